@@ -1,0 +1,23 @@
+# make demo   environment, then a short training with evaluation and pictures in demo_out/
+# make test   environment, then everything CI runs
+PY := .venv/bin/python
+# One thread per process: tests and data workers already use every core.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: env demo test lint clean
+
+env:
+	@bash tools/setup_env.sh
+
+demo: env
+	@$(PY) tools/demo.py --output demo_out
+
+lint: env
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+test: lint
+	$(PY) -m pytest -n 2 --cov --cov-report=term:skip-covered tests
+
+clean:
+	rm -rf .venv demo_out output

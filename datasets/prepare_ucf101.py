@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""Make ucf101_train of the UCF101 videos: four random triplets of every training clip.
+
+Needs ROOT/ucf101/UCF-101/ and ROOT/ucf101/ucfTrainTestlist/ (datasets/README.md); writes about
+30 GB to ROOT/ucf101/triplets_train/. Which triplets are drawn depends on the clips' names and
+--seed only.
+
+  python datasets/prepare_ucf101.py
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from detectron2.utils.logger import setup_logger
+
+from zoomin_d2.data.datasets.builtin import datasets_root
+from zoomin_d2.data.datasets.ucf101 import SHORT_SIDE, prepare_ucf101
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--root", type=Path, default=None, help="default: $DETECTRON2_DATASETS or ./datasets"
+    )
+    parser.add_argument("--list", type=int, choices=(1, 2, 3), default=1, help="official split")
+    parser.add_argument(
+        "--short-side",
+        type=int,
+        default=SHORT_SIDE,
+        help="rows of the 320x240 frames after resizing; 240 keeps them, but then INPUT.CROP_SIZE "
+        "must be at most 240 (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of triplets")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    args = parser.parse_args(argv)
+    logger = setup_logger(name="zoomin_d2")
+    folder = Path(args.root or datasets_root()) / "ucf101"
+    try:
+        index = prepare_ucf101(folder, args.list, args.short_side, args.seed, args.workers)
+    except OSError as error:
+        logger.error("%s", error)
+        return 1
+    for item in index["corrupt_videos"]:
+        logger.warning("Skipped a corrupt clip: %s: %s", item["file"], item["reason"])
+    logger.info("%s", ", ".join(f"{n} {name}" for name, n in index["counts"].items()))
+    logger.info("Dataset ucf101_train is ready in %s", folder / "triplets_train")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

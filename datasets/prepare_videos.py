@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Make a training set of any folder of video files: shots, usable frames, an index.
+
+The result is the dataset videos_NAME. Each shot becomes one packed file that training reads at
+memory speed; frames across cuts, repeated frames and still stretches are left out and counted.
+Stopping and starting again goes on where it stopped.
+
+  python datasets/prepare_videos.py ~/my_videos --name mine --short-side 540
+  python datasets/prepare_videos.py ~/my_validation_videos --name mine_val --short-side 540
+  python tools/train_net.py --config-file configs/roigan.yaml DATASETS.TRAIN '("videos_mine",)'
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from detectron2.utils.logger import setup_logger
+
+from zoomin_d2.data.datasets.builtin import datasets_root
+from zoomin_d2.data.video_file import has_pyav
+from zoomin_d2.data.video_packing import PackOptions, prepare_video_folder
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", type=Path, help="folder of videos, searched recursively")
+    parser.add_argument("--name", required=True, help="the dataset becomes videos_NAME")
+    parser.add_argument(
+        "--root", type=Path, default=None, help="default: $DETECTRON2_DATASETS or ./datasets"
+    )
+    parser.add_argument(
+        "--short-side", type=int, default=None, help="shrink frames to this many pixels"
+    )
+    parser.add_argument(
+        "--hr-scale",
+        type=int,
+        default=0,
+        help="S: keep the source frames as high-resolution partners of frames of 1/S the size",
+    )
+    parser.add_argument(
+        "--index-only",
+        action="store_true",
+        help="write no frames: training decodes the video files (slower, needs PyAV, no resizing)",
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    logger = setup_logger(name="zoomin_d2")
+    if not has_pyav():
+        logger.warning(
+            "PyAV is not installed (pip install 'av>=17'): reading videos with OpenCV, whose "
+            "conversion to RGB ignores the file's colour matrix and range."
+        )
+    root = args.root if args.root is not None else Path(datasets_root())
+    try:
+        options = PackOptions(args.short_side, args.hr_scale, pack=not args.index_only)
+        index = prepare_video_folder(
+            args.source, root / "videos" / args.name, options, args.workers
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        logger.error("%s", error)
+        return 1
+    except KeyboardInterrupt:
+        logger.error("Stopped. The same command goes on from here.")
+        return 130
+    for item in index["corrupt_videos"]:
+        logger.warning("Skipped a corrupt video: %s: %s", item["file"], item["reason"])
+    logger.info("%s", ", ".join(f"{n} {name}" for name, n in index["counts"].items()))
+    logger.info("Dataset videos_%s is ready in %s", args.name, root / "videos" / args.name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

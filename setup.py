@@ -1,0 +1,36 @@
+"""Package metadata. Detectron2 itself is not on PyPI under its name: see README, "Install"."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "zoomin_d2/__init__.py").read_text()).group(1)
+
+setup(
+    name="zoomin_d2",
+    version=VERSION,
+    description="Video frame interpolation on Detectron2, after Zoom-In-to-Check (CVPR 2019)",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["zoomin_d2", "zoomin_d2.*"]),
+    package_data={"zoomin_d2.model_zoo": ["configs/*.yaml", "weights/*"]},
+    install_requires=[
+        "torch>=2.4",
+        "torchvision>=0.19",
+        "fvcore>=0.1.5,<0.1.6",
+        "iopath>=0.1.7,<0.1.11",
+        "opencv-python-headless>=4.8",
+        "pycocotools",
+        "numpy",
+        "tensorboard",
+        "av>=17",
+        "tqdm",
+        "matplotlib",
+        "safetensors",
+    ],
+    extras_require={"dev": ["pytest", "pytest-cov", "ruff", "scipy"]},
+)

@@ -1,0 +1,53 @@
+"""Shared fixtures: a small model on a randomly initialised detector, batches of known content."""
+
+import pytest
+import torch
+from detectron2.config import CfgNode
+
+from zoomin_d2 import get_zoomin_cfg
+
+torch.set_num_threads(1)  # the suite runs on two cores, often beside other work
+
+
+@pytest.fixture
+def small_cfg() -> CfgNode:
+    """The paper's model with few channels, on the CPU, on the detector config that ships."""
+    cfg = get_zoomin_cfg()
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.GENERATOR.FLOW_CHANNELS = [8, 8, 8]
+    cfg.MODEL.GENERATOR.SYNTHESIS_CHANNELS = 4
+    cfg.MODEL.GENERATOR.SYNTHESIS_KERNEL = 3
+    cfg.MODEL.FROZEN_RPN.WEIGHTS = ""
+    cfg.MODEL.PROPOSALS.NUM = 4
+    cfg.MODEL.DISCRIMINATOR.CHANNELS = 4
+    cfg.SEED = 1
+    return cfg
+
+
+@pytest.fixture
+def make_batch():
+    """A function (n, height, width, hr_scale=None) -> batched_inputs of random frames."""
+
+    def make(n: int, height: int, width: int, hr_scale: int | None = None) -> list[dict]:
+        generator = torch.Generator().manual_seed(0)
+
+        def frame(scale: int = 1) -> torch.Tensor:
+            size = (3, height * scale, width * scale)
+            return torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
+
+        batch = [
+            {
+                **{k: frame() for k in ("frame_1", "frame_t", "frame_2")},
+                "t": 0.5,
+                "file_name": f"random/{i}",
+                "height": height,
+                "width": width,
+            }
+            for i in range(n)
+        ]
+        if hr_scale:
+            for sample in batch:
+                sample.update(frame_t_hr=frame(hr_scale), hr_scale=hr_scale)
+        return batch
+
+    return make

@@ -1,0 +1,182 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zoomin_d2.data import packing, video_packing
+from zoomin_d2.data.datasets.prepared_clips import load_prepared_clips
+from zoomin_d2.data.frame_store import FrameStore
+from zoomin_d2.data.packing import box_average, crop_to_multiple, write_shot
+from zoomin_d2.data.video_file import CorruptFrameError, iter_frames
+from zoomin_d2.data.video_packing import PackOptions, prepare_video_folder
+
+SCRIPTS = Path(__file__).parents[2] / "datasets"
+
+
+@pytest.fixture
+def videos(tmp_path, write_video, moving_frames):
+    """Two good videos, one of them with a cut and a repeated frame, and one that is none."""
+    source = tmp_path / "source"
+    one, two = moving_frames(12, seed=1), moving_frames(10, seed=2)
+    write_video(source / "cut.mp4", one[:7] + [one[6]] + one[7:] + two)
+    write_video(source / "sub" / "plain.mkv", moving_frames(9, seed=3), fps=50)
+    (source / "bad.mp4").write_text("no video")
+    (source / "notes.txt").write_text("not looked at")
+    return source
+
+
+def prepare(source, destination, **options):
+    return prepare_video_folder(
+        source, destination, PackOptions(**options), num_workers=1, show_progress=False
+    )
+
+
+def load(destination):
+    return load_prepared_clips(destination, "videos_x", "python datasets/prepare_videos.py")
+
+
+def test_a_folder_of_videos_becomes_clips(videos, tmp_path):
+    index = prepare(videos, tmp_path / "out")
+    counts = index["counts"]
+    assert (counts["videos"], counts["corrupt_videos"], counts["shots"]) == (3, 1, 3)
+    assert (counts["cuts"], counts["repeated_frames"]) == (1, 1)
+    assert (counts["frames"], counts["frames_kept"]) == (23 + 9, 23 + 9)
+    assert index["corrupt_videos"][0]["file"].endswith("bad.mp4")
+    assert "cannot be opened" in index["corrupt_videos"][0]["reason"]
+    assert json.loads((tmp_path / "out" / "index.json").read_text())["counts"] == counts
+    assert not list(tmp_path.rglob("*.part"))
+
+    records = load(tmp_path / "out")
+    lengths = {record["file_name"]: len(record["frames"]) for record in records}
+    assert lengths == {
+        "videos_x/cut_mp4/000/0": 7,
+        "videos_x/cut_mp4/000/7": 6,
+        "videos_x/cut_mp4/001/0": 10,
+        "videos_x/sub__plain_mkv/000/0": 9,
+    }
+    assert {record["fps"] for record in records} == {pytest.approx(25), pytest.approx(50)}
+    decoded = [frame.image for frame in iter_frames(videos / "cut.mp4")]
+    store = FrameStore()
+    packed = [store.read(ref) for record in records[:3] for ref in record["frames"]]
+    assert all(np.array_equal(one, two) for one, two in zip(packed, decoded, strict=True))
+    assert all((r["height"], r["width"]) == (48, 64) for r in records)
+
+
+def test_index_only_reads_the_videos_themselves(videos, tmp_path):
+    prepare(videos, tmp_path / "packed")
+    prepare(videos, tmp_path / "indexed", pack=False)
+    assert not list((tmp_path / "indexed" / "shots").iterdir())
+    store = FrameStore()
+    packed, indexed = load(tmp_path / "packed"), load(tmp_path / "indexed")
+    assert [len(r["frames"]) for r in packed] == [len(r["frames"]) for r in indexed]
+    for one, two in zip(packed, indexed):
+        for first, second in zip(one["frames"], two["frames"]):
+            assert np.array_equal(store.read(first), store.read(second))
+
+
+def test_frames_are_shrunk_and_never_enlarged(videos, tmp_path):
+    prepare(videos, tmp_path / "out", short_side=24)
+    assert {(r["height"], r["width"]) for r in load(tmp_path / "out")} == {(24, 32)}
+    prepare(videos, tmp_path / "large", short_side=480)
+    assert {(r["height"], r["width"]) for r in load(tmp_path / "large")} == {(48, 64)}
+
+
+def test_high_resolution_partner_is_the_source(videos, tmp_path):
+    prepare(videos, tmp_path / "out", hr_scale=3)
+    records = load(tmp_path / "out")
+    # 64 is no multiple of 3: 63 columns stay
+    assert {(r["height"], r["width"], r["hr_scale"]) for r in records} == {(16, 21, 3)}
+    decoded = [frame.image for frame in iter_frames(videos / "sub" / "plain.mkv")]
+    store = FrameStore()
+    for low, high, image in zip(records[3]["frames"], records[3]["hr_frames"], decoded):
+        assert np.array_equal(store.read(high), image[:, :63])
+        blocks = image[:, :63].reshape(16, 3, 21, 3, 3).mean(axis=(1, 3))
+        assert np.abs(store.read(low) - blocks).max() <= 0.5
+
+
+def test_a_second_run_does_only_what_is_missing(videos, tmp_path, monkeypatch):
+    first = prepare(videos, tmp_path / "out")
+    (tmp_path / "out" / "shots" / "cut_mp4_001.npy").unlink()
+    (tmp_path / "out" / "shots" / "left.npy.part").write_bytes(b"from a killed run")
+    done = []
+    real = video_packing.prepare_video
+
+    def counting(video, *args):
+        done.append(video.name)
+        return real(video, *args)
+
+    monkeypatch.setattr(video_packing, "prepare_video", counting)
+    second = prepare(videos, tmp_path / "out")
+    assert sorted(done) == ["bad.mp4", "cut.mp4"]  # a corrupt one is tried again
+    assert json.dumps(second) == json.dumps(first)
+    assert not list(tmp_path.rglob("*.part"))
+    done.clear()
+    prepare(videos, tmp_path / "out", short_side=24)  # other options: all anew
+    assert len(done) == 3
+
+
+def test_processes_give_what_one_gives(videos, tmp_path):
+    one = prepare(videos, tmp_path / "a" / "x")
+    two = prepare_video_folder(videos, tmp_path / "b" / "x", num_workers=2, show_progress=False)
+    assert json.dumps(one) == json.dumps(two)
+
+
+def test_no_space_is_said_before_the_work(videos, tmp_path, monkeypatch):
+    usage = type("Usage", (), {"free": 50_000})
+    monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(OSError, match="are needed, 0.0 GB are free"):
+        prepare(videos, tmp_path / "out")
+    assert not list((tmp_path / "out" / "shots").iterdir())
+    prepare(videos, tmp_path / "indexed", pack=False)  # needs none
+
+
+def test_nothing_usable_is_an_error(tmp_path, write_video):
+    with pytest.raises(FileNotFoundError, match="No video files"):
+        prepare(tmp_path / "absent", tmp_path / "out")
+    write_video(tmp_path / "still" / "a.mp4", [np.full((48, 64, 3), 90, np.uint8)] * 9)
+    with pytest.raises(RuntimeError, match="three usable frames in a row"):
+        prepare(tmp_path / "still", tmp_path / "out")
+
+
+def test_video_smaller_than_the_factor_is_skipped(videos, tmp_path):
+    with pytest.raises(RuntimeError, match="smaller than the factor 100"):
+        prepare(videos, tmp_path / "out", hr_scale=100)
+
+
+@pytest.mark.parametrize(
+    "options", [{"hr_scale": 1}, {"short_side": 3}, {"pack": False, "hr_scale": 2}]
+)
+def test_impossible_options(options):
+    with pytest.raises(ValueError, match="give|drop"):
+        PackOptions(**options)
+
+
+def test_box_average_by_hand():
+    image = np.array([[[0], [4], [9]], [[8], [0], [9]], [[7], [7], [7]]], np.uint8).repeat(3, 2)
+    cropped = crop_to_multiple(image, 2)  # the centre, rounded to the top left
+    assert cropped.shape == (2, 2, 3)
+    assert box_average(cropped, 2).tolist() == [[[3, 3, 3]]]  # (0 + 4 + 8 + 0) / 4
+
+
+def test_shot_of_wrong_length_or_size_is_not_left_behind(tmp_path):
+    frame = np.zeros((4, 4, 3), np.uint8)
+    for frames in ([frame], [frame, np.zeros((5, 4, 3), np.uint8), frame], []):
+        with pytest.raises(CorruptFrameError):
+            write_shot(tmp_path / "shot.npy", iter(frames), 3)
+        assert not (tmp_path / "shot.npy").exists()
+
+
+def test_command(videos, tmp_path):
+    command = [sys.executable, SCRIPTS / "prepare_videos.py"]
+    command += [videos, "--name", "mine", "--root", tmp_path, "--workers", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    printed = done.stdout + done.stderr
+    assert "1 corrupt_videos" in printed and "bad.mp4" in printed
+    assert "Dataset videos_mine is ready" in printed
+    assert len(load(tmp_path / "videos" / "mine")) == 4
+    command[2] = tmp_path / "absent"
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "No video files" in done.stdout + done.stderr

@@ -1,0 +1,215 @@
+"""Whole runs of tools/train_net.py on tiny triplets: killed, resumed, spread over processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from detectron2.engine import launch
+
+REPOSITORY = Path(__file__).parents[2]
+OVERRIDES = [
+    *("MODEL.DEVICE", "cpu"),
+    *("MODEL.GENERATOR.FLOW_CHANNELS", "[4,4]"),
+    *("MODEL.GENERATOR.SYNTHESIS_CHANNELS", "2"),
+    *("MODEL.GENERATOR.SYNTHESIS_KERNEL", "3"),
+    *("MODEL.FROZEN_RPN.WEIGHTS", ""),
+    *("MODEL.PROPOSALS.NUM", "2"),
+    *("MODEL.DISCRIMINATOR.CHANNELS", "2"),
+    *("DATASETS.TRAIN", "('triplets_tiny',)"),
+    *("DATASETS.TEST", "('triplets_tiny',)"),
+    *("DATALOADER.NUM_WORKERS", "0"),
+    *("INPUT.CROP_SIZE", "[64,64]"),
+    *("SOLVER.IMS_PER_BATCH", "2"),
+    *("SOLVER.CHECKPOINT_PERIOD", "3"),
+    *("SOLVER.METRIC_PERIOD", "1"),
+    *("SOLVER.MAX_ITER", "8"),
+    *("SOLVER.WARMUP_ITERS", "2"),
+    *("TEST.EVAL_PERIOD", "0"),
+    *("VIS_PERIOD", "0"),
+    *("SEED", "7"),
+]
+
+
+@pytest.fixture(scope="module")
+def datasets_root(tmp_path_factory) -> Path:
+    """Five triplets of a textured square that moves over a textured ground."""
+    root = tmp_path_factory.mktemp("datasets")
+    scene = root / "triplets" / "tiny" / "scene"
+    scene.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for k in range(5):
+        ground = cv2.resize(rng.integers(0, 255, (10, 12, 3), dtype=np.uint8), (96, 80))
+        square = rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)
+        for i in range(3):
+            frame = ground.copy()
+            x, y = 20 + 4 * i, 30 - 3 * i
+            frame[y : y + 24, x : x + 24] = square
+            cv2.imwrite(str(scene / f"{k}_{i}.png"), frame)
+    return root
+
+
+def _command(config: str, output: Path, *extra: str) -> list[str]:
+    return [
+        sys.executable,
+        "tools/train_net.py",
+        "--config-file",
+        f"configs/{config}.yaml",
+        *(x for x in extra if x.startswith("--")),
+        *OVERRIDES,
+        *("OUTPUT_DIR", str(output)),
+        *(x for x in extra if not x.startswith("--")),
+    ]
+
+
+def _environment(datasets_root: Path) -> dict:
+    return {
+        **os.environ,
+        "DETECTRON2_DATASETS": str(datasets_root),
+        "PYTHONPATH": str(REPOSITORY),
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+
+
+def _run(datasets_root: Path, *command: str) -> str:
+    done = subprocess.run(
+        command,
+        cwd=REPOSITORY,
+        env=_environment(datasets_root),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def _losses(output: Path) -> dict[int, dict[str, float]]:
+    """Iteration -> losses; where an iteration was done twice, what was written last."""
+    lines = [json.loads(line) for line in (output / "metrics.json").read_text().splitlines()]
+    return {
+        line["iteration"]: {k: v for k, v in line.items() if "loss" in k}
+        for line in lines
+        if "total_loss" in line
+    }
+
+
+def test_kill_9_and_resume_gives_the_losses_of_an_unbroken_run(datasets_root, tmp_path):
+    _run(datasets_root, *_command("roigan", tmp_path / "unbroken"))
+    expected = _losses(tmp_path / "unbroken")
+    assert sorted(expected) == list(range(8))
+    assert {"loss_photometric", "loss_gan_g", "loss_d_real", "loss_d_fake"} <= expected[0].keys()
+
+    killed = tmp_path / "killed"
+    process = subprocess.Popen(
+        _command("roigan", killed), cwd=REPOSITORY, env=_environment(datasets_root)
+    )
+    metrics = killed / "metrics.json"
+    deadline = time.monotonic() + 200
+    # Iteration 4 is past the checkpoint of iteration 2: its work is lost and must come again.
+    while not (metrics.exists() and '"iteration": 4' in metrics.read_text()):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "model_final.pth").exists()
+
+    _run(datasets_root, *_command("roigan", killed, "--resume"))
+    assert _losses(killed) == expected  # bitwise
+    states = [
+        torch.load(folder / "model_final.pth", weights_only=True)
+        for folder in (tmp_path / "unbroken", killed)
+    ]
+    for key in ("model", "ema_model"):
+        assert all(torch.equal(v, states[1][key][k]) for k, v in states[0][key].items())
+    hooks = [s["trainer"]["hooks"]["AdversarialHook"]["discriminator"] for s in states]
+    assert all(torch.equal(v, hooks[1][k]) for k, v in hooks[0].items())
+
+
+def _one_step_gradients(config: str, root: str, output: str, num_workers: int) -> None:
+    """In every process: one iteration; the main process keeps the gradients it stepped with."""
+    import argparse
+
+    import detectron2.utils.comm as comm
+    from detectron2.utils.events import EventStorage
+
+    from zoomin_d2.engine import InterpolationTrainer, setup_run
+
+    torch.set_num_threads(1)
+    args = argparse.Namespace(
+        config_file=str(REPOSITORY / f"configs/{config}.yaml"),
+        eval_only=False,
+        opts=[*OVERRIDES, "SOLVER.IMS_PER_BATCH", "4", "OUTPUT_DIR", output],
+    )
+    args.opts += ["SOLVER.CLIP_GRADIENTS.ENABLED", "False"]
+    os.environ["DETECTRON2_DATASETS"] = root
+    trainer = InterpolationTrainer(setup_run(args))
+    model = trainer.bare_model
+    # Proposals differ in number between samples, and one sample has none at all.
+    frozen = model.frozen_rpn
+    find = frozen.proposals
+    frozen.proposals = lambda frames: [
+        p[: int(frame.sum() * 10) % 3] for p, frame in zip(find(frames), frames)
+    ]
+    trainer._trainer.data_loader = trainer.build_train_loader(trainer.cfg)
+    with EventStorage(0) as trainer.storage:
+        trainer.iter = 0
+        trainer.before_train()
+        trainer.before_step()
+        trainer.run_step()
+        trainer.after_step()
+    if comm.is_main_process():
+        networks = {"G": model.generator, "D": trainer._hooks[1].discriminator}
+        gradients = {
+            f"{name}.{k}": p.grad
+            for name, network in networks.items()
+            for k, p in network.named_parameters()
+        }
+        torch.save(gradients, f"{output}/gradients.pth")
+
+
+def test_one_process_and_two_give_the_same_gradients(datasets_root, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # gloo
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_root))
+    gradients = []
+    for world_size in (1, 2):
+        output = str(tmp_path / str(world_size))
+        launch(
+            _one_step_gradients,
+            world_size,
+            dist_url="auto",
+            args=("roigan", str(datasets_root), output, world_size),
+        )
+        gradients.append(torch.load(f"{output}/gradients.pth", weights_only=True))
+    one, two = gradients
+    assert one.keys() == two.keys()
+    for name, gradient in one.items():
+        scale = gradient.abs().max()
+        assert torch.allclose(gradient, two[name], rtol=1e-3, atol=1e-5 * max(scale, 1e-3)), name
+    assert any(name.startswith("D.") and g.abs().sum() > 0 for name, g in one.items())
+
+
+@pytest.mark.parametrize("config", ["baseline", "gan"])
+def test_a_recipe_trains_evaluates_and_says_on_what(datasets_root, tmp_path, config):
+    printed = _run(datasets_root, *_command(config, tmp_path, "SOLVER.MAX_ITER", "2"))
+    assert printed.startswith("Training on triplets_tiny (5 clips, 15 frames)")
+    results = json.loads(
+        (tmp_path / "inference" / "triplets_tiny" / "results.json").read_text()
+    )
+    assert 5 < results["interpolation"]["PSNR"] < 60
+    assert results["provenance"]["data"].startswith("Training on triplets_tiny")
+    assert results["provenance"]["commit"]
+
+    again = tmp_path / "again"
+    weights = str(tmp_path / "model_final.pth")
+    _run(datasets_root, *_command(config, again, "--eval-only", "MODEL.WEIGHTS", weights))
+    evaluated = json.loads((again / "inference" / "triplets_tiny" / "results.json").read_text())
+    assert evaluated["interpolation"] == results["interpolation"]

@@ -1,0 +1,83 @@
+"""zoomin_d2.model_zoo.catalog: names resolve to what ships, and errors say what to do."""
+
+import hashlib
+import urllib.error
+
+import pytest
+from detectron2.config import get_cfg
+from detectron2.modeling import build_model
+from detectron2.utils.file_io import PathManager
+from iopath.common import file_io
+from safetensors.torch import load_file
+
+from zoomin_d2.model_zoo import catalog
+
+
+def test_config_builds_a_plain_detectron2_proposal_network():
+    cfg = get_cfg()
+    cfg.merge_from_file(PathManager.get_local_path("zoo:rpn_R_18_FPN.yaml"))
+    cfg.MODEL.DEVICE = "cpu"
+    model = build_model(cfg)
+    assert type(model.proposal_generator).__name__ == "RPN"
+    assert model.backbone.bottom_up.stem.conv1.weight.shape == (64, 3, 7, 7)
+    assert cfg.INPUT.FORMAT == "RGB"
+
+
+@pytest.mark.parametrize("name", sorted(catalog.WEIGHTS_SHA256))
+def test_weights_are_intact_small_and_fit_their_config(name):
+    path = PathManager.get_local_path(f"zoo:{name}")
+    with open(path, "rb") as f:
+        data = f.read()
+    assert hashlib.sha256(data).hexdigest() == catalog.WEIGHTS_SHA256[name]
+    assert len(data) <= 30e6
+    cfg = get_cfg()
+    cfg.merge_from_file(PathManager.get_local_path(f"zoo:{name}.yaml"))
+    cfg.MODEL.DEVICE = "cpu"
+    build_model(cfg).load_state_dict(load_file(path), strict=True)
+
+
+def test_every_weight_file_is_in_the_table():
+    shipped = {n.removeprefix("zoo:") for n in catalog.available() if not n.endswith(".yaml")}
+    assert shipped == set(catalog.WEIGHTS_SHA256)
+
+
+def test_unknown_name_lists_what_there_is():
+    with pytest.raises(FileNotFoundError, match=r"'zoo:no_such'.*zoo:rpn_R_18_FPN\.yaml"):
+        PathManager.get_local_path("zoo:no_such")
+    assert not PathManager.exists("zoo:no_such")
+    assert PathManager.exists("zoo:rpn_R_18_FPN.yaml")
+
+
+def test_zoo_files_can_be_opened():
+    with PathManager.open("zoo:rpn_R_18_FPN.yaml") as f:
+        assert "build_resnet_fpn_backbone" in f.read()
+
+
+URL = "detectron2://COCO-Detection/rpn_R_50_C4_1x/137258005/model_final_450694.pkl"
+CACHED = "detectron2/COCO-Detection/rpn_R_50_C4_1x/137258005/model_final_450694.pkl"
+
+
+def test_no_network_says_what_to_fetch_and_where_to_put_it(monkeypatch, tmp_path):
+    def offline(*args, **kwargs):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(file_io, "download", offline)
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
+    with pytest.raises(FileNotFoundError) as error:
+        catalog.get_local_path(URL)
+    message = str(error.value)
+    assert URL in message
+    assert "https://dl.fbaipublicfiles.com/" + CACHED in message
+    assert str(tmp_path / CACHED) in message
+    assert "zoo:rpn_R_18_FPN" in message
+
+    # Following the message works, still without a network.
+    (tmp_path / CACHED).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / CACHED).write_bytes(b"weights")
+    assert catalog.get_local_path(URL) == str(tmp_path / CACHED)
+
+
+def test_local_path_passes_through(tmp_path):
+    file = tmp_path / "model.pth"
+    file.write_bytes(b"weights")
+    assert catalog.get_local_path(str(file)) == str(file)

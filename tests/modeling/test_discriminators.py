@@ -1,0 +1,39 @@
+"""Shapes and the spectral bound of the discriminators."""
+
+import pytest
+import torch
+
+from zoomin_d2.modeling import ImageDiscriminator, ROIDiscriminator, build_discriminator
+
+
+def test_logits_per_patch_and_per_region():
+    assert ROIDiscriminator(4)(torch.rand(5, 3, 64, 64)).shape == (5, 1)
+    assert ROIDiscriminator(4)(torch.rand(0, 3, 64, 64)).shape == (0, 1)
+    assert ImageDiscriminator(4)(torch.rand(2, 3, 64, 96)).shape == (2, 4 * 6)
+
+
+@pytest.mark.parametrize("network", [ROIDiscriminator(8), ImageDiscriminator(8)])
+def test_every_weight_has_spectral_norm_one(network):
+    network.train()
+    for _ in range(50):  # power iterations converge
+        network(torch.rand(2, 3, 64, 64))
+    network.eval()
+    layers = [*network.trunk, network.score]
+    weights = [m.weight for m in layers if hasattr(m, "weight")]
+    assert len(weights) == 5
+    for weight in weights:
+        norm = torch.linalg.matrix_norm(weight.flatten(1).detach(), ord=2)
+        assert norm.item() == pytest.approx(1, rel=0.02)
+
+
+def test_config_names(small_cfg):
+    for name, kind in (
+        ("none", type(None)),
+        ("roi", ROIDiscriminator),
+        ("image", ImageDiscriminator),
+    ):
+        small_cfg.MODEL.DISCRIMINATOR.NAME = name
+        assert isinstance(build_discriminator(small_cfg), kind)
+    small_cfg.MODEL.DISCRIMINATOR.NAME = "patch"
+    with pytest.raises(ValueError, match="'patch'"):
+        build_discriminator(small_cfg)

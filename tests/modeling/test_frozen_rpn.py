@@ -1,0 +1,164 @@
+"""The detector is frozen, converts colours in one place, and gives proposals and features."""
+
+import pickle
+
+import pytest
+import torch
+from detectron2.layers import FrozenBatchNorm2d
+from detectron2.modeling import build_model
+from safetensors.torch import save_file
+
+from zoomin_d2.modeling import FrozenRPN, load_detector_config
+
+
+@pytest.fixture
+def frozen_rpn(small_cfg):
+    torch.manual_seed(0)
+    return FrozenRPN(small_cfg)
+
+
+def test_nothing_trains_it(frozen_rpn):
+    before = {k: v.clone() for k, v in frozen_rpn.state_dict().items()}
+    frozen_rpn.train()
+    assert not any(m.training for m in frozen_rpn.modules())
+    frames = torch.rand(1, 3, 64, 96, requires_grad=True)
+    features = frozen_rpn.features(frames, ["rpn", "p3", "res2"])
+    sum(x.square().mean() for x in features.values()).backward()
+    assert all(p.grad is None for p in frozen_rpn.parameters())
+    assert frames.grad.abs().sum() > 0  # through it, into the frame
+    assert all(torch.equal(v, before[k]) for k, v in frozen_rpn.state_dict().items())
+
+
+def test_feature_names(frozen_rpn):
+    features = frozen_rpn.features(torch.rand(1, 3, 64, 96), ["rpn", "p2", "res4"])
+    assert set(features) == {"rpn_p2", "rpn_p3", "rpn_p4", "rpn_p5", "rpn_p6", "p2", "res4"}
+    assert features["p2"].shape[-2:] == (16, 24)
+    assert features["res4"].shape[-2:] == (4, 6)
+    with pytest.raises(ValueError, match="'c9'.*res2"):
+        frozen_rpn.features(torch.rand(1, 3, 64, 96), ["c9"])
+
+
+def test_proposals_are_inside_large_enough_and_best_first(frozen_rpn):
+    proposals = frozen_rpn.proposals(torch.rand(2, 3, 100, 130))
+    assert len(proposals) == 2
+    for instances in proposals:
+        assert 0 < len(instances) <= 4
+        assert instances.image_size == (100, 130)
+        boxes = instances.proposal_boxes.tensor
+        assert (boxes >= 0).all() and (boxes[:, 2] <= 130).all() and (boxes[:, 3] <= 100).all()
+        assert (boxes[:, 2:] - boxes[:, :2] >= 16).all()
+        scores = instances.objectness_logits
+        assert torch.equal(scores, scores.sort(descending=True).values)
+
+
+def test_boxes_are_enlarged_about_their_centre_after_small_ones_are_dropped(frozen_rpn):
+    from detectron2.structures import Boxes, Instances
+
+    found = Instances((100, 100))
+    found.proposal_boxes = Boxes(
+        torch.tensor([[40.0, 40, 60, 80], [10, 10, 25, 90], [0, 0, 50, 50]])
+    )
+    found.objectness_logits = torch.tensor([3.0, 2.0, 1.0])
+    selected = frozen_rpn._select(found)
+    # 20 x 40 -> 24 x 48; the second is 15 wide; the third is clipped at the frame's corner.
+    expected = torch.tensor([[38.0, 36, 62, 84], [0, 0, 55, 55]])
+    assert torch.allclose(selected.proposal_boxes.tensor, expected)
+    assert selected.objectness_logits.tolist() == [3, 1]
+
+
+def test_a_frame_without_proposals_gives_an_empty_list_of_boxes(frozen_rpn):
+    frozen_rpn.min_size = 1e6
+    proposals = frozen_rpn.proposals(torch.rand(1, 3, 64, 64))
+    assert len(proposals[0]) == 0
+    assert proposals[0].proposal_boxes.tensor.shape == (0, 4)
+
+
+def test_merging_keeps_the_better_of_two_overlapping_boxes(frozen_rpn):
+    from detectron2.structures import Boxes, Instances
+
+    def instances(boxes, scores):
+        result = Instances((100, 100))
+        result.proposal_boxes = Boxes(torch.tensor(boxes))
+        result.objectness_logits = torch.tensor(scores)
+        return result
+
+    one = instances([[0.0, 0, 20, 20], [50, 50, 90, 90]], [1.0, 0.5])
+    two = instances([[0.0, 0, 20, 21]], [2.0])
+    merged = frozen_rpn.merge_proposals([one], [two])[0]
+    assert merged.proposal_boxes.tensor.tolist() == [[0, 0, 20, 21], [50, 50, 90, 90]]
+
+
+@pytest.mark.parametrize("channel_order", ["RGB", "BGR"])
+def test_colour_conversion_and_context_convolution(channel_order):
+    """The context convolution on RGB in [0, 1] is the detector's on its own kind of image."""
+    cfg = load_detector_config("zoo:rpn_R_18_FPN")
+    detector = build_model(_on_cpu(cfg))
+    stem = detector.backbone.bottom_up.stem.conv1
+    assert isinstance(stem.norm, FrozenBatchNorm2d)
+    for buffer in (stem.norm.weight, stem.norm.bias, stem.norm.running_mean):
+        buffer.uniform_(0.5, 1.5)
+    mean, std = (123.0, 116.0, 103.0), (58.0, 57.0, 56.0)
+    frozen = FrozenRPN(
+        backbone=detector.backbone,
+        proposal_generator=detector.proposal_generator,
+        input_format=channel_order,
+        pixel_mean=mean,
+        pixel_std=std,
+    )
+    frames = torch.rand(1, 3, 32, 32)
+    image = frames * 255 if channel_order == "RGB" else frames.flip(1) * 255
+    expected = (image - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    assert torch.allclose(frozen._to_detector(frames), expected, atol=1e-5)
+
+    weight, bias, rgb_mean = frozen.context_convolution()
+    ours = torch.nn.functional.conv2d(
+        frames - rgb_mean.view(1, 3, 1, 1), weight, bias, stride=2, padding=3
+    )
+    assert torch.allclose(ours, stem(expected), atol=1e-4)
+
+
+def _on_cpu(cfg):
+    cfg.MODEL.DEVICE = "cpu"
+    return cfg
+
+
+@pytest.mark.parametrize(
+    "config", ["COCO-Detection/rpn_R_50_FPN_1x.yaml", "COCO-Detection/rpn_R_50_C4_1x.yaml"]
+)
+@pytest.mark.parametrize("suffix", [".pkl", ".pth"])
+def test_model_zoo_detectors_load_from_local_files(small_cfg, tmp_path, config, suffix):
+    detector = build_model(_on_cpu(load_detector_config(config)))
+    weights = {k: v for k, v in detector.state_dict().items() if not k.startswith("pixel")}
+    weights["roi_heads.box_head.fc1.weight"] = torch.zeros(2, 2)  # heads are not needed
+    path = tmp_path / f"detector{suffix}"
+    if suffix == ".pkl":
+        arrays = {k: v.numpy() for k, v in weights.items()}
+        path.write_bytes(pickle.dumps({"model": arrays, "__author__": "Detectron2 Model Zoo"}))
+    else:
+        torch.save({"model": weights}, path)
+    small_cfg.MODEL.FROZEN_RPN.CONFIG_FILE = config
+    small_cfg.MODEL.FROZEN_RPN.WEIGHTS = str(path)
+    frozen = FrozenRPN(small_cfg)
+    loaded = frozen.state_dict()
+    assert all(torch.equal(loaded[k], v) for k, v in weights.items() if "roi_heads" not in k)
+    assert frozen.is_bgr
+    assert frozen.proposals(torch.rand(1, 3, 64, 64))[0].proposal_boxes.tensor.shape[1] == 4
+    assert frozen.features(torch.rand(1, 3, 64, 64), ["rpn"])
+
+
+def test_weights_of_another_detector_are_refused(small_cfg, tmp_path):
+    path = tmp_path / "half.safetensors"
+    whole = FrozenRPN(small_cfg).state_dict()
+    save_file({k: v for k, v in whole.items() if k.startswith("backbone.")}, path)
+    small_cfg.MODEL.FROZEN_RPN.WEIGHTS = str(path)
+    with pytest.raises(ValueError, match=r"proposal_generator\.rpn_head"):
+        FrozenRPN(small_cfg)
+
+
+def test_a_config_without_rpn_or_without_file_is_refused(small_cfg):
+    small_cfg.MODEL.FROZEN_RPN.CONFIG_FILE = "COCO-Detection/retinanet_R_50_FPN_1x.yaml"
+    with pytest.raises(ValueError, match="has no RPN"):
+        FrozenRPN(small_cfg)
+    small_cfg.MODEL.FROZEN_RPN.CONFIG_FILE = "no/such.yaml"
+    with pytest.raises(FileNotFoundError, match=r"no/such\.yaml"):
+        FrozenRPN(small_cfg)

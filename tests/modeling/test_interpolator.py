@@ -1,0 +1,182 @@
+"""The meta-architecture: loss keys, what gets gradients, what a checkpoint holds, eval outputs."""
+
+import pytest
+import torch
+from detectron2.modeling import build_model
+
+from zoomin_d2.modeling import ROIDiscriminator, build_discriminator
+from zoomin_d2.modeling.losses import photometric_loss, smoothness_loss
+
+
+@pytest.fixture
+def model(small_cfg):
+    torch.manual_seed(0)
+    return build_model(small_cfg)
+
+
+def _lend(model, small_cfg, name):
+    small_cfg.MODEL.DISCRIMINATOR.NAME = name
+    discriminator = build_discriminator(small_cfg)
+    model.lend_discriminator(discriminator)
+    return discriminator
+
+
+def test_loss_keys_of_the_three_recipes(model, small_cfg, make_batch):
+    synthesis = {"loss_photometric", "loss_perceptual", "loss_smooth"}
+    assert model(make_batch(1, 64, 64)).keys() == synthesis
+    for name in ("image", "roi"):
+        _lend(model, small_cfg, name)
+        assert model(make_batch(1, 64, 64)).keys() == synthesis | {"loss_gan_g"}
+    model.lend_discriminator(None)
+    assert model(make_batch(1, 64, 64)).keys() == synthesis
+
+
+def test_losses_are_those_of_the_outputs_with_the_papers_weights(model, make_batch):
+    losses = model(make_batch(2, 64, 64))
+    record = model.step_record
+    out, truth = record.outputs, record.frame_t
+    photometric = photometric_loss(out.pred_frame, truth) + photometric_loss(
+        out.coarse_frame, truth
+    )
+    assert losses["loss_photometric"].item() == pytest.approx(
+        2 * 255 * photometric.item(), rel=1e-5
+    )
+    smooth = smoothness_loss(out.flow_1t, out.flow_2t, out.blend_mask)
+    assert losses["loss_smooth"].item() == pytest.approx(0.1 * smooth.item(), rel=1e-5)
+    distances = []
+    for frame in (out.pred_frame, out.coarse_frame):
+        ours = model.frozen_rpn.features(frame, ["rpn"])
+        theirs = model.frozen_rpn.features(truth, ["rpn"])
+        distances.append(torch.stack([(ours[k] - theirs[k]).abs().mean() for k in ours]).mean())
+    assert losses["loss_perceptual"].item() == pytest.approx(sum(distances).item(), rel=1e-4)
+
+
+def test_generator_step_leaves_detector_and_discriminator_alone(model, small_cfg, make_batch):
+    discriminator = _lend(model, small_cfg, "roi").train()
+    before = {k: v.clone() for k, v in discriminator.state_dict().items()}
+    sum(model(make_batch(2, 64, 64, hr_scale=2)).values()).backward()
+    assert all(p.grad is None for p in discriminator.parameters())
+    assert all(p.requires_grad for p in discriminator.parameters())
+    assert discriminator.training
+    # Not even the power iteration of spectral normalisation moves.
+    assert all(torch.equal(v, before[k]) for k, v in discriminator.state_dict().items())
+    assert all(p.grad is None for p in model.frozen_rpn.parameters())
+    assert all(p.grad is not None for p in model.generator.parameters())
+
+
+def test_adversarial_loss_alone_moves_the_generator(model, small_cfg, make_batch):
+    _lend(model, small_cfg, "roi")
+    model(make_batch(1, 64, 64))["loss_gan_g"].backward()
+    assert model.generator.synthesis_net[0].weight.grad.abs().sum() > 0
+
+
+def test_record_for_the_discriminator(model, small_cfg, make_batch):
+    _lend(model, small_cfg, "roi")
+    model(make_batch(2, 64, 64, hr_scale=2))
+    record = model.step_record
+    assert record.real.shape == record.fake.shape == (2 * 4, 3, 64, 64)
+    assert record.valid.shape == (2, 4)
+    assert not record.fake.requires_grad and not record.real.requires_grad
+    _lend(model, small_cfg, "image")
+    model(make_batch(2, 64, 64))
+    record = model.step_record
+    assert torch.equal(record.real, record.frame_t)
+    assert record.valid.all()
+
+
+def test_no_proposals_give_a_zero_adversarial_loss(model, small_cfg, make_batch):
+    _lend(model, small_cfg, "roi")
+    model.frozen_rpn.min_size = 1e6
+    losses = model(make_batch(2, 64, 64))
+    assert losses["loss_gan_g"].item() == 0
+    losses["loss_gan_g"].backward()
+    assert not model.step_record.valid.any()
+
+
+@pytest.mark.parametrize("source", ["real", "synthesized", "both"])
+def test_proposal_sources(model, small_cfg, make_batch, source):
+    _lend(model, small_cfg, "roi")
+    model.proposal_source = source
+    model(make_batch(1, 64, 64))
+    record = model.step_record
+    real = model.frozen_rpn.proposals(record.frame_t)[0].proposal_boxes.tensor
+    made = model.frozen_rpn.proposals(record.outputs.pred_frame.clamp(0, 1))[
+        0
+    ].proposal_boxes.tensor
+    found = record.proposals[0].proposal_boxes.tensor
+    if source == "both":
+        known = torch.cat((real, made)).tolist()
+        assert all(box in known for box in found.tolist())
+    else:
+        assert torch.equal(found, real if source == "real" else made)
+
+
+def test_a_checkpoint_holds_the_generator_alone(model, small_cfg):
+    _lend(model, small_cfg, "roi")
+    assert all(k.startswith("generator.") for k in model.state_dict())
+    assert all(k.startswith("generator.") for k, _ in model.named_parameters())
+
+
+def test_the_detector_follows_the_model(model):
+    model.double()
+    assert next(model.frozen_rpn.parameters()).dtype == torch.float64
+
+
+def test_generator_holds_the_detectors_first_convolution(model):
+    weight, bias, mean = model.frozen_rpn.context_convolution()
+    assert torch.equal(model.generator.context.weight, weight)
+    assert torch.equal(model.generator.context.bias, bias)
+    assert torch.equal(model.generator.context.mean.flatten(), mean)
+
+
+def test_inference_outputs(model, make_batch):
+    model.eval()
+    batch = make_batch(2, 50, 70)
+    results = model(batch)
+    assert [set(r) for r in results] == [
+        {"pred_frame", "coarse_frame", "flow_1t", "flow_2t", "blend_mask", "proposals"}
+    ] * 2
+    assert results[0]["pred_frame"].shape == (3, 50, 70)
+    for sample in batch:  # the truth decides where to look, never what is made
+        sample["frame_t"] = 255 - sample["frame_t"]
+    again = model(batch)
+    assert torch.equal(again[0]["pred_frame"], results[0]["pred_frame"])
+    for sample in batch:
+        del sample["frame_t"]
+    assert "proposals" in model(batch)[0]
+
+
+def test_uint8_and_float_inputs_are_the_same(model, make_batch):
+    model.eval()
+    batch = make_batch(1, 32, 32)
+    as_float = [{k: v / 255 if torch.is_tensor(v) else v for k, v in batch[0].items()}]
+    assert torch.equal(model(batch)[0]["pred_frame"], model(as_float)[0]["pred_frame"])
+
+
+def test_mixed_sizes_and_unknown_sources_are_refused(model, small_cfg, make_batch):
+    with pytest.raises(ValueError, match="one size per batch"):
+        model(make_batch(1, 64, 64) + make_batch(1, 64, 32))
+    small_cfg.MODEL.PROPOSALS.SOURCE = "fake"
+    with pytest.raises(ValueError, match="'fake'"):
+        build_model(small_cfg)
+
+
+def test_empty_slots_are_masked_for_the_discriminator():
+    """Judging four patches of which two are padding equals judging the two."""
+    from zoomin_d2.modeling.losses import hinge_d_losses
+
+    torch.manual_seed(0)
+    discriminator = ROIDiscriminator(4).eval()
+    patches = torch.rand(2, 3, 64, 64)
+    padded = torch.cat((patches, torch.zeros(2, 3, 64, 64)))
+    two = hinge_d_losses(
+        discriminator(patches).view(1, 2),
+        discriminator(patches).view(1, 2),
+        torch.ones(1, 2, dtype=torch.bool),
+    )
+    four = hinge_d_losses(
+        discriminator(padded).view(1, 4),
+        discriminator(padded).view(1, 4),
+        torch.tensor([[True, True, False, False]]),
+    )
+    assert torch.allclose(torch.stack(two), torch.stack(four), atol=1e-6)

@@ -1,0 +1,71 @@
+"""Zooming into boxes: positions, high-resolution partners, padding, gradients."""
+
+import torch
+from detectron2.structures import Boxes, Instances
+
+from zoomin_d2.modeling.roi_patches import (
+    crop_real_patches,
+    crop_roi_patches,
+    pad_proposals,
+    valid_slots,
+)
+
+
+def _instances(*boxes):
+    instances = Instances((32, 32))
+    instances.proposal_boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).view(-1, 4))
+    instances.objectness_logits = torch.arange(len(boxes), 0.0, -1)
+    return instances
+
+
+def test_a_box_of_patch_size_is_cut_out_unchanged():
+    frame = torch.rand(1, 3, 32, 32)
+    boxes = torch.tensor([[[4.0, 6, 12, 14]]])
+    assert torch.allclose(crop_roi_patches(frame, boxes, 8)[0], frame[0, :, 6:14, 4:12], atol=1e-6)
+
+
+def test_a_large_box_is_averaged_not_subsampled():
+    # Columns alternate 0 and 1: every 2nd pixel would be all 0 or all 1, the average is a half.
+    frame = (torch.arange(32) % 2).float().expand(1, 3, 32, 32)
+    patch = crop_roi_patches(frame, torch.tensor([[[0.0, 0, 32, 32]]]), 8)
+    assert torch.allclose(patch, torch.full_like(patch, 0.5), atol=1e-6)
+
+
+def test_high_resolution_patch_shows_the_same_region():
+    # A ramp sampled at pixel centres at two resolutions: the patches agree where the box is.
+    def ramp(size):
+        return ((torch.arange(size) + 0.5) / size).expand(3, size, size)
+
+    boxes = torch.tensor([[[8.0, 8, 24, 24]], [[8.0, 8, 24, 24]]])
+    low = torch.stack((ramp(32), ramp(32)))
+    real = crop_real_patches(low, [None, ramp(128)], [1, 4], boxes, 16)
+    assert real.shape == (2, 3, 16, 16)
+    assert torch.allclose(real[0], real[1], atol=1e-5)
+    assert torch.allclose(real[0], crop_roi_patches(low, boxes, 16)[0])
+
+
+def test_high_resolution_patch_has_detail_that_the_low_one_lacks():
+    high = (torch.arange(128) % 2).float().expand(3, 128, 128)  # vanishes in the 4 x 4 average
+    low = torch.nn.functional.avg_pool2d(high, 4)
+    boxes = torch.tensor([[[8.0, 8, 16, 16]], [[8.0, 8, 16, 16]]])
+    real = crop_real_patches(torch.stack((low, low)), [None, high], [1, 4], boxes, 32)
+    assert real[0].std() < 1e-3
+    assert real[1].std() > 0.4
+
+
+def test_padding_counts_the_valid_boxes():
+    boxes, num_valid = pad_proposals(
+        [_instances([0, 0, 16, 16], [1, 1, 20, 20], [2, 2, 30, 30]), _instances()], num=2
+    )
+    assert boxes.shape == (2, 2, 4)
+    assert num_valid.tolist() == [2, 0]
+    assert boxes[1].abs().sum() == 0
+    assert valid_slots(num_valid, 2).tolist() == [[True, True], [False, False]]
+
+
+def test_gradient_reaches_the_frame_only_inside_the_box():
+    frame = torch.rand(1, 3, 32, 32, requires_grad=True)
+    crop_roi_patches(frame, torch.tensor([[[8.0, 8, 16, 16]]]), 8).sum().backward()
+    touched = frame.grad.abs().sum(dim=(0, 1)) > 0
+    assert touched[8:16, 8:16].all()
+    assert not touched[:7].any() and not touched[18:].any()

@@ -1,0 +1,123 @@
+"""Every configuration key this project adds to Detectron2's defaults: value, unit, one line each.
+
+Keys that Detectron2 already has keep their meaning (SOLVER.*, DATALOADER.*, TEST.EVAL_PERIOD,
+VIS_PERIOD, SEED, OUTPUT_DIR, ...); where our default differs, it is set here too.
+"""
+
+from detectron2.config import CfgNode as CN
+from detectron2.config import get_cfg
+
+
+def add_zoomin_config(cfg: CN) -> None:
+    """Add the keys of zoomin_d2 to a Detectron2 config, in place."""
+    _add_model_keys(cfg)
+    _add_solver_keys(cfg)
+    _add_input_keys(cfg)
+    _add_test_keys(cfg)
+
+
+def get_zoomin_cfg() -> CN:
+    """A fresh Detectron2 config that already holds the keys of zoomin_d2."""
+    cfg = get_cfg()
+    add_zoomin_config(cfg)
+    return cfg
+
+
+def _add_model_keys(cfg: CN) -> None:
+    cfg.MODEL.META_ARCHITECTURE = "FrameInterpolator"
+    cfg.MODEL.WEIGHTS = ""  # a training checkpoint, an exported file, or "zoo:<name>"; "" = scratch
+
+    cfg.MODEL.GENERATOR = CN()
+    cfg.MODEL.GENERATOR.NAME = "paper"  # a name in GENERATOR_REGISTRY
+    # Widths of the flow U-Net, one entry per resolution; the first works at half resolution.
+    cfg.MODEL.GENERATOR.FLOW_CHANNELS = [32, 64, 96, 128, 160, 192]
+    # Width of the synthesis network, and its kernel size in pixels (the paper: 9).
+    cfg.MODEL.GENERATOR.SYNTHESIS_CHANNELS = 32
+    cfg.MODEL.GENERATOR.SYNTHESIS_KERNEL = 9
+    # Shape of the context convolution copied from the frozen detector (ResNet stems: 64 of 7x7).
+    cfg.MODEL.GENERATOR.CONTEXT_CHANNELS = 64
+    cfg.MODEL.GENERATOR.CONTEXT_KERNEL = 7
+    cfg.MODEL.GENERATOR.CHANNELS_LAST = False  # memory format of the convolutions
+
+    # The pretrained detector: proposals, perceptual features, context convolution.
+    cfg.MODEL.FROZEN_RPN = CN()
+    # A local yaml, a Detectron2 model-zoo name ("COCO-Detection/..."), or "zoo:<name>".
+    cfg.MODEL.FROZEN_RPN.CONFIG_FILE = "zoo:rpn_R_18_FPN"
+    # A local .pkl/.pth/.safetensors file, "detectron2://...", "zoo:<name>"; "" = random weights.
+    cfg.MODEL.FROZEN_RPN.WEIGHTS = "zoo:rpn_R_18_FPN"
+
+    cfg.MODEL.PROPOSALS = CN()
+    cfg.MODEL.PROPOSALS.SOURCE = "real"  # "real" (frame_t), "synthesized" (pred_frame) or "both"
+    cfg.MODEL.PROPOSALS.NUM = 16  # N: boxes per image; empty slots are zeros and never counted
+    cfg.MODEL.PROPOSALS.MIN_SIZE = 16.0  # pixels; smaller boxes (before enlarging) are dropped
+    cfg.MODEL.PROPOSALS.ENLARGE = 1.2  # factor on width and height, clipped to the frame
+    cfg.MODEL.PROPOSALS.PATCH_SIZE = 64  # pixels; the side every ROI is zoomed to
+
+    cfg.MODEL.PERCEPTUAL = CN()
+    # Phi of eq. 7: "rpn" (hidden features of the RPN head, all levels), backbone levels ("p2", ..)
+    # or, for FPN detectors, bottom-up stages ("res2", ..).
+    cfg.MODEL.PERCEPTUAL.FEATURES = ["rpn"]
+
+    cfg.MODEL.DISCRIMINATOR = CN()
+    cfg.MODEL.DISCRIMINATOR.NAME = "none"  # "none" (baseline), "image" (gan) or "roi" (roigan)
+    cfg.MODEL.DISCRIMINATOR.CHANNELS = 64  # width of the first convolution; doubles up to 8x
+
+    # lambda_0..lambda_4 of eq. 8 and 11. The paper's images are 0..255: photometric terms are
+    # computed on [0, 1] and multiplied by 255 (losses.PHOTOMETRIC_SCALE); the detector's features
+    # are of 0..255 images already, flow is in pixels, discriminators have no unit: factor 1.
+    cfg.MODEL.LOSS_WEIGHTS = CN()
+    cfg.MODEL.LOSS_WEIGHTS.PHOTOMETRIC = 2.0
+    cfg.MODEL.LOSS_WEIGHTS.PERCEPTUAL = 1.0
+    cfg.MODEL.LOSS_WEIGHTS.SMOOTH = 0.1
+    cfg.MODEL.LOSS_WEIGHTS.GAN_D = 0.3
+    cfg.MODEL.LOSS_WEIGHTS.GAN_G = 0.1
+
+
+def _add_solver_keys(cfg: CN) -> None:
+    cfg.SOLVER.ADAM_BETAS = (0.9, 0.999)
+    cfg.SOLVER.WEIGHT_DECAY = 0.0
+    cfg.SOLVER.WEIGHT_DECAY_NORM = 0.0
+    # "WarmupCosineLR" and the others of Detectron2, or "PaperExponentialLR" (section 3.5).
+    cfg.SOLVER.LR_SCHEDULER_NAME = "WarmupCosineLR"
+    # PaperExponentialLR: iterations per factor 0.1 (10 epochs of 3198 triplets at batch 2) and
+    # the absolute floor of the learning rate.
+    cfg.SOLVER.PAPER_DECAY_ITERS = 15990
+    cfg.SOLVER.PAPER_LR_FLOOR = 1e-8
+
+    cfg.SOLVER.DISCRIMINATOR = CN()
+    cfg.SOLVER.DISCRIMINATOR.LR_FACTOR = 1.0  # learning rate of D as a factor of BASE_LR
+    cfg.SOLVER.DISCRIMINATOR.START_ITER = 0  # iterations without any adversarial term
+
+    # Iterations between logged losses: reading a loss back waits for the GPU.
+    cfg.SOLVER.METRIC_PERIOD = 20
+
+    cfg.SOLVER.EMA = CN()
+    cfg.SOLVER.EMA.ENABLED = True  # keep an average of the generator; it is what is evaluated
+    cfg.SOLVER.EMA.DECAY = 0.999  # per iteration
+
+
+def _add_input_keys(cfg: CN) -> None:
+    cfg.INPUT.FORMAT = "RGB"
+    cfg.INPUT.CROP_SIZE = [256, 256]  # training crop (height, width) in pixels
+    cfg.INPUT.FLIP_HORIZONTAL_PROB = 0.5
+    cfg.INPUT.FLIP_VERTICAL_PROB = 0.0
+    cfg.INPUT.TRANSPOSE_PROB = 0.0  # swap x and y
+    cfg.INPUT.TIME_REVERSAL_PROB = 0.5  # swap frame_1 and frame_2, t -> 1 - t
+    # Time from frame_1 to frame_t (t = 0.5), drawn uniformly from [min, max], in FRAME_SPACING_UNIT.
+    cfg.INPUT.FRAME_SPACING = [1, 1]
+    cfg.INPUT.FRAME_SPACING_UNIT = "frames"  # "frames" or "ms"; "ms" needs clips with a known fps
+    cfg.INPUT.ARBITRARY_T = False  # frame_t anywhere strictly between frame_1 and frame_2
+    # Random downscaling of the frames before the crop: factor drawn from [min, max], max <= 1.
+    cfg.INPUT.SCALE_RANGE = [1.0, 1.0]
+    cfg.INPUT.HIGH_RESOLUTION = True  # load frame_t_hr where the dataset has it
+
+    # () = the paper's mix (UCF101 + Cityscapes) as far as it is on disk, else the sample clips.
+    cfg.DATASETS.TRAIN = ()
+    cfg.DATASETS.TEST = ()  # () = the test sets that belong to what is trained on
+    cfg.DATALOADER.ASPECT_RATIO_GROUPING = False  # our samples have one size and no annotations
+    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
+
+
+def _add_test_keys(cfg: CN) -> None:
+    cfg.TEST.ROI_METRICS = True  # ROI_PSNR, ROI_IE inside proposals of the true frame
+    cfg.TEST.NUM_SAVED_IMAGES = 4  # worst and best images kept per dataset

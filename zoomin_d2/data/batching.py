@@ -1,0 +1,48 @@
+"""Lists of samples as few large tensors, and back: how batches travel from worker processes.
+
+Handing a tensor to another process costs a file descriptor and more time than making a crop takes,
+so a batch is stacked in the worker and taken apart, without copying, in the main process.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+
+PackedBatch = tuple[list[torch.Tensor], list[dict], list[dict]]
+
+
+def pack_samples(samples: list[dict]) -> PackedBatch:
+    """Returns the stacked tensors (one per key and shape), each sample's other values, and each
+    sample's places in the stacks: {key: (stack, row)}."""
+    stacks: dict[tuple, list[torch.Tensor]] = {}
+    values, places = [], []
+    for sample in samples:
+        tensors = {key: value for key, value in sample.items() if isinstance(value, torch.Tensor)}
+        values.append({key: value for key, value in sample.items() if key not in tensors})
+        place = {}
+        for key, tensor in tensors.items():
+            kind = (key, tensor.shape)
+            stack = stacks.setdefault(kind, [])
+            place[key] = (list(stacks).index(kind), len(stack))
+            stack.append(tensor)
+        places.append(place)
+    return [torch.stack(stack) for stack in stacks.values()], values, places
+
+
+def unpack_samples(batch: PackedBatch) -> list[dict]:
+    """The samples again; their tensors are views of the stacks."""
+    stacks, values, places = batch
+    return [
+        {**value, **{key: stacks[stack][row] for key, (stack, row) in place.items()}}
+        for value, place in zip(values, places)
+    ]
+
+
+class UnpackedLoader:
+    """A loader of packed batches as an iterable of lists of samples."""
+
+    def __init__(self, loader: Iterable[PackedBatch]):
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[list[dict]]:
+        return map(unpack_samples, self.loader)

@@ -1,0 +1,194 @@
+"""A config in, data loaders out: an exactly resumable training stream, and test sets as triplets.
+
+A sample of the training stream is a pure function of (SEED, its position in the stream). Number of
+workers, prefetching and the number of processes change nothing (as long as the total batch,
+SOLVER.IMS_PER_BATCH, stays), and a stream opened at start_position goes on exactly there.
+"""
+
+import logging
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+import torch
+import torch.utils.data as torchdata
+from detectron2.config import CfgNode
+from detectron2.data import (
+    DatasetCatalog,
+    DatasetFromList,
+    build_detection_test_loader,
+    build_detection_train_loader,
+)
+from detectron2.utils import comm
+
+from .batching import UnpackedLoader, pack_samples
+from .dataset_mapper import InterpolationDatasetMapper
+from .frame_store import CorruptFrameError
+from .resolve import resolve_datasets
+from .samplers import StreamSampler
+
+logger = logging.getLogger(__name__)
+
+# A record that cannot be read is replaced by another; so many failures in a row are no accident.
+MAX_SKIPPED_IN_A_ROW = 100
+TEST_TRIPLETS_PER_CLIP = 4
+
+
+class TrainingStream(torchdata.Dataset):
+    """Samples by (position, record index), as StreamSampler gives them.
+
+    A record with a corrupt frame is replaced by another one, chosen by (seed, position) alone;
+    sample["num_skipped"] counts the records tried in vain, and each bad file is logged once.
+    """
+
+    def __init__(self, records: list[dict], mapper: InterpolationDatasetMapper, seed: int):
+        self._records = DatasetFromList(records, copy=False)
+        self._mapper = mapper
+        self._seed = seed
+        self._logged_files: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, position_and_index: tuple[int, int]) -> dict:
+        """Raises RuntimeError when MAX_SKIPPED_IN_A_ROW records in a row cannot be read."""
+        if torchdata.get_worker_info() is not None:
+            cv2.setNumThreads(0)  # one process per core is enough
+        position, index = position_and_index
+        for num_skipped in range(MAX_SKIPPED_IN_A_ROW):
+            rng = np.random.default_rng([self._seed, position, num_skipped])
+            if num_skipped:
+                index = int(rng.integers(len(self)))
+            try:
+                sample = self._mapper(self._records[index], rng)
+            except CorruptFrameError as error:
+                self._log_once(error)
+                continue
+            sample["num_skipped"] = num_skipped
+            return sample
+        raise RuntimeError(
+            f"{MAX_SKIPPED_IN_A_ROW} training records in a row have frames that cannot be read; "
+            "the data is damaged or the disk is failing. The messages above name the files; "
+            "prepare the dataset again (datasets/README.md)."
+        )
+
+    def _log_once(self, error: CorruptFrameError) -> None:
+        if error.file_name not in self._logged_files:
+            self._logged_files.add(error.file_name)
+            logger.warning("Skipped a training record, corrupt frame: %s", error)
+
+
+def stream_seed(cfg: CfgNode) -> int:
+    """The seed of the training stream: cfg.SEED, or one drawn for all processes if negative.
+
+    A drawn seed is logged. To resume such a run exactly, keep it and hand it to
+    `build_interpolation_train_loader`.
+    """
+    if cfg.SEED >= 0:
+        return cfg.SEED
+    seed = comm.shared_random_seed()
+    logger.info("SEED is negative: the training stream uses the drawn seed %d", seed)
+    return seed
+
+
+def build_interpolation_train_loader(
+    cfg: CfgNode, start_position: int = 0, seed: int | None = None
+) -> Iterable[list[dict]]:
+    """The endless training stream of cfg.DATASETS.TRAIN.
+
+    In an epoch a clip comes up once per triplet that it holds, so every frame counts alike.
+
+    Args:
+        cfg: DATASETS, INPUT, DATALOADER.NUM_WORKERS, SOLVER.IMS_PER_BATCH and SEED are read.
+        start_position: samples (over all processes) already used: on resume,
+            iteration * SOLVER.IMS_PER_BATCH.
+        seed: of the stream; None = `stream_seed(cfg)`.
+
+    Returns:
+        An iterable of lists of IMS_PER_BATCH / world size samples (see the mapper).
+
+    Raises:
+        MissingDatasetError: a dataset is not on disk.
+        ValueError: records that do not fit cfg.INPUT; the message lists them.
+    """
+    names = cfg.DATASETS.TRAIN or resolve_datasets(cfg).train
+    records = [record for name in names for record in DatasetCatalog.get(name)]
+    mapper = InterpolationDatasetMapper(cfg, is_train=True)
+    _check_records(records, mapper)
+    seed = stream_seed(cfg) if seed is None else seed
+    sampler = StreamSampler([_num_triplets(record) for record in records], seed, start_position)
+    logger.info(
+        "Training stream: %d clips, %d frames, %d samples per epoch; starts at sample %d",
+        len(records),
+        sum(len(record["frames"]) for record in records),
+        sampler.epoch_size,
+        start_position,
+    )
+    loader = build_detection_train_loader(
+        TrainingStream(records, mapper, seed),
+        mapper=None,
+        sampler=sampler,
+        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        aspect_ratio_grouping=False,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=pack_samples,
+        pin_memory=torch.cuda.is_available(),
+    )
+    return UnpackedLoader(loader)
+
+
+def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> Iterable[list[dict]]:
+    """One dataset as triplets (t = 0.5), whole frames, one per batch, in order, each exactly once.
+
+    Clips of more than three frames are cut into TEST_TRIPLETS_PER_CLIP triplets of neighbouring
+    frames, evenly spaced. A corrupt frame is an error here (CorruptFrameError): a score of part
+    of a test set is no score of it.
+
+    Raises:
+        MissingDatasetError: the dataset is not on disk.
+    """
+    records = [
+        triplet for record in DatasetCatalog.get(dataset_name) for triplet in cut_triplets(record)
+    ]
+    return build_detection_test_loader(
+        records,
+        mapper=InterpolationDatasetMapper(cfg, is_train=False),
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def cut_triplets(record: dict, num_triplets: int = TEST_TRIPLETS_PER_CLIP) -> list[dict]:
+    """Evenly spaced triplets of neighbouring frames of a clip, which do not share frames."""
+    num_frames = len(record["frames"])
+    if num_frames == 3:
+        return [record]
+    num_triplets = min(num_triplets, num_frames // 3)
+    # the clip in equal parts, a triplet in the middle of each
+    firsts = [(2 * part + 1) * num_frames // (2 * num_triplets) - 1 for part in range(num_triplets)]
+    triplets = []
+    for first in firsts:
+        triplet = {**record, "frames": record["frames"][first : first + 3]}
+        if "hr_frames" in record:
+            triplet["hr_frames"] = record["hr_frames"][first : first + 3]
+        triplet["file_name"] = f"{record['file_name']}/{first}"
+        triplets.append(triplet)
+    return triplets
+
+
+def _num_triplets(record: dict) -> int:
+    return len(record["frames"]) - 2
+
+
+def _check_records(records: list[dict], mapper: InterpolationDatasetMapper) -> None:
+    problems = [
+        f"{record['file_name']}: {problem}"
+        for record in records
+        if (problem := mapper.problem_with(record)) is not None
+    ]
+    if problems:
+        shown = "\n  ".join(problems[:10])
+        more = f"\n  ... and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise ValueError(
+            f"{len(problems)} of {len(records)} training clips do not fit the settings:\n"
+            f"  {shown}{more}\nChange the INPUT.* keys named, or the dataset."
+        )

@@ -1,0 +1,131 @@
+"""Cityscapes leftImg8bit_sequence: 30-frame snippets at 17 Hz as records with high-resolution
+partners.
+
+The inputs are 256x512, exact 4x4 box averages of the 1024x2048 frames; those are the partners
+(hr_scale 4, section 3.5 of the paper). The small frames are packed by prepare_cityscapes; the
+partners stay the PNG files of the dataset. Training takes any window of a snippet; validation is
+one triplet per snippet, with the 20th frame (the one that Cityscapes annotates) in the middle.
+"""
+
+from itertools import groupby
+from pathlib import Path
+
+from ..frame_store import read_image
+from ..packing import (
+    INDEX_NAME,
+    box_average,
+    make_index,
+    require_disk_space,
+    run_jobs,
+    write_json,
+    write_shot,
+)
+from ..video_file import CorruptFrameError
+from .layout import MissingDatasetError
+from .prepared_clips import load_prepared_clips
+
+HR_SCALE = 4
+FPS = 17.0
+ANNOTATED = 19  # index in a snippet of 30
+SOURCE = "leftImg8bit_sequence"
+PREPARED = "leftImg8bit_sequence_256x512"
+TREE = """
+leftImg8bit_sequence/{train,val}/<city>/
+    <city>_<sequence>_<frame>_leftImg8bit.png      1024x2048, 30 in a row
+"""
+PREPARE = "python datasets/prepare_cityscapes.py"
+
+
+def load_cityscapes(folder: str | Path, split: str) -> list[dict]:
+    """Records of split "train" (whole snippets) or "val" (one triplet per snippet).
+
+    Raises:
+        MissingDatasetError: not prepared, or incomplete.
+    """
+    name = f"cityscapes_sequence_{split}"
+    records = load_prepared_clips(Path(folder) / PREPARED / split, name, PREPARE)
+    if split == "train":
+        return records
+    triplets = []
+    for record in records:
+        if len(record["frames"]) <= ANNOTATED + 1:
+            continue  # a snippet cut short by a missing frame
+        part = slice(ANNOTATED - 1, ANNOTATED + 2)
+        triplets.append(
+            {**record, "frames": record["frames"][part], "hr_frames": record["hr_frames"][part]}
+        )
+    return triplets
+
+
+def prepare_cityscapes(
+    folder: str | Path, split: str, num_workers: int = 1, show_progress: bool = True
+) -> dict:
+    """Pack the 256x512 frames of a split; a snippet with a corrupt image is skipped and counted.
+
+    Returns:
+        The index.
+
+    Raises:
+        MissingDatasetError: no images of the split.
+        OSError: too little disk space.
+    """
+    folder = Path(folder)
+    snippets = find_snippets(folder, split)
+    destination = folder / PREPARED / split
+    (destination / "shots").mkdir(parents=True, exist_ok=True)
+    num_frames = sum(len(snippet) for snippet in snippets)
+    require_disk_space(
+        destination, num_frames * 256 * 512 * 3, "Free some space or give --root on another disk."
+    )
+    jobs = [(_prepare_snippet, (snippet, folder, destination)) for snippet in snippets]
+    entries = run_jobs(jobs, num_workers, "snippets", show_progress)
+    index = make_index(f"cityscapes_sequence_{split}", entries, {"source": f"{SOURCE}/{split}"})
+    write_json(destination / INDEX_NAME, index)
+    return index
+
+
+def find_snippets(folder: Path, split: str) -> list[list[Path]]:
+    """The images of a split as runs of consecutive frame numbers (3 or more) of one sequence.
+
+    Raises:
+        MissingDatasetError: there are none.
+    """
+    images = sorted((folder / SOURCE / split).glob("*/*_leftImg8bit.png"))
+    snippets = []
+    for _, group in groupby(images, key=lambda path: path.name.split("_")[:-2]):
+        numbered = [(int(path.name.split("_")[-2]), path) for path in group]
+        # frame number minus rank is constant in a run of consecutive numbers
+        for _, run in groupby(enumerate(numbered), key=lambda item: item[1][0] - item[0]):
+            paths = [path for _, (_, path) in run]
+            if len(paths) >= 3:
+                snippets.append(paths)
+    if not snippets:
+        command = (
+            "download leftImg8bit_sequence_trainvaltest.zip (324 GB) from "
+            f"https://www.cityscapes-dataset.com, unpack it there, then: {PREPARE}"
+        )
+        problem = f"no images in {SOURCE}/{split}."
+        raise MissingDatasetError(f"cityscapes_sequence_{split}", folder, problem, TREE, command)
+    return snippets
+
+
+def _prepare_snippet(images: list[Path], folder: Path, destination: Path) -> dict:
+    name = images[0].name.removesuffix("_leftImg8bit.png")
+    path = destination / "shots" / f"{name}.npy"
+    try:
+        small = (box_average(read_image(str(image)), HR_SCALE) for image in images)
+        height, width = write_shot(path, small, len(images))
+    except CorruptFrameError as error:
+        return {"corrupt": {"file": error.file_name, "reason": error.reason}}
+    shot = {
+        "file_name": f"{images[0].parent.name}/{name}",
+        "file": f"shots/{path.name}",
+        # relative to the index: the prepared folder and the images move together
+        "hr_images": [f"../../{image.relative_to(folder).as_posix()}" for image in images],
+        "hr_scale": HR_SCALE,
+        "runs": [(0, len(images))],
+        "height": height,
+        "width": width,
+        "fps": FPS,
+    }
+    return {"shots": [shot], "counts": {"frames": len(images)}}

@@ -1,0 +1,56 @@
+"""What all loaders share: the error for a dataset that is not (completely) on disk, image sizes,
+record making."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from ..frame_store import CorruptFrameError, FrameRef
+
+
+class MissingDatasetError(FileNotFoundError):
+    """A dataset is not on disk, or a part of it is missing.
+
+    Args:
+        name: of the dataset.
+        folder: where it was looked for.
+        problem: what is missing there.
+        tree: the files expected, as a drawing.
+        command: what prepares or downloads it.
+    """
+
+    def __init__(self, name: str, folder: str | Path, problem: str, tree: str, command: str):
+        indented = "\n".join(f"  {line}" for line in tree.strip("\n").splitlines())
+        super().__init__(
+            f"Dataset {name}: {problem}\n"
+            f"Looked in: {Path(folder).absolute()}\n"
+            f"Expected there:\n{indented}\n"
+            f"To get it: {command}\n"
+            "(Datasets are looked for under the environment variable DETECTRON2_DATASETS, "
+            "by default ./datasets; see datasets/README.md.)"
+        )
+        self.name = name
+        self.problem = problem
+
+
+def image_size(file_name: str | Path) -> tuple[int, int]:
+    """(height, width) from the header of an image file. Raises CorruptFrameError."""
+    try:
+        with Image.open(file_name) as image:
+            return image.height, image.width
+    except OSError as error:  # includes PIL.UnidentifiedImageError
+        raise CorruptFrameError(file_name, f"is no readable image: {error}") from error
+
+
+def clip_record(
+    file_name: str, frames: Sequence[FrameRef], size: tuple[int, int], **optional
+) -> dict:
+    """A record as the mapper takes it; size is (height, width) of the frames."""
+    return {
+        "file_name": file_name,
+        "frames": list(frames),
+        "height": size[0],
+        "width": size[1],
+        **optional,
+    }

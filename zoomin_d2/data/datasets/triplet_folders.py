@@ -1,0 +1,42 @@
+"""Folders of triplets NAME/<scene>/<k>_{0,1,2}.png (first, middle, last) as records."""
+
+import re
+from pathlib import Path
+
+from .layout import MissingDatasetError, clip_record, image_size
+
+TREE = """
+<scene>/
+    <k>_0.png   first frame
+    <k>_1.png   the frame in the middle (the truth)
+    <k>_2.png   last frame
+"""
+
+
+def load_triplet_folders(folder: str | Path, name: str) -> list[dict]:
+    """One record per triplet, sorted by scene and k.
+
+    Raises:
+        MissingDatasetError: no triplet at all, or a frame of one is missing.
+    """
+    folder = Path(folder)
+    command = "put the triplets there, or a symbolic link to their folder."
+    firsts = sorted(folder.glob("*/*_0.png"), key=_natural_key)
+    if not firsts:
+        raise MissingDatasetError(name, folder, "there are no triplets.", TREE, command)
+    records = []
+    for first in firsts:
+        frames = [first.with_name(f"{first.stem[:-1]}{i}.png") for i in range(3)]
+        for frame in frames:
+            if not frame.is_file():
+                problem = f"{frame.relative_to(folder)} is missing."
+                raise MissingDatasetError(name, folder, problem, TREE, command)
+        file_name = f"{name}/{first.parent.name}/{first.stem[:-2]}"
+        records.append(clip_record(file_name, map(str, frames), image_size(first)))
+    return records
+
+
+def _natural_key(path: Path) -> list:
+    """Sorts 2_0.png before 10_0.png."""
+    parts = re.split(r"(\d+)", f"{path.parent.name}/{path.name}")
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]

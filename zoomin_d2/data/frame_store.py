@@ -1,0 +1,135 @@
+"""A frame reference (and a crop box) in, the frame out: uint8 (h, w, 3) RGB, full range.
+
+A reference is one of
+  "path/to/image.png"       any image that OpenCV reads;
+  ("path/to/shot.npy", i)   frame i of a packed shot, uint8 (T, H, W, 3) RGB, memory-mapped: only
+                            the rows of the crop are touched;
+  ("path/to/video.mp4", i)  frame i of a video file, through an index of its keyframes.
+Images that are not 8-bit RGB are converted: 16 bits to 8 by v / 257 rounded, grey to three equal
+channels, an alpha channel is dropped (not blended). Rotation in EXIF data is ignored, for all
+frames of a clip alike.
+"""
+
+import os
+from collections import OrderedDict
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from detectron2.utils.file_io import PathManager
+
+from .video_file import CorruptFrameError, VideoFile
+
+FrameRef: TypeAlias = str | tuple[str, int]
+CropBox: TypeAlias = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, x1 and y1 excluded
+
+
+class FrameStore:
+    """Reads frames and keeps the last used packed shots and videos open (per process).
+
+    Args:
+        max_open: how many packed shots, and how many videos, stay open.
+    """
+
+    def __init__(self, max_open: int = 128):
+        self._max_open = max_open
+        self._reset()
+
+    def _reset(self) -> None:
+        self._shots: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._videos: OrderedDict[str, VideoFile] = OrderedDict()
+        self._pid = os.getpid()
+
+    def __getstate__(self) -> dict:
+        return {"_max_open": self._max_open}
+
+    def __setstate__(self, state: dict) -> None:
+        self._max_open = state["_max_open"]
+        self._reset()
+
+    def read(self, ref: FrameRef, crop: CropBox | None = None) -> np.ndarray:
+        """One frame, or the part of it inside `crop`.
+
+        Returns:
+            uint8 (h, w, 3) RGB; it may be a view of a mapped file: copy it before writing to it.
+
+        Raises:
+            CorruptFrameError: the file is missing or damaged, has no such frame, or the crop
+                reaches outside of it (the frame has another size than the dataset says).
+        """
+        if self._pid != os.getpid():  # forked: open files share their position with the parent
+            self._reset()
+        if isinstance(ref, str):
+            frame, file_name = read_image(ref), ref
+        else:
+            file_name, index = ref
+            if file_name.endswith(".npy"):
+                shot = self._shot(file_name)
+                if not 0 <= index < len(shot):
+                    reason = f"no frame {index}, only {len(shot)} frames"
+                    raise CorruptFrameError(file_name, reason)
+                frame = shot[index]
+            else:
+                frame = self._video(file_name).read(index)
+        if crop is None:
+            return frame
+        x0, y0, x1, y1 = crop
+        height, width = frame.shape[:2]
+        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+            reason = f"crop {crop} is outside of the frame of {width}x{height} pixels"
+            raise CorruptFrameError(file_name, reason)
+        return frame[y0:y1, x0:x1]
+
+    def _shot(self, file_name: str) -> np.ndarray:
+        if file_name not in self._shots:
+            _make_room(self._shots, self._max_open)
+            self._shots[file_name] = open_shot(file_name)
+        self._shots.move_to_end(file_name)
+        return self._shots[file_name]
+
+    def _video(self, file_name: str) -> VideoFile:
+        if file_name not in self._videos:
+            for _, video in _make_room(self._videos, self._max_open):
+                video.close()
+            self._videos[file_name] = VideoFile(PathManager.get_local_path(file_name))
+        self._videos.move_to_end(file_name)
+        return self._videos[file_name]
+
+
+def open_shot(file_name: str) -> np.ndarray:
+    """Memory-map a packed shot: uint8 (T, H, W, 3) RGB. Raises CorruptFrameError."""
+    try:
+        # "c": the file stays untouched, and torch does not warn of read-only memory
+        shot = np.load(PathManager.get_local_path(file_name), mmap_mode="c", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise CorruptFrameError(file_name, f"is no readable packed shot: {error}") from error
+    if shot.dtype != np.uint8 or shot.ndim != 4 or shot.shape[3] != 3:
+        reason = f"holds {shot.dtype} {shot.shape}, expected uint8 (T, H, W, 3)"
+        raise CorruptFrameError(file_name, reason)
+    # a plain array on the same memory: slicing np.memmap objects is several times slower
+    return np.asarray(shot)
+
+
+def read_image(file_name: str) -> np.ndarray:
+    """Read one image file as uint8 (H, W, 3) RGB. Raises CorruptFrameError."""
+    try:
+        with PathManager.open(file_name, "rb") as file:
+            data = np.frombuffer(file.read(), np.uint8)
+    except OSError as error:
+        raise CorruptFrameError(file_name, f"cannot be read: {error}") from error
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if image is None:
+        raise CorruptFrameError(file_name, "is empty or no image that OpenCV can decode")
+    if image.dtype == np.uint16:
+        image = np.round(image / 257.0).astype(np.uint8)
+    elif image.dtype != np.uint8:
+        raise CorruptFrameError(file_name, f"has {image.dtype} pixels, expected 8 or 16 bits")
+    if image.ndim == 2:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    code = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
+    return cv2.cvtColor(image, code)
+
+
+def _make_room(cache: OrderedDict, max_open: int) -> list[tuple]:
+    """Drop the entries used longest ago so that one more fits; returns what was dropped."""
+    return [cache.popitem(last=False) for _ in range(len(cache) - max_open + 1)]

@@ -1,0 +1,137 @@
+"""What all prepare commands share: packed shots, the index, box averages, a pool of processes.
+
+Files are written under a temporary name (.part), synced, and renamed when complete.
+"""
+
+import itertools
+import json
+import multiprocessing
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from .video_file import CorruptFrameError
+
+INDEX_NAME = "index.json"
+INDEX_VERSION = 1
+
+
+def crop_to_multiple(image: np.ndarray, factor: int) -> np.ndarray:
+    """The centre of the image with height and width the largest multiples of factor."""
+    height, width = (side // factor * factor for side in image.shape[:2])
+    if not height or not width:
+        raise ValueError(f"an image of {image.shape[:2]} is smaller than the factor {factor}")
+    y0, x0 = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return np.ascontiguousarray(image[y0 : y0 + height, x0 : x0 + width])
+
+
+def box_average(image: np.ndarray, factor: int) -> np.ndarray:
+    """Mean over factor x factor blocks; the sides must be multiples of factor."""
+    size = (image.shape[1] // factor, image.shape[0] // factor)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def make_index(name: str, entries: Iterable[dict], extra: dict | None = None) -> dict:
+    """Put the entries of single videos together: {"shots": [...], "counts": {...}} or
+    {"corrupt": {...}} each."""
+    counts: Counter[str] = Counter(videos=0, corrupt_videos=0)
+    shots, corrupt = [], []
+    for entry in entries:
+        counts["videos"] += 1
+        if "corrupt" in entry:
+            counts["corrupt_videos"] += 1
+            corrupt.append(entry["corrupt"])
+            continue
+        shots += entry["shots"]
+        counts.update(entry["counts"])
+    return {
+        "format": "zoomin_d2 clips",
+        "version": INDEX_VERSION,
+        "name": name,
+        **(extra or {}),
+        "counts": {**counts, "shots": len(shots)},
+        "corrupt_videos": corrupt,
+        "shots": shots,
+    }
+
+
+def run_jobs(
+    jobs: list[tuple[Callable, tuple]], num_workers: int, unit: str, show_progress: bool = True
+) -> list:
+    """Call every (function, arguments), in processes if num_workers > 1; results in order."""
+    num_workers = min(num_workers, len(jobs))
+    bar = tqdm(total=len(jobs), unit=unit, disable=not show_progress, smoothing=0.05)
+    with bar:
+        if num_workers <= 1:
+            results = []
+            for function, arguments in jobs:
+                results.append(function(*arguments))
+                bar.update()
+            return results
+        # spawn: a forked child can hang in thread pools (OpenCV, decoders) that it has not got
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(num_workers, context, cv2.setNumThreads, (1,)) as pool:
+            futures = [pool.submit(function, *arguments) for function, arguments in jobs]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+                    bar.update()
+            except BaseException:  # also Ctrl-C: do not start what has not begun
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            return [future.result() for future in futures]
+
+
+def write_shot(path: Path, frames: Iterator[np.ndarray], num_frames: int) -> tuple[int, int]:
+    """Write a packed shot atomically from `num_frames` equal frames; returns (height, width).
+
+    Raises:
+        CorruptFrameError: fewer frames than announced, or of different sizes.
+    """
+    part = path.with_name(path.name + ".part")
+    first = next(frames, None)
+    if first is None:
+        raise CorruptFrameError(path, "no frames to write")
+    shape = (num_frames, *first.shape)
+    count = 0
+    with open(part, "wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for frame in itertools.chain([first], frames):
+            if frame.shape != first.shape:
+                raise CorruptFrameError(path, f"frame size changes at frame {count}")
+            file.write(np.ascontiguousarray(frame))
+            count += 1
+        file.flush()
+        os.fsync(file.fileno())
+    if count != num_frames:
+        raise CorruptFrameError(path, f"{count} frames instead of {num_frames}")
+    os.replace(part, path)
+    return first.shape[:2]
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a json file atomically."""
+    part = path.with_name(path.name + ".part")
+    with open(part, "w") as file:
+        json.dump(content, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def require_disk_space(folder: Path, num_bytes: int, advice: str) -> None:
+    """Raises OSError if less than num_bytes (and a reserve of 2 %) is free at the folder."""
+    free = shutil.disk_usage(folder).free
+    if num_bytes * 1.02 > free:
+        raise OSError(
+            f"{folder}: about {num_bytes / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free. "
+            f"{advice}"
+        )

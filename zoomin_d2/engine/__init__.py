@@ -1,0 +1,17 @@
+"""Training: who steps what, when, and how a run survives being stopped."""
+
+from zoomin_d2.engine.checkpointing import AtomicCheckpointer, GeneratorEMA
+from zoomin_d2.engine.hooks import AdversarialHook, EMAHook, VisualizationHook
+from zoomin_d2.engine.setup import setup_cfg, setup_run
+from zoomin_d2.engine.trainer import InterpolationTrainer
+
+__all__ = [
+    "AdversarialHook",
+    "AtomicCheckpointer",
+    "EMAHook",
+    "GeneratorEMA",
+    "InterpolationTrainer",
+    "VisualizationHook",
+    "setup_cfg",
+    "setup_run",
+]

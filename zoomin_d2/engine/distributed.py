@@ -1,0 +1,28 @@
+"""A network in, the same network in every process out."""
+
+import detectron2.utils.comm as comm
+import torch
+from detectron2.engine import create_ddp_model
+from torch import nn
+
+
+@torch.no_grad()
+def broadcast_from_main(module: nn.Module) -> None:
+    """Give all processes the main process's parameters and buffers; nothing to do for one."""
+    if comm.get_world_size() == 1:
+        return
+    for tensor in (*module.parameters(), *module.buffers()):
+        torch.distributed.broadcast(tensor.data, src=0)
+
+
+def wrap_for_ddp(module: nn.Module) -> nn.Module:
+    """DistributedDataParallel around a network, on CPU or GPU; the network itself for one process.
+
+    ``broadcast_buffers=False`` also leaves out the buffers when DDP first copies the weights. The
+    vectors of spectral normalisation belong to their weights: with another process's weights they
+    give a norm near zero, and logits of any size. So buffers are copied here, once.
+    """
+    broadcast_from_main(module)
+    on_cpu = next(module.parameters()).device.type == "cpu"
+    kwargs = {"device_ids": None} if on_cpu else {}
+    return create_ddp_model(module, broadcast_buffers=False, **kwargs)

@@ -1,0 +1,161 @@
+"""Hooks beyond Detectron2's: the discriminator's step, the average, pictures, the best checkpoint."""
+
+import math
+
+import detectron2.utils.comm as comm
+import torch
+from detectron2.engine import HookBase, hooks
+from torch import nn
+
+from zoomin_d2.engine.checkpointing import GeneratorEMA
+from zoomin_d2.engine.distributed import wrap_for_ddp
+from zoomin_d2.modeling.interpolator import FrameInterpolator
+from zoomin_d2.modeling.losses import hinge_d_losses
+from zoomin_d2.visualization import training_panel
+
+
+class AdversarialHook(HookBase):
+    """Trains the discriminator: one step after each step of the generator, on the same patches.
+
+    The trainer without this hook is the `baseline` recipe. While the hook is active it lends the
+    model a view of the discriminator, from which the model computes the generator's loss; the
+    discriminator's own weights are changed here only.
+    """
+
+    def __init__(
+        self,
+        model: FrameInterpolator,
+        discriminator: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scheduler: torch.optim.lr_scheduler.LRScheduler,
+        *,
+        loss_weight: float,
+        start_iter: int = 0,
+        metric_period: int = 20,
+    ):
+        """
+        Args:
+            model: the unwrapped model whose ``step_record`` holds the patches.
+            discriminator: unwrapped; wrapped for DDP here, apart from the generator.
+            optimizer, scheduler: of the discriminator.
+            loss_weight: lambda_3 of eq. 11.
+            start_iter: iterations before the discriminator takes part.
+            metric_period: iterations between logged values (each waits for the device once).
+        """
+        self.model = model
+        self.discriminator = discriminator
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.loss_weight = loss_weight
+        self.start_iter = start_iter
+        self.metric_period = metric_period
+        self._parallel = wrap_for_ddp(discriminator)
+
+    def before_step(self) -> None:
+        active = self.trainer.iter >= self.start_iter
+        self.model.lend_discriminator(self.discriminator if active else None)
+
+    def after_step(self) -> None:
+        if self.model.discriminator is not None:
+            self._step()
+        self.scheduler.step()  # follows the generator's schedule from iteration 0 on
+
+    def after_train(self) -> None:
+        self.model.lend_discriminator(None)
+
+    def _step(self) -> None:
+        record = self.model.step_record
+        self._parallel.train()
+        with self.model.autocast():
+            # One forward for both halves: a second one before backward breaks DDP's buffers.
+            logits = self._parallel(torch.cat((record.real, record.fake)))
+        logits_real, logits_fake = logits.float().view(2, *record.valid.shape)
+        loss_real, loss_fake = hinge_d_losses(logits_real, logits_fake, record.valid)
+        losses = {
+            "loss_d_real": self.loss_weight * loss_real,
+            "loss_d_fake": self.loss_weight * loss_fake,
+        }
+        self.optimizer.zero_grad()
+        sum(losses.values()).backward()
+        self.optimizer.step()
+        if (self.trainer.iter + 1) % self.metric_period == 0:
+            with torch.no_grad():
+                valid = record.valid
+                count = valid.sum().clamp(min=1)
+                self._log(
+                    {
+                        **{k: v.detach() for k, v in losses.items()},
+                        "[metric]logit_real": (logits_real * valid).sum() / count,
+                        "[metric]logit_fake": (logits_fake * valid).sum() / count,
+                        "[metric]regions_per_image": valid.sum(dim=1).float().mean(),
+                    }
+                )
+
+    def _log(self, values: dict[str, torch.Tensor]) -> None:
+        reduced = {k: v.item() for k, v in comm.reduce_dict(values).items()}
+        storage = self.trainer.storage
+        if comm.is_main_process():
+            if not all(math.isfinite(v) for v in reduced.values()):
+                raise FloatingPointError(
+                    f"The discriminator's loss became infinite or NaN at "
+                    f"iteration={self.trainer.iter}!\n{reduced}"
+                )
+            storage.put_scalars(**reduced)
+            lr = self.optimizer.param_groups[0]["lr"]
+            storage.put_scalar("lr_discriminator", lr, smoothing_hint=False)
+
+    def state_dict(self) -> dict:
+        return {
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+        }
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        self.discriminator.load_state_dict(state_dict["discriminator"])
+        self.optimizer.load_state_dict(state_dict["optimizer"])
+        self.scheduler.load_state_dict(state_dict["scheduler"])
+
+
+class EMAHook(HookBase):
+    """Updates the average of the generator after every iteration."""
+
+    def __init__(self, ema: GeneratorEMA):
+        self.ema = ema
+
+    def after_step(self) -> None:
+        self.ema.update()
+
+    def state_dict(self) -> dict:
+        return {"num_updates": self.ema.num_updates}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        self.ema.num_updates = state_dict["num_updates"]
+
+
+class VisualizationHook(HookBase):
+    """Every ``period`` iterations, a picture of the batch's first sample for TensorBoard.
+
+    Images are only cleared from the event storage by a writer on the main process: register it
+    there alone.
+    """
+
+    def __init__(self, model: FrameInterpolator, period: int):
+        self.model = model
+        self.period = period
+
+    def after_step(self) -> None:
+        if self.period > 0 and (self.trainer.iter + 1) % self.period == 0:
+            panel = training_panel(self.model.step_record)
+            self.trainer.storage.put_image("training/first_sample", panel)
+
+
+class ResumableBestCheckpointer(hooks.BestCheckpointer):
+    """Detectron2's hook, which else forgets on --resume what the best value was."""
+
+    def state_dict(self) -> dict:
+        return {"best_metric": self.best_metric, "best_iter": self.best_iter}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        self.best_metric = state_dict["best_metric"]
+        self.best_iter = state_dict["best_iter"]

@@ -1,0 +1,69 @@
+"""Where a number comes from: data, commit, command and device, written beside every result."""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+
+import torch
+from detectron2.config import CfgNode
+
+from zoomin_d2.engine.checkpointing import write_atomically
+
+_FILE = "provenance.json"
+
+
+def collect_provenance(cfg: CfgNode, data_sentence: str) -> dict:
+    """What a reader needs to make the same numbers again.
+
+    Args:
+        data_sentence: what is trained or evaluated on and why, from `resolve_datasets`.
+    """
+    if cfg.MODEL.DEVICE == "cpu":
+        device = f"CPU, {os.cpu_count()} cores, {platform.machine()}"
+    else:
+        device = torch.cuda.get_device_name()
+    return {
+        "command": shlex.join([os.path.basename(sys.executable), *sys.argv]),
+        "commit": git_commit(),
+        "data": data_sentence,
+        "datasets_train": list(cfg.DATASETS.TRAIN),
+        "datasets_test": list(cfg.DATASETS.TEST),
+        "frozen_rpn": cfg.MODEL.FROZEN_RPN.WEIGHTS or "random weights",
+        "device": device,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def git_commit() -> str:
+    """Commit of the source tree, with "+changes" if it was edited; "unknown" outside a checkout."""
+    here = os.path.dirname(os.path.abspath(__file__))
+
+    def git(*args: str) -> str:
+        return subprocess.run(
+            ["git", "-C", here, *args], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + (
+            "+changes" if git("status", "--porcelain", "--untracked-files=no") else ""
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def write_provenance(output_dir: str, provenance: dict) -> None:
+    text = json.dumps(provenance, indent=2) + "\n"
+    write_atomically(os.path.join(output_dir, _FILE), lambda f: f.write(text.encode()))
+
+
+def read_provenance(output_dir: str) -> dict:
+    """What `write_provenance` left in ``output_dir``, or {} where nothing was written."""
+    path = os.path.join(output_dir, _FILE)
+    if not os.path.exists(path):
+        return {}
+    with open(path) as f:
+        return json.load(f)

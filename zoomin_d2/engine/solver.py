@@ -1,0 +1,79 @@
+"""Config and parameters in, optimizer and learning-rate schedule out (section 3.5)."""
+
+from collections.abc import Iterable
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.solver import LRMultiplier
+from detectron2.solver import build_lr_scheduler as build_d2_lr_scheduler
+from detectron2.solver.build import maybe_add_gradient_clipping
+from fvcore.common.param_scheduler import ParamScheduler
+from torch import nn
+
+
+class PaperExponentialLR(ParamScheduler):
+    """The paper's schedule: x 0.1 per ``decay_iters`` iterations, smoothly, never below a floor.
+
+    Args:
+        max_iter: iterations of the whole training.
+        decay_iters: iterations per factor 0.1; the paper's 10 epochs of 3198 triplets at batch 2
+            are 15,990.
+        floor: lower bound as a fraction of the base learning rate (the paper: 1e-8 of 1e-4 = 1e-4).
+    """
+
+    def __init__(self, max_iter: int, decay_iters: int, floor: float):
+        self.max_iter = max_iter
+        self.decay_iters = decay_iters
+        self.floor = floor
+
+    def __call__(self, where: float) -> float:
+        return max(0.1 ** (where * self.max_iter / self.decay_iters), self.floor)
+
+
+class _FullModelClippingAdam(torch.optim.Adam):
+    """Adam that first clips the norm over all its gradients (Detectron2 clips each tensor alone)."""
+
+    def __init__(self, parameters, *, max_norm: float, norm_type: float, **kwargs):
+        super().__init__(parameters, **kwargs)
+        self._max_norm = max_norm
+        self._norm_type = norm_type
+
+    def step(self, closure=None):
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, self._max_norm, self._norm_type)
+        return super().step(closure)
+
+
+def build_optimizer(
+    cfg: CfgNode, parameters: Iterable[nn.Parameter], lr_factor: float = 1.0
+) -> torch.optim.Optimizer:
+    """Adam over ``parameters`` with ``SOLVER.BASE_LR * lr_factor`` and the config's clipping.
+
+    ``SOLVER.CLIP_GRADIENTS.CLIP_TYPE`` is "full_model" or one of Detectron2's.
+    """
+    trainable = [p for p in parameters if p.requires_grad]
+    options = {
+        "lr": cfg.SOLVER.BASE_LR * lr_factor,
+        "betas": tuple(cfg.SOLVER.ADAM_BETAS),
+        "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
+    }
+    clip = cfg.SOLVER.CLIP_GRADIENTS
+    if clip.ENABLED and clip.CLIP_TYPE == "full_model":
+        return _FullModelClippingAdam(
+            trainable, max_norm=clip.CLIP_VALUE, norm_type=clip.NORM_TYPE, **options
+        )
+    return maybe_add_gradient_clipping(cfg, torch.optim.Adam)(trainable, **options)
+
+
+def build_lr_scheduler(
+    cfg: CfgNode, optimizer: torch.optim.Optimizer
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """``SOLVER.LR_SCHEDULER_NAME``: "PaperExponentialLR" or any of Detectron2's."""
+    if cfg.SOLVER.LR_SCHEDULER_NAME != "PaperExponentialLR":
+        return build_d2_lr_scheduler(cfg, optimizer)
+    schedule = PaperExponentialLR(
+        cfg.SOLVER.MAX_ITER,
+        cfg.SOLVER.PAPER_DECAY_ITERS,
+        cfg.SOLVER.PAPER_LR_FLOOR / cfg.SOLVER.BASE_LR,
+    )
+    return LRMultiplier(optimizer, schedule, cfg.SOLVER.MAX_ITER)

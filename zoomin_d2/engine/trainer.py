@@ -1,0 +1,203 @@
+"""Config in, a trained and evaluated model out: which parts make one training, and in what order."""
+
+import logging
+import weakref
+from collections import OrderedDict
+
+import detectron2.utils.comm as comm
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer, SimpleTrainer, hooks
+from detectron2.engine.train_loop import TrainerBase
+from detectron2.modeling import build_model
+from detectron2.utils.events import (
+    CommonMetricPrinter,
+    EventWriter,
+    JSONWriter,
+    TensorboardXWriter,
+)
+from torch import nn
+
+from zoomin_d2.data import (
+    build_interpolation_test_loader,
+    build_interpolation_train_loader,
+    stream_seed,
+)
+from zoomin_d2.engine.checkpointing import BEST_CHECKPOINT, AtomicCheckpointer, GeneratorEMA
+from zoomin_d2.engine.distributed import broadcast_from_main, wrap_for_ddp
+from zoomin_d2.engine.hooks import (
+    AdversarialHook,
+    EMAHook,
+    ResumableBestCheckpointer,
+    VisualizationHook,
+)
+from zoomin_d2.engine.provenance import read_provenance
+from zoomin_d2.engine.solver import build_lr_scheduler, build_optimizer
+from zoomin_d2.evaluation import InterpolationEvaluator
+from zoomin_d2.modeling import build_discriminator
+
+logger = logging.getLogger(__name__)
+
+
+class InterpolationTrainer(DefaultTrainer):
+    """Detectron2's SimpleTrainer for the generator; everything else is in hooks.
+
+    `DefaultTrainer.__init__` builds the data loader before it knows where a resumed run stands,
+    and a checkpointer that does not write atomically: only its parts are used (`test`,
+    `build_writers`, `run_step`, `state_dict`), as Detectron2's documentation advises.
+    """
+
+    def __init__(self, cfg: CfgNode):
+        TrainerBase.__init__(self)
+        self.cfg = cfg
+        self.start_iter = 0
+        self.stream_seed = stream_seed(cfg)
+        self.num_skipped = 0  # unreadable records since the start of this process
+        self.max_iter = cfg.SOLVER.MAX_ITER
+        model = build_model(cfg)
+        num_parameters = sum(p.numel() for p in model.generator.parameters())
+        logger.info("Generator '%s': %d parameters", cfg.MODEL.GENERATOR.NAME, num_parameters)
+        optimizer = build_optimizer(cfg, model.generator.parameters())
+        self.scheduler = build_lr_scheduler(cfg, optimizer)
+        if model.frozen_rpn is not None:
+            broadcast_from_main(model.frozen_rpn)  # matters for random weights only
+        self._trainer = SimpleTrainer(
+            wrap_for_ddp(model),
+            data_loader=None,  # `train` builds it: its position depends on the checkpoint
+            optimizer=optimizer,
+            gather_metric_period=cfg.SOLVER.METRIC_PERIOD,
+        )
+        self.bare_model = model
+        checkpointables = {"trainer": weakref.proxy(self)}
+        self.ema = None
+        if cfg.SOLVER.EMA.ENABLED:
+            self.ema = GeneratorEMA(model, cfg.SOLVER.EMA.DECAY)
+            checkpointables["ema_model"] = self.ema
+        self.checkpointer = AtomicCheckpointer(
+            model,
+            cfg.OUTPUT_DIR,
+            extra={"provenance": read_provenance(cfg.OUTPUT_DIR)},
+            **checkpointables,
+        )
+        self.register_hooks(self.build_hooks())
+
+    def build_hooks(self) -> list[hooks.HookBase | None]:
+        """Networks first, then the schedule, then what reads their state; writers last."""
+        cfg = self.cfg
+        is_main = comm.is_main_process()
+
+        def evaluate():
+            self._last_eval_results = self.test_averaged()
+            return self._last_eval_results
+
+        return [
+            hooks.IterationTimer(),
+            self._build_adversarial_hook(),
+            EMAHook(self.ema) if self.ema else None,
+            hooks.LRScheduler(),
+            hooks.PeriodicCheckpointer(
+                self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD, max_to_keep=3
+            )
+            if is_main
+            else None,
+            hooks.EvalHook(cfg.TEST.EVAL_PERIOD, evaluate),
+            ResumableBestCheckpointer(
+                cfg.TEST.EVAL_PERIOD,
+                self.checkpointer,
+                self._best_metric(),
+                file_prefix=BEST_CHECKPOINT,
+            )
+            if is_main
+            else None,
+            VisualizationHook(self.bare_model, cfg.VIS_PERIOD) if is_main else None,
+            hooks.PeriodicWriter(self.build_writers(), period=cfg.SOLVER.METRIC_PERIOD)
+            if is_main
+            else None,
+        ]
+
+    def _build_adversarial_hook(self) -> AdversarialHook | None:
+        cfg = self.cfg
+        discriminator = build_discriminator(cfg)
+        if discriminator is None:
+            return None
+        optimizer = build_optimizer(
+            cfg, discriminator.parameters(), cfg.SOLVER.DISCRIMINATOR.LR_FACTOR
+        )
+        return AdversarialHook(
+            self.bare_model,
+            discriminator,
+            optimizer,
+            build_lr_scheduler(cfg, optimizer),
+            loss_weight=cfg.MODEL.LOSS_WEIGHTS.GAN_D,
+            start_iter=cfg.SOLVER.DISCRIMINATOR.START_ITER,
+            metric_period=cfg.SOLVER.METRIC_PERIOD,
+        )
+
+    def _best_metric(self) -> str:
+        # One test set and `test` leaves the level of the dataset out of its results.
+        names = self.cfg.DATASETS.TEST
+        return "interpolation/PSNR" if len(names) == 1 else f"{names[0]}/interpolation/PSNR"
+
+    def train(self) -> OrderedDict | None:
+        position = self.start_iter * self.cfg.SOLVER.IMS_PER_BATCH
+        self._trainer.data_loader = self.build_train_loader(self.cfg, position, self.stream_seed)
+        return super().train()
+
+    def test_averaged(self) -> OrderedDict:
+        """Evaluate the averaged generator (the trained one without EMA)."""
+        if self.ema is None:
+            return self.test(self.cfg, self.bare_model)
+        with self.ema.applied():
+            return self.test(self.cfg, self.bare_model)
+
+    def run_step(self) -> None:
+        super().run_step()
+        skipped = self.bare_model.step_record.num_skipped
+        if skipped:  # logged by the data room, per file; here it becomes a curve
+            self.num_skipped += skipped
+            self.storage.put_scalar("data/skipped_records", self.num_skipped)
+
+    def state_dict(self) -> dict:
+        state = super().state_dict()
+        # Data is a function of the position in the stream; this is for what else may draw numbers.
+        state["torch_rng"] = torch.get_rng_state()
+        state["stream_seed"] = self.stream_seed
+        return state
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        self.stream_seed = state_dict["stream_seed"]
+        torch.set_rng_state(state_dict["torch_rng"])
+        super().load_state_dict(state_dict)
+
+    def build_writers(self) -> list[EventWriter]:
+        """Detectron2's writers; files get the values themselves, not their running median.
+
+        (Its default is the median of 20 logged values: with METRIC_PERIOD 20, of 400 iterations.)
+        """
+        folder = self.cfg.OUTPUT_DIR
+        return [
+            CommonMetricPrinter(self.max_iter),
+            JSONWriter(f"{folder}/metrics.json", window_size=1),
+            TensorboardXWriter(folder, window_size=1),
+        ]
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode, start_position: int = 0, seed: int | None = None):
+        return build_interpolation_train_loader(cfg, start_position, seed)
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
+        return build_interpolation_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> InterpolationEvaluator:
+        return InterpolationEvaluator(
+            dataset_name,
+            output_dir=f"{cfg.OUTPUT_DIR}/inference/{dataset_name}",
+            num_saved_images=cfg.TEST.NUM_SAVED_IMAGES,
+            provenance=read_provenance(cfg.OUTPUT_DIR),
+        )
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        return build_model(cfg)

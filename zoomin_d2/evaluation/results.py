@@ -1,0 +1,143 @@
+"""Per-image numbers in; their means, a Markdown table and a json file out.
+
+The one place that says what each number means (METRICS) and how its mean over images treats
+identical frames (PSNR = inf) and images where it is not defined (nan).
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tabulate import tabulate
+
+PSNR_CAP = 100.0  # dB
+
+
+class Metric(NamedTuple):
+    """How a number is printed and what it means."""
+
+    unit: str
+    decimals: int
+    meaning: str
+
+
+METRICS = {
+    "PSNR": Metric("dB", 2, "mean of the images' PSNR of 8-bit rounded RGB, each at most 100 dB"),
+    "SSIM": Metric("", 4, "3-D Gaussian over the RGB volume (ssim_matlab of CAIN, RIFE, IFRNet)"),
+    "IE": Metric("0..255", 3, "root mean squared difference over all RGB values, mean over images"),
+    "MAE": Metric("0..255", 3, "mean absolute difference (what RIFE and IFRNet call IE)"),
+    "SSIM_rgb": Metric("", 4, "11 x 11 Gaussian per colour channel, no padding (Wang et al. 2004)"),
+    "PSNR_masked": Metric(
+        "dB", 2, "PSNR where the mask is set, by DVF's formula; empty and infinite images skipped"
+    ),
+    "PSNR_unmasked": Metric("dB", 2, "the same where the mask is not set"),
+    "ROI_PSNR": Metric(
+        "dB", 2, "PSNR of the pixels inside the image's ROIs (union), each at most 100 dB"
+    ),
+    "ROI_IE": Metric("0..255", 3, "IE of the pixels inside the image's ROIs (union)"),
+}
+
+_CAPPED = {"PSNR", "ROI_PSNR"}
+_INFINITE_SKIPPED = {"PSNR_masked", "PSNR_unmasked"}
+
+
+def mean_over_images(
+    images: Sequence[Mapping[str, float | str]],
+) -> tuple[dict[str, float], dict[str, int]]:
+    """The mean of each metric over the images where it is defined.
+
+    A frame identical to the truth has PSNR = inf. It counts as PSNR_CAP, so that one perfect image
+    neither makes the mean infinite nor, left out, makes a better method score lower. Only the
+    masked numbers leave such images out, because DVF's script does. nan (no ROI in the image, an
+    empty mask) is always left out.
+
+    Args:
+        images: per image, metric name -> value; other keys are ignored, metrics may be absent.
+
+    Returns:
+        (means, counts): metric name -> mean, and -> number of images in it. A metric that is
+        defined in no image is in neither.
+    """
+    values: dict[str, list[float]] = {name: [] for name in METRICS}
+    for image in images:
+        for name in METRICS.keys() & image.keys():
+            value = image[name]
+            if math.isnan(value) or (name in _INFINITE_SKIPPED and math.isinf(value)):
+                continue
+            values[name].append(min(value, PSNR_CAP) if name in _CAPPED else value)
+    values = {name: v for name, v in values.items() if v}
+    means = {name: math.fsum(v) / len(v) for name, v in values.items()}
+    return means, {name: len(v) for name, v in values.items()}
+
+
+def summarize(images: Sequence[Mapping[str, float | str]]) -> dict:
+    """What every file of results holds: means, their conventions and the images' own numbers.
+
+    Args:
+        images: per image `file_name` and metric name -> value.
+    """
+    means, counts = mean_over_images(images)
+    return {
+        "num_images": len(images),
+        "results": means,
+        "images_counted": counts,
+        "conventions": {name: METRICS[name].meaning for name in means},
+        "images": list(images),
+    }
+
+
+def format_results_table(
+    rows: Mapping[str, Mapping[str, float]], first_column: str = "dataset"
+) -> str:
+    """A Markdown table, one row per dataset or method, and below it what each column means.
+
+    Args:
+        rows: row name -> {metric name -> mean}; a metric that a row lacks is printed as "-".
+        first_column: heading of the row names.
+    """
+    names = [name for name in METRICS if any(name in means for means in rows.values())]
+    heads = [f"{n} ({METRICS[n].unit})" if METRICS[n].unit else n for n in names]
+    cells = [
+        [row] + [f"{means[n]:.{METRICS[n].decimals}f}" if n in means else "-" for n in names]
+        for row, means in rows.items()
+    ]
+    # Numbers are formatted above; left to itself tabulate would drop their trailing zeros.
+    table = tabulate(
+        cells,
+        headers=[first_column, *heads],
+        tablefmt="github",
+        disable_numparse=True,
+        colalign=("left", *("right" for _ in names)),
+    )
+    return "\n".join([table, "", *(f"- {name}: {METRICS[name].meaning}" for name in names)])
+
+
+def write_json(path: str | os.PathLike, content: dict) -> None:
+    """Write standard json so that the file is either the old one or complete, never half.
+
+    inf is written as the string "inf" and nan as null, at any depth, since json has neither.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    with open(partial, "w", encoding="utf-8") as file:
+        json.dump(_json_value(content), file, indent=2, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _json_value(value):
+    if isinstance(value, dict):
+        return {str(key): _json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(item) for item in value]
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return value

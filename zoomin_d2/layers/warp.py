@@ -1,0 +1,92 @@
+"""THE definition of optical flow in this project, and what follows from it.
+
+``flow_1t`` and ``flow_2t`` are (N, 2, H, W) tensors of (dx, dy), in pixels of the frame they sit on,
+x to the right and y down. Pixel x of frame t is sampled from frame_1 at ``x + flow_1t(x)`` and from
+frame_2 at ``x + flow_2t(x)``. Zero flow is the identity. The blend mask b is the weight of warped_1.
+"""
+
+import torch
+import torch.nn.functional as F
+
+
+def backward_warp(frame: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
+    """Sample a frame, or a feature map of the same size, where a flow points (eq. 3).
+
+    The paper prints eq. 3 without its "1 -": what is meant is bilinear sampling,
+    ``g(I, f)(x) = sum_i I_i max(0, 1 - |x + f(x) - i|_u) max(0, 1 - |x + f(x) - i|_v)``.
+    Positions outside the frame take the value of the nearest border pixel.
+
+    Args:
+        frame: (N, C, H, W), any range.
+        flow: (N, 2, H, W), (dx, dy) in pixels.
+
+    Returns:
+        (N, C, H, W) in the dtype of ``frame``. Differentiable in both arguments.
+
+    Raises:
+        ValueError: if the two do not share N, H and W, or flow has not two channels.
+    """
+    n, _, height, width = frame.shape
+    if flow.shape != (n, 2, height, width):
+        raise ValueError(
+            f"flow must be {(n, 2, height, width)} for a frame of {tuple(frame.shape)}, "
+            f"got {tuple(flow.shape)}"
+        )
+    # Half precision cannot hold pixel coordinates beyond 256 exactly: positions are float32.
+    flow = flow.float()
+    x = torch.arange(width, device=flow.device, dtype=flow.dtype)
+    y = torch.arange(height, device=flow.device, dtype=flow.dtype)
+    # Clamping is "border" padding that also runs where grid_sample has only "zeros" (Apple MPS).
+    sample_x = (x + flow[:, 0]).clamp(0, width - 1)
+    sample_y = (y[:, None] + flow[:, 1]).clamp(0, height - 1)
+    # align_corners=True: -1 and 1 are the centres of the first and last pixel. Size 1 has only 0.
+    grid = torch.stack(
+        (sample_x * (2 / max(width - 1, 1)) - 1, sample_y * (2 / max(height - 1, 1)) - 1), dim=-1
+    )
+    with torch.autocast(frame.device.type, enabled=False):
+        warped = F.grid_sample(
+            frame.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=True
+        )
+    return warped.to(frame.dtype)
+
+
+def blend(warped_1: torch.Tensor, warped_2: torch.Tensor, blend_mask: torch.Tensor) -> torch.Tensor:
+    """``b * warped_1 + (1 - b) * warped_2`` (eq. 1 for frames, eq. 2 for features).
+
+    Args:
+        warped_1, warped_2: (N, C, H, W).
+        blend_mask: (N, 1, H, W) in [0, 1], the weight of ``warped_1``.
+    """
+    return torch.lerp(warped_2, warped_1, blend_mask.to(warped_1.dtype).expand_as(warped_1))
+
+
+def resize_flow(flow: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize a flow to ``size`` (height, width) pixels; its values are rescaled with it.
+
+    Args:
+        flow: (N, 2, H, W) in pixels of its own grid.
+
+    Returns:
+        (N, 2, *size) in pixels of the new grid.
+    """
+    height, width = flow.shape[-2:]
+    if (height, width) == tuple(size):
+        return flow
+    flow = F.interpolate(flow, size=size, mode="bilinear", align_corners=False)
+    return flow * flow.new_tensor([size[1] / width, size[0] / height]).view(1, 2, 1, 1)
+
+
+def pad_to_multiple(frame: torch.Tensor, multiple: int) -> torch.Tensor:
+    """Replicate the right and bottom border until H and W are multiples of ``multiple``.
+
+    Args:
+        frame: (N, C, H, W), any size from 1 x 1 up.
+
+    Returns:
+        (N, C, H', W'); ``result[..., :H, :W]`` is the frame again.
+    """
+    height, width = frame.shape[-2:]
+    pad_y, pad_x = -height % multiple, -width % multiple
+    if pad_x == 0 and pad_y == 0:
+        return frame
+    return F.pad(frame, (0, pad_x, 0, pad_y), mode="replicate")

@@ -1,0 +1,23 @@
+"""Networks, the frozen detector, losses; importing registers the meta-architecture."""
+
+from zoomin_d2.modeling.discriminators import (
+    ImageDiscriminator,
+    ROIDiscriminator,
+    build_discriminator,
+)
+from zoomin_d2.modeling.frozen_rpn import FrozenRPN, load_detector_config
+from zoomin_d2.modeling.generator import GENERATOR_REGISTRY, GeneratorOutput, build_generator
+from zoomin_d2.modeling.interpolator import FrameInterpolator, StepRecord
+
+__all__ = [
+    "GENERATOR_REGISTRY",
+    "FrameInterpolator",
+    "FrozenRPN",
+    "GeneratorOutput",
+    "ImageDiscriminator",
+    "ROIDiscriminator",
+    "StepRecord",
+    "build_discriminator",
+    "build_generator",
+    "load_detector_config",
+]

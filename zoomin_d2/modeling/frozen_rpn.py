@@ -1,0 +1,280 @@
+"""A pretrained detector's backbone and RPN, frozen: frames in, proposals and features out.
+
+Frames are (N, 3, H, W) RGB in [0, 1]; this module, and nobody else, converts them to what the
+detector was trained on (BGR or RGB order, 0..255, minus mean, over std). The conversion and the
+features are differentiable with respect to the frames; the detector's own weights never change.
+"""
+
+import logging
+import os
+
+import torch
+import torch.nn.functional as F
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode, configurable, get_cfg
+from detectron2.layers import Conv2d, FrozenBatchNorm2d
+from detectron2.modeling import build_backbone, build_proposal_generator
+from detectron2.structures import Boxes, ImageList, Instances
+from detectron2.utils.file_io import PathManager
+from safetensors.torch import load_file
+from torch import nn
+from torchvision.ops import nms
+
+logger = logging.getLogger(__name__)
+
+
+class FrozenRPN(nn.Module):
+    """Proposals and features of a frozen detector.
+
+    Always in eval mode and without gradients into its weights, whatever the model around it does.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: nn.Module,
+        proposal_generator: nn.Module,
+        input_format: str,
+        pixel_mean: tuple[float, ...],
+        pixel_std: tuple[float, ...],
+        num_proposals: int = 16,
+        min_size: float = 16.0,
+        enlarge: float = 1.2,
+    ):
+        """
+        Args:
+            backbone, proposal_generator: as Detectron2 builds them; the generator is an RPN.
+            input_format: "BGR" or "RGB", the channel order of the three that follow.
+            pixel_mean, pixel_std: of the detector, on 0..255.
+            num_proposals: most boxes per image (N of eq. 9).
+            min_size: boxes with a shorter side than this, in pixels, are dropped.
+            enlarge: factor on both sides of the boxes that remain.
+        """
+        super().__init__()
+        if input_format not in ("BGR", "RGB"):
+            raise ValueError(f"INPUT.FORMAT of the detector must be BGR or RGB, got {input_format}")
+        self.backbone = backbone
+        self.proposal_generator = proposal_generator
+        self.is_bgr = input_format == "BGR"
+        self.num_proposals = num_proposals
+        self.min_size = min_size
+        self.enlarge = enlarge
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, 3, 1, 1))
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, 3, 1, 1))
+        self.requires_grad_(False)
+        self.train(False)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict:
+        detector_cfg = load_detector_config(cfg.MODEL.FROZEN_RPN.CONFIG_FILE)
+        detector_cfg.MODEL.DEVICE = cfg.MODEL.DEVICE
+        backbone = build_backbone(detector_cfg)
+        missing = set(detector_cfg.MODEL.RPN.IN_FEATURES) - set(backbone.output_shape())
+        if detector_cfg.MODEL.PROPOSAL_GENERATOR.NAME != "RPN" or missing:
+            raise ValueError(
+                f"{cfg.MODEL.FROZEN_RPN.CONFIG_FILE} "
+                f"({detector_cfg.MODEL.META_ARCHITECTURE}) has no RPN: "
+                "name a Faster/Mask R-CNN or RPN config in MODEL.FROZEN_RPN.CONFIG_FILE"
+            )
+        proposal_generator = build_proposal_generator(detector_cfg, backbone.output_shape())
+        detector = nn.ModuleDict({"backbone": backbone, "proposal_generator": proposal_generator})
+        _load_detector_weights(detector, cfg.MODEL.FROZEN_RPN.WEIGHTS)
+        return {
+            "backbone": backbone,
+            "proposal_generator": proposal_generator,
+            "input_format": detector_cfg.INPUT.FORMAT,
+            "pixel_mean": tuple(detector_cfg.MODEL.PIXEL_MEAN),
+            "pixel_std": tuple(detector_cfg.MODEL.PIXEL_STD),
+            "num_proposals": cfg.MODEL.PROPOSALS.NUM,
+            "min_size": cfg.MODEL.PROPOSALS.MIN_SIZE,
+            "enlarge": cfg.MODEL.PROPOSALS.ENLARGE,
+        }
+
+    def train(self, mode: bool = True) -> "FrozenRPN":
+        """Stay in eval mode: an RPN in training mode asks for labelled boxes."""
+        return super().train(False)
+
+    def features(self, frames: torch.Tensor, names: list[str]) -> dict[str, torch.Tensor]:
+        """Named features, differentiable with respect to ``frames`` (Phi of eq. 7).
+
+        Args:
+            frames: (N, 3, H, W) RGB in [0, 1].
+            names: "rpn" for the hidden features of the RPN head on each of its levels (returned as
+                "rpn_p2", ...), a backbone output ("p2", "res4", ...), or a bottom-up stage of an
+                FPN backbone ("res2", ...).
+
+        Raises:
+            ValueError: if the detector has no features of that name.
+        """
+        available = self._backbone_features(frames)
+        selected = {}
+        for name in names:
+            if name == "rpn":
+                for level in self.proposal_generator.in_features:
+                    hidden = self.proposal_generator.rpn_head.conv(available[level])
+                    selected[f"rpn_{level}"] = hidden
+            elif name in available:
+                selected[name] = available[name]
+            else:
+                raise ValueError(
+                    f"MODEL.PERCEPTUAL.FEATURES names '{name}', which this detector does not have; "
+                    f"it has 'rpn' and {sorted(available)}"
+                )
+        return selected
+
+    @torch.no_grad()
+    def proposals(self, frames: torch.Tensor) -> list[Instances]:
+        """The best boxes of every frame, best first.
+
+        Args:
+            frames: (N, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            list of N Instances with ``proposal_boxes`` (Boxes, XYXY in pixels, enlarged, clipped to
+            the frame, every side at least ``min_size`` before that) and ``objectness_logits``;
+            at most ``num_proposals`` each, perhaps none.
+        """
+        features = self._backbone_features(frames)
+        images = ImageList(frames, [tuple(frames.shape[-2:])] * len(frames))
+        # Half precision cannot place boxes to the pixel: decoding and NMS run in float32.
+        with torch.autocast(frames.device.type, enabled=False):
+            features = {k: v.float() for k, v in features.items()}
+            proposals, _ = self.proposal_generator(images, features, None)
+        return [self._select(p) for p in proposals]
+
+    def merge_proposals(self, *sources: list[Instances], iou: float = 0.7) -> list[Instances]:
+        """Per image, the best ``num_proposals`` of several lists after NMS at ``iou``."""
+        merged = []
+        for instances in zip(*sources):
+            candidates = Instances.cat(list(instances))
+            keep = nms(
+                candidates.proposal_boxes.tensor, candidates.objectness_logits, iou_threshold=iou
+            )
+            merged.append(candidates[keep[: self.num_proposals]])
+        return merged
+
+    def context_convolution(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The backbone's first convolution as weight, bias and mean on RGB frames in [0, 1].
+
+        A batch normalisation that follows it is folded in; an activation is not: linear features
+        keep both signs and commute with warping.
+
+        Returns:
+            weight (C, 3, k, k), bias (C,), mean (3,): ``conv2d(frames - mean, weight, bias)``.
+
+        Raises:
+            ValueError: if the backbone has no convolution on three channels.
+        """
+        for conv in self.backbone.modules():
+            if isinstance(conv, nn.Conv2d) and conv.in_channels == 3:
+                break
+        else:
+            raise ValueError("the detector's backbone has no convolution on three input channels")
+        weight = conv.weight.detach().clone() * (255 / self.pixel_std)
+        mean = self.pixel_mean.flatten() / 255
+        bias = weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.detach().clone()
+        norm = conv.norm if isinstance(conv, Conv2d) else None
+        if isinstance(norm, FrozenBatchNorm2d | nn.BatchNorm2d):
+            scale = norm.weight.detach() * (norm.running_var + norm.eps).rsqrt()
+            bias = norm.bias.detach() + (bias - norm.running_mean) * scale
+            weight = weight * scale.view(-1, 1, 1, 1)
+        if self.is_bgr:
+            weight, mean = weight.flip(1), mean.flip(0)
+        return weight, bias, mean
+
+    def _to_detector(self, frames: torch.Tensor) -> torch.Tensor:
+        if self.is_bgr:
+            frames = frames.flip(1)
+        images = (frames * 255 - self.pixel_mean) / self.pixel_std
+        # All frames of a batch have one size: ImageList's padding, without its per-image copies.
+        divisor = max(self.backbone.size_divisibility, 1)
+        height, width = images.shape[-2:]
+        return F.pad(images, (0, -width % divisor, 0, -height % divisor))
+
+    def _backbone_features(self, frames: torch.Tensor) -> dict[str, torch.Tensor]:
+        bottom_up = getattr(self.backbone, "bottom_up", None)
+        if bottom_up is None:
+            return self.backbone(self._to_detector(frames))
+        # An FPN returns its pyramid only; what its bottom-up network computed is wanted, too.
+        stages: dict[str, torch.Tensor] = {}
+        handle = bottom_up.register_forward_hook(lambda _m, _i, out: stages.update(out))
+        try:
+            pyramid = self.backbone(self._to_detector(frames))
+        finally:
+            handle.remove()
+        return {**stages, **pyramid}
+
+    def _select(self, proposals: Instances) -> Instances:
+        boxes = proposals.proposal_boxes.tensor
+        width_height = boxes[:, 2:] - boxes[:, :2]
+        keep = (width_height >= self.min_size).all(dim=1) & boxes.isfinite().all(dim=1)
+        keep = keep.nonzero().flatten()[: self.num_proposals]
+        boxes, margin = boxes[keep], width_height[keep] * ((self.enlarge - 1) / 2)
+        selected = Instances(proposals.image_size)
+        selected.proposal_boxes = Boxes(
+            torch.cat((boxes[:, :2] - margin, boxes[:, 2:] + margin), 1)
+        )
+        selected.proposal_boxes.clip(proposals.image_size)
+        selected.objectness_logits = proposals.objectness_logits[keep]
+        return selected
+
+
+def load_detector_config(name: str) -> CfgNode:
+    """The Detectron2 config of a detector.
+
+    Args:
+        name: a yaml file, "zoo:<name>" for one that ships with this package, or the name of a
+            config in Detectron2's model zoo ("COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml").
+
+    Raises:
+        FileNotFoundError: if it is none of the three.
+    """
+    cfg = get_cfg()
+    if name.startswith("zoo:"):
+        path = PathManager.get_local_path(name if name.endswith(".yaml") else f"{name}.yaml")
+    elif os.path.isfile(name):
+        path = name
+    else:
+        from detectron2 import model_zoo  # imports pkg_resources: only where it is needed
+
+        try:
+            path = model_zoo.get_config_file(name)
+        except RuntimeError as error:
+            raise FileNotFoundError(
+                f"MODEL.FROZEN_RPN.CONFIG_FILE '{name}' is neither a file, nor a config of "
+                "Detectron2's model zoo, nor 'zoo:<name>'"
+            ) from error
+    cfg.merge_from_file(path)
+    cfg.MODEL.WEIGHTS = ""
+    return cfg
+
+
+class _DetectorCheckpointer(DetectionCheckpointer):
+    """Reads safetensors, too; missing weights are an error, as the detector is never trained."""
+
+    def _load_file(self, filename: str) -> dict:
+        if filename.endswith(".safetensors"):
+            return {"model": load_file(filename)}
+        return super()._load_file(filename)
+
+    def _log_incompatible_keys(self, incompatible) -> None:
+        # Keys that the file has beyond backbone and RPN are the detector's heads: not needed.
+        wrong = [k for k in incompatible.missing_keys if "anchor_generator" not in k]
+        wrong += [name for name, *_ in incompatible.incorrect_shapes]
+        if wrong:
+            raise ValueError(
+                f"the detector's weights lack, or have in another shape, {len(wrong)} tensors that "
+                f"MODEL.FROZEN_RPN.CONFIG_FILE needs, the first is '{wrong[0]}': "
+                "MODEL.FROZEN_RPN.CONFIG_FILE and .WEIGHTS must belong together"
+            )
+
+
+def _load_detector_weights(detector: nn.Module, weights: str) -> None:
+    if weights:
+        _DetectorCheckpointer(detector).load(weights)
+    else:
+        logger.warning(
+            "MODEL.FROZEN_RPN.WEIGHTS is empty: the frozen detector has RANDOM weights; its "
+            "proposals and features mean nothing (good for tests only)"
+        )

@@ -1,0 +1,97 @@
+"""The losses of section 3.4 as pure functions: tensors in, an unweighted scalar out.
+
+Frames are (N, 3, H, W) in [0, 1]; the functions average, so a value does not depend on the size.
+Weights (lambda_0 to lambda_4) are applied by whoever calls, once.
+"""
+
+from collections.abc import Mapping
+
+import torch
+
+# The paper's images are 0..255 and its lambdas are balanced for that; ours are [0, 1].
+PHOTOMETRIC_SCALE = 255.0
+EPSILON = 1e-3  # of eq. 6, on [0, 1]
+
+
+def charbonnier(x: torch.Tensor, epsilon: float = EPSILON) -> torch.Tensor:
+    """Robust l1 norm, ``sqrt(x^2 + epsilon^2)``, element by element (eq. 6)."""
+    return torch.sqrt(x * x + epsilon * epsilon)
+
+
+def _dx(x: torch.Tensor) -> torch.Tensor:
+    return x[..., :, 1:] - x[..., :, :-1]
+
+
+def _dy(x: torch.Tensor) -> torch.Tensor:
+    return x[..., 1:, :] - x[..., :-1, :]
+
+
+def photometric_loss(frame: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Charbonnier difference of colour and of its first x and y gradients (eq. 5), on [0, 1]."""
+    difference = frame.float() - target.float()
+    return (
+        charbonnier(difference).mean()
+        + charbonnier(_dx(difference)).mean()
+        + charbonnier(_dy(difference)).mean()
+    )
+
+
+def perceptual_loss(
+    features: Mapping[str, torch.Tensor], target_features: Mapping[str, torch.Tensor]
+) -> torch.Tensor:
+    """Mean absolute difference of named features (eq. 7), averaged over the names.
+
+    Raises:
+        ValueError: if the two do not hold the same names.
+    """
+    if features.keys() != target_features.keys():
+        raise ValueError(
+            f"features {set(features)} differ from the target's {set(target_features)}"
+        )
+    distances = [(x.float() - target_features[k].float()).abs().mean() for k, x in features.items()]
+    return torch.stack(distances).mean()
+
+
+def smoothness_loss(*maps: torch.Tensor) -> torch.Tensor:
+    """Sum over maps of the mean absolute first-order x and y gradient (L_s of section 3.4).
+
+    Args:
+        maps: flows (N, 2, H, W) in pixels and the blend mask (N, 1, H, W).
+    """
+    return sum(_dx(x).abs().mean() + _dy(x).abs().mean() for x in maps)
+
+
+def mean_over_valid(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """Mean over an image's valid slots, then over images: ``E[1/N sum_i ...]`` of eq. 9 and 10.
+
+    An image without any valid slot counts as zero; so the mean over images is the same however
+    they are spread over processes, and no proposals at all give 0, still tied to the graph.
+
+    Args:
+        values: (N, M).
+        valid: (N, M) bool.
+    """
+    weights = valid / valid.sum(dim=1, keepdim=True).clamp(min=1)
+    return (torch.where(valid, values.float(), 0) * weights).sum(dim=1).mean()
+
+
+def hinge_d_losses(
+    logits_real: torch.Tensor, logits_fake: torch.Tensor, valid: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The discriminator's hinge loss, its real and its fake half (eq. 9).
+
+    As printed, eq. 9 has a bracket inside D and a sign wrong. Meant is the hinge loss of spectral
+    normalisation GANs: ``relu(1 - D(P))`` for real and ``relu(1 + D(P~))`` for synthesised patches.
+
+    Args:
+        logits_real, logits_fake: (N, M).
+        valid: (N, M) bool.
+    """
+    loss_real = mean_over_valid(torch.relu(1 - logits_real.float()), valid)
+    loss_fake = mean_over_valid(torch.relu(1 + logits_fake.float()), valid)
+    return loss_real, loss_fake
+
+
+def hinge_g_loss(logits_fake: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """``-D(P~)``, the generator's adversarial loss (eq. 10); arguments as `hinge_d_losses`."""
+    return -mean_over_valid(logits_fake, valid)

@@ -1,0 +1,92 @@
+"""Zooming in: frames and proposals go in, patches of one size come out (section 3.3).
+
+Shape shorthand in this module:
+
+    N: number of images; M: patches per image (PROPOSALS.NUM); S: patch side in pixels
+"""
+
+import torch
+from detectron2.layers import ROIAlign
+from detectron2.structures import Instances
+
+
+def pad_proposals(proposals: list[Instances], num: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Boxes of a batch as one tensor; empty slots are zeros.
+
+    Args:
+        proposals: N Instances with ``proposal_boxes``; of each the first ``num`` are taken.
+
+    Returns:
+        boxes (N, num, 4) float32, XYXY pixels; num_valid (N,) int64, the "extra number recording
+        valid ROI numbers in each image".
+    """
+    device = proposals[0].proposal_boxes.device
+    boxes = torch.zeros(len(proposals), num, 4, device=device)
+    for slot, instances in zip(boxes, proposals):
+        kept = instances.proposal_boxes.tensor[:num]
+        slot[: len(kept)] = kept
+    num_valid = torch.tensor([min(len(p), num) for p in proposals], device=device)
+    return boxes, num_valid
+
+
+def valid_slots(num_valid: torch.Tensor, num: int) -> torch.Tensor:
+    """(N,) counts -> (N, num) bool, True where a slot holds a proposal."""
+    return torch.arange(num, device=num_valid.device) < num_valid[:, None]
+
+
+def crop_roi_patches(
+    frames: torch.Tensor, boxes: torch.Tensor, size: int, scale: float = 1.0
+) -> torch.Tensor:
+    """Cut every box out of its frame and zoom it to ``size`` x ``size`` with bilinear ROIAlign.
+
+    ROIAlign averages as many bilinear samples per output pixel as the box has pixels there, so
+    that large boxes are not aliased. Gradients flow into ``frames``, not into the boxes.
+
+    Args:
+        frames: (N, 3, H, W), any range.
+        boxes: (N, M, 4) XYXY, in pixels of a frame ``scale`` times smaller than ``frames``.
+        scale: 1 for the frame the boxes were found on, hr_scale for its high-resolution partner.
+
+    Returns:
+        (N * M, 3, size, size) float32; what empty slots give is arbitrary, mask it.
+    """
+    n, m = boxes.shape[:2]
+    image_index = torch.arange(n, device=boxes.device).repeat_interleave(m)
+    rois = torch.cat((image_index[:, None].float(), boxes.reshape(-1, 4).float()), dim=1)
+    # ROIAlign casts boxes to the dtype of the image: half precision would move them.
+    with torch.autocast(frames.device.type, enabled=False):
+        return ROIAlign(size, spatial_scale=scale, sampling_ratio=0, aligned=True)(
+            frames.float(), rois
+        )
+
+
+def crop_real_patches(
+    frame_t: torch.Tensor,
+    frame_t_hr: list[torch.Tensor | None],
+    hr_scale: list[int],
+    boxes: torch.Tensor,
+    size: int,
+) -> torch.Tensor:
+    """Real patches: from the high-resolution frame where there is one, else from ``frame_t``.
+
+    Args:
+        frame_t: (N, 3, H, W).
+        frame_t_hr: per image (3, H * s, W * s), aligned with frame_t, or None.
+        hr_scale: per image the integer s; ignored where there is no high-resolution frame.
+        boxes: (N, M, 4) XYXY in pixels of ``frame_t``.
+
+    Returns:
+        (N * M, 3, size, size) float32, as `crop_roi_patches` of the same boxes.
+    """
+    m = boxes.shape[1]
+    groups: dict[int, list[int]] = {}  # images of one scale go through ROIAlign together
+    for i, frame in enumerate(frame_t_hr):
+        groups.setdefault(1 if frame is None else hr_scale[i], []).append(i)
+    patches = frame_t.new_empty(len(frame_t), m, 3, size, size, dtype=torch.float32)
+    for scale, members in groups.items():
+        frames = torch.stack(
+            [frame_t[i] if frame_t_hr[i] is None else frame_t_hr[i] for i in members]
+        )
+        cropped = crop_roi_patches(frames, boxes[members], size, float(scale))
+        patches[members] = cropped.view(len(members), m, 3, size, size)
+    return patches.flatten(0, 1)

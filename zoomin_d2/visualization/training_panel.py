@@ -1,0 +1,85 @@
+"""What a training step left behind in, one picture for TensorBoard out."""
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from detectron2.structures import Instances
+from torch import Tensor
+
+from zoomin_d2.visualization.draw import draw_proposals
+from zoomin_d2.visualization.panel import (
+    interpolation_panel,
+    stack_pictures,
+    tile_pictures,
+    to_picture,
+)
+
+_PATCHES_SHOWN = 5
+
+
+class GeneratorOutput(Protocol):
+    """The generator's results: (N, 3, H, W), (N, 2, H, W) in pixels, (N, 1, H, W)."""
+
+    pred_frame: Tensor
+    coarse_frame: Tensor
+    flow_1t: Tensor
+    flow_2t: Tensor
+    blend_mask: Tensor
+
+
+class TrainingStep(Protocol):
+    """One step of training; what the recipe does not have is None."""
+
+    frame_1: Tensor  # (N, 3, H, W) RGB in [0, 1]
+    frame_t: Tensor
+    frame_2: Tensor
+    outputs: GeneratorOutput
+    proposals: list[Instances] | None  # N, with proposal_boxes
+    real: Tensor | None  # (N * M, 3, S, S) patches; whole frames are not drawn again
+    fake: Tensor | None
+    valid: Tensor | None  # (N, M) bool: which patches count
+
+
+def training_panel(step: TrainingStep) -> Tensor:
+    """The first sample of a batch: frames, flows and mask, proposals, real and fake patches.
+
+    The best five proposals are drawn on the true frame; beside it stand their patches, each fake
+    one below its real one.
+
+    Returns:
+        (3, H', W') uint8, as `EventStorage.put_image` takes it.
+    """
+    outputs = step.outputs
+    panel = interpolation_panel(
+        frame_1=step.frame_1[0],
+        frame_2=step.frame_2[0],
+        frame_t=step.frame_t[0],
+        pred_frame=outputs.pred_frame[0],
+        coarse_frame=outputs.coarse_frame[0],
+        flow_1t=outputs.flow_1t[0],
+        flow_2t=outputs.flow_2t[0],
+        blend_mask=outputs.blend_mask[0],
+    )
+    if step.proposals is not None:
+        panel = stack_pictures([panel, _draw_judged(step, panel.shape[1])])
+    return torch.from_numpy(panel.copy()).permute(2, 0, 1)
+
+
+def _draw_judged(step: TrainingStep, width: int) -> np.ndarray:
+    """The true frame with the proposals, beside it the patches cut out of them; `width` pixels."""
+    boxes = step.proposals[0].proposal_boxes
+    num_shown = min(int(step.valid[0].sum()), _PATCHES_SHOWN)
+    caption = f"proposals: {num_shown} of {len(boxes)}"
+    drawn = draw_proposals(step.frame_t[0], boxes[:num_shown])
+    drawn = tile_pictures([(caption, drawn)], columns=1)
+    if num_shown == 0:
+        return drawn
+    side = (width - drawn.shape[1]) // _PATCHES_SHOWN - 4
+    tiles = [
+        (f"{kind} {rank + 1}", cv2.resize(to_picture(patches[rank]), (side, side)))
+        for kind, patches in (("real", step.real), ("fake", step.fake))
+        for rank in range(num_shown)
+    ]
+    return stack_pictures([drawn, tile_pictures(tiles, columns=num_shown)], axis=1)
