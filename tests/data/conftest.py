@@ -1,12 +1,17 @@
 """Fixtures of the data tests: clips whose pixels tell the frame, small real video files."""
 
+import logging
+import runpy
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from zoomin_d2.data import register_all_interpolation
+from zoomin_d2.data.datasets.sample_clips import prepare_sample_clips
 from zoomin_d2.data.packing import box_average, write_shot
 
 
@@ -120,12 +125,52 @@ def register():
 
 
 @pytest.fixture
+def log(caplog, monkeypatch):
+    """caplog for the package's logger, also after a test has called setup_logger."""
+    logger = logging.getLogger("zoomin_d2")
+    monkeypatch.setattr(logger, "propagate", False)
+    logger.addHandler(caplog.handler)
+    with caplog.at_level(logging.INFO, logger="zoomin_d2"):
+        yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def run_command(log, monkeypatch):
+    """(script in datasets/, *arguments) -> (exit code, log text), in this process."""
+    monkeypatch.setattr(
+        "detectron2.utils.logger.setup_logger", lambda name: logging.getLogger(name)
+    )
+
+    def run(script: str, *arguments) -> tuple[int, str]:
+        log.clear()
+        path = Path(__file__).parents[2] / "datasets" / script
+        code = runpy.run_path(str(path))["main"]([str(argument) for argument in arguments])
+        return code, log.text
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sample_clips_made(tmp_path_factory) -> Path:
+    """The sample clips, prepared once for all tests."""
+    folder = tmp_path_factory.mktemp("videos") / "sample_clips"
+    prepare_sample_clips(folder)
+    return folder
+
+
+@pytest.fixture
+def with_sample_clips(datasets_at, sample_clips_made) -> None:
+    """The sample clips lie in `datasets_at`."""
+    (datasets_at / "videos").mkdir()
+    (datasets_at / "videos" / "sample_clips").symlink_to(sample_clips_made)
+
+
+@pytest.fixture
 def datasets_at(monkeypatch, tmp_path):
     """Make an empty DETECTRON2_DATASETS, and register everything anew for it; returns its path.
 
     The names are given back to the true root afterwards."""
-    from zoomin_d2.data import register_all_interpolation
-
     root = tmp_path / "datasets"
     root.mkdir()
 

@@ -5,6 +5,7 @@ import torch
 
 from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.data import CorruptFrameError, InterpolationDatasetMapper
+from zoomin_d2.data.dataset_mapper import TransposeTransform
 from zoomin_d2.data.packing import box_average
 
 
@@ -202,6 +203,14 @@ def test_flips_and_transposition(make_hr_clip, probabilities, undo):
         assert np.array_equal(undo(to_image(sample[key])), whole)
 
 
+def test_transposition_of_coordinates():
+    image = np.zeros((4, 6), np.uint8)
+    image[1, 5] = 9
+    transform = TransposeTransform()
+    ((x, y),) = transform.apply_coords(np.array([[5, 1]]))
+    assert transform.apply_image(image)[y, x] == 9
+
+
 def test_high_resolution_can_be_left_out(make_hr_clip):
     record = make_hr_clip(checkerboard(96, 96), scale=2)
     sample = train_mapper(high_resolution=False)(record, np.random.default_rng(0))
@@ -227,7 +236,7 @@ def test_high_resolution_can_be_left_out(make_hr_clip):
 )
 def test_unfit_records_are_named(make_clip, settings, clip, words):
     mapper, record = train_mapper(**settings), make_clip(3, **clip)
-    with pytest.raises(ValueError, match="^clip: ") as error:
+    with pytest.raises(ValueError, match=r"^clip: ") as error:
         mapper(record, np.random.default_rng(0))
     for word in words:
         assert word in str(error.value)
@@ -275,7 +284,7 @@ def test_test_mode_takes_triplets_of_one_size(make_clip):
         mapper(make_clip(5))
     record = make_clip(3)
     record["frames"][2] = make_clip(3, height=38, name="other")["frames"][2]
-    with pytest.raises(CorruptFrameError, match="other.npy"):
+    with pytest.raises(CorruptFrameError, match=r"other\.npy"):
         mapper(record)
 
 

@@ -1,5 +1,6 @@
 import os
 import pickle
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -53,7 +54,7 @@ def test_16_bit_grey_and_alpha(tmp_path):
 def test_damaged_files_are_named(tmp_path):
     store = FrameStore()
     good = write_png(tmp_path / "good.png", np.tile(COLOUR, (20, 20, 1)))
-    data = open(good, "rb").read()
+    data = Path(good).read_bytes()
     (tmp_path / "half.png").write_bytes(data[:20])
     (tmp_path / "empty.png").write_bytes(b"")
     np.save(tmp_path / "float.npy", np.zeros((3, 4, 4, 3), np.float32))
@@ -89,6 +90,15 @@ def test_crop_outside_of_the_frame(tmp_path):
 def test_error_survives_pickling():
     error = pickle.loads(pickle.dumps(CorruptFrameError("a.png", "is bad")))
     assert (error.file_name, error.reason, str(error)) == ("a.png", "is bad", "a.png: is bad")
+
+
+def test_store_can_be_sent_to_another_process(tmp_path):
+    store = FrameStore(max_open=3)
+    write_shot(tmp_path / "shot.npy", iter([COLOUR] * 3), 3)
+    ref = (str(tmp_path / "shot.npy"), 1)
+    store.read(ref)
+    sent = pickle.loads(pickle.dumps(store))
+    assert not sent._shots and np.array_equal(sent.read(ref), COLOUR)
 
 
 def test_few_files_stay_open(tmp_path):

@@ -8,7 +8,10 @@ from detectron2.layers import FrozenBatchNorm2d
 from detectron2.modeling import build_model
 from safetensors.torch import save_file
 
+from torchvision.ops import batched_nms
+
 from zoomin_d2.modeling import FrozenRPN, load_detector_config
+from zoomin_d2.modeling.batched_nms import keep_after_nms
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def test_feature_names(frozen_rpn):
     assert set(features) == {"rpn_p2", "rpn_p3", "rpn_p4", "rpn_p5", "rpn_p6", "p2", "res4"}
     assert features["p2"].shape[-2:] == (16, 24)
     assert features["res4"].shape[-2:] == (4, 6)
-    with pytest.raises(ValueError, match="'c9'.*res2"):
+    with pytest.raises(ValueError, match=r"'c9'.*res2"):
         frozen_rpn.features(torch.rand(1, 3, 64, 96), ["c9"])
 
 
@@ -52,18 +55,52 @@ def test_proposals_are_inside_large_enough_and_best_first(frozen_rpn):
 
 
 def test_boxes_are_enlarged_about_their_centre_after_small_ones_are_dropped(frozen_rpn):
-    from detectron2.structures import Boxes, Instances
-
-    found = Instances((100, 100))
-    found.proposal_boxes = Boxes(
-        torch.tensor([[40.0, 40, 60, 80], [10, 10, 25, 90], [0, 0, 50, 50]])
+    boxes = torch.tensor([[40.0, 40, 60, 80], [10, 10, 25, 90], [0, 0, 50, 50]])
+    frozen_rpn.proposal_generator._decode_proposals = lambda _anchors, deltas: deltas
+    (selected,) = frozen_rpn._best_of_all_images(
+        [], [torch.tensor([[3.0, 2.0, 1.0]])], [boxes[None]], [(100, 100)]
     )
-    found.objectness_logits = torch.tensor([3.0, 2.0, 1.0])
-    selected = frozen_rpn._select(found)
     # 20 x 40 -> 24 x 48; the second is 15 wide; the third is clipped at the frame's corner.
     expected = torch.tensor([[38.0, 36, 62, 84], [0, 0, 55, 55]])
     assert torch.allclose(selected.proposal_boxes.tensor, expected)
     assert selected.objectness_logits.tolist() == [3, 1]
+
+
+def test_proposals_are_those_of_detectron2(frozen_rpn, small_cfg):
+    """Without our filters, what Detectron2's own RPN gives, image by image."""
+    torch.manual_seed(1)
+    frames = torch.rand(3, 3, 96, 128)
+    frozen_rpn.min_size, frozen_rpn.enlarge = 0.0, 1.0
+    ours = frozen_rpn.proposals(frames)
+    del frozen_rpn.proposal_generator.predict_proposals  # back to the class's
+    theirs = frozen_rpn.proposals(frames)
+    for mine, reference in zip(ours, theirs):
+        reference = reference[: len(mine)]
+        assert len(mine) == 4
+        torch.testing.assert_close(mine.proposal_boxes.tensor, reference.proposal_boxes.tensor)
+        torch.testing.assert_close(mine.objectness_logits, reference.objectness_logits)
+
+
+def test_boxes_that_are_not_finite_are_left_out(frozen_rpn):
+    boxes = torch.tensor([[0.0, 0, 50, 50], [torch.nan, 0, 60, 60], [40, 40, 99, 99]])
+    frozen_rpn.proposal_generator._decode_proposals = lambda _anchors, deltas: deltas
+    (selected,) = frozen_rpn._best_of_all_images(
+        [], [torch.tensor([[1.0, 9.0, torch.inf]])], [boxes[None]], [(100, 100)]
+    )
+    assert selected.objectness_logits.tolist() == [1.0]
+
+
+def test_batched_nms_is_greedy_nms():
+    torch.manual_seed(0)
+    corner = torch.rand(4, 200, 2) * 50
+    boxes = torch.cat((corner, corner + 5 + torch.rand(4, 200, 2) * 30), dim=2)
+    levels = torch.randint(0, 3, (4, 200))
+    keep = keep_after_nms(boxes, levels, 0.5)
+    scores = torch.arange(200, 0, -1.0)
+    for n in range(4):
+        expected = batched_nms(boxes[n], scores, levels[n], 0.5).sort().values
+        assert torch.equal(keep[n].nonzero().flatten(), expected)
+    assert 0 < keep.sum() < keep.numel()
 
 
 def test_a_frame_without_proposals_gives_an_empty_list_of_boxes(frozen_rpn):

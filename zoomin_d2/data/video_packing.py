@@ -161,9 +161,9 @@ def _check_disk_space(videos: list[Path], destination: Path, options: PackOption
     for video in videos:
         try:
             info = probe_video(video)
-        except CorruptFrameError:
+            low, partner = options.resize(np.zeros((info.height, info.width, 3), np.uint8))
+        except (CorruptFrameError, ValueError):
             continue  # counted when it is prepared
-        low, partner = options.resize(np.zeros((info.height, info.width, 3), np.uint8))
         total += info.num_frames * (low.size + (partner.size if partner is not None else 0))
     advice = "Free some space, give --root on another disk, a smaller --short-side or --index-only."
     require_disk_space(destination, total, advice)

@@ -20,7 +20,11 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.ops import nms
 
+from zoomin_d2.modeling.batched_nms import keep_after_nms
+
 logger = logging.getLogger(__name__)
+
+_MAX_CANDIDATES = 1000  # boxes per image that go into NMS
 
 
 class FrozenRPN(nn.Module):
@@ -62,6 +66,8 @@ class FrozenRPN(nn.Module):
         self.enlarge = enlarge
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, 3, 1, 1))
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, 3, 1, 1))
+        # RPN.forward asks this method for its results; ours does not go image by image.
+        proposal_generator.predict_proposals = self._best_of_all_images
         self.requires_grad_(False)
         self.train(False)
 
@@ -140,8 +146,7 @@ class FrozenRPN(nn.Module):
         # Half precision cannot place boxes to the pixel: decoding and NMS run in float32.
         with torch.autocast(frames.device.type, enabled=False):
             features = {k: v.float() for k, v in features.items()}
-            proposals, _ = self.proposal_generator(images, features, None)
-        return [self._select(p) for p in proposals]
+            return self.proposal_generator(images, features, None)[0]
 
     def merge_proposals(self, *sources: list[Instances], iou: float = 0.7) -> list[Instances]:
         """Per image, the best ``num_proposals`` of several lists after NMS at ``iou``."""
@@ -205,19 +210,57 @@ class FrozenRPN(nn.Module):
             handle.remove()
         return {**stages, **pyramid}
 
-    def _select(self, proposals: Instances) -> Instances:
-        boxes = proposals.proposal_boxes.tensor
-        width_height = boxes[:, 2:] - boxes[:, :2]
-        keep = (width_height >= self.min_size).all(dim=1) & boxes.isfinite().all(dim=1)
-        keep = keep.nonzero().flatten()[: self.num_proposals]
-        boxes, margin = boxes[keep], width_height[keep] * ((self.enlarge - 1) / 2)
-        selected = Instances(proposals.image_size)
-        selected.proposal_boxes = Boxes(
-            torch.cat((boxes[:, :2] - margin, boxes[:, 2:] + margin), 1)
-        )
-        selected.proposal_boxes.clip(proposals.image_size)
-        selected.objectness_logits = proposals.objectness_logits[keep]
-        return selected
+    def _best_of_all_images(
+        self,
+        anchors: list[Boxes],
+        objectness_logits: list[torch.Tensor],
+        anchor_deltas: list[torch.Tensor],
+        image_sizes: list[tuple[int, int]],
+    ) -> list[Instances]:
+        """What RPN.predict_proposals does, for all images together; then our own choice of boxes.
+
+        Args:
+            objectness_logits, anchor_deltas: per level (N, A) and (N, A, 4), as the RPN has them.
+        """
+        rpn = self.proposal_generator
+        scores, boxes, levels = [], [], []
+        decoded = rpn._decode_proposals(anchors, anchor_deltas)
+        for level, (level_scores, level_boxes) in enumerate(zip(objectness_logits, decoded)):
+            num = min(level_scores.shape[1], rpn.pre_nms_topk[False])
+            best, index = level_scores.topk(num, dim=1)
+            scores.append(best)
+            boxes.append(level_boxes.gather(1, index[..., None].expand(-1, -1, 4)))
+            levels.append(torch.full_like(index, level))
+        scores, boxes, levels = (torch.cat(x, dim=1) for x in (scores, boxes, levels))
+        finite = scores.isfinite() & boxes.isfinite().all(dim=2)
+        scores = scores.masked_fill(~finite, -torch.inf)
+        # N = 16 boxes are wanted: a thousand candidates over all levels leave plenty.
+        scores, index = scores.topk(min(scores.shape[1], _MAX_CANDIDATES), dim=1)
+        boxes = boxes.nan_to_num().gather(1, index[..., None].expand(-1, -1, 4))
+        height, width = image_sizes[0]  # all frames of a batch have one size
+        limit = boxes.new_tensor([width, height, width, height])
+        boxes = boxes.clamp(min=0).minimum(limit)
+
+        valid = keep_after_nms(boxes, levels.gather(1, index), rpn.nms_thresh)
+        sides = boxes[..., 2:] - boxes[..., :2]
+        valid &= scores.isfinite() & (sides >= self.min_size).all(dim=2)
+        order = valid.byte().argsort(dim=1, descending=True, stable=True)[:, : self.num_proposals]
+        chosen = boxes.gather(1, order[..., None].expand(-1, -1, 4))
+        margin = (chosen[..., 2:] - chosen[..., :2]) * ((self.enlarge - 1) / 2)
+        chosen = torch.cat((chosen[..., :2] - margin, chosen[..., 2:] + margin), dim=2)
+        chosen = chosen.clamp(min=0).minimum(limit)
+        scores = scores.gather(1, order)
+        counts = valid.sum(dim=1).clamp(max=self.num_proposals).tolist()
+        return [
+            _make_instances(image_sizes[0], chosen[n, :count], scores[n, :count])
+            for n, count in enumerate(counts)
+        ]
+
+
+def _make_instances(
+    image_size: tuple[int, int], boxes: torch.Tensor, scores: torch.Tensor
+) -> Instances:
+    return Instances(image_size, proposal_boxes=Boxes(boxes), objectness_logits=scores)
 
 
 def load_detector_config(name: str) -> CfgNode:
