@@ -31,6 +31,8 @@ setup(
         "tqdm",
         "matplotlib",
         "safetensors",
+        "tabulate",
+        "Pillow>=10.1",
     ],
     extras_require={"dev": ["pytest", "pytest-cov", "ruff", "scipy"]},
 )

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from zoomin_d2.data.frame_store import CorruptFrameError, read_image
 from zoomin_d2.evaluation.metrics import score_image
-from zoomin_d2.evaluation.results import format_results_table, summarize, write_json
+from zoomin_d2.evaluation.results import format_results_table, summarize, write_results
 
 IMAGE_EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 
@@ -111,7 +111,7 @@ def main(args: argparse.Namespace) -> dict:
     print(format_results_table({args.pred.name: summary["results"]}, first_column="frames"))
     if args.json is not None:
         folders = {key: str(getattr(args, key)) for key in ("pred", "gt", "mask")}
-        write_json(args.json, {"provenance": folders, **summary})
+        write_results(args.json, {"provenance": folders, **summary})
         print(f"\nPer-image numbers: {args.json}")
     return summary["results"]
 

@@ -3,10 +3,8 @@
 Importing the package registers its datasets, its meta-architecture and the "zoo:" names.
 """
 
-from zoomin_d2 import data as _data
-from zoomin_d2 import model_zoo as _model_zoo
-from zoomin_d2 import modeling as _modeling
+from zoomin_d2 import data, model_zoo, modeling  # registration
 from zoomin_d2.config import add_zoomin_config, get_zoomin_cfg
 
 __version__ = "0.1.0"
-__all__ = ["add_zoomin_config", "get_zoomin_cfg"]
+__all__ = ["add_zoomin_config", "data", "get_zoomin_cfg", "model_zoo", "modeling"]

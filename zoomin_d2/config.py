@@ -103,7 +103,7 @@ def _add_input_keys(cfg: CN) -> None:
     cfg.INPUT.FLIP_VERTICAL_PROB = 0.0
     cfg.INPUT.TRANSPOSE_PROB = 0.0  # swap x and y
     cfg.INPUT.TIME_REVERSAL_PROB = 0.5  # swap frame_1 and frame_2, t -> 1 - t
-    # Time from frame_1 to frame_t (t = 0.5), drawn uniformly from [min, max], in FRAME_SPACING_UNIT.
+    # Time from frame_1 to frame_t at t = 0.5, drawn uniformly from [min, max].
     cfg.INPUT.FRAME_SPACING = [1, 1]
     cfg.INPUT.FRAME_SPACING_UNIT = "frames"  # "frames" or "ms"; "ms" needs clips with a known fps
     cfg.INPUT.ARBITRARY_T = False  # frame_t anywhere strictly between frame_1 and frame_2

@@ -10,7 +10,8 @@ from zoomin_d2.data import (
     resolve_datasets,
 )
 from zoomin_d2.data.datasets import sample_clips
-from zoomin_d2.data.packing import make_index, write_json, write_shot
+from zoomin_d2.data.packing import make_index, write_shot
+from zoomin_d2.files import write_json
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from zoomin_d2.evaluation.results import (
     METRICS,
     format_results_table,
     mean_over_images,
-    write_json,
+    write_results,
 )
 
 
@@ -63,7 +63,7 @@ def test_table_prints_fixed_decimals_gaps_and_conventions():
 
 def test_json_is_standard_and_complete(tmp_path):
     path = tmp_path / "new_folder" / "results.json"
-    write_json(path, {"images": [{"PSNR": math.inf, "ROI_IE": math.nan, "IE": 1.5}]})
+    write_results(path, {"images": [{"PSNR": math.inf, "ROI_IE": math.nan, "IE": 1.5}]})
 
     def refuse(constant):
         raise AssertionError(f"{constant} is not standard json")
@@ -74,7 +74,7 @@ def test_json_is_standard_and_complete(tmp_path):
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "results.json"
-    write_json(path, {"PSNR": 30.0})
+    write_results(path, {"PSNR": 30.0})
     with pytest.raises(TypeError):
-        write_json(path, {"PSNR": object()})
+        write_results(path, {"PSNR": object()})
     assert json.loads(path.read_text()) == {"PSNR": 30.0}

@@ -7,7 +7,6 @@ import torch
 from detectron2.layers import FrozenBatchNorm2d
 from detectron2.modeling import build_model
 from safetensors.torch import save_file
-
 from torchvision.ops import batched_nms
 
 from zoomin_d2.modeling import FrozenRPN, load_detector_config

@@ -1,21 +1,22 @@
 """What all prepare commands share: packed shots, the index, box averages, a pool of processes.
 
-Files are written under a temporary name (.part), synced, and renamed when complete.
+Files are written atomically (zoomin_d2/files.py).
 """
 
 import itertools
-import json
 import multiprocessing
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
 from tqdm import tqdm
+
+from zoomin_d2.files import write_atomically
 
 from .video_file import CorruptFrameError
 
@@ -95,36 +96,25 @@ def write_shot(path: Path, frames: Iterator[np.ndarray], num_frames: int) -> tup
     Raises:
         CorruptFrameError: fewer frames than announced, or of different sizes.
     """
-    part = path.with_name(path.name + ".part")
     first = next(frames, None)
     if first is None:
         raise CorruptFrameError(path, "no frames to write")
-    shape = (num_frames, *first.shape)
-    count = 0
-    with open(part, "wb") as file:
+
+    def write(file: IO[bytes]) -> None:
+        shape = (num_frames, *first.shape)
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
+        count = 0
         for frame in itertools.chain([first], frames):
             if frame.shape != first.shape:
                 raise CorruptFrameError(path, f"frame size changes at frame {count}")
             file.write(np.ascontiguousarray(frame))
             count += 1
-        file.flush()
-        os.fsync(file.fileno())
-    if count != num_frames:
-        raise CorruptFrameError(path, f"{count} frames instead of {num_frames}")
-    os.replace(part, path)
+        if count != num_frames:
+            raise CorruptFrameError(path, f"{count} frames instead of {num_frames}")
+
+    write_atomically(path, write)
     return first.shape[:2]
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write a json file atomically."""
-    part = path.with_name(path.name + ".part")
-    with open(part, "w") as file:
-        json.dump(content, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
 
 
 def require_disk_space(folder: Path, num_bytes: int, advice: str) -> None:

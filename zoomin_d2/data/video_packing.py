@@ -15,6 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from zoomin_d2.files import write_json
+
 from .packing import (
     INDEX_NAME,
     box_average,
@@ -22,7 +24,6 @@ from .packing import (
     make_index,
     require_disk_space,
     run_jobs,
-    write_json,
     write_shot,
 )
 from .shot_analysis import analyse_video

@@ -1,4 +1,4 @@
-"""Training state in, files that are always whole out; and the average of the generator they hold."""
+"""Training state in, files that are always whole out; and the generator's moving average."""
 
 import copy
 import os
@@ -8,6 +8,8 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from safetensors.torch import load_file
 from torch import nn
+
+from zoomin_d2.files import write_atomically
 
 # The best checkpoint must not become what --resume continues from.
 BEST_CHECKPOINT = "model_best"
@@ -72,26 +74,6 @@ class AtomicCheckpointer(DetectionCheckpointer):
                 f"the checkpoint does not fit MODEL.GENERATOR: {len(wrong)} tensors are missing or "
                 f"have another shape, the first is '{wrong[0]}'. Use the config it was trained with"
             )
-
-
-def write_atomically(path: str, write) -> None:
-    """Call ``write(file)`` on a binary file beside ``path``, sync it, and rename it to ``path``."""
-    temporary = f"{path}.tmp"
-    try:
-        with open(temporary, "wb") as f:
-            write(f)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-    # The rename itself must reach the disk, too.
-    directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 class GeneratorEMA:

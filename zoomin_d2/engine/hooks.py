@@ -1,4 +1,4 @@
-"""Hooks beyond Detectron2's: the discriminator's step, the average, pictures, the best checkpoint."""
+"""Hooks beyond Detectron2's: discriminator step, moving average, pictures, best checkpoint."""
 
 import math
 

@@ -10,7 +10,7 @@ import sys
 import torch
 from detectron2.config import CfgNode
 
-from zoomin_d2.engine.checkpointing import write_atomically
+from zoomin_d2.files import write_json
 
 _FILE = "provenance.json"
 
@@ -56,8 +56,7 @@ def git_commit() -> str:
 
 
 def write_provenance(output_dir: str, provenance: dict) -> None:
-    text = json.dumps(provenance, indent=2) + "\n"
-    write_atomically(os.path.join(output_dir, _FILE), lambda f: f.write(text.encode()))
+    write_json(os.path.join(output_dir, _FILE), provenance)
 
 
 def read_provenance(output_dir: str) -> dict:

@@ -1,4 +1,4 @@
-"""Command line in, a frozen config out: device, data, seed and output folder decided and recorded."""
+"""Command line in, a frozen config out: device, data and output folder decided and recorded."""
 
 import argparse
 import logging

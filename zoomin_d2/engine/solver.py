@@ -31,7 +31,7 @@ class PaperExponentialLR(ParamScheduler):
 
 
 class _FullModelClippingAdam(torch.optim.Adam):
-    """Adam that first clips the norm over all its gradients (Detectron2 clips each tensor alone)."""
+    """Adam that first clips the norm over all gradients (Detectron2 clips each tensor alone)."""
 
     def __init__(self, parameters, *, max_norm: float, norm_type: float, **kwargs):
         super().__init__(parameters, **kwargs)

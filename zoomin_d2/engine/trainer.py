@@ -1,4 +1,4 @@
-"""Config in, a trained and evaluated model out: which parts make one training, and in what order."""
+"""Config in, a trained and evaluated model out: the parts of a training and their order."""
 
 import logging
 import weakref

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zoomin_d2.evaluation import metrics
 from zoomin_d2.evaluation.baselines import average
-from zoomin_d2.evaluation.results import format_results_table, summarize, write_json
+from zoomin_d2.evaluation.results import format_results_table, summarize, write_results
 from zoomin_d2.evaluation.saved_images import ExtremeImages
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class InterpolationEvaluator(DatasetEvaluator):
                 "saved_images": saved_images,
                 **summary,
             }
-            write_json(path, content)
+            write_results(path, content)
             logger.info("Per-image numbers saved to %s", path)
         return {"interpolation": summary["results"]}
 

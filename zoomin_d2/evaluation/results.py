@@ -4,7 +4,6 @@ The one place that says what each number means (METRICS) and how its mean over i
 identical frames (PSNR = inf) and images where it is not defined (nan).
 """
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tabulate import tabulate
+
+from zoomin_d2.files import write_json
 
 PSNR_CAP = 100.0  # dB
 
@@ -115,20 +116,13 @@ def format_results_table(
     return "\n".join([table, "", *(f"- {name}: {METRICS[name].meaning}" for name in names)])
 
 
-def write_json(path: str | os.PathLike, content: dict) -> None:
-    """Write standard json so that the file is either the old one or complete, never half.
+def write_results(path: str | os.PathLike, content: dict) -> None:
+    """Write standard json atomically, with its folder.
 
     inf is written as the string "inf" and nan as null, at any depth, since json has neither.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    with open(partial, "w", encoding="utf-8") as file:
-        json.dump(_json_value(content), file, indent=2, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, _json_value(content))
 
 
 def _json_value(value):

@@ -1,8 +1,9 @@
 """THE definition of optical flow in this project, and what follows from it.
 
-``flow_1t`` and ``flow_2t`` are (N, 2, H, W) tensors of (dx, dy), in pixels of the frame they sit on,
-x to the right and y down. Pixel x of frame t is sampled from frame_1 at ``x + flow_1t(x)`` and from
-frame_2 at ``x + flow_2t(x)``. Zero flow is the identity. The blend mask b is the weight of warped_1.
+``flow_1t`` and ``flow_2t`` are (N, 2, H, W) tensors of (dx, dy), in pixels of the frame they sit
+on, x to the right and y down. Pixel x of frame t is sampled from frame_1 at ``x + flow_1t(x)`` and
+from frame_2 at ``x + flow_2t(x)``. Zero flow is the identity. The blend mask b is the weight of
+warped_1.
 """
 
 import torch

@@ -13,7 +13,9 @@ from iopath.common.file_io import PathHandler, get_cache_dir
 ROOT = Path(__file__).resolve().parent
 
 # sha256 of every weight file that ships.
-WEIGHTS_SHA256: dict[str, str] = {}
+WEIGHTS_SHA256: dict[str, str] = {
+    "rpn_R_18_FPN": "d05df3482592ff686b71dde2eb8d3e984ad24f6a6e93e4fb80411ae594ba07c3",
+}
 
 
 class ZooPathHandler(PathHandler):

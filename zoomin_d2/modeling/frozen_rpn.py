@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.ops import nms
 
+from zoomin_d2.model_zoo.catalog import get_local_path
 from zoomin_d2.modeling.batched_nms import keep_after_nms
 
 logger = logging.getLogger(__name__)
@@ -315,7 +316,7 @@ class _DetectorCheckpointer(DetectionCheckpointer):
 
 def _load_detector_weights(detector: nn.Module, weights: str) -> None:
     if weights:
-        _DetectorCheckpointer(detector).load(weights)
+        _DetectorCheckpointer(detector).load(get_local_path(weights))
     else:
         logger.warning(
             "MODEL.FROZEN_RPN.WEIGHTS is empty: the frozen detector has RANDOM weights; its "

