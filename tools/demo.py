@@ -23,7 +23,7 @@ CONFIG = "configs/quick_schedules/roigan_instant_test.yaml"
 
 
 def run(title: str, *command: str | Path, log: Path) -> None:
-    """Run a tool of this repository, its output in ``log``; exit with its last lines if it fails."""
+    """Run a tool of this repository, its output in ``log``; if it fails, show its end and exit."""
     print(f"[demo] {title} ...", flush=True)
     start = time.monotonic()
     with open(log, "w") as f:

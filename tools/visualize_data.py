@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         cfg = setup_cfg(args.config_file, args.opts)
         cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS = 1, 0
-        print(resolve_datasets(cfg).sentence)
+        resolve_datasets(cfg)  # logs what is used and why
         samples = chain.from_iterable(build_interpolation_train_loader(cfg))
         args.output.mkdir(parents=True, exist_ok=True)
         for number, sample in enumerate(islice(samples, args.num)):
