@@ -9,16 +9,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from zoomin_d2.evaluation.metrics import psnr
-
-ERROR_GAIN = 4  # |pred - truth| is drawn times this, so that 64 of 255 is the brightest colour
-
-_BAR = 22  # pixels, height of a caption
-_GAP = 4  # pixels between the tiles
+from zoomin_d2.visualization import draw_error, tile_pictures, to_picture
+from zoomin_d2.visualization.panel import ERROR_GAIN
 
 
 class _Kept(NamedTuple):
@@ -65,52 +60,33 @@ class ExtremeImages:
             frames_of = {kept.name: kept.frames for kept in images}
             for place, name in enumerate(names, start=1):
                 if name in frames_of:
+                    path = directory / f"{kind}_{place:02d}.png"
                     panel = comparison_panel(name, frames_of[name])
-                    panel.save(directory / f"{kind}_{place:02d}.png")
+                    if not cv2.imwrite(str(path), panel[..., ::-1]):
+                        raise OSError(f"{path} could not be written")
 
 
-def comparison_panel(name: str, frames: dict[str, Tensor]) -> Image.Image:
+def comparison_panel(name: str, frames: dict[str, Tensor]) -> np.ndarray:
     """Draw one panel.
 
     Args:
         name: what the caption of the true frame says.
         frames: as in `ExtremeImages.offer`.
+
+    Returns:
+        (H', W', 3) uint8 RGB.
     """
     truth, pred = frames["truth"], frames["pred"]
-    tiles = [(f"truth: {name}", truth), (_scored("prediction", pred, truth), pred)]
-    if "average" in frames:
-        tiles.append(
-            (_scored("average of the inputs", frames["average"], truth), frames["average"])
-        )
-    tiles.append((f"|prediction - truth| x {ERROR_GAIN}", _error_map(pred, truth)))
-
-    height, width = truth.shape[-2:]
-    columns = 2 if len(tiles) > 3 else len(tiles)
-    rows = -(-len(tiles) // columns)
-    size = (columns * (width + _GAP) - _GAP, rows * (height + _BAR + _GAP) - _GAP)
-    panel = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(panel)
-    font = ImageFont.load_default(size=13)
-    for i, (caption, frame) in enumerate(tiles):
-        left, top = i % columns * (width + _GAP), i // columns * (height + _BAR + _GAP)
-        while len(caption) > 4 and draw.textlength(caption, font=font) > width - 6:
-            caption = caption[:-4] + "..."
-        draw.text((left + 3, top + _BAR // 2), caption, fill="black", font=font, anchor="lm")
-        panel.paste(Image.fromarray(frame.permute(1, 2, 0).numpy()), (left, top + _BAR))
-    return panel
+    captions = {"pred": "prediction", "average": "average of the inputs"}
+    tiles = [(f"truth: {name}", to_picture(truth))]
+    tiles += [
+        (f"{caption}: {psnr(frames[k][None], truth[None]).item():.2f} dB", to_picture(frames[k]))
+        for k, caption in captions.items()
+        if k in frames
+    ]
+    tiles.append((f"|prediction - truth| x {ERROR_GAIN}", draw_error(pred, truth)))
+    return tile_pictures(tiles, columns=2 if len(tiles) > 3 else len(tiles))
 
 
 def _order(image: _Kept) -> tuple[float, str]:
     return image.psnr, image.name
-
-
-def _scored(caption: str, frame: Tensor, truth: Tensor) -> str:
-    return f"{caption}: {psnr(frame[None], truth[None]).item():.2f} dB"
-
-
-def _error_map(pred: Tensor, truth: Tensor) -> Tensor:
-    """The largest difference over RGB, amplified, black to yellow (matplotlib's inferno)."""
-    error = (pred.int() - truth.int()).abs().amax(dim=0) * ERROR_GAIN
-    error = error.clamp(max=255).to(torch.uint8).numpy()
-    coloured = cv2.applyColorMap(error, cv2.COLORMAP_INFERNO)[..., ::-1]
-    return torch.from_numpy(np.ascontiguousarray(coloured)).permute(2, 0, 1)
