@@ -3,13 +3,16 @@
 import io
 import os
 import pickle
-import sys
 import zipfile
 from pathlib import Path
 
+import convert_resnet_weights
+import evaluate_proposals
+import export_rpn
 import numpy as np
 import pytest
 import torch
+import train_rpn
 from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_backbone, build_model
@@ -20,13 +23,6 @@ from PIL import Image
 from torchvision.models import resnet18
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import convert_resnet_weights  # noqa: E402
-import evaluate_proposals  # noqa: E402
-import export_rpn  # noqa: E402
-import train_rpn  # noqa: E402
-
 TRAIN_CONFIG = str(ROOT / "configs" / "rpn" / "rpn_R_18_FPN.yaml")
 
 
