@@ -4,7 +4,7 @@
     tools/train_net.py --config-file configs/roigan.yaml
     tools/train_net.py --config-file configs/roigan.yaml --resume
     tools/train_net.py --config-file configs/roigan.yaml --eval-only MODEL.WEIGHTS model_best.pth
-    tools/train_net.py --config-file configs/roigan.yaml --num-gpus 2 SOLVER.BASE_LR 2e-4
+    tools/train_net.py --config-file configs/roigan.yaml --num-gpus 2 SOLVER.IMS_PER_BATCH 64
 
 Everything lands in OUTPUT_DIR: log.txt, metrics.json, TensorBoard events, checkpoints and
 inference/<dataset>/results.json.
@@ -14,22 +14,16 @@ import argparse
 
 from detectron2.engine import default_argument_parser, launch
 
-from zoomin_d2.engine import AtomicCheckpointer, InterpolationTrainer, setup_run
+from zoomin_d2.engine import InterpolationTrainer, setup_run
 
 
 def main(args: argparse.Namespace) -> dict | None:
     cfg = setup_run(args)
     if args.eval_only:
-        model = InterpolationTrainer.build_model(cfg)
-        AtomicCheckpointer(model, cfg.OUTPUT_DIR).resume_or_load(
-            cfg.MODEL.WEIGHTS, resume=args.resume
-        )
-        results = InterpolationTrainer.test(cfg, model)
-    else:
-        trainer = InterpolationTrainer(cfg)
-        trainer.resume_or_load(resume=args.resume)
-        results = trainer.train()
-    return results
+        return InterpolationTrainer.evaluate(cfg, resume=args.resume)
+    trainer = InterpolationTrainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 Keys that Detectron2 already has keep their meaning (SOLVER.*, DATALOADER.*, TEST.EVAL_PERIOD,
 VIS_PERIOD, SEED, OUTPUT_DIR, ...); where our default differs, it is set here too.
+SOLVER.AMP.ENABLED means bfloat16 without a scaler, in training, on GPUs that have it.
 """
 
 from detectron2.config import CfgNode as CN
@@ -76,7 +77,6 @@ def _add_model_keys(cfg: CN) -> None:
 def _add_solver_keys(cfg: CN) -> None:
     cfg.SOLVER.ADAM_BETAS = (0.9, 0.999)
     cfg.SOLVER.WEIGHT_DECAY = 0.0
-    cfg.SOLVER.WEIGHT_DECAY_NORM = 0.0
     # "WarmupCosineLR" and the others of Detectron2, or "PaperExponentialLR" (section 3.5).
     cfg.SOLVER.LR_SCHEDULER_NAME = "WarmupCosineLR"
     # PaperExponentialLR: iterations per factor 0.1 (10 epochs of 3198 triplets at batch 2) and
@@ -97,7 +97,6 @@ def _add_solver_keys(cfg: CN) -> None:
 
 
 def _add_input_keys(cfg: CN) -> None:
-    cfg.INPUT.FORMAT = "RGB"
     cfg.INPUT.CROP_SIZE = [256, 256]  # training crop (height, width) in pixels
     cfg.INPUT.FLIP_HORIZONTAL_PROB = 0.5
     cfg.INPUT.FLIP_VERTICAL_PROB = 0.0
@@ -114,8 +113,6 @@ def _add_input_keys(cfg: CN) -> None:
     # () = the paper's mix (UCF101 + Cityscapes) as far as it is on disk, else the sample clips.
     cfg.DATASETS.TRAIN = ()
     cfg.DATASETS.TEST = ()  # () = the test sets that belong to what is trained on
-    cfg.DATALOADER.ASPECT_RATIO_GROUPING = False  # our samples have one size and no annotations
-    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
 
 
 def _add_test_keys(cfg: CN) -> None:

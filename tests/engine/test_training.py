@@ -1,5 +1,6 @@
 """Whole runs of tools/train_net.py on tiny triplets: killed, resumed, spread over processes."""
 
+import argparse
 import json
 import os
 import signal
@@ -9,10 +10,14 @@ import time
 from pathlib import Path
 
 import cv2
+import detectron2.utils.comm as comm
 import numpy as np
 import pytest
 import torch
 from detectron2.engine import launch
+from detectron2.utils.events import EventStorage
+
+from zoomin_d2.engine import InterpolationTrainer, setup_run
 
 REPOSITORY = Path(__file__).parents[2]
 OVERRIDES = [
@@ -32,8 +37,8 @@ OVERRIDES = [
     *("SOLVER.METRIC_PERIOD", "1"),
     *("SOLVER.MAX_ITER", "8"),
     *("SOLVER.WARMUP_ITERS", "2"),
-    *("TEST.EVAL_PERIOD", "0"),
-    *("VIS_PERIOD", "0"),
+    *("TEST.EVAL_PERIOD", "6"),
+    *("VIS_PERIOD", "4"),
     *("SEED", "7"),
 ]
 
@@ -132,17 +137,18 @@ def test_kill_9_and_resume_gives_the_losses_of_an_unbroken_run(datasets_root, tm
         assert all(torch.equal(v, states[1][key][k]) for k, v in states[0][key].items())
     hooks = [s["trainer"]["hooks"]["AdversarialHook"]["discriminator"] for s in states]
     assert all(torch.equal(v, hooks[1][k]) for k, v in hooks[0].items())
+    best = [
+        json.loads((x / "model_best.json").read_text()) for x in (tmp_path / "unbroken", killed)
+    ]
+    assert best[0] == best[1]
+    assert best[0]["metric"] == "interpolation/PSNR" and best[0]["iteration"] in (5, 7, 8)
+    assert (killed / "model_best.pth").exists()
+    # Three periodic checkpoints at most are kept, those of the killed process counted.
+    assert len(list(killed.glob("model_0*.pth"))) <= 3
 
 
 def _one_step_gradients(config: str, root: str, output: str, num_workers: int) -> None:
     """In every process: one iteration; the main process keeps the gradients it stepped with."""
-    import argparse
-
-    import detectron2.utils.comm as comm
-    from detectron2.utils.events import EventStorage
-
-    from zoomin_d2.engine import InterpolationTrainer, setup_run
-
     torch.set_num_threads(1)
     args = argparse.Namespace(
         config_file=str(REPOSITORY / f"configs/{config}.yaml"),
@@ -156,9 +162,14 @@ def _one_step_gradients(config: str, root: str, output: str, num_workers: int) -
     # Proposals differ in number between samples, and one sample has none at all.
     frozen = model.frozen_rpn
     find = frozen.proposals
-    frozen.proposals = lambda frames: [
-        p[: int(frame.sum() * 10) % 3] for p, frame in zip(find(frames), frames)
-    ]
+    counts = []
+
+    def uneven(frames):
+        for frame in frames:
+            counts.append(int(frame.sum() * 10) % 3)
+        return [p[:count] for p, count in zip(find(frames), counts[-len(frames) :])]
+
+    frozen.proposals = uneven
     trainer._trainer.data_loader = trainer.build_train_loader(trainer.cfg)
     with EventStorage(0) as trainer.storage:
         trainer.iter = 0
@@ -166,8 +177,9 @@ def _one_step_gradients(config: str, root: str, output: str, num_workers: int) -
         trainer.before_step()
         trainer.run_step()
         trainer.after_step()
+    assert comm.get_world_size() > 1 or set(counts) == {0, 1, 2}, counts  # the hard case
     if comm.is_main_process():
-        networks = {"G": model.generator, "D": trainer._hooks[1].discriminator}
+        networks = {"G": model.generator, "D": trainer._hooks[0].discriminator}
         gradients = {
             f"{name}.{k}": p.grad
             for name, network in networks.items()
@@ -210,4 +222,75 @@ def test_a_recipe_trains_evaluates_and_says_on_what(datasets_root, tmp_path, con
     weights = str(tmp_path / "model_final.pth")
     _run(datasets_root, *_command(config, again, "--eval-only", "MODEL.WEIGHTS", weights))
     evaluated = json.loads((again / "inference" / "triplets_tiny" / "results.json").read_text())
-    assert evaluated["results"] == results["results"]
+    assert evaluated["results"] == results["results"]  # the averaged weights
+    assert evaluated["provenance"]["weights"] == weights
+    assert evaluated["provenance"]["trained"]["data"].startswith("Training on triplets_tiny")
+    assert not (again / "provenance.json").exists()
+
+    # The same from the folder of the training, whose own record stays what it is.
+    record = (tmp_path / "provenance.json").read_text()
+    _run(datasets_root, *_command(config, tmp_path, "--eval-only", "--resume"))
+    resumed = json.loads((tmp_path / "inference" / "triplets_tiny" / "results.json").read_text())
+    assert resumed["results"] == results["results"]
+    assert (tmp_path / "provenance.json").read_text() == record
+
+
+def test_evaluating_without_weights_is_refused(datasets_root, tmp_path):
+    done = subprocess.run(
+        _command("baseline", tmp_path, "--eval-only"),
+        cwd=REPOSITORY,
+        env=_environment(datasets_root),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode != 0
+    assert "--eval-only needs weights" in done.stderr
+
+
+def test_training_without_a_test_set_and_a_new_run_in_a_used_folder(
+    datasets_root, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_root))
+    output = str(tmp_path)
+    args = argparse.Namespace(
+        config_file=str(REPOSITORY / "configs/baseline.yaml"),
+        eval_only=False,
+        opts=[*OVERRIDES, "OUTPUT_DIR", output, "SOLVER.MAX_ITER", "2"],
+    )
+    cfg = setup_run(args).clone()
+    cfg.defrost()
+    cfg.DATASETS.TEST = ()
+    trainer = InterpolationTrainer(cfg)
+    trainer.resume_or_load(resume=False)
+    trainer.train()
+    assert (tmp_path / "model_final.pth").exists()
+    assert not (tmp_path / "model_best.pth").exists()
+    again = InterpolationTrainer(cfg)
+    again.resume_or_load(resume=False)
+    assert again.start_iter == 0
+    assert not again.checkpointer.has_checkpoint()  # --resume will not find the old run
+
+
+def test_resuming_with_another_batch_size_goes_on_in_the_stream(
+    datasets_root, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_root))
+    opts = [*OVERRIDES, "OUTPUT_DIR", str(tmp_path), "SOLVER.MAX_ITER", "3", "DATASETS.TEST", "()"]
+    positions = []
+    for batch in ("2", "4"):
+        args = argparse.Namespace(
+            config_file=str(REPOSITORY / "configs/baseline.yaml"),
+            eval_only=False,
+            opts=[*opts, "SOLVER.IMS_PER_BATCH", batch],
+        )
+        cfg = setup_run(args).clone()
+        cfg.defrost()
+        cfg.DATASETS.TEST = ()
+        cfg.SOLVER.MAX_ITER = 3 if batch == "2" else 4
+        trainer = InterpolationTrainer(cfg)
+        trainer.resume_or_load(resume=True)
+        positions.append(trainer.num_samples)
+        trainer.train()
+        positions.append(trainer.num_samples)
+    assert positions == [0, 6, 6, 10]

@@ -66,10 +66,11 @@ def test_boxes_are_enlarged_about_their_centre_after_small_ones_are_dropped(froz
 
 
 def test_proposals_are_those_of_detectron2(frozen_rpn, small_cfg):
-    """Without our filters, what Detectron2's own RPN gives, image by image."""
+    """Without enlarging, what Detectron2's own RPN gives, image by image."""
     torch.manual_seed(1)
     frames = torch.rand(3, 3, 96, 128)
-    frozen_rpn.min_size, frozen_rpn.enlarge = 0.0, 1.0
+    frozen_rpn.min_size, frozen_rpn.enlarge = 40.0, 1.0
+    frozen_rpn.proposal_generator.min_box_size = 40.0
     ours = frozen_rpn.proposals(frames)
     del frozen_rpn.proposal_generator.predict_proposals  # back to the class's
     theirs = frozen_rpn.proposals(frames)
@@ -78,6 +79,15 @@ def test_proposals_are_those_of_detectron2(frozen_rpn, small_cfg):
         assert len(mine) == 4
         torch.testing.assert_close(mine.proposal_boxes.tensor, reference.proposal_boxes.tensor)
         torch.testing.assert_close(mine.objectness_logits, reference.objectness_logits)
+
+
+def test_small_boxes_do_not_suppress_larger_ones(frozen_rpn):
+    boxes = torch.tensor([[10.0, 10, 25.5, 30], [10, 10, 27, 30]])  # 15.5 and 17 px wide, IoU 0.91
+    frozen_rpn.proposal_generator._decode_proposals = lambda _anchors, deltas: deltas
+    (selected,) = frozen_rpn._best_of_all_images(
+        [], [torch.tensor([[9.0, 1.0]])], [boxes[None]], [(100, 100)]
+    )
+    assert selected.objectness_logits.tolist() == [1.0]
 
 
 def test_boxes_that_are_not_finite_are_left_out(frozen_rpn):

@@ -33,7 +33,8 @@ def resolve_datasets(cfg: CfgNode, eval_only: bool = False) -> ResolvedDatasets:
     disk, and the sample clips' if none is.
 
     Args:
-        eval_only: DATASETS.TRAIN need not be on disk if DATASETS.TEST is given.
+        eval_only: nothing is trained: DATASETS.TRAIN only says which test sets belong to it, and
+            need not be on disk if DATASETS.TEST is given.
 
     Raises:
         MissingDatasetError: a dataset named is not on disk, or nothing is.
@@ -45,6 +46,8 @@ def resolve_datasets(cfg: CfgNode, eval_only: bool = False) -> ResolvedDatasets:
     else:
         train, why_train = _resolve_train(tuple(cfg.DATASETS.TRAIN))
     test, why_test = _resolve_test(tuple(cfg.DATASETS.TEST), train)
+    if eval_only:
+        train, why_train = (), ""
     sentence = f"{why_train}Evaluating on {_join(test)} {why_test}."
     banner = "=" * 80
     log_first_n(

@@ -23,17 +23,25 @@ class AtomicCheckpointer(DetectionCheckpointer):
 
     Args:
         extra: plain values stored in every checkpoint (provenance).
+        prefer_ema: always load the averaged weights where a file has them (evaluation).
 
-    `load` with ``checkpointables=[]`` (evaluation, fine-tuning) takes the averaged weights where
-    the file has them; resuming takes the trained ones. Reads .safetensors, too.
+    Without ``prefer_ema``, a run that starts from a file takes its averaged weights, and a run that
+    is resumed the trained ones. Reads .safetensors, too.
     """
 
     def __init__(
-        self, model: nn.Module, save_dir: str = "", *, extra: dict | None = None, **kwargs
+        self,
+        model: nn.Module,
+        save_dir: str = "",
+        *,
+        extra: dict | None = None,
+        prefer_ema: bool = False,
+        **kwargs,
     ):
         super().__init__(model, save_dir, **kwargs)
         self.extra = extra or {}
-        self._prefer_ema = False
+        self.prefer_ema = prefer_ema
+        self._take_ema = prefer_ema
 
     def save(self, name: str, **kwargs) -> None:
         if not self.save_dir or not self.save_to_disk:
@@ -54,14 +62,14 @@ class AtomicCheckpointer(DetectionCheckpointer):
         write_atomically(path, lambda f: f.write(last_filename_basename.encode()))
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict:
-        self._prefer_ema = checkpointables == []
+        self._take_ema = self.prefer_ema or checkpointables == []
         return super().load(path, checkpointables)
 
     def _load_file(self, filename: str) -> dict:
         if filename.endswith(".safetensors"):
             return {"model": load_file(filename)}
         data = super()._load_file(filename)
-        ema = data.pop("ema_model", None) if self._prefer_ema else None
+        ema = data.pop("ema_model", None) if self._take_ema else None
         if ema is not None:
             data["model"] = ema
         return data
@@ -74,6 +82,8 @@ class AtomicCheckpointer(DetectionCheckpointer):
                 f"the checkpoint does not fit MODEL.GENERATOR: {len(wrong)} tensors are missing or "
                 f"have another shape, the first is '{wrong[0]}'. Use the config it was trained with"
             )
+        if incompatible.unexpected_keys:
+            self.logger.warning("Not used of the checkpoint: %s", incompatible.unexpected_keys)
 
 
 class GeneratorEMA:

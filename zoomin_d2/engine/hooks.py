@@ -1,6 +1,9 @@
 """Hooks beyond Detectron2's: discriminator step, moving average, pictures, best checkpoint."""
 
+import json
 import math
+import os
+import re
 
 import detectron2.utils.comm as comm
 import torch
@@ -9,6 +12,7 @@ from torch import nn
 
 from zoomin_d2.engine.checkpointing import GeneratorEMA
 from zoomin_d2.engine.distributed import wrap_for_ddp
+from zoomin_d2.files import write_json
 from zoomin_d2.modeling.interpolator import FrameInterpolator
 from zoomin_d2.modeling.losses import hinge_d_losses
 from zoomin_d2.visualization import training_panel
@@ -150,12 +154,41 @@ class VisualizationHook(HookBase):
             self.trainer.storage.put_image("training/first_sample", panel)
 
 
+class ResumablePeriodicCheckpointer(hooks.PeriodicCheckpointer):
+    """Detectron2's hook, which else forgets on --resume which old checkpoints to delete."""
+
+    def before_train(self) -> None:
+        super().before_train()
+        files = self.checkpointer.get_all_checkpoint_files()
+        self.recent_checkpoints = sorted(
+            f for f in files if re.fullmatch(r"model_\d+\.pth", os.path.basename(f))
+        )
+
+
 class ResumableBestCheckpointer(hooks.BestCheckpointer):
-    """Detectron2's hook, which else forgets on --resume what the best value was."""
+    """Detectron2's hook, which else forgets on --resume what the best value was.
 
-    def state_dict(self) -> dict:
-        return {"best_metric": self.best_metric, "best_iter": self.best_iter}
+    The value lies in a file beside the checkpoint: a periodic checkpoint, written before the
+    evaluation of the same iteration, would not have it.
+    """
 
-    def load_state_dict(self, state_dict: dict) -> None:
-        self.best_metric = state_dict["best_metric"]
-        self.best_iter = state_dict["best_iter"]
+    @property
+    def _path(self) -> str:
+        return os.path.join(self._checkpointer.save_dir, f"{self._file_prefix}.json")
+
+    def before_train(self) -> None:
+        if self.trainer.start_iter > 0 and os.path.exists(self._path):
+            with open(self._path) as f:
+                best = json.load(f)
+            self.best_metric, self.best_iter = best["value"], best["iteration"]
+
+    def _best_checking(self) -> None:
+        before = self.best_iter
+        super()._best_checking()
+        if self.best_iter != before:
+            value = {
+                "metric": self._val_metric,
+                "value": float(self.best_metric),
+                "iteration": int(self.best_iter),
+            }
+            write_json(self._path, value)

@@ -15,16 +15,17 @@ from zoomin_d2.files import write_json
 _FILE = "provenance.json"
 
 
-def collect_provenance(cfg: CfgNode, data_sentence: str) -> dict:
+def collect_provenance(cfg: CfgNode, data_sentence: str | None = None) -> dict:
     """What a reader needs to make the same numbers again.
 
     Args:
-        data_sentence: what is trained or evaluated on and why, from `resolve_datasets`.
+        data_sentence: what is trained on and why, from `resolve_datasets`; None when evaluating.
     """
-    if cfg.MODEL.DEVICE == "cpu":
-        device = f"CPU, {os.cpu_count()} cores, {platform.machine()}"
-    else:
+    device = torch.device(cfg.MODEL.DEVICE).type
+    if device == "cuda":
         device = torch.cuda.get_device_name()
+    elif device == "cpu":
+        device = f"CPU, {os.cpu_count()} cores, {platform.machine()}"
     return {
         "command": shlex.join([os.path.basename(sys.executable), *sys.argv]),
         "commit": git_commit(),
@@ -48,6 +49,8 @@ def git_commit() -> str:
         ).stdout.strip()
 
     try:
+        # An installed copy may lie inside somebody else's repository: only a tracked file counts.
+        git("ls-files", "--error-unmatch", os.path.abspath(__file__))
         return git("rev-parse", "--short=12", "HEAD") + (
             "+changes" if git("status", "--porcelain", "--untracked-files=no") else ""
         )

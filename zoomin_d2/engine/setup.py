@@ -50,7 +50,10 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zoomin_d2")
     logger.info(resolved.sentence)
-    if comm.is_main_process():
+    if cfg.MODEL.DEVICE == "cpu" and not torch.cuda.is_available():
+        logger.warning("No GPU is used: the recipes' batches and schedules are made for one")
+    # An evaluation leaves alone what its folder says of the training.
+    if comm.is_main_process() and not args.eval_only:
         write_provenance(cfg.OUTPUT_DIR, collect_provenance(cfg, resolved.sentence))
     comm.synchronize()
     return cfg

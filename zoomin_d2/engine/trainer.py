@@ -1,6 +1,7 @@
 """Config in, a trained and evaluated model out: the parts of a training and their order."""
 
 import logging
+import os
 import weakref
 from collections import OrderedDict
 
@@ -29,9 +30,10 @@ from zoomin_d2.engine.hooks import (
     AdversarialHook,
     EMAHook,
     ResumableBestCheckpointer,
+    ResumablePeriodicCheckpointer,
     VisualizationHook,
 )
-from zoomin_d2.engine.provenance import read_provenance
+from zoomin_d2.engine.provenance import collect_provenance, read_provenance
 from zoomin_d2.engine.solver import build_lr_scheduler, build_optimizer
 from zoomin_d2.evaluation import InterpolationEvaluator
 from zoomin_d2.modeling import build_discriminator
@@ -49,16 +51,19 @@ class InterpolationTrainer(DefaultTrainer):
 
     def __init__(self, cfg: CfgNode):
         TrainerBase.__init__(self)
+        cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
         self.cfg = cfg
         self.start_iter = 0
         self.stream_seed = stream_seed(cfg)
-        self.num_skipped = 0  # unreadable records since the start of this process
+        self.num_samples = 0  # position in the stream: samples used so far, over all processes
+        self.num_skipped = 0  # unreadable records that this process met
         self.max_iter = cfg.SOLVER.MAX_ITER
-        model = build_model(cfg)
+        self._rng_state = None
+        model = self.build_model(cfg)
         num_parameters = sum(p.numel() for p in model.generator.parameters())
         logger.info("Generator '%s': %d parameters", cfg.MODEL.GENERATOR.NAME, num_parameters)
-        optimizer = build_optimizer(cfg, model.generator.parameters())
-        self.scheduler = build_lr_scheduler(cfg, optimizer)
+        optimizer = self.build_optimizer(cfg, model)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         if model.frozen_rpn is not None:
             broadcast_from_main(model.frozen_rpn)  # matters for random weights only
         self._trainer = SimpleTrainer(
@@ -85,29 +90,32 @@ class InterpolationTrainer(DefaultTrainer):
         """Networks first, then the schedule, then what reads their state; writers last."""
         cfg = self.cfg
         is_main = comm.is_main_process()
+        is_tested = len(cfg.DATASETS.TEST) > 0
+        if not is_tested:
+            logger.warning("DATASETS.TEST is empty: no evaluation, and no best checkpoint")
 
         def evaluate():
             self._last_eval_results = self.test_averaged()
             return self._last_eval_results
 
         return [
-            hooks.IterationTimer(),
             self._build_adversarial_hook(),
             EMAHook(self.ema) if self.ema else None,
+            hooks.IterationTimer(),  # after the hooks above: their time is part of an iteration
             hooks.LRScheduler(),
-            hooks.PeriodicCheckpointer(
+            ResumablePeriodicCheckpointer(
                 self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD, max_to_keep=3
             )
             if is_main
             else None,
-            hooks.EvalHook(cfg.TEST.EVAL_PERIOD, evaluate),
+            hooks.EvalHook(cfg.TEST.EVAL_PERIOD, evaluate) if is_tested else None,
             ResumableBestCheckpointer(
                 cfg.TEST.EVAL_PERIOD,
                 self.checkpointer,
                 self._best_metric(),
                 file_prefix=BEST_CHECKPOINT,
             )
-            if is_main
+            if is_main and is_tested
             else None,
             VisualizationHook(self.bare_model, cfg.VIS_PERIOD) if is_main else None,
             hooks.PeriodicWriter(self.build_writers(), period=cfg.SOLVER.METRIC_PERIOD)
@@ -127,7 +135,7 @@ class InterpolationTrainer(DefaultTrainer):
             self.bare_model,
             discriminator,
             optimizer,
-            build_lr_scheduler(cfg, optimizer),
+            self.build_lr_scheduler(cfg, optimizer),
             loss_weight=cfg.MODEL.LOSS_WEIGHTS.GAN_D,
             start_iter=cfg.SOLVER.DISCRIMINATOR.START_ITER,
             metric_period=cfg.SOLVER.METRIC_PERIOD,
@@ -136,11 +144,31 @@ class InterpolationTrainer(DefaultTrainer):
     def _best_metric(self) -> str:
         # One test set and `test` leaves the level of the dataset out of its results.
         names = self.cfg.DATASETS.TEST
-        return "interpolation/PSNR" if len(names) == 1 else f"{names[0]}/interpolation/PSNR"
+        return "interpolation/PSNR" if len(names) <= 1 else f"{names[0]}/interpolation/PSNR"
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """As DefaultTrainer's. A new run in a used OUTPUT_DIR is not resumed into the old one."""
+        if not resume and self.checkpointer.has_checkpoint():
+            logger.warning(
+                "%s holds an earlier run; this is a new one (--resume would continue it). Its "
+                "checkpoints are overwritten as the new ones come",
+                self.cfg.OUTPUT_DIR,
+            )
+            comm.synchronize()
+            if comm.is_main_process():
+                os.remove(os.path.join(self.cfg.OUTPUT_DIR, "last_checkpoint"))
+        super().resume_or_load(resume)
 
     def train(self) -> OrderedDict | None:
-        position = self.start_iter * self.cfg.SOLVER.IMS_PER_BATCH
-        self._trainer.data_loader = self.build_train_loader(self.cfg, position, self.stream_seed)
+        self._trainer.data_loader = self.build_train_loader(
+            self.cfg, self.num_samples, self.stream_seed
+        )
+        if self._rng_state is not None:
+            # Making the iterator draws from the generator: only then is the state of old set.
+            _ = self._trainer._data_loader_iter
+            torch.set_rng_state(self._rng_state["cpu"])
+            if "cuda" in self._rng_state and self.cfg.MODEL.DEVICE != "cpu":
+                torch.cuda.set_rng_state(self._rng_state["cuda"])
         return super().train()
 
     def test_averaged(self) -> OrderedDict:
@@ -152,6 +180,7 @@ class InterpolationTrainer(DefaultTrainer):
 
     def run_step(self) -> None:
         super().run_step()
+        self.num_samples += self.cfg.SOLVER.IMS_PER_BATCH
         skipped = self.bare_model.step_record.num_skipped
         if skipped:  # logged by the data room, per file; here it becomes a curve
             self.num_skipped += skipped
@@ -159,14 +188,30 @@ class InterpolationTrainer(DefaultTrainer):
 
     def state_dict(self) -> dict:
         state = super().state_dict()
-        # Data is a function of the position in the stream; this is for what else may draw numbers.
-        state["torch_rng"] = torch.get_rng_state()
-        state["stream_seed"] = self.stream_seed
+        state["stream"] = {
+            "seed": self.stream_seed,
+            "num_samples": self.num_samples,
+            "datasets": list(self.cfg.DATASETS.TRAIN),
+        }
+        # Data is a function of seed and position alone, and our networks draw no numbers: this is
+        # for those that will. It is the main process's; the others go on with their own.
+        state["rng"] = {"cpu": torch.get_rng_state()}
+        if self.cfg.MODEL.DEVICE != "cpu":
+            state["rng"]["cuda"] = torch.cuda.get_rng_state()
         return state
 
     def load_state_dict(self, state_dict: dict) -> None:
-        self.stream_seed = state_dict["stream_seed"]
-        torch.set_rng_state(state_dict["torch_rng"])
+        stream = state_dict["stream"]
+        self.stream_seed = stream["seed"]
+        self.num_samples = stream["num_samples"]
+        if stream["datasets"] != list(self.cfg.DATASETS.TRAIN):
+            logger.warning(
+                "This run was trained on %s so far and goes on with %s",
+                stream["datasets"],
+                list(self.cfg.DATASETS.TRAIN),
+            )
+        if comm.is_main_process():
+            self._rng_state = state_dict["rng"]
         super().load_state_dict(state_dict)
 
     def build_writers(self) -> list[EventWriter]:
@@ -190,14 +235,51 @@ class InterpolationTrainer(DefaultTrainer):
         return build_interpolation_test_loader(cfg, dataset_name)
 
     @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> InterpolationEvaluator:
+    def build_evaluator(
+        cls, cfg: CfgNode, dataset_name: str, provenance: dict | None = None
+    ) -> InterpolationEvaluator:
         return InterpolationEvaluator(
             dataset_name,
             output_dir=f"{cfg.OUTPUT_DIR}/inference/{dataset_name}",
             num_saved_images=cfg.TEST.NUM_SAVED_IMAGES,
-            provenance=read_provenance(cfg.OUTPUT_DIR),
+            provenance=read_provenance(cfg.OUTPUT_DIR) if provenance is None else provenance,
         )
+
+    @classmethod
+    def evaluate(cls, cfg: CfgNode, resume: bool = False) -> OrderedDict:
+        """Score the (averaged) weights of MODEL.WEIGHTS, or of the run in OUTPUT_DIR.
+
+        Args:
+            resume: take the last checkpoint of OUTPUT_DIR.
+
+        Raises:
+            ValueError: if there are no weights: an untrained generator is nearly the average of its
+                inputs, and its score would look like a result.
+        """
+        model = cls.build_model(cfg)
+        checkpointer = AtomicCheckpointer(model, cfg.OUTPUT_DIR, prefer_ema=True)
+        last = (
+            checkpointer.get_checkpoint_file() if resume and checkpointer.has_checkpoint() else ""
+        )
+        weights = last or cfg.MODEL.WEIGHTS
+        if not weights:
+            raise ValueError(
+                "--eval-only needs weights: give MODEL.WEIGHTS FILE, or --resume with the "
+                "OUTPUT_DIR of a training"
+            )
+        trained = checkpointer.load(weights, checkpointables=[]).get("provenance")
+        provenance = {**collect_provenance(cfg), "weights": weights, "trained": trained}
+        evaluators = [cls.build_evaluator(cfg, x, provenance) for x in cfg.DATASETS.TEST]
+        return cls.test(cfg, model, evaluators)
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
         return build_model(cfg)
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        return build_optimizer(cfg, model.generator.parameters())
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer):
+        return build_lr_scheduler(cfg, optimizer)

@@ -1,11 +1,12 @@
 """Networks, the frozen detector, losses; importing registers the meta-architecture."""
 
+from zoomin_d2.modeling.detector_files import load_detector_config
 from zoomin_d2.modeling.discriminators import (
     ImageDiscriminator,
     ROIDiscriminator,
     build_discriminator,
 )
-from zoomin_d2.modeling.frozen_rpn import FrozenRPN, load_detector_config
+from zoomin_d2.modeling.frozen_rpn import FrozenRPN
 from zoomin_d2.modeling.generator import GENERATOR_REGISTRY, GeneratorOutput, build_generator
 from zoomin_d2.modeling.interpolator import FrameInterpolator, StepRecord
 

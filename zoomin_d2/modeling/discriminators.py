@@ -33,7 +33,11 @@ class ROIDiscriminator(nn.Module):
 
 
 class ImageDiscriminator(nn.Module):
-    """Judges the whole image: (N, 3, H, W) -> (N, M) logits of M overlapping regions."""
+    """Judges all of the image, evenly: (N, 3, H, W) -> (N, M) logits of M overlapping regions.
+
+    Each logit sees 46 x 46 pixels (a PatchGAN): what the whole-image recipe lacks is not a wide
+    view, but the choice of where to look and the zoom.
+    """
 
     judges_patches = False
 

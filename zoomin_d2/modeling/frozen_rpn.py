@@ -5,25 +5,17 @@ detector was trained on (BGR or RGB order, 0..255, minus mean, over std). The co
 features are differentiable with respect to the frames; the detector's own weights never change.
 """
 
-import logging
-import os
-
 import torch
 import torch.nn.functional as F
-from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.config import CfgNode, configurable, get_cfg
+from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, FrozenBatchNorm2d
 from detectron2.modeling import build_backbone, build_proposal_generator
 from detectron2.structures import Boxes, ImageList, Instances
-from detectron2.utils.file_io import PathManager
-from safetensors.torch import load_file
 from torch import nn
 from torchvision.ops import nms
 
-from zoomin_d2.model_zoo.catalog import get_local_path
 from zoomin_d2.modeling.batched_nms import keep_after_nms
-
-logger = logging.getLogger(__name__)
+from zoomin_d2.modeling.detector_files import load_detector_config, load_detector_weights
 
 _MAX_CANDIDATES = 1000  # boxes per image that go into NMS
 
@@ -86,7 +78,7 @@ class FrozenRPN(nn.Module):
             )
         proposal_generator = build_proposal_generator(detector_cfg, backbone.output_shape())
         detector = nn.ModuleDict({"backbone": backbone, "proposal_generator": proposal_generator})
-        _load_detector_weights(detector, cfg.MODEL.FROZEN_RPN.WEIGHTS)
+        load_detector_weights(detector, cfg.MODEL.FROZEN_RPN.WEIGHTS)
         return {
             "backbone": backbone,
             "proposal_generator": proposal_generator,
@@ -118,9 +110,14 @@ class FrozenRPN(nn.Module):
         selected = {}
         for name in names:
             if name == "rpn":
+                hidden = getattr(self.proposal_generator.rpn_head, "conv", None)
+                if hidden is None:
+                    raise ValueError(
+                        "MODEL.PERCEPTUAL.FEATURES names 'rpn', but this detector's RPN head has "
+                        f"no hidden convolution; name backbone features: {sorted(available)}"
+                    )
                 for level in self.proposal_generator.in_features:
-                    hidden = self.proposal_generator.rpn_head.conv(available[level])
-                    selected[f"rpn_{level}"] = hidden
+                    selected[f"rpn_{level}"] = hidden(available[level])
             elif name in available:
                 selected[name] = available[name]
             else:
@@ -163,8 +160,8 @@ class FrozenRPN(nn.Module):
     def context_convolution(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The backbone's first convolution as weight, bias and mean on RGB frames in [0, 1].
 
-        A batch normalisation that follows it is folded in; an activation is not: linear features
-        keep both signs and commute with warping.
+        The batch normalisation of Detectron2's own convolution layer (ResNet stems) is folded in;
+        an activation is not: linear features keep both signs and commute with warping.
 
         Returns:
             weight (C, 3, k, k), bias (C,), mean (3,): ``conv2d(frames - mean, weight, bias)``.
@@ -233,18 +230,19 @@ class FrozenRPN(nn.Module):
             boxes.append(level_boxes.gather(1, index[..., None].expand(-1, -1, 4)))
             levels.append(torch.full_like(index, level))
         scores, boxes, levels = (torch.cat(x, dim=1) for x in (scores, boxes, levels))
-        finite = scores.isfinite() & boxes.isfinite().all(dim=2)
-        scores = scores.masked_fill(~finite, -torch.inf)
-        # N = 16 boxes are wanted: a thousand candidates over all levels leave plenty.
-        scores, index = scores.topk(min(scores.shape[1], _MAX_CANDIDATES), dim=1)
-        boxes = boxes.nan_to_num().gather(1, index[..., None].expand(-1, -1, 4))
         height, width = image_sizes[0]  # all frames of a batch have one size
         limit = boxes.new_tensor([width, height, width, height])
-        boxes = boxes.clamp(min=0).minimum(limit)
+        usable = scores.isfinite() & boxes.isfinite().all(dim=2)
+        boxes = boxes.nan_to_num().clamp(min=0).minimum(limit)
+        # Small boxes leave before NMS, or they would take larger ones with them.
+        usable &= (boxes[..., 2:] - boxes[..., :2] >= self.min_size).all(dim=2)
+        scores = scores.masked_fill(~usable, -torch.inf)
+        # N = 16 boxes are wanted: a thousand candidates over all levels leave plenty.
+        scores, index = scores.topk(min(scores.shape[1], _MAX_CANDIDATES), dim=1)
+        boxes = boxes.gather(1, index[..., None].expand(-1, -1, 4))
 
         valid = keep_after_nms(boxes, levels.gather(1, index), rpn.nms_thresh)
-        sides = boxes[..., 2:] - boxes[..., :2]
-        valid &= scores.isfinite() & (sides >= self.min_size).all(dim=2)
+        valid &= scores.isfinite()
         order = valid.byte().argsort(dim=1, descending=True, stable=True)[:, : self.num_proposals]
         chosen = boxes.gather(1, order[..., None].expand(-1, -1, 4))
         margin = (chosen[..., 2:] - chosen[..., :2]) * ((self.enlarge - 1) / 2)
@@ -262,63 +260,3 @@ def _make_instances(
     image_size: tuple[int, int], boxes: torch.Tensor, scores: torch.Tensor
 ) -> Instances:
     return Instances(image_size, proposal_boxes=Boxes(boxes), objectness_logits=scores)
-
-
-def load_detector_config(name: str) -> CfgNode:
-    """The Detectron2 config of a detector.
-
-    Args:
-        name: a yaml file, "zoo:<name>" for one that ships with this package, or the name of a
-            config in Detectron2's model zoo ("COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml").
-
-    Raises:
-        FileNotFoundError: if it is none of the three.
-    """
-    cfg = get_cfg()
-    if name.startswith("zoo:"):
-        path = PathManager.get_local_path(name if name.endswith(".yaml") else f"{name}.yaml")
-    elif os.path.isfile(name):
-        path = name
-    else:
-        from detectron2 import model_zoo  # imports pkg_resources: only where it is needed
-
-        try:
-            path = model_zoo.get_config_file(name)
-        except RuntimeError as error:
-            raise FileNotFoundError(
-                f"MODEL.FROZEN_RPN.CONFIG_FILE '{name}' is neither a file, nor a config of "
-                "Detectron2's model zoo, nor 'zoo:<name>'"
-            ) from error
-    cfg.merge_from_file(path)
-    cfg.MODEL.WEIGHTS = ""
-    return cfg
-
-
-class _DetectorCheckpointer(DetectionCheckpointer):
-    """Reads safetensors, too; missing weights are an error, as the detector is never trained."""
-
-    def _load_file(self, filename: str) -> dict:
-        if filename.endswith(".safetensors"):
-            return {"model": load_file(filename)}
-        return super()._load_file(filename)
-
-    def _log_incompatible_keys(self, incompatible) -> None:
-        # Keys that the file has beyond backbone and RPN are the detector's heads: not needed.
-        wrong = [k for k in incompatible.missing_keys if "anchor_generator" not in k]
-        wrong += [name for name, *_ in incompatible.incorrect_shapes]
-        if wrong:
-            raise ValueError(
-                f"the detector's weights lack, or have in another shape, {len(wrong)} tensors that "
-                f"MODEL.FROZEN_RPN.CONFIG_FILE needs, the first is '{wrong[0]}': "
-                "MODEL.FROZEN_RPN.CONFIG_FILE and .WEIGHTS must belong together"
-            )
-
-
-def _load_detector_weights(detector: nn.Module, weights: str) -> None:
-    if weights:
-        _DetectorCheckpointer(detector).load(get_local_path(weights))
-    else:
-        logger.warning(
-            "MODEL.FROZEN_RPN.WEIGHTS is empty: the frozen detector has RANDOM weights; its "
-            "proposals and features mean nothing (good for tests only)"
-        )

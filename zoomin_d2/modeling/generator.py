@@ -54,6 +54,8 @@ class ContextExtractor(nn.Module):
 
     def __init__(self, channels: int = 64, kernel: int = 7):
         super().__init__()
+        if kernel % 2 == 0:
+            raise ValueError(f"MODEL.GENERATOR.CONTEXT_KERNEL must be odd, got {kernel}")
         weight = torch.empty(channels, 3, kernel, kernel)
         nn.init.kaiming_normal_(weight, nonlinearity="linear")
         self.register_buffer("weight", weight)

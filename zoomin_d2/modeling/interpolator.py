@@ -83,7 +83,7 @@ class FrameInterpolator(nn.Module):
             proposal_source: "real", "synthesized" or "both".
             patch_size: side of the zoomed patches, pixels.
             roi_metrics: also return proposals in eval mode.
-            use_bf16: bfloat16 autocast, on devices that have it.
+            use_bf16: bfloat16 autocast in training, on devices that have it.
         """
         super().__init__()
         if proposal_source not in ("real", "synthesized", "both"):
@@ -182,10 +182,12 @@ class FrameInterpolator(nn.Module):
 
     @torch.no_grad()
     def inference(self, batched_inputs: list[dict]) -> list[dict]:
-        """Eval-mode forward; ``frame_t`` is used for proposals only, never by the generator."""
+        """Eval-mode forward, in float32: a score must not depend on the device.
+
+        ``frame_t`` is used for proposals only, never by the generator.
+        """
         frame_1, frame_2 = (self._stack(batched_inputs, k) for k in ("frame_1", "frame_2"))
-        with self.autocast():
-            outputs = self.generator(frame_1, frame_2, self._times(batched_inputs))
+        outputs = self.generator(frame_1, frame_2, self._times(batched_inputs))
         results = [
             dict(zip(GeneratorOutput._fields, values))
             for values in zip(*(x.float() for x in outputs))
@@ -193,9 +195,7 @@ class FrameInterpolator(nn.Module):
         if self.roi_metrics:
             has_truth = all("frame_t" in x for x in batched_inputs)
             seen = self._stack(batched_inputs, "frame_t") if has_truth else outputs.pred_frame
-            with self.autocast():
-                proposals = self.frozen_rpn.proposals(seen)
-            for result, instances in zip(results, proposals):
+            for result, instances in zip(results, self.frozen_rpn.proposals(seen)):
                 result["proposals"] = instances
         return results
 
@@ -232,12 +232,10 @@ class FrameInterpolator(nn.Module):
             boxes, num_valid = pad_proposals(record.proposals, self.frozen_rpn.num_proposals)
             record.valid = valid_slots(num_valid, boxes.shape[1])
             fake = crop_roi_patches(pred_frame, boxes, self.patch_size)
+            partners = [x.get("frame_t_hr") for x in batched_inputs]
             record.real = crop_real_patches(
                 record.frame_t,
-                [
-                    self._to_float(x["frame_t_hr"]) if "frame_t_hr" in x else None
-                    for x in batched_inputs
-                ],
+                [None if x is None else x.to(self.device, non_blocking=True) for x in partners],
                 [x.get("hr_scale", 1) for x in batched_inputs],
                 boxes,
                 self.patch_size,
@@ -260,10 +258,14 @@ class FrameInterpolator(nn.Module):
         return self.frozen_rpn.merge_proposals(self.frozen_rpn.proposals(frame_t), synthesized)
 
     def autocast(self) -> torch.autocast:
-        """The precision of training and evaluation: bfloat16 where asked for and there."""
+        """The precision of training: bfloat16 where asked for and where the GPU computes in it."""
         device = self.device.type
         # bfloat16 has float32's range: no gradient scaler, so Detectron2's SimpleTrainer serves.
-        enabled = self.use_bf16 and device == "cuda" and torch.cuda.is_bf16_supported()
+        enabled = (
+            self.use_bf16
+            and device == "cuda"
+            and torch.cuda.is_bf16_supported(including_emulation=False)
+        )
         return torch.autocast(device, dtype=torch.bfloat16, enabled=enabled)
 
     def _stack(self, batched_inputs: list[dict], key: str) -> torch.Tensor:

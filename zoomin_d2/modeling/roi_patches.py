@@ -71,7 +71,8 @@ def crop_real_patches(
 
     Args:
         frame_t: (N, 3, H, W).
-        frame_t_hr: per image (3, H * s, W * s), aligned with frame_t, or None.
+        frame_t_hr: per image (3, H * s, W * s), aligned with frame_t, or None; uint8 or float in
+            [0, 1].
         hr_scale: per image the integer s; ignored where there is no high-resolution frame.
         boxes: (N, M, 4) XYXY in pixels of ``frame_t``.
 
@@ -87,6 +88,8 @@ def crop_real_patches(
         frames = torch.stack(
             [frame_t[i] if frame_t_hr[i] is None else frame_t_hr[i] for i in members]
         )
+        if frames.dtype == torch.uint8:
+            frames = frames.float() / 255
         cropped = crop_roi_patches(frames, boxes[members], size, float(scale))
         patches[members] = cropped.view(len(members), m, 3, size, size)
     return patches.flatten(0, 1)
