@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import warnings
 
 import detectron2.utils.comm as comm
 import torch
@@ -62,7 +63,11 @@ class AdversarialHook(HookBase):
     def after_step(self) -> None:
         if self.model.discriminator is not None:
             self._step()
-        self.scheduler.step()  # follows the generator's schedule from iteration 0 on
+        with warnings.catch_warnings():
+            # The schedule is the generator's, from iteration 0 on: before START_ITER the optimizer
+            # has not stepped, which torch takes for a mistake.
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            self.scheduler.step()
 
     def after_train(self) -> None:
         self.model.lend_discriminator(None)
@@ -159,6 +164,8 @@ class ResumablePeriodicCheckpointer(hooks.PeriodicCheckpointer):
 
     def before_train(self) -> None:
         super().before_train()
+        if self.trainer.start_iter == 0:
+            return  # what lies in OUTPUT_DIR is another run's
         files = self.checkpointer.get_all_checkpoint_files()
         self.recent_checkpoints = sorted(
             f for f in files if re.fullmatch(r"model_\d+\.pth", os.path.basename(f))
