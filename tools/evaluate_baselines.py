@@ -16,7 +16,11 @@ import sys
 import torch
 from tqdm import tqdm
 
-from zoomin_d2.data import MissingDatasetError, build_interpolation_test_loader
+from zoomin_d2.data import (
+    MissingDatasetError,
+    build_interpolation_test_loader,
+    resolve_datasets,
+)
 from zoomin_d2.engine.provenance import git_commit
 from zoomin_d2.engine.setup import setup_cfg
 from zoomin_d2.evaluation import BASELINES, InterpolationEvaluator, format_results_table
@@ -26,6 +30,8 @@ from zoomin_d2.modeling.frozen_rpn import FrozenRPN
 def evaluate(args: argparse.Namespace, dataset_name: str) -> dict[str, dict[str, float]]:
     """Scores of the baselines on one dataset: baseline name -> {metric name: mean}."""
     cfg = setup_cfg(args.config_file, args.opts)
+    cfg.DATASETS.TEST = (dataset_name,)
+    resolve_datasets(cfg, eval_only=True)  # an unknown or missing dataset is named, with what to do
     frozen_rpn = FrozenRPN(cfg).to(cfg.MODEL.DEVICE) if args.config_file else None
     evaluators = {
         name: InterpolationEvaluator(
@@ -82,5 +88,5 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     try:
         main(parse_args())
-    except MissingDatasetError as error:
+    except (MissingDatasetError, ValueError, FileNotFoundError) as error:
         sys.exit(f"evaluate_baselines: {error}")

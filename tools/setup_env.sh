@@ -33,10 +33,14 @@ install() {  # what, pip arguments...
 }
 
 stamp=$(cat requirements.txt setup.py tools/setup_env.sh | cksum | tr ' ' '-')
-if [ -f "$VENV/.ready" ] && [ "$(cat "$VENV/.ready")" = "$stamp" ]; then exit 0; fi
+if [ -f "$VENV/.ready" ] && [ "$(cat "$VENV/.ready")" = "$stamp" ]; then
+  [ "$PYTHON" = python3 ] || step "Keeping the $VENV that is there; 'make clean' first to make it anew with $PYTHON"
+  exit 0
+fi
 
 command -v "$PYTHON" >/dev/null || fail "No '$PYTHON' found. Install Python 3.10, 3.11 or 3.12, or name one: make PYTHON=/path/to/python3.11 ..."
-version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) \
+  || fail "'$PYTHON' does not run (a pyenv shim without that version?). Name one that does: make PYTHON=/path/to/python3.11 ..."
 case $version in
   3.10|3.11|3.12) ;;
   *) fail "'$PYTHON' is Python $version; torch 2.11 and detectron2 need 3.10, 3.11 or 3.12. Name one: make PYTHON=/path/to/python3.11 ..." ;;

@@ -129,8 +129,11 @@ def test_no_space_is_said_before_the_work(videos, tmp_path, monkeypatch):
 
 
 def test_nothing_usable_is_an_error(tmp_path, write_video):
-    with pytest.raises(FileNotFoundError, match="No video files"):
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
         prepare(tmp_path / "absent", tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="No video files"):
+        prepare(tmp_path / "empty", tmp_path / "out")
     write_video(tmp_path / "still" / "a.mp4", [np.full((48, 64, 3), 90, np.uint8)] * 9)
     with pytest.raises(RuntimeError, match="three usable frames in a row"):
         prepare(tmp_path / "still", tmp_path / "out")
@@ -172,4 +175,4 @@ def test_command(videos, tmp_path, run_command):
     assert "Dataset videos_mine is ready" in text
     assert len(load(tmp_path / "videos" / "mine")) == 4
     code, text = run_command("prepare_videos.py", tmp_path / "absent", *options)
-    assert code == 1 and "No video files" in text
+    assert code == 1 and "There is no folder" in text

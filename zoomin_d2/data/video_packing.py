@@ -94,11 +94,9 @@ def prepare_video_folder(
     """
     source, destination = Path(source), Path(destination)
     options = options or PackOptions()
-    videos = (
-        sorted(path for path in source.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
-        if source.is_dir()
-        else []
-    )
+    videos = sorted(path for path in source.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+    if not source.is_dir():
+        raise FileNotFoundError(f"There is no folder {source}. Give a folder of videos.")
     if not videos:
         raise FileNotFoundError(
             f"No video files ({', '.join(VIDEO_SUFFIXES)}) in {source}. Give a folder of videos."

@@ -2,16 +2,20 @@
 
 import argparse
 import logging
+import os
+import sys
 
 import detectron2.utils.comm as comm
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import default_setup
+from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import setup_logger
 
 from zoomin_d2.config import get_zoomin_cfg
-from zoomin_d2.data import resolve_datasets
+from zoomin_d2.data import MissingDatasetError, resolve_datasets
 from zoomin_d2.engine.provenance import collect_provenance, write_provenance
+from zoomin_d2.modeling import GENERATOR_REGISTRY
 
 logger = logging.getLogger(__name__)
 
@@ -20,12 +24,28 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
     """A config from a file and "KEY VALUE" overrides, on a device that exists.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if there is no such file, or no weights where MODEL.WEIGHTS says.
+        ValueError: if an override does not fit.
     """
     cfg = get_zoomin_cfg()
     if config_file:
+        if not os.path.isfile(config_file):
+            raise FileNotFoundError(f"there is no config file '{config_file}'")
         cfg.merge_from_file(config_file)
-    cfg.merge_from_list(overrides)
+    try:
+        cfg.merge_from_list(overrides)
+    except (AssertionError, KeyError) as error:  # yacs' way to say so
+        raise ValueError(f"the overrides {overrides} do not fit the config: {error}") from error
+    if cfg.MODEL.GENERATOR.NAME not in GENERATOR_REGISTRY:
+        raise ValueError(
+            f"MODEL.GENERATOR.NAME is '{cfg.MODEL.GENERATOR.NAME}', there are: "
+            f"{', '.join(sorted(name for name, _ in GENERATOR_REGISTRY))}"
+        )
+    weights = cfg.MODEL.WEIGHTS
+    if weights and not PathManager.exists(weights):
+        raise FileNotFoundError(f"there is no file '{weights}' (MODEL.WEIGHTS)")
+    # More loader processes than cores only get in each other's way.
+    cfg.DATALOADER.NUM_WORKERS = min(cfg.DATALOADER.NUM_WORKERS, os.cpu_count() or 1)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"  # `provenance` and the log say which device it was
     return cfg
@@ -38,10 +58,13 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
         args: of Detectron2's `default_argument_parser`.
 
     Raises:
-        FileNotFoundError: if data named in the config is not on disk; says how to get it.
+        SystemExit: if the config, its weights or its data are not there; with what to do.
     """
-    cfg = setup_cfg(args.config_file, args.opts)
-    resolved = resolve_datasets(cfg, eval_only=args.eval_only)
+    try:
+        cfg = setup_cfg(args.config_file, args.opts)
+        resolved = resolve_datasets(cfg, eval_only=args.eval_only)
+    except (ValueError, FileNotFoundError, MissingDatasetError) as error:
+        sys.exit(f"{os.path.basename(sys.argv[0])}: {error}")  # the user's to mend: no traceback
     cfg.DATASETS.TRAIN = tuple(resolved.train)
     cfg.DATASETS.TEST = tuple(resolved.test)
     if comm.is_main_process():
