@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
         step = max(len(loader) // args.num, 1)
         samples = (batch[0] for batch in islice(loader, 0, step * args.num, step))
         print(make_table(measure(frozen_rpn, samples, args.features)))
-    except (ValueError, OSError, KeyError, MissingDatasetError) as error:
+    except (ValueError, OSError, MissingDatasetError) as error:
         print(f"compare_perceptual_features: {error}", file=sys.stderr)
         return 1
     return 0

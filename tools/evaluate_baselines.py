@@ -16,11 +16,7 @@ import sys
 import torch
 from tqdm import tqdm
 
-from zoomin_d2.data import (
-    MissingDatasetError,
-    build_interpolation_test_loader,
-    resolve_datasets,
-)
+from zoomin_d2.data import MissingDatasetError, build_interpolation_test_loader
 from zoomin_d2.engine.provenance import git_commit
 from zoomin_d2.engine.setup import setup_cfg
 from zoomin_d2.evaluation import BASELINES, InterpolationEvaluator, format_results_table
@@ -30,8 +26,6 @@ from zoomin_d2.modeling.frozen_rpn import FrozenRPN
 def evaluate(args: argparse.Namespace, dataset_name: str) -> dict[str, dict[str, float]]:
     """Scores of the baselines on one dataset: baseline name -> {metric name: mean}."""
     cfg = setup_cfg(args.config_file, args.opts)
-    cfg.DATASETS.TEST = (dataset_name,)
-    resolve_datasets(cfg, eval_only=True)  # an unknown or missing dataset is named, with what to do
     frozen_rpn = FrozenRPN(cfg).to(cfg.MODEL.DEVICE) if args.config_file else None
     evaluators = {
         name: InterpolationEvaluator(

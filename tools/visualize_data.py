@@ -10,12 +10,11 @@ import sys
 from itertools import chain, islice
 from pathlib import Path
 
-import cv2
 from detectron2.utils.logger import setup_logger
 
 from zoomin_d2.data import MissingDatasetError, build_interpolation_train_loader, resolve_datasets
 from zoomin_d2.engine import setup_cfg
-from zoomin_d2.visualization import tile_pictures, to_picture
+from zoomin_d2.visualization import save_picture, tile_pictures, to_picture
 
 
 def draw_sample(sample: dict):
@@ -46,8 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         args.output.mkdir(parents=True, exist_ok=True)
         for number, sample in enumerate(islice(samples, args.num)):
             path = args.output / f"{number:03d}_{sample['file_name'].replace('/', '_')}.png"
-            if not cv2.imwrite(str(path), draw_sample(sample)[..., ::-1]):
-                raise OSError(f"{path} could not be written")
+            save_picture(path, draw_sample(sample))
             print(path)
     except (ValueError, OSError, MissingDatasetError) as error:
         print(f"visualize_data: {error}", file=sys.stderr)

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from detectron2.data import DatasetCatalog
@@ -30,7 +29,7 @@ from zoomin_d2.data.frame_store import read_image
 from zoomin_d2.data.video_file import VideoFile
 from zoomin_d2.engine import AtomicCheckpointer, setup_cfg
 from zoomin_d2.evaluation import BASELINES
-from zoomin_d2.visualization import draw_proposals, interpolation_panel, zoom_panel
+from zoomin_d2.visualization import draw_proposals, interpolation_panel, save_picture, zoom_panel
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -121,8 +120,7 @@ def draw_sample(model, sample: dict, output: Path) -> list[Path]:
     paths = []
     for kind, picture in pictures.items():
         paths.append(output / f"{stem}_{kind}.png")
-        if not cv2.imwrite(str(paths[-1]), picture[..., ::-1]):
-            raise OSError(f"{paths[-1]} could not be written")
+        save_picture(paths[-1], picture)
     return paths
 
 

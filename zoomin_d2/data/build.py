@@ -14,7 +14,6 @@ import torch
 import torch.utils.data as torchdata
 from detectron2.config import CfgNode
 from detectron2.data import (
-    DatasetCatalog,
     DatasetFromList,
     build_detection_test_loader,
     build_detection_train_loader,
@@ -24,7 +23,7 @@ from detectron2.utils import comm
 from .batching import UnpackedLoader, pack_samples
 from .dataset_mapper import InterpolationDatasetMapper
 from .frame_store import CorruptFrameError
-from .resolve import resolve_datasets
+from .resolve import get_records, resolve_datasets
 from .samplers import StreamSampler
 
 logger = logging.getLogger(__name__)
@@ -112,7 +111,7 @@ def build_interpolation_train_loader(
         ValueError: records that do not fit cfg.INPUT; the message lists them.
     """
     names = cfg.DATASETS.TRAIN or resolve_datasets(cfg).train
-    records = [record for name in names for record in DatasetCatalog.get(name)]
+    records = [record for name in names for record in get_records(name)]
     mapper = InterpolationDatasetMapper(cfg, is_train=True)
     _check_records(records, mapper)
     seed = stream_seed(cfg) if seed is None else seed
@@ -146,10 +145,9 @@ def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> Iterable
 
     Raises:
         MissingDatasetError: the dataset is not on disk.
+        ValueError: there is no dataset of that name.
     """
-    records = [
-        triplet for record in DatasetCatalog.get(dataset_name) for triplet in cut_triplets(record)
-    ]
+    records = [triplet for record in get_records(dataset_name) for triplet in cut_triplets(record)]
     return build_detection_test_loader(
         records,
         mapper=InterpolationDatasetMapper(cfg, is_train=False),

@@ -104,8 +104,13 @@ def _is_on_disk(name: str) -> bool:
         return False
 
 
-def _size(name: str) -> str:
-    """The size of a dataset in words; raises MissingDatasetError or ValueError."""
+def get_records(name: str) -> list[dict]:
+    """The records of a dataset.
+
+    Raises:
+        MissingDatasetError: it is not on disk; says what is expected and how to make it.
+        ValueError: there is no dataset of that name; says which there are.
+    """
     if name not in DatasetCatalog.list():
         ours = [n for n in DatasetCatalog.list() if _is_ours(n)]
         raise ValueError(
@@ -113,7 +118,12 @@ def _size(name: str) -> str:
             "videos_NAME with: python datasets/prepare_videos.py FOLDER --name NAME "
             f"(looked under {datasets_root()})"
         )
-    records = DatasetCatalog.get(name)
+    return DatasetCatalog.get(name)
+
+
+def _size(name: str) -> str:
+    """The size of a dataset in words; raises as `get_records`."""
+    records = get_records(name)
     return f"{len(records)} clips, {sum(len(record['frames']) for record in records)} frames"
 
 

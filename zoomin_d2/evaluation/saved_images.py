@@ -7,12 +7,11 @@ import heapq
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from torch import Tensor
 
 from zoomin_d2.evaluation.metrics import psnr
-from zoomin_d2.visualization import draw_error, tile_pictures, to_picture
+from zoomin_d2.visualization import draw_error, save_picture, tile_pictures, to_picture
 from zoomin_d2.visualization.panel import ERROR_GAIN
 
 
@@ -62,8 +61,7 @@ class ExtremeImages:
                 if name in frames_of:
                     path = directory / f"{kind}_{place:02d}.png"
                     panel = comparison_panel(name, frames_of[name])
-                    if not cv2.imwrite(str(path), panel[..., ::-1]):
-                        raise OSError(f"{path} could not be written")
+                    save_picture(path, panel)
 
 
 def comparison_panel(name: str, frames: dict[str, Tensor]) -> np.ndarray:

@@ -251,12 +251,10 @@ class FrozenRPN(nn.Module):
         scores = scores.gather(1, order)
         counts = valid.sum(dim=1).clamp(max=self.num_proposals).tolist()
         return [
-            _make_instances(image_sizes[0], chosen[n, :count], scores[n, :count])
+            Instances(
+                image_sizes[0],
+                proposal_boxes=Boxes(chosen[n, :count]),
+                objectness_logits=scores[n, :count],
+            )
             for n, count in enumerate(counts)
         ]
-
-
-def _make_instances(
-    image_size: tuple[int, int], boxes: torch.Tensor, scores: torch.Tensor
-) -> Instances:
-    return Instances(image_size, proposal_boxes=Boxes(boxes), objectness_logits=scores)

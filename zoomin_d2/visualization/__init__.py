@@ -2,7 +2,13 @@
 
 from zoomin_d2.visualization.draw import draw_proposals, zoom_panel
 from zoomin_d2.visualization.flow import draw_flow_legend, draw_flows
-from zoomin_d2.visualization.panel import draw_error, interpolation_panel, tile_pictures, to_picture
+from zoomin_d2.visualization.panel import (
+    draw_error,
+    interpolation_panel,
+    save_picture,
+    tile_pictures,
+    to_picture,
+)
 from zoomin_d2.visualization.training_panel import training_panel
 
 __all__ = [
@@ -11,6 +17,7 @@ __all__ = [
     "draw_flows",
     "draw_proposals",
     "interpolation_panel",
+    "save_picture",
     "tile_pictures",
     "to_picture",
     "training_panel",

@@ -4,6 +4,7 @@ Frames are RGB tensors (3, H, W), uint8 or float in [0, 1], on any device; pictu
 arrays (H, W, 3), ready for `PIL.Image.fromarray`.
 """
 
+import os
 from collections.abc import Sequence
 
 import cv2
@@ -68,6 +69,12 @@ def tile_pictures(
             sheet.paste(Image.fromarray(np.ascontiguousarray(picture)), (left, top + bar))
         top += height + _GAP
     return np.asarray(sheet)
+
+
+def save_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
+    """Write an (H, W, 3) uint8 RGB picture; raises OSError if that fails."""
+    if not cv2.imwrite(os.fspath(path), picture[..., ::-1]):
+        raise OSError(f"{path} could not be written")
 
 
 def stack_pictures(pictures: Sequence[np.ndarray], axis: int = 0) -> np.ndarray:
