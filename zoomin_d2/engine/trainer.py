@@ -242,6 +242,7 @@ class InterpolationTrainer(DefaultTrainer):
             dataset_name,
             output_dir=f"{cfg.OUTPUT_DIR}/inference/{dataset_name}",
             num_saved_images=cfg.TEST.NUM_SAVED_IMAGES,
+            num_saved_frames=cfg.TEST.NUM_SAVED_FRAMES,
             provenance=read_provenance(cfg.OUTPUT_DIR) if provenance is None else provenance,
         )
 

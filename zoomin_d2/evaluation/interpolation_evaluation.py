@@ -17,6 +17,7 @@ from torch import Tensor
 from zoomin_d2.evaluation import metrics
 from zoomin_d2.evaluation.baselines import average
 from zoomin_d2.evaluation.results import format_results_table, summarize, write_results
+from zoomin_d2.evaluation.saved_frames import SampledFrames
 from zoomin_d2.evaluation.saved_images import ExtremeImages
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ class InterpolationEvaluator(DatasetEvaluator):
             None writes nothing.
         num_saved_images: how many of the worst and how many of the best images (by PSNR) are
             saved as panels; each process saves those that it predicted itself.
+        num_saved_frames: of how many images, the same for every method, frames and maps are saved
+            in frames/ for the report page (`saved_frames.py`).
         provenance: where the numbers come from (what the model was trained on, git commit,
             command, ...); kept in results.json as it is.
         distributed: gather the images of all processes; False scores this process alone.
@@ -45,14 +48,17 @@ class InterpolationEvaluator(DatasetEvaluator):
         output_dir: str | os.PathLike | None = None,
         *,
         num_saved_images: int = 0,
+        num_saved_frames: int = 0,
         provenance: Mapping | None = None,
         distributed: bool = True,
     ):
-        if num_saved_images < 0:
-            raise ValueError(f"num_saved_images must not be negative, got {num_saved_images}")
+        for key, num in (("images", num_saved_images), ("frames", num_saved_frames)):
+            if num < 0:
+                raise ValueError(f"num_saved_{key} must not be negative, got {num}")
         self._dataset_name = dataset_name
         self._directory = Path(output_dir) if output_dir else None
         self._num_saved_images = num_saved_images if output_dir else 0
+        self._num_saved_frames = num_saved_frames if output_dir else 0
         self._provenance = dict(provenance or {})
         self._distributed = distributed
         self.reset()
@@ -61,6 +67,7 @@ class InterpolationEvaluator(DatasetEvaluator):
         """Forget all images."""
         self._images: list[dict] = []
         self._extremes = ExtremeImages(self._num_saved_images)
+        self._sampled = SampledFrames(self._num_saved_frames)
 
     def process(self, inputs: Sequence[dict], outputs: Sequence[dict]) -> None:
         """Score one batch.
@@ -94,6 +101,7 @@ class InterpolationEvaluator(DatasetEvaluator):
                 f"no image of '{self._dataset_name}' was scored: the data loader gave none"
             )
         saved_images = self._save_images(images)
+        saved_frames = self._save_frames(images)
         if self._distributed and not comm.is_main_process():
             return None
 
@@ -106,6 +114,7 @@ class InterpolationEvaluator(DatasetEvaluator):
                 "dataset": self._dataset_name,
                 "provenance": self._provenance,
                 "saved_images": saved_images,
+                "saved_frames": saved_frames,
                 **summary,
             }
             write_results(path, content)
@@ -137,6 +146,14 @@ class InterpolationEvaluator(DatasetEvaluator):
             self._extremes.save(self._directory / "images", worst, best)
         return {"worst": worst, "best": best}
 
+    def _save_frames(self, images: list[dict]) -> dict[str, str]:
+        """Returns name -> folder beside results.json, of the images chosen for the report."""
+        if self._directory is None:
+            return {}
+        names = [image["file_name"] for image in images]
+        folders = self._sampled.save(self._directory / "frames", names)
+        return {name: f"frames/{folder}" for name, folder in folders.items()}
+
     def _process_one(self, sample: dict, output: dict) -> None:
         name = sample["file_name"]
         if "frame_t" not in sample:
@@ -159,6 +176,7 @@ class InterpolationEvaluator(DatasetEvaluator):
         except (TypeError, ValueError) as error:
             raise type(error)(f"'{name}' cannot be scored: {error}") from error
         self._images.append({"file_name": name, **scores})
+        self._sampled.offer(sample, output)
         if self._num_saved_images:
             frames = {"truth": truth, "pred": pred}
             if "frame_1" in sample and "frame_2" in sample:
