@@ -10,13 +10,22 @@ PACKAGE = Path(__file__).parents[1] / "zoomin_d2"
 ALLOWED = {
     "config": set(),
     "files": set(),
+    "weight_files": set(),
     "layers": set(),
     "catalog": set(),
     "data": {"config", "files"},
-    "modeling": {"config", "layers", "catalog"},
+    "modeling": {"config", "layers", "catalog", "weight_files"},
     "visualization": {"layers"},
     "evaluation": {"layers", "files", "visualization"},
-    "engine": {"config", "files", "data", "modeling", "evaluation", "visualization"},
+    "engine": {
+        "config",
+        "files",
+        "weight_files",
+        "data",
+        "modeling",
+        "evaluation",
+        "visualization",
+    },
     "model_zoo": {"catalog", "config", "layers", "modeling"},
 }
 

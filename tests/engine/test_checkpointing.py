@@ -1,11 +1,17 @@
 """Checkpoints are whole or absent, and evaluation takes the averaged weights."""
 
+import multiprocessing
+import os
+import random
+import time
+
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from zoomin_d2.engine.checkpointing import AtomicCheckpointer, GeneratorEMA
+from zoomin_d2.engine.checkpointing import FORMAT_VERSION, AtomicCheckpointer, GeneratorEMA
+from zoomin_d2.weight_files import UnreadableWeightsError
 
 
 class _Model(nn.Module):
@@ -112,3 +118,120 @@ def test_safetensors_and_misfits(tmp_path):
     other = nn.ModuleDict({"generator": nn.Linear(2, 1)})
     with pytest.raises(ValueError, match=r"does not fit MODEL\.GENERATOR"):
         AtomicCheckpointer(other).resume_or_load(str(path), resume=False)
+
+
+def _run_of_three(tmp_path, run_id="mine") -> AtomicCheckpointer:
+    """Checkpoints of the values 1, 2, 3 as model_0000001.pth, ..."""
+    extra = {"provenance": {"run_id": run_id}}
+    for value in (1, 2, 3):
+        checkpointer = AtomicCheckpointer(_Model(value), str(tmp_path), extra=extra)
+        checkpointer.save(f"model_{value:07d}")
+    return checkpointer
+
+
+def _resumed_value(checkpointer) -> float:
+    checkpointer.model = _Model()
+    checkpointer.resume_or_load("", resume=True)
+    return checkpointer.model.value
+
+
+def test_the_newest_readable_checkpoint_is_resumed_from(tmp_path, caplog):
+    checkpointer = _run_of_three(tmp_path)
+    assert _resumed_value(checkpointer) == 3
+    path = tmp_path / "model_0000003.pth"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert _resumed_value(checkpointer) == 2
+    (tmp_path / "model_0000002.pth").write_bytes(b"")
+    assert _resumed_value(checkpointer) == 1
+    (tmp_path / "model_0000001.pth").write_bytes(b"no checkpoint")
+    with pytest.raises(UnreadableWeightsError, match=r"0000003.pth.*no older checkpoint"):
+        _resumed_value(checkpointer)
+
+
+def test_a_checkpoint_that_was_not_named_any_more_is_found_if_it_is_this_runs(tmp_path):
+    checkpointer = _run_of_three(tmp_path)
+    checkpointer.tag_last_checkpoint("model_0000002.pth")
+    assert _resumed_value(checkpointer) == 2  # somebody wants to go back
+    long_ago = (tmp_path / "model_0000003.pth").stat().st_mtime - 1
+    os.utime(tmp_path / "last_checkpoint", (long_ago, long_ago))  # killed before naming the third
+    assert _resumed_value(checkpointer) == 3
+    (tmp_path / "last_checkpoint").unlink()  # killed before naming the first
+    assert _resumed_value(checkpointer) == 3
+    other = AtomicCheckpointer(
+        _Model(), str(tmp_path), extra={"provenance": {"run_id": "another run"}}
+    )
+    assert other.newest_good_checkpoint() == ""
+    other.tag_last_checkpoint("model_0000002.pth")
+    assert _resumed_value(other) == 2
+
+
+def test_a_checkpoint_with_nan_is_not_resumed_from(tmp_path):
+    checkpointer = _run_of_three(tmp_path)
+    checkpointer.model = _Model(float("nan"))
+    checkpointer.save("model_0000004")
+    assert _resumed_value(checkpointer) == 3
+
+
+def test_versions(tmp_path):
+    checkpointer = _run_of_three(tmp_path)
+    checkpointer.save("model_0000004", format=FORMAT_VERSION + 1)
+    (tmp_path / "model_0000003.pth").unlink()
+    assert _resumed_value(checkpointer) == 2
+    for name in ("model_0000001.pth", "model_0000002.pth"):
+        (tmp_path / name).unlink()
+    with pytest.raises(UnreadableWeightsError, match="newer zoomin_d2"):
+        _resumed_value(checkpointer)
+    # A file of weights alone, as a version without averaging left it, is no run to go on with.
+    checkpointer.save("model_0000004")
+    averaging = AtomicCheckpointer(
+        _Model(), str(tmp_path), ema_model=GeneratorEMA(_Model(), decay=0.9)
+    )
+    with pytest.raises(UnreadableWeightsError, match=r"lacks \['ema_model'\].*MODEL.WEIGHTS"):
+        averaging.resume_or_load("")
+
+
+def test_leftovers_of_a_killed_writer_go(tmp_path):
+    checkpointer = _run_of_three(tmp_path)
+    (tmp_path / "model_0000004.pth.part").write_bytes(b"half")
+    assert _resumed_value(checkpointer) == 3
+    assert not list(tmp_path.glob("*.part"))
+
+
+def _save_forever(folder: str) -> None:
+    """Saves a model of one value, one higher each time; 8 MB, so that most time goes to writing."""
+    model = nn.Linear(1024, 2048, bias=False)
+    extra = {"provenance": {"run_id": "mine"}}
+    checkpointer = AtomicCheckpointer(model, folder, extra=extra)
+    for value in range(10**6):
+        nn.init.constant_(model.weight, value)
+        checkpointer.save(f"model_{value:07d}", value=value)
+        if value >= 3:
+            os.remove(f"{folder}/model_{value - 3:07d}.pth")
+
+
+def test_kill_9_while_writing_twenty_times(tmp_path):
+    context = multiprocessing.get_context("fork")
+    rng = random.Random(0)
+    num_interrupted = 0
+    for attempt in range(20):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        writer = context.Process(target=_save_forever, args=(str(folder),))
+        writer.start()
+        while not (folder / "last_checkpoint").exists():
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.1))
+        writer.kill()
+        writer.join()
+        written = (folder / "last_checkpoint").read_text()
+        num_interrupted += bool(list(folder.glob("*.part")))
+        model = nn.Linear(1024, 2048, bias=False)
+        checkpointer = AtomicCheckpointer(
+            model, str(folder), extra={"provenance": {"run_id": "mine"}}
+        )
+        value = checkpointer.resume_or_load("", resume=True)["value"]
+        assert (model.weight == value).all(), f"mixed up after attempt {attempt}, {written}"
+        # Nothing older than what last_checkpoint named.
+        named = torch.load(folder / written, weights_only=True)["value"]
+        assert value >= named
+    assert num_interrupted >= 5  # the kills did fall into the writing

@@ -1,25 +1,40 @@
 """Training state in, files that are always whole out; and the generator's moving average."""
 
 import copy
+import glob
 import os
+import re
+from collections.abc import Mapping
 from contextlib import contextmanager
 
+import detectron2.utils.comm as comm
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
-from safetensors.torch import load_file
 from torch import nn
 
 from zoomin_d2.files import write_atomically
+from zoomin_d2.weight_files import SafeCheckpointer, UnreadableWeightsError, read_weights
 
 # The best checkpoint must not become what --resume continues from.
 BEST_CHECKPOINT = "model_best"
+# Of the checkpoint's layout; files before there was a number count as 0.
+FORMAT_VERSION = 1
 
 
-class AtomicCheckpointer(DetectionCheckpointer):
+def nonfinite_names(tensors: Mapping[str, torch.Tensor]) -> list[str]:
+    """Names of the tensors that hold NaN or inf. One wait for the device, whatever their number."""
+    floats = {k: v for k, v in tensors.items() if torch.is_floating_point(torch.as_tensor(v))}
+    if not floats:
+        return []
+    finite = torch.stack([torch.isfinite(torch.as_tensor(v)).all() for v in floats.values()])
+    return [name for name, is_finite in zip(floats, finite.tolist()) if not is_finite]
+
+
+class AtomicCheckpointer(SafeCheckpointer):
     """DetectionCheckpointer whose files appear whole or not at all.
 
     fvcore writes in place: a process killed meanwhile leaves a truncated file that
-    ``last_checkpoint`` may name. Here a file is written beside, synced, and renamed.
+    ``last_checkpoint`` may name. Here a file is written beside, synced, and renamed; and a run is
+    resumed from its newest file that can be read and holds finite weights.
 
     Args:
         extra: plain values stored in every checkpoint (provenance).
@@ -46,7 +61,7 @@ class AtomicCheckpointer(DetectionCheckpointer):
     def save(self, name: str, **kwargs) -> None:
         if not self.save_dir or not self.save_to_disk:
             return
-        data = {"model": self.model.state_dict(), **self.extra}
+        data = {"format": FORMAT_VERSION, "model": self.model.state_dict(), **self.extra}
         for key, obj in self.checkpointables.items():
             data[key] = obj.state_dict()
         data.update(kwargs)
@@ -61,13 +76,118 @@ class AtomicCheckpointer(DetectionCheckpointer):
         path = os.path.join(self.save_dir, "last_checkpoint")
         write_atomically(path, lambda f: f.write(last_filename_basename.encode()))
 
+    def resume_or_load(self, path: str, *, resume: bool = True) -> dict:
+        """As fvcore's; what a run is resumed from is chosen by `newest_good_checkpoint`.
+
+        Raises:
+            UnreadableWeightsError: the run in save_dir has checkpoints, but none is of use.
+            FileNotFoundError: a process does not see the main process's checkpoint.
+        """
+        last = self.newest_good_checkpoint() if resume else ""
+        return self.load(last) if last else self.load(path, checkpointables=[])
+
+    def newest_good_checkpoint(self) -> str:
+        """The newest whole checkpoint of the run in save_dir, "" if there is none.
+
+        Where `last_checkpoint` names a file that cannot be read, the run's next older one is taken;
+        a process killed after writing a file and before naming it loses nothing either.
+
+        Raises:
+            UnreadableWeightsError, FileNotFoundError: as `resume_or_load`.
+        """
+        # The main process decides: all go on from the same iteration, or none does.
+        found = self._search() if comm.is_main_process() else None
+        path, problem = comm.all_gather(found)[0]
+        if problem is not None:
+            raise UnreadableWeightsError(*problem)
+        blind = [i for i, sees in enumerate(comm.all_gather(os.path.isfile(path))) if not sees]
+        if path and blind:
+            raise FileNotFoundError(
+                f"processes {blind} do not see {path}: OUTPUT_DIR must lie on a file system that "
+                "all machines share"
+            )
+        return path
+
+    def _search(self) -> tuple[str, tuple[str, str] | None]:
+        """A file to resume from, or a problem (file, reason)."""
+        for leftover in glob.glob(os.path.join(glob.escape(self.save_dir), "*.part")):
+            os.remove(leftover)  # of a process that was killed while writing
+        problem = None
+        for path, is_tagged in self._candidates():
+            try:
+                data = read_weights(path)
+                self._check(path, data)
+            except FileNotFoundError:
+                problem = problem or (path, "last_checkpoint names it, and it is not there")
+            except UnreadableWeightsError as error:
+                self.logger.warning("Not resumed from %s", error)
+                problem = problem or (path, error.reason)
+            else:
+                # Without a name in last_checkpoint, a file may be an earlier run's.
+                if is_tagged or self._is_of_this_run(data):
+                    return path, None
+        if problem is not None:
+            advice = "and this run has no older checkpoint; without --resume a new run begins"
+            problem = (problem[0], f"{problem[1]}; {advice}")
+        return "", problem
+
+    def _candidates(self) -> list[tuple[str, bool]]:
+        """(file, whether last_checkpoint names it), the best to resume from first."""
+        tagged = os.path.basename(self.get_checkpoint_file()) if self.has_checkpoint() else ""
+        numbers = {
+            int(match[1]): match[0]
+            for name in os.listdir(self.save_dir or ".")
+            if (match := re.fullmatch(r"model_(\d+)\.pth", name)) and name != tagged
+        }
+        match = re.fullmatch(r"model_(\d+)\.pth", tagged)
+        number = int(match[1]) if match else max(numbers, default=0)  # after model_final is nothing
+        # Later than the name and not named: the process was killed in between. (Earlier than it:
+        # somebody has written another name into last_checkpoint, to go back.)
+        newer = [
+            n
+            for n, name in numbers.items()
+            if not tagged
+            or (n > number and self._written_at(name) > self._written_at("last_checkpoint"))
+        ]
+        names = sorted(newer, reverse=True) + sorted(numbers.keys() - newer, reverse=True)
+        order = [numbers[n] for n in names]
+        if tagged:
+            order.insert(len(newer), tagged)
+        return [(os.path.join(self.save_dir, name), name == tagged) for name in order]
+
+    def _written_at(self, name: str) -> int:
+        return os.stat(os.path.join(self.save_dir, name)).st_mtime_ns
+
+    def _is_of_this_run(self, data: dict) -> bool:
+        run_id = self.extra.get("provenance", {}).get("run_id")
+        return run_id is not None and data.get("provenance", {}).get("run_id") == run_id
+
+    def _check(self, path: str, data: dict) -> None:
+        version = data.get("format", 0)
+        if version > FORMAT_VERSION:
+            raise UnreadableWeightsError(
+                path,
+                f"was written by a newer zoomin_d2 (format {version}, this one reads up to "
+                f"{FORMAT_VERSION}): update the package",
+            )
+        lacking = [key for key in self.checkpointables if key not in data]
+        if lacking:
+            raise UnreadableWeightsError(
+                path,
+                f"lacks {lacking}: it is of an older version, another program or a run with other "
+                f"SOLVER.EMA. Its weights can begin a new run: MODEL.WEIGHTS {path}",
+            )
+        bad = nonfinite_names(data["model"])
+        if bad:
+            raise UnreadableWeightsError(
+                path, f"{len(bad)} of its tensors hold NaN or inf, the first is '{bad[0]}'"
+            )
+
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict:
         self._take_ema = self.prefer_ema or checkpointables == []
         return super().load(path, checkpointables)
 
     def _load_file(self, filename: str) -> dict:
-        if filename.endswith(".safetensors"):
-            return {"model": load_file(filename)}
         data = super()._load_file(filename)
         ema = data.pop("ema_model", None) if self._take_ema else None
         if ema is not None:

@@ -3,13 +3,13 @@
 import logging
 import os
 
-from detectron2.checkpoint import DetectionCheckpointer
+import yaml
 from detectron2.config import CfgNode, get_cfg
 from detectron2.utils.file_io import PathManager
-from safetensors.torch import load_file
 from torch import nn
 
 from zoomin_d2.model_zoo.catalog import get_local_path
+from zoomin_d2.weight_files import SafeCheckpointer
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +23,11 @@ def load_detector_config(name: str) -> CfgNode:
 
     Raises:
         FileNotFoundError: if it is none of the three.
-        ValueError: if it is one of Detectron2's lazy configs.
+        ValueError: if it is one of Detectron2's lazy configs, or no yaml that is safe to read.
     """
     cfg = get_cfg()
+    # Some of Detectron2's own configs have tags that are run as code; nobody else's may.
+    is_of_detectron2 = False
     if name.startswith("zoo:"):
         path = PathManager.get_local_path(name if name.endswith(".yaml") else f"{name}.yaml")
     elif os.path.isfile(name):
@@ -35,6 +37,7 @@ def load_detector_config(name: str) -> CfgNode:
 
         try:
             path = model_zoo.get_config_file(name)
+            is_of_detectron2 = True
         except RuntimeError as error:
             raise FileNotFoundError(
                 f"MODEL.FROZEN_RPN.CONFIG_FILE '{name}' is neither a file, nor a config of "
@@ -44,18 +47,16 @@ def load_detector_config(name: str) -> CfgNode:
         raise ValueError(
             f"MODEL.FROZEN_RPN.CONFIG_FILE '{name}' is a lazy config (.py): name a yaml config"
         )
-    cfg.merge_from_file(path)
+    try:
+        cfg.merge_from_file(path, allow_unsafe=is_of_detectron2)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no config that can be read safely: {error}") from error
     cfg.MODEL.WEIGHTS = ""
     return cfg
 
 
-class _DetectorCheckpointer(DetectionCheckpointer):
-    """Reads safetensors, too; missing weights are an error, as the detector is never trained."""
-
-    def _load_file(self, filename: str) -> dict:
-        if filename.endswith(".safetensors"):
-            return {"model": load_file(filename)}
-        return super()._load_file(filename)
+class _DetectorCheckpointer(SafeCheckpointer):
+    """Missing weights are an error, as the detector is never trained."""
 
     def _log_incompatible_keys(self, incompatible) -> None:
         # Keys that the file has beyond backbone and RPN are the detector's heads: not needed.
@@ -78,6 +79,7 @@ def load_detector_weights(detector: nn.Module, weights: str) -> None:
 
     Raises:
         FileNotFoundError: if there is no such file and it cannot be fetched; says what to do.
+        UnreadableWeightsError: if it is damaged or holds more than weights.
         ValueError: if the file lacks parts of the detector.
     """
     if weights:
