@@ -1,0 +1,208 @@
+"""One file in, a generator with its weights out; and the other way round.
+
+A .safetensors file of a generator carries, as metadata, what is needed to rebuild the network, so
+that no yaml belongs to it. Tensors are named as in training checkpoints ("generator.*"), so the
+file also serves as MODEL.WEIGHTS. Metadata (safetensors knows strings only):
+
+    format_version    "1"
+    name              of the model, e.g. "fast"
+    generator         MODEL.GENERATOR as JSON: NAME and all its options
+    zoomin_d2, torch  versions that wrote the file
+    trained           JSON: what the checkpoint knows of its training (data, commit, ...), or {}
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from zoomin_d2.config import get_zoomin_cfg
+from zoomin_d2.files import write_atomically
+from zoomin_d2.model_zoo import catalog
+from zoomin_d2.modeling.generator import build_generator
+from zoomin_d2.modeling.generator_options import config_of, generator_options
+from zoomin_d2.weight_files import UnreadableWeightsError, read_weights
+
+FORMAT_VERSION = "1"
+PREFIX = "generator."
+
+
+class LoadedGenerator(NamedTuple):
+    """A generator in eval mode, in float32, on the CPU, and what its file says of it."""
+
+    generator: nn.Module
+    name: str
+    options: dict  # MODEL.GENERATOR
+    metadata: dict[str, str]  # {} for a training checkpoint
+
+
+def save_generator(
+    path: str | os.PathLike,
+    generator: nn.Module,
+    options: Mapping[str, Any],
+    name: str,
+    *,
+    dtype: torch.dtype = torch.float16,
+    trained: Mapping[str, Any] | None = None,
+) -> str:
+    """Write a generator's file; whole or not at all.
+
+    Weights with two dimensions or more are stored in ``dtype``; vectors (biases, slopes) stay
+    float32, where rounding would cost more than it saves.
+
+    Returns:
+        its sha256.
+
+    Raises:
+        ValueError: a weight is nan or inf, or too large for ``dtype``.
+    """
+    import zoomin_d2
+
+    tensors = {}
+    for key, tensor in generator.state_dict().items():
+        tensor = tensor.detach().cpu()
+        if tensor.is_floating_point():
+            tensor = tensor.to(dtype if tensor.dim() > 1 else torch.float32)
+            if not torch.isfinite(tensor).all():
+                raise ValueError(
+                    f"'{key}' holds values that are nan, inf or too large for {dtype}: the "
+                    "training has diverged, or choose another dtype"
+                )
+        tensors[PREFIX + key] = tensor.contiguous().clone()
+    metadata = {
+        "format": "pt",
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "generator": json.dumps(options, sort_keys=True),
+        "zoomin_d2": zoomin_d2.__version__,
+        "torch": torch.__version__,
+        "trained": json.dumps(trained or {}, default=str, sort_keys=True),
+    }
+    data = save(tensors, metadata)
+    write_atomically(path, lambda f: f.write(data))
+    return hashlib.sha256(data).hexdigest()
+
+
+def load_generator(name_or_path: str | os.PathLike) -> LoadedGenerator:
+    """A generator by the name under which it ships, or from a file.
+
+    Args:
+        name_or_path: "fast" or "zoo:fast"; a .safetensors file that `save_generator` wrote; or a
+            training checkpoint (.pth), whose averaged weights are taken where it has them. A
+            checkpoint that does not say itself what generator it is needs its run's config.yaml
+            beside it, where training puts it.
+
+    Raises:
+        FileNotFoundError: there is no such model and no such file; says which models ship.
+        UnreadableWeightsError: the file is damaged, or is not the one that ships (its sha256).
+        ValueError: it holds no generator, or one that this version cannot build.
+    """
+    path, shipped = _find(os.fspath(name_or_path))
+    if shipped:
+        _check_sha256(path, shipped)
+    if path.suffix == ".safetensors":
+        metadata = read_metadata(path)
+        if "generator" not in metadata:
+            raise ValueError(
+                f"{path} holds no generator: its metadata does not say which network it is. Files "
+                f"of tools/export_model.py do; the model zoo has {_offer()}"
+            )
+        options = json.loads(metadata["generator"])
+        weights = read_weights(str(path))["model"]
+    else:
+        metadata = {}
+        checkpoint = read_weights(str(path))
+        options = checkpoint.get("generator_options") or _options_beside(path)
+        weights = checkpoint.get("ema_model") or checkpoint["model"]
+    generator = build_generator(config_of(options, str(path)))
+    _load_weights(generator, weights, path)
+    return LoadedGenerator(generator.eval(), metadata.get("name", path.stem), options, metadata)
+
+
+def read_metadata(path: str | os.PathLike) -> dict[str, str]:
+    """The metadata of a .safetensors file.
+
+    Raises:
+        UnreadableWeightsError: it is damaged.
+    """
+    try:
+        with safe_open(os.fspath(path), framework="pt") as f:
+            return f.metadata() or {}
+    except SafetensorError as error:
+        raise UnreadableWeightsError(path, f"truncated or damaged ({error})") from error
+
+
+def shipped_generators() -> list[str]:
+    """Names that `load_generator` takes without a path."""
+    names = (n.removeprefix("zoo:") for n in catalog.available() if not n.endswith(".yaml"))
+    return [n for n in names if "generator" in read_metadata(_zoo_file(n))]
+
+
+def _zoo_file(name: str) -> Path:
+    return catalog.ROOT / "weights" / f"{name}.safetensors"
+
+
+def _offer() -> str:
+    return ", ".join(shipped_generators()) or "no generator yet"
+
+
+def _find(name_or_path: str) -> tuple[Path, str]:
+    """The file, and the name under which it ships or ""."""
+    name = name_or_path.removeprefix("zoo:")
+    is_name = name_or_path.startswith("zoo:") or (os.sep not in name and "." not in name)
+    if is_name and _zoo_file(name).is_file():
+        return _zoo_file(name), name
+    path = Path(name_or_path)
+    if path.is_file() and not name_or_path.startswith("zoo:"):
+        return path, ""
+    raise FileNotFoundError(
+        f"'{name_or_path}' is neither a model of the zoo ({_offer()}) nor a .safetensors or .pth "
+        "file that is there"
+    )
+
+
+def _check_sha256(path: Path, name: str) -> None:
+    expected = catalog.WEIGHTS_SHA256.get(name)
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != expected:
+        raise UnreadableWeightsError(
+            path,
+            f"is not the file that ships as 'zoo:{name}' (sha256 {found}, expected {expected}): "
+            "install the package again",
+        )
+
+
+def _options_beside(path: Path) -> dict:
+    config = path.parent / "config.yaml"
+    if not config.is_file():
+        raise ValueError(
+            f"{path} does not say which generator it holds, and there is no config.yaml of its "
+            "training beside it: put it there, or load a file of tools/export_model.py"
+        )
+    cfg = get_zoomin_cfg()
+    cfg.merge_from_file(str(config), allow_unsafe=False)
+    return generator_options(cfg)
+
+
+def _load_weights(generator: nn.Module, weights: Mapping[str, Any], path: Path) -> None:
+    state = {
+        key.removeprefix(PREFIX): torch.as_tensor(value)
+        for key, value in weights.items()
+        if key.startswith(PREFIX)
+    }
+    expected: dict[str, Tensor] = generator.state_dict()
+    wrong = [k for k in expected if k not in state or state[k].shape != expected[k].shape]
+    wrong += [k for k in state if k not in expected]
+    if wrong:
+        raise ValueError(
+            f"the weights in {path} do not fit its generator: {len(wrong)} tensors are missing, "
+            f"left over or of another shape, the first is '{wrong[0]}'"
+        )
+    generator.load_state_dict(state)

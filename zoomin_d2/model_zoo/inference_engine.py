@@ -1,0 +1,187 @@
+"""Frames on a device in, interpolated frames on that device out, as fast as the device allows.
+
+What makes it fast, each switchable: convolutions in half precision and channels-last; 8-bit frames
+stay 8-bit until they are on the device and become so again there; on a GPU, one CUDA graph per
+frame size replaces a few hundred kernel launches by one; `torch.compile` fuses what lies between
+convolutions. Nothing waits for the GPU: the caller does, when it reads the result.
+"""
+
+import contextlib
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+Run = Callable[[Tensor, Tensor, list[Tensor]], list[Tensor]]
+
+_MAX_GRAPHS = 4  # frame sizes kept ready; each keeps its inputs and outputs in memory
+
+
+class InferenceEngine:
+    """Runs a generator on one device in one precision.
+
+    Args:
+        generator: in eval mode; it is moved, converted and kept.
+        device: where it runs.
+        dtype: of weights and activations. float32; float16 (GPUs only); bfloat16. Flow and sampling
+            positions are float32 in any case, that is the generators' own doing.
+        compile: True for `torch.compile` without its own CUDA graphs, or a mode's name for it.
+        cuda_graphs: record one graph per frame size, at the second call with it. None: on a GPU.
+
+    Raises:
+        ValueError: the device does not know this dtype.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        compile: bool | str = False,
+        cuda_graphs: bool | None = None,
+    ):
+        if dtype not in (torch.float32, torch.float16, torch.bfloat16):
+            raise ValueError(f"dtype must be float32, float16 or bfloat16, got {dtype}")
+        if dtype == torch.float16 and device.type == "cpu":
+            raise ValueError("float16 is for GPUs; on a CPU use float32 or bfloat16")
+        self.device = device
+        self.dtype = dtype
+        self.generator = (
+            generator.to(device, dtype, memory_format=torch.channels_last)
+            .eval()
+            .requires_grad_(False)
+        )
+        self._forward = self._interpolate
+        if compile:
+            mode = compile if isinstance(compile, str) else "max-autotune-no-cudagraphs"
+            self._forward = torch.compile(self._interpolate, mode=mode, dynamic=False)
+        use_graphs = device.type == "cuda" if cuda_graphs is None else cuda_graphs
+        self._graphs = StaticShapes(capture_cuda_graph) if use_graphs else None
+
+    def __call__(
+        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
+    ) -> list[Tensor]:
+        """
+        Args:
+            frame_1, frame_2: (N, 3, H, W) on any device, uint8 or float in [0, 1].
+            ts: the times wanted; each a float in (0, 1), or (N,) of them.
+
+        Returns:
+            one (N, 3, H, W) per t on the engine's device: uint8 for uint8, else float32.
+        """
+        inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
+        # no_grad, not inference_mode: what comes out must be usable anywhere, also in autograd.
+        with torch.no_grad():
+            if self._graphs is None:
+                return self._forward(*inputs)
+            return self._graphs(self._forward, *inputs)
+
+    def _interpolate(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
+        as_8bit = frame_1.dtype == torch.uint8
+        frame_1, frame_2 = (self._to_float(x) for x in (frame_1, frame_2))
+        with self._autocast():
+            frames = [out.pred_frame for out in forward_many(self.generator, frame_1, frame_2, ts)]
+        if as_8bit:  # halves up, as evaluation.metrics.to_8bit
+            return [(x.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8) for x in frames]
+        return [x.float() for x in frames]
+
+    def _to_float(self, frame: Tensor) -> Tensor:
+        if frame.dtype != torch.uint8:
+            return frame.float()
+        # float16 steps by 1 / 2048 below 1, an eighth of an 8-bit step: enough for 8-bit frames.
+        # bfloat16's 1 / 256 is not, so there frames stay float32 until a convolution.
+        dtype = torch.float16 if self.dtype == torch.float16 else torch.float32
+        return frame.to(dtype) * (1 / 255)
+
+    def _autocast(self) -> contextlib.AbstractContextManager:
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        # The weights are converted already; this converts what meets them.
+        return torch.autocast(self.device.type, self.dtype, cache_enabled=False)
+
+    def _upload(self, frame: Tensor) -> Tensor:
+        return frame.to(self.device, non_blocking=True)
+
+    def _times(self, ts: Sequence[float | Tensor], n: int) -> list[Tensor]:
+        # `full` passes its value to a kernel; copying a tensor would wait for the GPU.
+        return [
+            t.to(self.device, torch.float32, non_blocking=True)
+            if isinstance(t, Tensor)
+            else torch.full((n,), t, device=self.device)
+            for t in ts
+        ]
+
+
+def forward_many(
+    generator: nn.Module, frame_1: Tensor, frame_2: Tensor, ts: Sequence[Tensor]
+) -> list:
+    """GeneratorOutput for every t. What does not depend on t is computed once where it can be:
+
+    a generator may have a method ``forward_many(frame_1, frame_2, ts)`` for that; others are called
+    once per t.
+
+    Args:
+        frame_1, frame_2: (N, 3, H, W).
+        ts: (N,) each.
+    """
+    if hasattr(generator, "forward_many"):
+        return generator.forward_many(frame_1, frame_2, ts)
+    return [generator(frame_1, frame_2, t) for t in ts]
+
+
+class StaticShapes:
+    """Runs a function as recorded for the shapes that come again and again.
+
+    The first call with some shapes runs plainly, the second records, from then on it is replayed.
+    The least recently used recordings are dropped.
+
+    Args:
+        capture: called as ``capture(run, frame_1, frame_2, ts)``; returns what replays ``run`` for
+            inputs of these shapes.
+        max_recordings: kept at a time.
+    """
+
+    def __init__(self, capture: Callable[..., Run], max_recordings: int = _MAX_GRAPHS):
+        self._capture = capture
+        self._max_recordings = max_recordings
+        self._seen: Counter = Counter()
+        self._recordings: OrderedDict[tuple, Run] = OrderedDict()
+
+    def __call__(
+        self, run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
+    ) -> list[Tensor]:
+        key = (frame_1.shape, frame_1.dtype, frame_1.stride(), len(ts))
+        if key not in self._recordings:
+            self._seen[key] += 1
+            if self._seen[key] == 1:
+                return run(frame_1, frame_2, ts)
+            if len(self._recordings) >= self._max_recordings:
+                self._recordings.popitem(last=False)
+            self._recordings[key] = self._capture(run, frame_1, frame_2, ts)
+        self._recordings.move_to_end(key)
+        return self._recordings[key](frame_1, frame_2, ts)
+
+
+def capture_cuda_graph(run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> Run:
+    """Record ``run`` as a CUDA graph on copies of its inputs."""
+    inputs = [x.clone() for x in (frame_1, frame_2, *ts)]
+    arguments = (inputs[0], inputs[1], inputs[2:])
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):  # what happens only once must not be recorded
+        for _ in range(2):
+            run(*arguments)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        recorded = run(*arguments)
+
+    def replay(frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
+        for static, given in zip(inputs, (frame_1, frame_2, *ts)):
+            static.copy_(given, non_blocking=True)
+        graph.replay()
+        return [x.clone() for x in recorded]  # the next replay overwrites them
+
+    return replay
