@@ -26,7 +26,7 @@ ALLOWED = {
         "evaluation",
         "visualization",
     },
-    "model_zoo": {"catalog", "config", "layers", "modeling"},
+    "model_zoo": {"catalog", "config", "files", "layers", "modeling", "weight_files"},
 }
 
 

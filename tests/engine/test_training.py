@@ -18,6 +18,7 @@ from detectron2.engine import launch
 from detectron2.utils.events import EventStorage
 
 from zoomin_d2.engine import InterpolationTrainer, setup_run
+from zoomin_d2.model_zoo.generator_file import load_generator
 
 REPOSITORY = Path(__file__).parents[2]
 OVERRIDES = [
@@ -135,6 +136,13 @@ def test_kill_9_and_resume_gives_the_losses_of_an_unbroken_run(datasets_root, tm
     ]
     for key in ("model", "ema_model"):
         assert all(torch.equal(v, states[1][key][k]) for k, v in states[0][key].items())
+    # Either checkpoint is a generator that is ready to use, and the same one.
+    for folder in (tmp_path / "unbroken", killed):
+        (folder / "config.yaml").unlink()  # the checkpoint says itself what it is
+        used = load_generator(folder / "model_final.pth").generator.state_dict()
+        assert all(
+            torch.equal(v, states[0]["ema_model"][f"generator.{k}"]) for k, v in used.items()
+        )
     hooks = [s["trainer"]["hooks"]["AdversarialHook"]["discriminator"] for s in states]
     assert all(torch.equal(v, hooks[1][k]) for k, v in hooks[0].items())
     best = [

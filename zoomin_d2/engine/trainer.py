@@ -8,7 +8,7 @@ from collections import OrderedDict
 import detectron2.utils.comm as comm
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, SimpleTrainer, hooks
+from detectron2.engine import DefaultTrainer, hooks
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.modeling import build_model
 from detectron2.utils.events import (
@@ -33,10 +33,14 @@ from zoomin_d2.engine.hooks import (
     ResumablePeriodicCheckpointer,
     VisualizationHook,
 )
+from zoomin_d2.engine.nonfinite import GuardedTrainer, NonFiniteGuard, WeightCheckHook
 from zoomin_d2.engine.provenance import collect_provenance, read_provenance
+from zoomin_d2.engine.run_record import check_config, check_data, config_record
 from zoomin_d2.engine.solver import build_lr_scheduler, build_optimizer
+from zoomin_d2.engine.termination import SaveOnTermination
 from zoomin_d2.evaluation import InterpolationEvaluator
 from zoomin_d2.modeling import build_discriminator
+from zoomin_d2.modeling.generator_options import generator_options
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +63,7 @@ class InterpolationTrainer(DefaultTrainer):
         self.num_skipped = 0  # unreadable records that this process met
         self.max_iter = cfg.SOLVER.MAX_ITER
         self._rng_state = None
+        self._records_summary = None  # of the training data, as the checkpoint knows it
         model = self.build_model(cfg)
         num_parameters = sum(p.numel() for p in model.generator.parameters())
         logger.info("Generator '%s': %d parameters", cfg.MODEL.GENERATOR.NAME, num_parameters)
@@ -66,8 +71,15 @@ class InterpolationTrainer(DefaultTrainer):
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         if model.frozen_rpn is not None:
             broadcast_from_main(model.frozen_rpn)  # matters for random weights only
-        self._trainer = SimpleTrainer(
+        self.guard = NonFiniteGuard(
+            cfg.OUTPUT_DIR,
+            skip=cfg.SOLVER.SKIP_NONFINITE,
+            load_batch=self._load_batch,
+            get_state=lambda: self.checkpointer.contents(),
+        )
+        self._trainer = GuardedTrainer(
             wrap_for_ddp(model),
+            guard=self.guard,
             data_loader=None,  # `train` builds it: its position depends on the checkpoint
             optimizer=optimizer,
             gather_metric_period=cfg.SOLVER.METRIC_PERIOD,
@@ -81,7 +93,10 @@ class InterpolationTrainer(DefaultTrainer):
         self.checkpointer = AtomicCheckpointer(
             model,
             cfg.OUTPUT_DIR,
-            extra={"provenance": read_provenance(cfg.OUTPUT_DIR)},
+            extra={
+                "provenance": read_provenance(cfg.OUTPUT_DIR),
+                "generator_options": generator_options(cfg),  # so that no yaml is needed to use it
+            },
             **checkpointables,
         )
         self.register_hooks(self.build_hooks())
@@ -98,16 +113,34 @@ class InterpolationTrainer(DefaultTrainer):
             self._last_eval_results = self.test_averaged()
             return self._last_eval_results
 
+        adversarial = self._build_adversarial_hook()
+        discriminator = adversarial.discriminator if adversarial else None
+        weight_check = WeightCheckHook(
+            self.guard,
+            cfg.SOLVER.CHECKPOINT_PERIOD,
+            lambda: {
+                f"{name}.{k}": v
+                for name, network in (
+                    ("generator", self.bare_model.generator),
+                    ("average", self.ema and self.ema.generator),
+                    ("discriminator", discriminator),
+                )
+                if network is not None
+                for k, v in network.state_dict().items()
+            },
+        )
         return [
-            self._build_adversarial_hook(),
+            adversarial,
             EMAHook(self.ema) if self.ema else None,
             hooks.IterationTimer(),  # after the hooks above: their time is part of an iteration
             hooks.LRScheduler(),
+            weight_check,
             ResumablePeriodicCheckpointer(
                 self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD, max_to_keep=3
             )
             if is_main
             else None,
+            SaveOnTermination(self.checkpointer, cfg.SOLVER.METRIC_PERIOD, weight_check.check),
             hooks.EvalHook(cfg.TEST.EVAL_PERIOD, evaluate) if is_tested else None,
             ResumableBestCheckpointer(
                 cfg.TEST.EVAL_PERIOD,
@@ -139,6 +172,7 @@ class InterpolationTrainer(DefaultTrainer):
             loss_weight=cfg.MODEL.LOSS_WEIGHTS.GAN_D,
             start_iter=cfg.SOLVER.DISCRIMINATOR.START_ITER,
             metric_period=cfg.SOLVER.METRIC_PERIOD,
+            guard=self.guard,
         )
 
     def _best_metric(self) -> str:
@@ -157,12 +191,19 @@ class InterpolationTrainer(DefaultTrainer):
             comm.synchronize()
             if comm.is_main_process():
                 os.remove(os.path.join(self.cfg.OUTPUT_DIR, "last_checkpoint"))
-        super().resume_or_load(resume)
+        self.iter = -1
+        self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
+        self.start_iter = self.iter + 1  # a checkpoint has the iteration that was just finished
 
     def train(self) -> OrderedDict | None:
         self._trainer.data_loader = self.build_train_loader(
             self.cfg, self.num_samples, self.stream_seed
         )
+        then, self._records_summary = (
+            self._records_summary,
+            self._trainer.data_loader.records_summary,
+        )
+        check_data(then, self._records_summary)
         if self._rng_state is not None:
             # Making the iterator draws from the generator: only then is the state of old set.
             _ = self._trainer._data_loader_iter
@@ -178,7 +219,18 @@ class InterpolationTrainer(DefaultTrainer):
         with self.ema.applied():
             return self.test(self.cfg, self.bare_model)
 
+    def _load_batch(self, iteration: int) -> list[dict]:
+        """This process's batch of an iteration of now or before, which the guard asks for."""
+        if iteration == self.iter:
+            return self._trainer.last_batch
+        back = (self.iter - iteration) * self.cfg.SOLVER.IMS_PER_BATCH
+        cfg = self.cfg.clone()
+        cfg.defrost()
+        cfg.DATALOADER.NUM_WORKERS = 0
+        return next(iter(self.build_train_loader(cfg, self._position - back, self.stream_seed)))
+
     def run_step(self) -> None:
+        self._position = self.num_samples
         super().run_step()
         self.num_samples += self.cfg.SOLVER.IMS_PER_BATCH
         skipped = self.bare_model.step_record.num_skipped
@@ -192,7 +244,9 @@ class InterpolationTrainer(DefaultTrainer):
             "seed": self.stream_seed,
             "num_samples": self.num_samples,
             "datasets": list(self.cfg.DATASETS.TRAIN),
+            "records": self._records_summary,
         }
+        state["config"] = config_record(self.cfg)
         # Data is a function of seed and position alone, and our networks draw no numbers: this is
         # for those that will. It is the main process's; the others go on with their own.
         state["rng"] = {"cpu": torch.get_rng_state()}
@@ -201,15 +255,11 @@ class InterpolationTrainer(DefaultTrainer):
         return state
 
     def load_state_dict(self, state_dict: dict) -> None:
+        check_config(state_dict.get("config", {}), config_record(self.cfg))
         stream = state_dict["stream"]
+        self._records_summary = stream.get("records")
         self.stream_seed = stream["seed"]
         self.num_samples = stream["num_samples"]
-        if stream["datasets"] != list(self.cfg.DATASETS.TRAIN):
-            logger.warning(
-                "This run was trained on %s so far and goes on with %s",
-                stream["datasets"],
-                list(self.cfg.DATASETS.TRAIN),
-            )
         if comm.is_main_process():
             self._rng_state = state_dict["rng"]
         super().load_state_dict(state_dict)
@@ -259,10 +309,7 @@ class InterpolationTrainer(DefaultTrainer):
         """
         model = cls.build_model(cfg)
         checkpointer = AtomicCheckpointer(model, cfg.OUTPUT_DIR, prefer_ema=True)
-        last = (
-            checkpointer.get_checkpoint_file() if resume and checkpointer.has_checkpoint() else ""
-        )
-        weights = last or cfg.MODEL.WEIGHTS
+        weights = (resume and checkpointer.newest_good_checkpoint()) or cfg.MODEL.WEIGHTS
         if not weights:
             raise ValueError(
                 "--eval-only needs weights: give MODEL.WEIGHTS FILE, or --resume with the "
