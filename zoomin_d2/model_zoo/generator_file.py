@@ -40,7 +40,7 @@ class LoadedGenerator(NamedTuple):
     generator: nn.Module
     name: str
     options: dict  # MODEL.GENERATOR
-    metadata: dict[str, str]  # {} for a training checkpoint
+    metadata: dict[str, str]  # of a training checkpoint "trained" alone
 
 
 def save_generator(
@@ -90,7 +90,7 @@ def save_generator(
     return hashlib.sha256(data).hexdigest()
 
 
-def load_generator(name_or_path: str | os.PathLike) -> LoadedGenerator:
+def load_generator(name_or_path: str | os.PathLike, *, averaged: bool = True) -> LoadedGenerator:
     """A generator by the name under which it ships, or from a file.
 
     Args:
@@ -98,6 +98,7 @@ def load_generator(name_or_path: str | os.PathLike) -> LoadedGenerator:
             training checkpoint (.pth), whose averaged weights are taken where it has them. A
             checkpoint that does not say itself what generator it is needs its run's config.yaml
             beside it, where training puts it.
+        averaged: take a checkpoint's averaged weights where it has them; else the trained ones.
 
     Raises:
         FileNotFoundError: there is no such model and no such file; says which models ship.
@@ -117,10 +118,11 @@ def load_generator(name_or_path: str | os.PathLike) -> LoadedGenerator:
         options = json.loads(metadata["generator"])
         weights = read_weights(str(path))["model"]
     else:
-        metadata = {}
         checkpoint = read_weights(str(path))
+        trained = {"iteration": checkpoint.get("iteration"), **(checkpoint.get("provenance") or {})}
+        metadata = {"trained": json.dumps(trained, default=str)}
         options = checkpoint.get("generator_options") or _options_beside(path)
-        weights = checkpoint.get("ema_model") or checkpoint["model"]
+        weights = (checkpoint.get("ema_model") if averaged else None) or checkpoint["model"]
     generator = build_generator(config_of(options, str(path)))
     _load_weights(generator, weights, path)
     return LoadedGenerator(generator.eval(), metadata.get("name", path.stem), options, metadata)

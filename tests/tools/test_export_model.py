@@ -1,0 +1,68 @@
+"""tools/export_model.py: from a training checkpoint to a file that Interpolator takes."""
+
+import hashlib
+import re
+
+import export_model
+import pytest
+import torch
+
+from zoomin_d2 import Interpolator
+from zoomin_d2.model_zoo.generator_file import load_generator
+from zoomin_d2.modeling import build_generator
+from zoomin_d2.modeling.generator_options import generator_options
+
+
+@pytest.fixture
+def checkpoint(small_cfg, tmp_path):
+    torch.manual_seed(0)
+    trained, averaged = build_generator(small_cfg), build_generator(small_cfg)
+    path = tmp_path / "model_best.pth"
+    states = {
+        key: {f"generator.{k}": v for k, v in generator.state_dict().items()}
+        for key, generator in (("model", trained), ("ema_model", averaged))
+    }
+    provenance = {"commit": "abc123", "data": "Training on tiny."}
+    options = generator_options(small_cfg)
+    torch.save(
+        {**states, "iteration": 7, "provenance": provenance, "generator_options": options}, path
+    )
+    return path
+
+
+def _export(*args):
+    export_model.main(export_model.parse_args([str(x) for x in args]))
+
+
+def test_averaged_weights_half_precision_card_and_sha256(checkpoint, tmp_path, capsys):
+    output = tmp_path / "zoo" / "tiny.safetensors"
+    _export(checkpoint, output)
+    sha256 = hashlib.sha256(output.read_bytes()).hexdigest()
+    assert f"sha256 {sha256}" in capsys.readouterr().out
+    loaded = load_generator(output)
+    expected = load_generator(checkpoint).generator.state_dict()
+    for key, value in loaded.generator.state_dict().items():
+        torch.testing.assert_close(value, expected[key], rtol=1e-3, atol=1e-6)
+    assert Interpolator.from_pretrained(output, device="cpu").name == "tiny"
+    card = output.with_suffix(".md").read_text()
+    assert sha256 in card and "abc123" in card and "iteration: 7" in card
+    parameters = sum(p.numel() for p in loaded.generator.parameters())
+    assert f"{parameters / 1e6:.2f} M parameters" in card
+    assert re.search(r"\d+\.\d kMAC per pixel", card)
+
+
+def test_trained_weights_exactly_and_a_card_that_stays(checkpoint, tmp_path, capsys):
+    output = tmp_path / "tiny.safetensors"
+    output.with_suffix(".md").write_text("mine")
+    _export(checkpoint, output, "--weights", "trained", "--dtype", "float32", "--name", "x")
+    assert output.with_suffix(".md").read_text() == "mine"
+    assert "stays as it is" in capsys.readouterr().out
+    expected = load_generator(checkpoint, averaged=False).generator.state_dict()
+    loaded = load_generator(output)
+    assert loaded.name == "x"
+    assert all(torch.equal(v, expected[k]) for k, v in loaded.generator.state_dict().items())
+
+
+def test_wrong_ending(checkpoint, tmp_path):
+    with pytest.raises(ValueError, match=r"should end in \.safetensors"):
+        _export(checkpoint, tmp_path / "tiny.pth")

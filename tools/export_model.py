@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""A training checkpoint -> a file that is ready to use, or to run elsewhere.
+
+    tools/export_model.py output/fast/model_best.pth fast.safetensors --name fast
+    tools/export_model.py zoo:fast fast.onnx --format onnx
+
+safetensors (the default): the averaged weights in half precision, with all that is needed to
+rebuild the network; `Interpolator.from_pretrained(file)` and MODEL.WEIGHTS take it. Beside it a
+model card is begun, fast.md, unless there is one; the sha256 for model_zoo/catalog.py is printed.
+onnx, torchscript, torch.export: see zoomin_d2/model_zoo/export.py.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from zoomin_d2.evaluation.complexity import count_macs, count_parameters
+from zoomin_d2.files import write_atomically
+from zoomin_d2.model_zoo.generator_file import LoadedGenerator, load_generator, save_generator
+
+DTYPES = {"float16": torch.float16, "float32": torch.float32}
+SUFFIXES = {
+    "safetensors": ".safetensors",
+}
+
+
+def card(loaded: LoadedGenerator, name: str, path: Path, sha256: str) -> str:
+    """The beginning of a model card: what can be known from the file; the rest is marked."""
+    learnt, frozen = count_parameters(loaded.generator)
+    macs = count_macs(loaded.generator, 720, 1280)
+    trained = json.loads(loaded.metadata.get("trained", "{}"))
+    facts = [
+        f"- {key}: {trained[key]}"
+        for key in ("data", "iteration", "commit", "command", "device", "torch")
+        if trained.get(key) is not None
+    ]
+    return "\n".join(
+        [
+            f"# `zoo:{name}`",
+            "",
+            f"Generator `{loaded.options['NAME']}`: {learnt / 1e6:.2f} M parameters"
+            + (f" (and {frozen:,} frozen values)" if frozen else "")
+            + f", {macs.kilo_per_pixel:.1f} kMAC per pixel at 1280x720 "
+            f"({macs.total / 1e9:.1f} GMAC; tools/analyze_model.py says what counts). "
+            f"{path.stat().st_size / 1e6:.1f} MB, sha256",
+            f"`{sha256}`.",
+            "",
+            f'**Use.** `Interpolator.from_pretrained("{name}")`, or MODEL.WEIGHTS zoo:{name}.',
+            "",
+            "**Training**, as its checkpoint records it:",
+            "",
+            *(facts or ["- the checkpoint records nothing"]),
+            "",
+            "**Data and licences.** TO FILL",
+            "",
+            "**Numbers.** TO FILL, with the command for each",
+            "",
+            "**Limits.** TO FILL",
+            "",
+        ]
+    )
+
+
+def export_safetensors(loaded: LoadedGenerator, args: argparse.Namespace) -> None:
+    name = args.name or args.output.stem
+    sha256 = save_generator(
+        args.output,
+        loaded.generator,
+        loaded.options,
+        name,
+        dtype=DTYPES[args.dtype],
+        trained=json.loads(loaded.metadata.get("trained", "{}")),
+    )
+    print(f"{args.output}: {args.output.stat().st_size / 1e6:.2f} MB")
+    print(f"sha256 {sha256}")
+    path = args.output.with_suffix(".md")
+    if path.exists():
+        print(f"{path} is there already and stays as it is; it should name this sha256")
+    else:
+        text = card(loaded, name, args.output, sha256)
+        write_atomically(path, lambda f: f.write(text.encode()))
+        print(f"{path}: a card to complete")
+
+
+def main(args: argparse.Namespace) -> None:
+    if args.output.suffix != SUFFIXES[args.format]:
+        raise ValueError(
+            f"{args.output} should end in {SUFFIXES[args.format]}, as it gets the format "
+            f"{args.format}"
+        )
+    loaded = load_generator(args.checkpoint, averaged=args.weights == "averaged")
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    export_safetensors(loaded, args)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", help="training checkpoint, exported file, or zoo:<name>")
+    parser.add_argument("output", type=Path, help="file to write")
+    parser.add_argument("--name", help="of the model; default: the output's")
+    parser.add_argument("--format", choices=SUFFIXES, default="safetensors")
+    parser.add_argument("--weights", choices=("averaged", "trained"), default="averaged")
+    parser.add_argument("--dtype", choices=DTYPES, default="float16", help="of stored weights")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    try:
+        main(parse_args())
+    except (ValueError, OSError) as error:
+        sys.exit(f"export_model: {error}")
