@@ -88,6 +88,10 @@ def _add_solver_keys(cfg: CN) -> None:
     cfg.SOLVER.DISCRIMINATOR.LR_FACTOR = 1.0  # learning rate of D as a factor of BASE_LR
     cfg.SOLVER.DISCRIMINATOR.START_ITER = 0  # iterations without any adversarial term
 
+    # Leave out and count iterations whose loss or gradient is NaN or inf, instead of stopping; to
+    # know, every iteration waits for the GPU.
+    cfg.SOLVER.SKIP_NONFINITE = False
+
     # Iterations between logged losses: reading a loss back waits for the GPU.
     cfg.SOLVER.METRIC_PERIOD = 20
 

@@ -39,10 +39,16 @@ def unpack_samples(batch: PackedBatch) -> list[dict]:
 
 
 class UnpackedLoader:
-    """A loader of packed batches as an iterable of lists of samples."""
+    """A loader of packed batches as an iterable of lists of samples.
 
-    def __init__(self, loader: Iterable[PackedBatch]):
+    Args:
+        loader: gives packed batches.
+        records_summary: what they are made of, for whoever wants to compare.
+    """
+
+    def __init__(self, loader: Iterable[PackedBatch], records_summary: dict | None = None):
         self.loader = loader
+        self.records_summary = records_summary
 
     def __iter__(self) -> Iterator[list[dict]]:
         return map(unpack_samples, self.loader)

@@ -5,8 +5,9 @@ workers, prefetching and the number of processes change nothing (as long as the 
 SOLVER.IMS_PER_BATCH, stays), and a stream opened at start_position goes on exactly there.
 """
 
+import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -104,7 +105,8 @@ def build_interpolation_train_loader(
         seed: of the stream; None = `stream_seed(cfg)`.
 
     Returns:
-        An iterable of lists of IMS_PER_BATCH / world size samples (see the mapper).
+        An iterable of lists of IMS_PER_BATCH / world size samples (see the mapper), whose
+        ``records_summary`` says what it reads (see `summarize_records`).
 
     Raises:
         MissingDatasetError: a dataset is not on disk.
@@ -133,7 +135,7 @@ def build_interpolation_train_loader(
         collate_fn=pack_samples,
         pin_memory=torch.cuda.is_available(),
     )
-    return UnpackedLoader(loader)
+    return UnpackedLoader(loader, summarize_records(records))
 
 
 def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> Iterable[list[dict]]:
@@ -171,6 +173,22 @@ def cut_triplets(record: dict, num_triplets: int = TEST_TRIPLETS_PER_CLIP) -> li
         triplet["file_name"] = f"{record['file_name']}/{first}"
         triplets.append(triplet)
     return triplets
+
+
+def summarize_records(records: Sequence[dict]) -> dict:
+    """Number of clips and frames, and a fingerprint of their names, lengths and sizes, in order.
+
+    Two lists of the same fingerprint give the same stream of samples (their pixels are not read).
+    """
+    digest = hashlib.sha256()
+    for record in records:
+        size = (len(record["frames"]), record["height"], record["width"])
+        digest.update(f"{record['file_name']}\\0{size}\\0{'hr_frames' in record}\\n".encode())
+    return {
+        "clips": len(records),
+        "frames": sum(len(record["frames"]) for record in records),
+        "fingerprint": digest.hexdigest(),
+    }
 
 
 def _num_triplets(record: dict) -> int:

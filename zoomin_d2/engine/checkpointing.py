@@ -61,10 +61,7 @@ class AtomicCheckpointer(SafeCheckpointer):
     def save(self, name: str, **kwargs) -> None:
         if not self.save_dir or not self.save_to_disk:
             return
-        data = {"format": FORMAT_VERSION, "model": self.model.state_dict(), **self.extra}
-        for key, obj in self.checkpointables.items():
-            data[key] = obj.state_dict()
-        data.update(kwargs)
+        data = {**self.contents(), **kwargs}
         basename = f"{name}.pth"
         path = os.path.join(self.save_dir, basename)
         self.logger.info("Saving checkpoint to %s", path)
@@ -72,9 +69,26 @@ class AtomicCheckpointer(SafeCheckpointer):
         if name != BEST_CHECKPOINT:
             self.tag_last_checkpoint(basename)
 
+    def contents(self) -> dict:
+        """What a checkpoint of this moment holds."""
+        data = {"format": FORMAT_VERSION, "model": self.model.state_dict(), **self.extra}
+        return data | {key: obj.state_dict() for key, obj in self.checkpointables.items()}
+
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         path = os.path.join(self.save_dir, "last_checkpoint")
         write_atomically(path, lambda f: f.write(last_filename_basename.encode()))
+
+    def forget_earlier_run(self) -> None:
+        """A new run begins in save_dir: what lies there is not what --resume goes on from."""
+        if self.has_checkpoint():
+            self.logger.warning(
+                "%s holds an earlier run; this is a new one (--resume would continue it). Its "
+                "checkpoints are overwritten as the new ones come",
+                self.save_dir,
+            )
+            comm.synchronize()
+            if comm.is_main_process():
+                os.remove(os.path.join(self.save_dir, "last_checkpoint"))
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict:
         """As fvcore's; what a run is resumed from is chosen by `newest_good_checkpoint`.

@@ -1,7 +1,6 @@
 """Hooks beyond Detectron2's: discriminator step, moving average, pictures, best checkpoint."""
 
 import json
-import math
 import os
 import re
 import warnings
@@ -13,6 +12,7 @@ from torch import nn
 
 from zoomin_d2.engine.checkpointing import GeneratorEMA
 from zoomin_d2.engine.distributed import wrap_for_ddp
+from zoomin_d2.engine.nonfinite import NonFiniteGuard
 from zoomin_d2.files import write_json
 from zoomin_d2.modeling.interpolator import FrameInterpolator
 from zoomin_d2.modeling.losses import hinge_d_losses
@@ -37,6 +37,7 @@ class AdversarialHook(HookBase):
         loss_weight: float,
         start_iter: int = 0,
         metric_period: int = 20,
+        guard: NonFiniteGuard | None = None,
     ):
         """
         Args:
@@ -46,7 +47,9 @@ class AdversarialHook(HookBase):
             loss_weight: lambda_3 of eq. 11.
             start_iter: iterations before the discriminator takes part.
             metric_period: iterations between logged values (each waits for the device once).
+            guard: watches the losses; None = one that keeps nothing.
         """
+        self.guard = guard or NonFiniteGuard()
         self.model = model
         self.discriminator = discriminator
         self.optimizer = optimizer
@@ -61,7 +64,8 @@ class AdversarialHook(HookBase):
         self.model.lend_discriminator(self.discriminator if active else None)
 
     def after_step(self) -> None:
-        if self.model.discriminator is not None:
+        # Of an iteration that the generator skipped, nothing is known to be finite.
+        if self.model.discriminator is not None and self.guard.last_skipped != self.trainer.iter:
             self._step()
         with warnings.catch_warnings():
             # The schedule is the generator's, from iteration 0 on: before START_ITER the optimizer
@@ -86,8 +90,16 @@ class AdversarialHook(HookBase):
         }
         self.optimizer.zero_grad()
         sum(losses.values()).backward()
+        iteration = self.trainer.iter
+        if self.guard.must_skip(iteration, losses, self.discriminator.parameters()):
+            self.optimizer.zero_grad(set_to_none=True)
+            return
+        is_logged = (iteration + 1) % self.metric_period == 0
+        self.guard.watch(iteration, losses)
+        if is_logged:
+            self.guard.verify(iteration)
         self.optimizer.step()
-        if (self.trainer.iter + 1) % self.metric_period == 0:
+        if is_logged:
             with torch.no_grad():
                 valid = record.valid
                 count = valid.sum().clamp(min=1)
@@ -104,11 +116,6 @@ class AdversarialHook(HookBase):
         reduced = {k: v.item() for k, v in comm.reduce_dict(values).items()}
         storage = self.trainer.storage
         if comm.is_main_process():
-            if not all(math.isfinite(v) for v in reduced.values()):
-                raise FloatingPointError(
-                    f"The discriminator's loss became infinite or NaN at "
-                    f"iteration={self.trainer.iter}!\n{reduced}"
-                )
             storage.put_scalars(**reduced)
             lr = self.optimizer.param_groups[0]["lr"]
             storage.put_scalar("lr_discriminator", lr, smoothing_hint=False)

@@ -6,6 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import uuid
 
 import torch
 from detectron2.config import CfgNode
@@ -36,6 +37,7 @@ def collect_provenance(cfg: CfgNode, data_sentence: str | None = None) -> dict:
         "device": device,
         "torch": torch.__version__,
         "python": platform.python_version(),
+        "run_id": uuid.uuid4().hex,  # which files of a folder belong to one run
     }
 
 

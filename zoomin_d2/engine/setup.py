@@ -14,7 +14,7 @@ from detectron2.utils.logger import setup_logger
 
 from zoomin_d2.config import get_zoomin_cfg
 from zoomin_d2.data import MissingDatasetError, resolve_datasets
-from zoomin_d2.engine.provenance import collect_provenance, write_provenance
+from zoomin_d2.engine.provenance import collect_provenance, read_provenance, write_provenance
 from zoomin_d2.modeling import GENERATOR_REGISTRY
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,14 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
     if config_file:
         if not os.path.isfile(config_file):
             raise FileNotFoundError(f"there is no config file '{config_file}'")
-        cfg.merge_from_file(config_file)
+        try:
+            # Detectron2's default runs tags of the file as code.
+            cfg.merge_from_file(config_file, allow_unsafe=False)
+        # yacs and yaml say in many ways that a file does not fit.
+        except Exception as error:
+            raise ValueError(
+                f"the config file '{config_file}' cannot be used: {type(error).__name__}: {error}"
+            ) from error
     try:
         cfg.merge_from_list(overrides)
     except (AssertionError, KeyError) as error:  # yacs' way to say so
@@ -77,6 +84,10 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
         logger.warning("No GPU is used: the recipes' batches and schedules are made for one")
     # An evaluation leaves alone what its folder says of the training.
     if comm.is_main_process() and not args.eval_only:
-        write_provenance(cfg.OUTPUT_DIR, collect_provenance(cfg, resolved.sentence))
+        provenance = collect_provenance(cfg, resolved.sentence)
+        if getattr(args, "resume", False):
+            earlier = read_provenance(cfg.OUTPUT_DIR).get("run_id")
+            provenance["run_id"] = earlier or provenance["run_id"]
+        write_provenance(cfg.OUTPUT_DIR, provenance)
     comm.synchronize()
     return cfg

@@ -1,7 +1,6 @@
 """Config in, a trained and evaluated model out: the parts of a training and their order."""
 
 import logging
-import os
 import weakref
 from collections import OrderedDict
 
@@ -24,6 +23,7 @@ from zoomin_d2.data import (
     build_interpolation_train_loader,
     stream_seed,
 )
+from zoomin_d2.engine import run_record
 from zoomin_d2.engine.checkpointing import BEST_CHECKPOINT, AtomicCheckpointer, GeneratorEMA
 from zoomin_d2.engine.distributed import broadcast_from_main, wrap_for_ddp
 from zoomin_d2.engine.hooks import (
@@ -35,7 +35,6 @@ from zoomin_d2.engine.hooks import (
 )
 from zoomin_d2.engine.nonfinite import GuardedTrainer, NonFiniteGuard, WeightCheckHook
 from zoomin_d2.engine.provenance import collect_provenance, read_provenance
-from zoomin_d2.engine.run_record import check_config, check_data, config_record
 from zoomin_d2.engine.solver import build_lr_scheduler, build_optimizer
 from zoomin_d2.engine.termination import SaveOnTermination
 from zoomin_d2.evaluation import InterpolationEvaluator
@@ -114,19 +113,13 @@ class InterpolationTrainer(DefaultTrainer):
             return self._last_eval_results
 
         adversarial = self._build_adversarial_hook()
-        discriminator = adversarial.discriminator if adversarial else None
         weight_check = WeightCheckHook(
             self.guard,
             cfg.SOLVER.CHECKPOINT_PERIOD,
-            lambda: {
-                f"{name}.{k}": v
-                for name, network in (
-                    ("generator", self.bare_model.generator),
-                    ("average", self.ema and self.ema.generator),
-                    ("discriminator", discriminator),
-                )
-                if network is not None
-                for k, v in network.state_dict().items()
+            {
+                "generator": self.bare_model.generator,
+                "average": self.ema.generator if self.ema else None,
+                "discriminator": adversarial.discriminator if adversarial else None,
             },
         )
         return [
@@ -182,15 +175,8 @@ class InterpolationTrainer(DefaultTrainer):
 
     def resume_or_load(self, resume: bool = True) -> None:
         """As DefaultTrainer's. A new run in a used OUTPUT_DIR is not resumed into the old one."""
-        if not resume and self.checkpointer.has_checkpoint():
-            logger.warning(
-                "%s holds an earlier run; this is a new one (--resume would continue it). Its "
-                "checkpoints are overwritten as the new ones come",
-                self.cfg.OUTPUT_DIR,
-            )
-            comm.synchronize()
-            if comm.is_main_process():
-                os.remove(os.path.join(self.cfg.OUTPUT_DIR, "last_checkpoint"))
+        if not resume:
+            self.checkpointer.forget_earlier_run()
         self.iter = -1
         self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
         self.start_iter = self.iter + 1  # a checkpoint has the iteration that was just finished
@@ -199,17 +185,13 @@ class InterpolationTrainer(DefaultTrainer):
         self._trainer.data_loader = self.build_train_loader(
             self.cfg, self.num_samples, self.stream_seed
         )
-        then, self._records_summary = (
-            self._records_summary,
-            self._trainer.data_loader.records_summary,
-        )
-        check_data(then, self._records_summary)
+        summary = self._trainer.data_loader.records_summary
+        run_record.check_data(self._records_summary, summary)
+        self._records_summary = summary
         if self._rng_state is not None:
             # Making the iterator draws from the generator: only then is the state of old set.
             _ = self._trainer._data_loader_iter
-            torch.set_rng_state(self._rng_state["cpu"])
-            if "cuda" in self._rng_state and self.cfg.MODEL.DEVICE != "cpu":
-                torch.cuda.set_rng_state(self._rng_state["cuda"])
+            run_record.set_rng_state(self._rng_state, self.cfg.MODEL.DEVICE)
         return super().train()
 
     def test_averaged(self) -> OrderedDict:
@@ -223,11 +205,8 @@ class InterpolationTrainer(DefaultTrainer):
         """This process's batch of an iteration of now or before, which the guard asks for."""
         if iteration == self.iter:
             return self._trainer.last_batch
-        back = (self.iter - iteration) * self.cfg.SOLVER.IMS_PER_BATCH
-        cfg = self.cfg.clone()
-        cfg.defrost()
-        cfg.DATALOADER.NUM_WORKERS = 0
-        return next(iter(self.build_train_loader(cfg, self._position - back, self.stream_seed)))
+        position = self._position - (self.iter - iteration) * self.cfg.SOLVER.IMS_PER_BATCH
+        return next(iter(self.build_train_loader(self.cfg, position, self.stream_seed)))
 
     def run_step(self) -> None:
         self._position = self.num_samples
@@ -243,19 +222,15 @@ class InterpolationTrainer(DefaultTrainer):
         state["stream"] = {
             "seed": self.stream_seed,
             "num_samples": self.num_samples,
-            "datasets": list(self.cfg.DATASETS.TRAIN),
             "records": self._records_summary,
         }
-        state["config"] = config_record(self.cfg)
-        # Data is a function of seed and position alone, and our networks draw no numbers: this is
-        # for those that will. It is the main process's; the others go on with their own.
-        state["rng"] = {"cpu": torch.get_rng_state()}
-        if self.cfg.MODEL.DEVICE != "cpu":
-            state["rng"]["cuda"] = torch.cuda.get_rng_state()
+        state["config"] = run_record.config_record(self.cfg)
+        # The main process's; the others go on with their own.
+        state["rng"] = run_record.get_rng_state(self.cfg.MODEL.DEVICE)
         return state
 
     def load_state_dict(self, state_dict: dict) -> None:
-        check_config(state_dict.get("config", {}), config_record(self.cfg))
+        run_record.check_config(state_dict.get("config", {}), run_record.config_record(self.cfg))
         stream = state_dict["stream"]
         self._records_summary = stream.get("records")
         self.stream_seed = stream["seed"]

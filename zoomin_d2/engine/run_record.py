@@ -1,0 +1,78 @@
+"""What a run was made of, kept in its checkpoints; a resumed run is told where it now differs."""
+
+import logging
+from collections.abc import Mapping
+
+import torch
+from detectron2.config import CfgNode
+
+logger = logging.getLogger(__name__)
+
+# Another network cannot go on with the states of these, or would begin anew without saying so.
+_NETWORKS = ("MODEL.GENERATOR.", "MODEL.DISCRIMINATOR.")
+# What may differ without changing the run.
+_HARMLESS = (
+    *("OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.DEVICE", "MODEL.GENERATOR.CHANNELS_LAST"),
+    *("DATALOADER.", "VIS_PERIOD", "TEST."),
+)
+
+
+def config_record(cfg: CfgNode, prefix: str = "") -> dict[str, str]:
+    """Every key of a config with its value as text."""
+    record = {}
+    for key, value in cfg.items():
+        if isinstance(value, CfgNode):
+            record.update(config_record(value, f"{prefix}{key}."))
+        else:
+            record[prefix + key] = repr(list(value) if isinstance(value, tuple) else value)
+    return record
+
+
+def check_config(then: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Compare the configs of a run before and after it was interrupted.
+
+    A key that one of them does not have belongs to another version, and is left out.
+
+    Raises:
+        ValueError: the networks differ: their states cannot be carried on.
+    """
+    changed = {k: (then[k], now[k]) for k in then if k in now and then[k] != now[k]}
+    changed = {k: v for k, v in changed.items() if not k.startswith(_HARMLESS)}
+    text = [f"{key}: {before} then, {after} now" for key, (before, after) in changed.items()]
+    networks = [t for t in text if t.startswith(_NETWORKS)]
+    if networks:
+        raise ValueError(
+            "this run was trained with other networks and cannot be resumed:\n  "
+            + "\n  ".join(networks)
+            + "\nUse its config; or begin a new run with its weights: MODEL.WEIGHTS FILE, another "
+            "OUTPUT_DIR, no --resume"
+        )
+    if text:
+        logger.warning("This run goes on with another config:\n  %s", "\n  ".join(text))
+
+
+def check_data(then: Mapping | None, now: Mapping) -> None:
+    """Warn where the training data is not what the run began with (None: nobody noted it)."""
+    if then is not None and then["fingerprint"] != now["fingerprint"]:
+        logger.warning(
+            "The training data has changed since this run was interrupted: %d clips with %d frames "
+            "then, %d clips with %d frames now. It goes on with the new data; its samples are no "
+            "longer those of an unbroken run",
+            then["clips"],
+            then["frames"],
+            now["clips"],
+            now["frames"],
+        )
+
+
+def get_rng_state(device: str) -> dict[str, torch.Tensor]:
+    """Of torch's generators: data is a function of seed and position alone, and our networks draw
+    no numbers; this is for those that will."""
+    state = {"cpu": torch.get_rng_state()}
+    return state if device == "cpu" else {**state, "cuda": torch.cuda.get_rng_state()}
+
+
+def set_rng_state(state: Mapping[str, torch.Tensor], device: str) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and device != "cpu":
+        torch.cuda.set_rng_state(state["cuda"])
