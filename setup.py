@@ -34,5 +34,8 @@ setup(
         "tabulate",
         "Pillow>=10.1",
     ],
+    entry_points={
+        "console_scripts": ["zoomin-interpolate = zoomin_d2.cli.interpolate_video:entry_point"]
+    },
     extras_require={"dev": ["pytest", "pytest-cov", "ruff", "scipy"]},
 )

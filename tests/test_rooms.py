@@ -13,9 +13,11 @@ ALLOWED = {
     "weight_files": set(),
     "layers": set(),
     "catalog": set(),
-    "data": {"config", "files"},
+    "video": {"files"},
+    "cli": {"video", "evaluation", "files", "layers", "model_zoo", "modeling", "visualization"},
+    "data": {"config", "files", "video"},
     "modeling": {"config", "layers", "catalog", "weight_files"},
-    "visualization": {"layers"},
+    "visualization": {"files", "layers"},
     "evaluation": {"layers", "files", "visualization"},
     "engine": {
         "config",

@@ -1,0 +1,176 @@
+"""The options of zoomin-interpolate, and what they mean to zoomin_d2.video."""
+
+import argparse
+from fractions import Fraction
+
+from zoomin_d2.video.encoder import EncodeOptions
+from zoomin_d2.video.job import JobOptions
+from zoomin_d2.video.pipeline import StreamOptions
+from zoomin_d2.video.scene_cuts import CUT_MIN
+from zoomin_d2.video.timeline import Target, parse_rate
+
+EPILOG = """
+examples:
+  zoomin-interpolate in.mp4 out.mp4                      twice the frames
+  zoomin-interpolate in.mkv out.mkv --fps 60000/1001     23.976 -> 59.94, sound and subtitles kept
+  zoomin-interpolate in.mp4 slow.mp4 --slowmo 4          4 times as long
+  zoomin-interpolate anime.mkv out.mkv --fps 60 --dedupe
+  zoomin-interpolate frames/ out.mp4 --input-fps 24      a folder of images
+  zoomin-interpolate a.png b.png between/ --multi 8      two images
+  zoomin-interpolate *.mp4 smooth/ --fps 60              many videos into a folder
+
+exit codes: 0 done, 2 wrong options, 3 bad input, 4 damaged input (the output is complete, lost
+frames are held), 5 output cannot be written, 6 disk full, 7 the model failed, 8 the output is not
+what it must be, 130 stopped (go on with --resume); of several inputs, the first that failed.
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="zoomin-interpolate",
+        description="Make a video smoother or slower; everything else in it is kept.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="INPUT ... OUTPUT",
+        help="videos, GIFs, a folder of images, two images, - for standard input (y4m, or "
+        "--raw-input); the last one is the output: .mp4, .mov, .mkv, .webm, .gif, a folder, "
+        "- for y4m on standard output. Several inputs or a folder of videos need a folder",
+    )
+    target = parser.add_argument_group("what to make (default: --multi 2)")
+    target.add_argument("--multi", type=int, help="output frames per input frame: 2, 3, 4, ...")
+    target.add_argument(
+        "--fps", type=_rate, help="output frames per second: 60, 59.94 or 60000/1001, exact"
+    )
+    target.add_argument(
+        "--slowmo", type=_positive, default=Fraction(1), help="how many times longer it lasts"
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--model",
+        default="fast",
+        help="a model that ships, a file of weights, or a method without learning: dis, average, "
+        "nearest (default: fast)",
+    )
+    model.add_argument("--device", nargs="+", help="cpu, cuda, cuda:1; several share the work")
+    model.add_argument("--dtype", choices=["float32", "float16", "bfloat16"])
+    model.add_argument(
+        "--tile",
+        type=_tile,
+        default="auto",
+        help="side in pixels of the overlapping tiles of large frames, off, or auto: as large as "
+        "fits into the memory that is free",
+    )
+    model.add_argument(
+        "--flow-scale",
+        type=float,
+        default=1.0,
+        help="estimate motion on frames of this size (0.5 for 4K with large motion)",
+    )
+    frames = parser.add_argument_group("frames")
+    frames.add_argument("--no-cuts", action="store_true", help="do not look for scene cuts")
+    frames.add_argument(
+        "--cut-threshold", type=float, default=CUT_MIN, help="higher finds fewer cuts, 0 to 255"
+    )
+    frames.add_argument("--on-cut", choices=["nearest", "blend"], default="nearest")
+    frames.add_argument(
+        "--dedupe", action="store_true", help="anime, telecine: spread motion over repeated frames"
+    )
+    frames.add_argument("--on-damage", choices=["hold", "fail"], default="hold")
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--codec",
+        help="h264, h265, av1, vp9, prores, ffv1, h264_nvenc, hevc_nvenc, av1_nvenc (default: "
+        "h264; h265 for 10 bits; vp9 or av1 in .webm)",
+    )
+    output.add_argument("--crf", type=int, help="quality, lower is better (h264: 16)")
+    output.add_argument("--preset", help="speed of the encoder, in its own words")
+    output.add_argument("--pix-fmt", help="FFmpeg's name (default: as the input)")
+    output.add_argument(
+        "--audio",
+        choices=["copy", "encode", "stretch", "drop"],
+        help="default: copy; stretch, without change of pitch, with --slowmo",
+    )
+    output.add_argument("--overwrite", action="store_true", help="replace an existing output")
+    output.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    output.add_argument("--preview", type=_seconds, metavar="5s", help="only the first seconds")
+    output.add_argument(
+        "--compare", choices=["side", "split"], help="input (held) left, result right"
+    )
+    output.add_argument(
+        "--draw-proposals", action="store_true", help="boxes of the RPN on the made frames"
+    )
+    output.add_argument("--json", action="store_true", help="progress and report as lines of JSON")
+    output.add_argument("--quiet", action="store_true", help="only warnings and errors")
+    sources = parser.add_argument_group("input without timestamps")
+    sources.add_argument("--input-fps", type=_rate, help="of a folder of images (default: 24)")
+    sources.add_argument(
+        "--raw-input", metavar="1920x1080:rgb24:30", help="raw video on standard input"
+    )
+    return parser
+
+
+def make_target(args: argparse.Namespace) -> Target:
+    """Raises ValueError for a combination that makes no sense."""
+    multi = args.multi
+    if multi is None and args.fps is None and args.slowmo == 1:
+        multi = 2
+    return Target(multi, args.fps, args.slowmo)
+
+
+def make_options(args: argparse.Namespace, model_name: str, device: str) -> JobOptions:
+    stream = StreamOptions(
+        cut_threshold=None if args.no_cuts else args.cut_threshold,
+        on_cut=args.on_cut,
+        dedupe=args.dedupe,
+        device=device,
+    )
+    return JobOptions(
+        stream=stream,
+        encode=EncodeOptions(args.codec, args.crf, args.preset, args.pix_fmt),
+        audio="encode" if args.audio == "stretch" else args.audio,
+        resume=args.resume,
+        overwrite=args.overwrite,
+        on_damage=args.on_damage,
+        model=model_name,
+        limit=args.preview,
+        extra={
+            "compare": args.compare,
+            "draw_proposals": args.draw_proposals,
+            "dtype": args.dtype,
+            "flow_scale": args.flow_scale,
+            "tile": args.tile,
+        },
+    )
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        return parse_rate(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _positive(text: str) -> Fraction:
+    try:
+        value = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"not a number: {text!r}") from None
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"must be above 0: {text}")
+    return value
+
+
+def _seconds(text: str) -> Fraction:
+    return _positive(text.removesuffix("s"))
+
+
+def _tile(text: str) -> str | int:
+    if text in ("auto", "off"):
+        return text
+    if text.isdecimal() and int(text) >= 64:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"auto, off or a number of at least 64, not {text!r}")

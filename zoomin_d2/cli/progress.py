@@ -1,0 +1,70 @@
+"""Progress: a bar on a terminal, nothing elsewhere, lines of JSON for programs."""
+
+import json
+import sys
+import time
+from typing import IO
+
+from tqdm import tqdm
+
+JSON_INTERVAL = 0.5  # seconds between lines
+
+
+class Bar:
+    """A tqdm bar on standard error with frames per second and the time that is left; silent when
+    that is not a terminal."""
+
+    def __init__(self, name: str, quiet: bool):
+        self._bar = tqdm(
+            desc=name,
+            unit=" frames",
+            dynamic_ncols=True,
+            disable=True if quiet else None,
+            smoothing=0.1,
+        )
+        self._is_first = True
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._is_first:  # a resumed run starts in the middle
+            self._bar.reset(total or None)
+            self._bar.n = self._bar.initial = done - 1
+            self._is_first = False
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+class JsonLines:
+    """{"event": "progress", "done", "total", "fps", "eta"} twice a second."""
+
+    def __init__(self, name: str, out: IO[str]):
+        self._name, self._out = name, out
+        self._start: tuple[float, int] | None = None
+        self._last = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self._start is None:
+            self._start = now, done - 1
+        if now - self._last < JSON_INTERVAL and done != total:
+            return
+        self._last = now
+        begun, first = self._start
+        speed = (done - first) / max(now - begun, 1e-6)
+        eta = round((total - done) / speed, 1) if total else None
+        self.emit("progress", done=done, total=total or None, fps=round(speed, 2), eta=eta)
+
+    def emit(self, event: str, **content) -> None:
+        line = json.dumps({"event": event, "input": self._name, **content})
+        print(line, file=self._out, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+def make_progress(name: str, as_json: bool, quiet: bool, to_stderr: bool) -> Bar | JsonLines:
+    """`to_stderr`: standard output carries the video."""
+    if as_json:
+        return JsonLines(name, sys.stderr if to_stderr else sys.stdout)
+    return Bar(name, quiet)

@@ -1,0 +1,121 @@
+"""YUV to RGB and back, by the tags of the file; the one colour path that every frame takes.
+
+RGB is full range, upright (a rotation flag is applied), uint8 for sources of up to 8 bits and
+uint16 (0..65535) for deeper ones. Nothing is tone-mapped: primaries and transfer are carried as
+tags, matrix and range decide the conversion. Untagged video is taken as BT.709 from 720 rows up
+and as BT.601 below, limited range, as players do, and stays untagged.
+"""
+
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+# ITU-T H.273 code points, as FFmpeg's AVCOL_* use them
+UNSPECIFIED = 2
+RGB_MATRIX = 0
+_SWS_MATRIX = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+    10: Colorspace.BT2020,  # constant luminance, which swscale does not do: nearest is NCL
+}
+# swscale's default path repeats chroma and rounds coarsely; these are exact
+_FLAGS = (
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+)
+
+
+class ColorTags(NamedTuple):
+    """H.273 code points as in the file; 2 is unspecified, `full_range` None likewise."""
+
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    matrix: int = UNSPECIFIED
+    full_range: bool | None = None
+
+
+class ColorPath(NamedTuple):
+    """The conversion of one video: which matrix and range its samples have, and how deep RGB is.
+
+    `tags` are what the output is tagged with, `matrix` and `full_range` what the samples mean.
+    """
+
+    tags: ColorTags
+    matrix: Colorspace
+    full_range: bool
+    deep: bool
+
+    def to_rgb(self, frame: av.VideoFrame) -> np.ndarray:
+        """A decoded frame as (H, W, 3) RGB, uint8 or uint16."""
+        source = {}
+        if not is_rgb(frame.format.name):
+            source = {"src_colorspace": self.matrix, "src_color_range": _range(self.full_range)}
+        rgb = _reformat(frame, "rgb48le" if self.deep else "rgb24", **source)
+        image = rgb.to_ndarray()
+        # frame.rotation is counterclockwise degrees, np.rot90 turns counterclockwise
+        return upright(image, frame.rotation)
+
+    def from_rgb(self, image: np.ndarray, pix_fmt: str) -> av.VideoFrame:
+        """(H, W, 3) RGB as a frame of `pix_fmt`, tagged."""
+        image = np.ascontiguousarray(image)
+        deep = image.dtype == np.uint16
+        frame = av.VideoFrame.from_ndarray(image, format="rgb48le" if deep else "rgb24")
+        if not is_rgb(pix_fmt):
+            frame = _reformat(
+                frame,
+                pix_fmt,
+                dst_colorspace=self.matrix,
+                dst_color_range=_range(self.full_range),
+            )
+            frame.colorspace = self.tags.matrix
+        elif pix_fmt != frame.format.name:
+            frame = _reformat(frame, pix_fmt)
+        frame.color_primaries, frame.color_trc = self.tags.primaries, self.tags.transfer
+        return frame
+
+
+def color_path(frame: av.VideoFrame) -> ColorPath:
+    """The conversion that the first decoded frame of a video asks for."""
+    name = frame.format.name
+    full = {ColorRange.MPEG: False, ColorRange.JPEG: True}.get(frame.color_range)
+    if name.startswith("yuvj"):
+        full = True
+    tags = ColorTags(frame.color_primaries, frame.color_trc, frame.colorspace, full)
+    deep = max(component.bits for component in frame.format.components) > 8
+    height = frame.width if frame.rotation % 180 else frame.height
+    if is_rgb(name):  # becomes YUV on the way out: the untagged default, now written down
+        tags = ColorTags(tags.primaries, tags.transfer, 1 if height >= 720 else 6, False)
+    matrix = _SWS_MATRIX.get(tags.matrix)
+    if matrix is None:
+        matrix = Colorspace.ITU709 if height >= 720 else Colorspace.ITU601
+    return ColorPath(tags, matrix, bool(tags.full_range), deep)
+
+
+def path_for_images(height: int, deep: bool) -> ColorPath:
+    """For sources that are RGB already: BT.709, limited range, sRGB shown as BT.709 video."""
+    return ColorPath(ColorTags(1, 1, 1, False), Colorspace.ITU709, False, deep)
+
+
+def is_rgb(pix_fmt: str) -> bool:
+    return pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2"))
+
+
+def upright(image: np.ndarray, rotation: int) -> np.ndarray:
+    """Turn by a multiple of 90 degrees, counterclockwise."""
+    return np.rot90(image, rotation // 90) if rotation % 360 else image
+
+
+def _range(full: bool) -> ColorRange:
+    return ColorRange.JPEG if full else ColorRange.MPEG
+
+
+def _reformat(frame: av.VideoFrame, pix_fmt: str, **colors) -> av.VideoFrame:
+    return frame.reformat(format=pix_fmt, interpolation=_FLAGS, threads=1, **colors)

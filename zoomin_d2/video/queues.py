@@ -1,0 +1,106 @@
+"""Stages of the pipeline in threads, with bounded queues between them."""
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_END = object()
+
+
+def prefetch(items: Iterable[T], size: int) -> Generator[T, None, None]:
+    """Run an iterator in a thread, at most `size` items ahead.
+
+    An exception of the iterator is raised here, after the items that came before it. Closing the
+    generator stops the thread and closes the iterator.
+    """
+    buffer: queue.Queue = queue.Queue(maxsize=size)
+    stop = threading.Event()
+
+    def put(item: Any) -> bool:
+        while not stop.is_set():
+            try:
+                buffer.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        iterator = iter(items)
+        try:
+            for item in iterator:
+                if not put((item, None)):
+                    break
+            else:
+                put((_END, None))
+        except BaseException as error:  # handed over, whatever it is
+            put((_END, error))
+        finally:
+            if stop.is_set() and hasattr(iterator, "close"):
+                iterator.close()
+
+    thread = threading.Thread(target=work, name="decode", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = buffer.get()
+            if error is not None:
+                raise error
+            if item is _END:
+                return
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+class Worker:
+    """Calls `work(item)` in a thread, in order, at most `size` items behind.
+
+    An exception in the thread is raised by the next `put`, or by `close`.
+    """
+
+    def __init__(self, work: Callable[[Any], None], size: int, name: str = "encode"):
+        self._buffer: queue.Queue = queue.Queue(maxsize=size)
+        self._error: BaseException | None = None
+        self._work = work
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, item: Any) -> None:
+        while True:
+            self._raise()
+            try:
+                self._buffer.put(item, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def close(self) -> None:
+        """Wait until everything is done."""
+        if self._thread.is_alive():
+            while self._error is None:
+                try:
+                    self._buffer.put(_END, timeout=0.1)
+                    break
+                except queue.Full:
+                    continue
+        self._thread.join()
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        while True:
+            item = self._buffer.get()
+            if item is _END:
+                return
+            try:
+                self._work(item)
+            except BaseException as error:  # raised again where the items come from
+                self._error = error
+                return

@@ -1,0 +1,40 @@
+"""What a finished job says about itself."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class Report:
+    """One job.
+
+    Attributes:
+        input, output: names.
+        source_frames, output_frames, made_frames: counts; made by the model.
+        repeated_frames: left out and re-timed (dedupe).
+        cuts: seconds in the source. fps: of the output, "60000/1001".
+        duration: of the output in seconds.
+        damage: what could not be read, in words; "" if nothing.
+        dropped: streams that stayed behind. warnings: all others.
+        seconds: how long it took.
+    """
+
+    input: str
+    output: str
+    source_frames: int = 0
+    output_frames: int = 0
+    made_frames: int = 0
+    repeated_frames: int = 0
+    cuts: list[float] = field(default_factory=list)
+    fps: str = ""
+    width: int = 0
+    height: int = 0
+    encoder: str = ""
+    duration: float = 0.0
+    damage: str = ""
+    dropped: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,181 @@
+"""Which moments of the source the output shows, in exact rational time.
+
+Times are Fractions of seconds. A *moment* is one output frame: its index n, its time in the output
+and the source time that it shows. Two grids:
+
+  UniformGrid      T_n = start + n / (fps * slowmo): constant frame rate out, whatever comes in
+  SubdivisionGrid  every interval between two source frames in m equal parts: each source frame is
+                   kept, and an uneven source stays uneven (and in sync)
+
+The output lasts as long as the source (times slowmo), to within half an output frame.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple
+
+NTSC = Fraction(1000, 1001)
+MIN_TICKS_PER_SECOND = 10_000
+MAX_TICKS_PER_SECOND = 1_000_000
+
+
+class Moment(NamedTuple):
+    """Output frame `index` is shown at `time` (output clock) and shows `source_time`."""
+
+    index: int
+    time: Fraction
+    source_time: Fraction
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the user asks for: exactly one of `multi` and `fps`, or `slowmo` (with or without fps).
+
+    multi: output frames per source frame, an integer of at least 2.
+    fps: output frames per second.
+    slowmo: how many times longer the output lasts; at least 1.
+    """
+
+    multi: int | None = None
+    fps: Fraction | None = None
+    slowmo: Fraction = Fraction(1)
+
+    def __post_init__(self):
+        if self.multi is None and self.fps is None and self.slowmo == 1:
+            raise ValueError("Nothing to do: give multi, fps or slowmo")
+        if self.multi is not None and (self.fps is not None or self.slowmo != 1):
+            raise ValueError("multi goes alone; fps and slowmo may go together")
+        if self.multi is not None and self.multi < 2:
+            raise ValueError(f"multi must be at least 2, got {self.multi}")
+        if self.fps is not None and not 0 < self.fps <= 10_000:
+            raise ValueError(f"fps must be above 0 and at most 10000, got {self.fps}")
+        if not 1 <= self.slowmo <= 1000:
+            raise ValueError(f"slowmo must be 1 to 1000, got {self.slowmo}")
+
+
+def parse_rate(text: str) -> Fraction:
+    """ "60", "59.94", "60000/1001" as frames per second; decimals of the NTSC family become exact.
+
+    Raises:
+        ValueError: not a positive number.
+    """
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"not a frame rate: {text!r} (examples: 60, 59.94, 60000/1001)") from None
+    if rate <= 0:
+        raise ValueError(f"a frame rate must be above 0, got {text}")
+    return standard_rate(rate, Fraction(1, 20_000))
+
+
+def standard_rate(rate: Fraction, tolerance: Fraction = Fraction(1, 100_000)) -> Fraction:
+    """`rate`, or the member k * 1000 / 1001 of the NTSC family that it rounds (23.976, 29.97)."""
+    if rate.denominator == 1:
+        return rate
+    candidate = max(1, round(rate / NTSC)) * NTSC
+    return candidate if abs(candidate - rate) <= rate * tolerance else rate
+
+
+class SourceClock:
+    """Timestamps in ticks -> exact times; undoes the rounding of coarse clocks (Matroska's ms).
+
+    A timestamp within one tick of k / rate after the first frame is taken to mean just that;
+    others (variable frame rate) are taken as they are.
+    """
+
+    def __init__(self, time_base: Fraction, rate: Fraction | None, first: Fraction):
+        self.rate = rate
+        self.first = first
+        self.time_base = time_base
+        self._tolerance = time_base if rate is None else min(time_base, 1 / (8 * rate))
+
+    def snap(self, time: Fraction) -> Fraction:
+        if self.rate is None:
+            return time
+        exact = self.first + round((time - self.first) * self.rate) / self.rate
+        return exact if abs(exact - time) <= self._tolerance else time
+
+
+class UniformGrid:
+    """Constant frame rate. `tolerance`: source times this near to a moment are that moment."""
+
+    def __init__(self, fps: Fraction, slowmo: Fraction, start: Fraction, tolerance: Fraction):
+        self.fps, self.slowmo, self.start = fps, slowmo, start
+        self._step = 1 / (fps * slowmo)
+        self.tolerance = min(tolerance / 2, self._step / 8)
+        self.time_base = _time_base(fps)
+
+    def between(self, index: int, times: Sequence[Fraction]) -> list[Moment]:
+        """The moments in [times[0], times[-1]); `index` is not used: time says which they are."""
+        first = _ceil((times[0] - self.tolerance - self.start) / self._step)
+        end = _ceil((times[-1] - self.tolerance - self.start) / self._step)
+        return [self._moment(n) for n in range(max(0, first), end)]
+
+    def tail(self, index: int, time: Fraction, duration: Fraction) -> list[Moment]:
+        """The moments that the last source frame covers; the total is rounded, not cut."""
+        end = time + duration - self._step / 2
+        return [m for m in self.between(index, [time, time + duration]) if m.source_time < end]
+
+    def count(self, num_frames: int, duration: Fraction) -> int:
+        return max(1, round(duration / self._step))
+
+    def _moment(self, n: int) -> Moment:
+        source_time = self.start + n * self._step
+        return Moment(n, source_time * self.slowmo, source_time)
+
+
+class SubdivisionGrid:
+    """`parts` output frames per source frame, from it towards the next one."""
+
+    tolerance = Fraction(0)
+
+    def __init__(self, parts: int, slowmo: Fraction, rate: Fraction, time_base: Fraction):
+        self.parts, self.slowmo = parts, slowmo
+        self.fps = rate * parts / slowmo
+        fine = _time_base(self.fps)
+        if time_base * slowmo / parts < fine and time_base.numerator == 1:
+            fine = max(time_base * slowmo / parts, Fraction(1, MAX_TICKS_PER_SECOND))
+        self.time_base = fine
+
+    def between(self, index: int, times: Sequence[Fraction]) -> list[Moment]:
+        """The moments in [times[0], times[-1]): `times` are those of successive source frames, and
+        `index` is the number of source frames before times[0]."""
+        moments = []
+        for i, (a, b) in enumerate(pairwise(times)):
+            for k in range(self.parts):
+                source_time = a + (b - a) * k / self.parts
+                n = (index + i) * self.parts + k
+                moments.append(Moment(n, source_time * self.slowmo, source_time))
+        return moments
+
+    def tail(self, index: int, time: Fraction, duration: Fraction) -> list[Moment]:
+        return self.between(index, [time, time + duration])
+
+    def count(self, num_frames: int, duration: Fraction) -> int:
+        return num_frames * self.parts
+
+
+Grid = UniformGrid | SubdivisionGrid
+
+
+def make_grid(target: Target, rate: Fraction, start: Fraction, time_base: Fraction) -> Grid:
+    """The grid of a target for a source of (nominal) `rate` whose first frame is at `start`."""
+    if target.multi is not None:
+        return SubdivisionGrid(target.multi, Fraction(1), rate, time_base)
+    if target.fps is None and target.slowmo.denominator == 1:
+        return SubdivisionGrid(int(target.slowmo), target.slowmo, rate, time_base)
+    return UniformGrid(target.fps or rate, target.slowmo, start, time_base)
+
+
+def _time_base(fps: Fraction) -> Fraction:
+    """Ticks in which every frame of `fps` lasts a whole number, fine enough for any muxer."""
+    ticks = fps.numerator
+    while ticks < MIN_TICKS_PER_SECOND:
+        ticks *= 2
+    return Fraction(1, ticks)
+
+
+def _ceil(value: Fraction) -> int:
+    return -(-value.numerator // value.denominator)
