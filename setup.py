@@ -17,7 +17,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["zoomin_d2", "zoomin_d2.*"]),
-    package_data={"zoomin_d2.model_zoo": ["configs/*.yaml", "weights/*"]},
+    package_data={
+        "zoomin_d2.model_zoo": ["configs/*.yaml", "weights/*"],
+        "zoomin_d2.visualization.report": ["*.html", "*.css", "*.js", "vendor/**"],
+    },
     install_requires=[
         "torch>=2.4",
         "torchvision>=0.19",
@@ -32,10 +35,15 @@ setup(
         "matplotlib",
         "safetensors",
         "tabulate",
+        "jinja2>=3.1",
         "Pillow>=10.1",
     ],
     entry_points={
-        "console_scripts": ["zoomin-interpolate = zoomin_d2.cli.interpolate_video:entry_point"]
+        "console_scripts": [
+            "zoomin-interpolate = zoomin_d2.cli.interpolate_video:entry_point",
+        ]
     },
-    extras_require={"dev": ["pytest", "pytest-cov", "ruff", "scipy"]},
+    extras_require={
+        "dev": ["pytest", "pytest-cov", "ruff", "scipy", "playwright", "axe-playwright-python"],
+    },
 )

@@ -7,23 +7,45 @@
     tools/train_net.py --config-file configs/roigan.yaml --num-gpus 2 SOLVER.IMS_PER_BATCH 64
 
 Everything lands in OUTPUT_DIR: log.txt, metrics.json, TensorBoard events, checkpoints and
-inference/<dataset>/results.json.
+inference/<dataset>/results.json; at the end of an evaluation report/index.html, to look at.
 """
 
 import argparse
+import logging
+import os
 
+import detectron2.utils.comm as comm
+from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser, launch
 
 from zoomin_d2.engine import InterpolationTrainer, setup_run
+from zoomin_d2.evaluation import METRICS
+from zoomin_d2.visualization.report import find_scores, write_report
 
 
 def main(args: argparse.Namespace) -> dict | None:
     cfg = setup_run(args)
     if args.eval_only:
-        return InterpolationTrainer.evaluate(cfg, resume=args.resume)
-    trainer = InterpolationTrainer(cfg)
-    trainer.resume_or_load(resume=args.resume)
-    return trainer.train()
+        results = InterpolationTrainer.evaluate(cfg, resume=args.resume)
+    else:
+        trainer = InterpolationTrainer(cfg)
+        trainer.resume_or_load(resume=args.resume)
+        results = trainer.train()
+    if comm.is_main_process() and results:
+        report(cfg)
+    return results
+
+
+def report(cfg: CfgNode) -> None:
+    """The page of what was evaluated; a page that fails must not fail the training."""
+    name = os.path.basename(os.path.normpath(cfg.OUTPUT_DIR))
+    try:
+        scores = find_scores([f"{name}={cfg.OUTPUT_DIR}/inference"])
+        page = write_report(f"{cfg.OUTPUT_DIR}/report", scores, METRICS, title=name)
+    except (OSError, ValueError) as error:
+        logging.getLogger("zoomin_d2").warning("no report page was written: %s", error)
+    else:
+        logging.getLogger("zoomin_d2").info("To look at: %s", page)
 
 
 if __name__ == "__main__":

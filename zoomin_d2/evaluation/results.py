@@ -23,13 +23,16 @@ class Metric(NamedTuple):
     unit: str
     decimals: int
     meaning: str
+    higher_is_better: bool = True
 
 
 METRICS = {
     "PSNR": Metric("dB", 2, "mean of the images' PSNR of 8-bit rounded RGB, each at most 100 dB"),
     "SSIM": Metric("", 4, "3-D Gaussian over the RGB volume (ssim_matlab of CAIN, RIFE, IFRNet)"),
-    "IE": Metric("0..255", 3, "root mean squared difference over all RGB values, mean over images"),
-    "MAE": Metric("0..255", 3, "mean absolute difference (what RIFE and IFRNet call IE)"),
+    "IE": Metric(
+        "0..255", 3, "root mean squared difference over all RGB values, mean over images", False
+    ),
+    "MAE": Metric("0..255", 3, "mean absolute difference (what RIFE and IFRNet call IE)", False),
     "SSIM_rgb": Metric("", 4, "11 x 11 Gaussian per colour channel, no padding (Wang et al. 2004)"),
     "PSNR_masked": Metric(
         "dB", 2, "PSNR where the mask is set, by DVF's formula; empty and infinite images skipped"
@@ -38,7 +41,7 @@ METRICS = {
     "ROI_PSNR": Metric(
         "dB", 2, "PSNR of the pixels inside the image's ROIs (union), each at most 100 dB"
     ),
-    "ROI_IE": Metric("0..255", 3, "IE of the pixels inside the image's ROIs (union)"),
+    "ROI_IE": Metric("0..255", 3, "IE of the pixels inside the image's ROIs (union)", False),
 }
 
 _CAPPED = {"PSNR", "ROI_PSNR"}

@@ -70,7 +70,7 @@ def zoom_panel(
     factors = {name: _factor(name, picture, first) for name, picture in pictures.items()}
     tiles = []
     for rank, box in enumerate(boxes.tensor[:max_rois].tolist()):
-        x0, y0, x1, y1 = _whole_pixels(box, *first.shape[:2])
+        x0, y0, x1, y1 = whole_pixels(box, *first.shape[:2])
         place = _draw_place(first, (x0, y0, x1, y1), rank, zoom_size)
         tiles.append((f"ROI {rank + 1}: {x1 - x0} x {y1 - y0} px", place))
         crops = {
@@ -95,7 +95,7 @@ def _factor(name: str, picture: np.ndarray, first: np.ndarray) -> int:
     return factor
 
 
-def _whole_pixels(box: list[float], height: int, width: int) -> tuple[int, int, int, int]:
+def whole_pixels(box: list[float], height: int, width: int) -> tuple[int, int, int, int]:
     """The box rounded to pixel borders inside the frame, at least one pixel large."""
     x0, y0, x1, y1 = (round(value) for value in box)
     x0, y0 = min(max(x0, 0), width - 1), min(max(y0, 0), height - 1)

@@ -1,0 +1,44 @@
+"""tools/report.py and the page that train_net leaves, on results of the evaluator."""
+
+import pytest
+import report
+import torch
+import train_net
+from detectron2.config import CfgNode
+
+from zoomin_d2.evaluation import InterpolationEvaluator
+
+
+@pytest.fixture
+def make_results(tmp_path):
+    def make(folder: str, offset: int) -> str:
+        evaluator = InterpolationEvaluator("toy", tmp_path / folder / "toy", num_saved_frames=1)
+        frame = torch.full((3, 64, 64), 100, dtype=torch.uint8)
+        sample = {"file_name": "a", "frame_1": frame, "frame_t": frame, "frame_2": frame}
+        evaluator.process([sample], [{"pred_frame": (frame + offset) / 255}])
+        evaluator.evaluate()
+        return str(tmp_path / folder)
+
+    return make
+
+
+def test_one_page_of_several_folders(make_results, tmp_path, capsys):
+    sources = [make_results("first", 2), f"mine={make_results('second', 9)}"]
+    args = report.parse_args([*sources, "--output", str(tmp_path / "page"), "--title", "Ours"])
+    page = report.main(args)
+    text = page.read_text()
+    assert "<title>Ours</title>" in text
+    assert '"methods": ["first", "mine"]' in text
+    assert "2 methods on toy" in capsys.readouterr().out
+
+
+def test_train_net_leaves_the_page_of_its_evaluation(make_results, tmp_path):
+    cfg = CfgNode({"OUTPUT_DIR": str(tmp_path / "run")})
+    make_results("run/inference", 3)
+    train_net.report(cfg)
+    assert '"methods": ["run"]' in (tmp_path / "run/report/index.html").read_text()
+
+
+def test_a_page_that_fails_is_only_a_warning(tmp_path, caplog):
+    train_net.report(CfgNode({"OUTPUT_DIR": str(tmp_path)}))
+    assert "no report page was written: there is no results.json" in caplog.text

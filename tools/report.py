@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""One page to look at, from the results that evaluations have saved.
+
+    tools/report.py output/fast output/roigan output/baselines --output output/report
+    tools/report.py fast=output/run_7 rife=scores/ --output output/report --title "Run 7"
+
+Every source is a folder with results.json somewhere below it (what tools/train_net.py and
+tools/evaluate_baselines.py leave), and NAME=FOLDER names the method. The page opens from disk
+(index.html), needs no network, and can be copied or zipped as a folder. Pictures come from the
+frames that each evaluation has saved (TEST.NUM_SAVED_FRAMES), for those images that all methods of
+a dataset share. tools/train_net.py writes the page of its own evaluation to OUTPUT_DIR/report.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from zoomin_d2.engine import setup_cfg
+from zoomin_d2.evaluation import METRICS
+from zoomin_d2.modeling.frozen_rpn import FrozenRPN
+from zoomin_d2.visualization.report import Scores, find_scores, write_report
+from zoomin_d2.visualization.report.plot import Cost
+
+
+class ShippedProposals:
+    """The RPN of the default config, built at the first frame that needs it."""
+
+    def __init__(self):
+        self._frozen_rpn = None
+
+    def __call__(self, frame: Tensor) -> Tensor:
+        """(3, H, W) uint8 -> boxes (R, 4) XYXY pixels, the best first."""
+        if self._frozen_rpn is None:
+            cfg = setup_cfg("", [])
+            self._frozen_rpn = FrozenRPN(cfg).to(cfg.MODEL.DEVICE)
+        device = next(self._frozen_rpn.parameters()).device
+        frames = frame[None].float().to(device) / 255
+        return self._frozen_rpn.proposals(frames)[0].proposal_boxes.tensor
+
+
+def find_costs(scores: Sequence[Scores]) -> dict[str, Cost]:
+    """Parameters of the methods whose results say so."""
+    return {
+        item.method: Cost(parameters=item.provenance["parameters"])
+        for item in scores
+        if "parameters" in item.provenance
+    }
+
+
+def main(args: argparse.Namespace) -> Path:
+    scores = find_scores(args.sources)
+    page = write_report(
+        args.output,
+        scores,
+        METRICS,
+        title=args.title,
+        max_triplets=args.max_triplets,
+        costs=find_costs(scores),
+        propose=ShippedProposals(),
+    )
+    methods = {item.method for item in scores}
+    datasets = {item.dataset for item in scores}
+    print(f"{len(methods)} methods on {', '.join(sorted(datasets))}: {page}")
+    return page
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sources", nargs="+", metavar="[NAME=]FOLDER")
+    parser.add_argument("--output", type=Path, default=Path("output/report"))
+    parser.add_argument("--title", default="Interpolation report")
+    parser.add_argument("--max-triplets", type=int, default=12, help="per dataset")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    try:
+        main(parse_args())
+    except (ValueError, OSError) as error:
+        sys.exit(f"report: {error}")

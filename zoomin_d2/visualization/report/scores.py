@@ -1,0 +1,90 @@
+"""Which results.json files there are, and which method and dataset each belongs to."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_RESULTS = "results.json"
+
+
+@dataclass
+class Scores:
+    """What one evaluation of one method on one dataset has left."""
+
+    method: str
+    dataset: str
+    folder: Path
+    means: dict[str, float]  # metric -> mean over images
+    images: dict[str, dict[str, float]]  # file_name -> metric -> value
+    saved_frames: dict[str, Path] = field(default_factory=dict)  # file_name -> folder
+    provenance: dict = field(default_factory=dict)
+
+
+def find_scores(sources: Sequence[str]) -> list[Scores]:
+    """Read every results.json below some folders.
+
+    Args:
+        sources: each a folder (the OUTPUT_DIR of a training or evaluation, or any folder above
+            some), or a results.json; "name=path" names the method, else the path does.
+
+    Returns:
+        one per method and dataset, in the order of the sources.
+
+    Raises:
+        ValueError: a source holds no results, a file is no result of an evaluation, or two files
+            claim the same method and dataset.
+    """
+    found: dict[tuple[str, str], Scores] = {}
+    for source in sources:
+        name, _, path = source.rpartition("=")
+        root = Path(path)
+        files = [root] if root.is_file() else sorted(root.rglob(_RESULTS))
+        if not files:
+            raise ValueError(
+                f"there is no {_RESULTS} in '{root}': evaluate first (tools/train_net.py "
+                "--eval-only, tools/evaluate_baselines.py)"
+            )
+        for file in files:
+            scores = _read(file, root, name)
+            key = (scores.method, scores.dataset)
+            if key in found:
+                raise ValueError(
+                    f"{file} and {found[key].folder / _RESULTS} are both '{scores.method}' on "
+                    f"'{scores.dataset}': give one of them a name of its own, NAME={root}"
+                )
+            found[key] = scores
+    return list(found.values())
+
+
+def _read(file: Path, root: Path, name: str) -> Scores:
+    try:
+        content = json.loads(file.read_text())
+        images = {image["file_name"]: _numbers(image) for image in content["images"]}
+        means = _numbers(content["results"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is not the result of an evaluation ({error!r})") from error
+    dataset = content.get("dataset", file.parent.name)
+    provenance = content.get("provenance", {})
+    method = name or provenance.get("method") or _name_from_path(file, root, dataset)
+    folders = {key: file.parent / value for key, value in content.get("saved_frames", {}).items()}
+    return Scores(method, dataset, file.parent, means, images, folders, provenance)
+
+
+def _name_from_path(file: Path, root: Path, dataset: str) -> str:
+    """What tells the file from others: output/fast/inference/dev/results.json is "fast"."""
+    root = (root.parent if root.is_file() else root).resolve()
+    between = file.parent.resolve().relative_to(root).parts
+    parts = [root.name, *between]
+    return "/".join(x for x in parts if x not in ("inference", dataset)) or root.parent.name
+
+
+def _numbers(values: dict) -> dict[str, float]:
+    """The numbers of an image; json has neither inf nor nan (`evaluation.results`)."""
+    numbers = {}
+    for key, value in values.items():
+        is_finite = isinstance(value, int | float) and math.isfinite(value)
+        if is_finite or value in ("inf", "-inf"):
+            numbers[key] = float(value)
+    return numbers

@@ -1,0 +1,179 @@
+"""The saved frames of several methods on one triplet go in; its pictures and ROIs come out.
+
+Pictures are lossless WebP: what is zoomed into must be the pixels that were scored.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zoomin_d2.visualization.draw import rank_colour, whole_pixels
+from zoomin_d2.visualization.flow import draw_flow_legend, draw_flows
+from zoomin_d2.visualization.panel import draw_error
+from zoomin_d2.visualization.report.scores import Scores
+
+RoiMetric = Callable[[Tensor, Tensor], float]  # pred and truth, (3, h, w) uint8 -> number
+Propose = Callable[[Tensor], Tensor]  # frame_t (3, H, W) uint8 -> boxes (R, 4) XYXY pixels
+
+MAX_ROIS = 8
+
+
+def export_triplet(
+    name: str,
+    scores: Sequence[Scores],
+    folder: Path,
+    url: str,
+    roi_metrics: Mapping[str, RoiMetric],
+    propose: Propose | None = None,
+) -> dict:
+    """Write the pictures of one triplet, and return what the page has to know of it.
+
+    Args:
+        name: file_name of the image; each of `scores` has its frames saved.
+        scores: the methods on the image's dataset.
+        folder: gets the pictures; made if missing.
+        url: the same folder as seen from the page.
+        roi_metrics: beside PSNR, name -> function.
+        propose: finds ROIs where no evaluation has saved any.
+
+    Raises:
+        ValueError: two methods do not have the same true frame.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = _shared_frames(name, scores)
+    truth = frames["truth"]
+    pictures = {key: f"{key}.webp" for key in frames}
+    for key, frame in frames.items():
+        _save(folder / pictures[key], frame)
+    methods = []
+    preds = []
+    for i, method in enumerate(scores):
+        pred = _read_frame(method.saved_frames[name] / "pred_frame.png")
+        preds.append(pred)
+        drawn = {"pred": pred, "error": draw_error(_tensor(pred), _tensor(truth))}
+        details = _read_maps(method.saved_frames[name])
+        longest = None
+        if "flow_1t" in details and "flow_2t" in details:
+            flows = [torch.from_numpy(details[k].astype(np.float32)) for k in _FLOWS]
+            flow_pictures, longest = draw_flows(flows)
+            draw_flow_legend(flow_pictures[0])
+            drawn |= dict(zip(_FLOWS, flow_pictures))
+        if "blend_mask" in details:
+            drawn["blend_mask"] = np.repeat(details["blend_mask"][..., None], 3, axis=2)
+        for key, picture in drawn.items():
+            _save(folder / f"{key}-{i}.webp", picture)
+        methods.append(
+            {
+                "name": method.method,
+                "scores": method.images.get(name, {}),
+                "pictures": {key: f"{url}/{key}-{i}.webp" for key in drawn},
+                "longest_flow": longest,
+            }
+        )
+    boxes = _boxes(name, scores, truth, propose)
+    return {
+        "name": name,
+        "height": truth.shape[0],
+        "width": truth.shape[1],
+        "pictures": {key: f"{url}/{file}" for key, file in pictures.items()},
+        "methods": methods,
+        "rois": [
+            _roi(rank, box, truth, preds, frames.get("average"), roi_metrics)
+            for rank, box in enumerate(boxes)
+        ],
+    }
+
+
+_FLOWS = ("flow_1t", "flow_2t")
+
+
+def _shared_frames(name: str, scores: Sequence[Scores]) -> dict[str, np.ndarray]:
+    """Inputs, their average and the truth; every method must have been scored on the same."""
+    frames: dict[str, np.ndarray] = {}
+    for method in scores:
+        folder = method.saved_frames[name]
+        truth = _read_frame(folder / "frame_t.png")
+        if "truth" in frames and not np.array_equal(frames["truth"], truth):
+            raise ValueError(
+                f"'{name}' of '{method.method}' has another true frame than that of "
+                f"'{scores[0].method}': they were not scored on the same data"
+            )
+        frames["truth"] = truth
+        for key in ("frame_1", "frame_2"):
+            if key not in frames and (folder / f"{key}.png").is_file():
+                frames[key] = _read_frame(folder / f"{key}.png")
+    if "frame_1" in frames and "frame_2" in frames:
+        total = frames["frame_1"].astype(np.uint16) + frames["frame_2"] + 1
+        frames["average"] = (total // 2).astype(np.uint8)
+    return frames
+
+
+def _boxes(
+    name: str, scores: Sequence[Scores], truth: np.ndarray, propose: Propose | None
+) -> list[tuple[int, int, int, int]]:
+    boxes = None
+    for method in scores:
+        boxes = _read_maps(method.saved_frames[name]).get("proposal_boxes")
+        if boxes is not None:
+            break
+    if boxes is None and propose is not None:
+        boxes = propose(_tensor(truth)).cpu().numpy()
+    if boxes is None:
+        return []
+    return [whole_pixels(box, *truth.shape[:2]) for box in boxes[:MAX_ROIS].tolist()]
+
+
+def _roi(
+    rank: int,
+    box: tuple[int, int, int, int],
+    truth: np.ndarray,
+    preds: Sequence[np.ndarray],
+    average: np.ndarray | None,
+    roi_metrics: Mapping[str, RoiMetric],
+) -> dict:
+    x0, y0, x1, y1 = box
+    real = np.ascontiguousarray(truth[y0:y1, x0:x1])
+
+    def score(frame: np.ndarray) -> dict[str, float | None]:
+        crop = np.ascontiguousarray(frame[y0:y1, x0:x1])
+        identical = np.array_equal(crop, real)
+        scores: dict[str, float | None] = {"PSNR": None if identical else cv2.PSNR(crop, real)}
+        for metric, function in roi_metrics.items():
+            scores[metric] = float(function(_tensor(crop), _tensor(real)))
+        return scores
+
+    colour = ", ".join(str(round(255 * channel)) for channel in rank_colour(rank))
+    return {
+        "box": list(box),
+        "colour": f"rgb({colour})",
+        "methods": [score(pred) for pred in preds],
+        "average": None if average is None else score(average),
+    }
+
+
+def _read_frame(path: Path) -> np.ndarray:
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError(f"{path} is missing or no picture: evaluate again")
+    return np.ascontiguousarray(picture[..., ::-1])
+
+
+def _read_maps(folder: Path) -> dict[str, np.ndarray]:
+    path = folder / "maps.npz"
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as maps:
+        return dict(maps)
+
+
+def _tensor(picture: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+
+
+def _save(path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(np.ascontiguousarray(picture)).save(path, lossless=True, method=1)
