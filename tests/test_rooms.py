@@ -18,7 +18,7 @@ ALLOWED = {
     "data": {"config", "files", "video"},
     "modeling": {"config", "layers", "catalog", "weight_files"},
     "visualization": {"files", "layers"},
-    "evaluation": {"layers", "files", "visualization"},
+    "evaluation": {"layers", "files", "visualization", "weight_files"},
     "engine": {
         "config",
         "files",

@@ -32,6 +32,7 @@ def evaluate(args: argparse.Namespace, dataset_name: str) -> dict[str, dict[str,
             dataset_name,
             os.path.join(args.output_dir, name, dataset_name),
             num_saved_images=cfg.TEST.NUM_SAVED_IMAGES,
+            extra_metrics=cfg.TEST.METRICS,
             num_saved_frames=cfg.TEST.NUM_SAVED_FRAMES,
             provenance={
                 "method": name,

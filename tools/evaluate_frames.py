@@ -14,12 +14,14 @@ an error.
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from zoomin_d2.data.frame_store import CorruptFrameError, read_image
+from zoomin_d2.evaluation.extra_metrics import EXTRA_METRICS, score_extra, usable_extra_metrics
 from zoomin_d2.evaluation.metrics import score_image
 from zoomin_d2.evaluation.results import format_results_table, summarize, write_results
 
@@ -74,7 +76,10 @@ def require_same_ids(name: str, frames: dict, gt_name: str, gt_frames: dict) -> 
 
 
 def score_folders(
-    pred: dict[str, Path], gt: dict[str, Path], masks: dict[str, Path] | None
+    pred: dict[str, Path],
+    gt: dict[str, Path],
+    masks: dict[str, Path] | None,
+    extra_metrics: Sequence[str] = (),
 ) -> list[dict]:
     """Per image `file_name` and its numbers.
 
@@ -91,6 +96,7 @@ def score_folders(
                 paths.append(masks[frame_id])
                 mask = torch.from_numpy(read_image(str(masks[frame_id]))[..., 0]) > 127
             scores = score_image(*frames, mask=mask)
+            scores |= score_extra(extra_metrics, *frames)
         except (CorruptFrameError, ValueError) as error:
             names = ", ".join(map(str, paths))
             raise ValueError(f"'{frame_id}' cannot be scored ({names}): {error}") from error
@@ -106,7 +112,7 @@ def main(args: argparse.Namespace) -> dict:
     if args.mask is not None:
         masks = find_frames(args.mask, args.mask_pattern)
         require_same_ids("--mask", masks, "--gt", gt)
-    summary = summarize(score_folders(pred, gt, masks))
+    summary = summarize(score_folders(pred, gt, masks, usable_extra_metrics(args.metrics)))
     print(f"{summary['num_images']} frames of {args.pred} against {args.gt}\n")
     print(format_results_table({args.pred.name: summary["results"]}, first_column="frames"))
     if args.json is not None:
@@ -124,6 +130,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--gt", type=Path, required=True, help="folder of true frames")
     parser.add_argument("--mask", type=Path, help="folder of masks; bright pixels count")
     parser.add_argument("--json", type=Path, help="file for means and per-image numbers")
+    parser.add_argument(
+        "--metrics", nargs="+", choices=EXTRA_METRICS, default=[], help="more numbers"
+    )
     for folder in ("pred", "gt", "mask"):
         parser.add_argument(f"--{folder}-pattern", default="{id}", help="default: %(default)s")
     return parser.parse_args(argv)

@@ -268,6 +268,7 @@ class InterpolationTrainer(DefaultTrainer):
             output_dir=f"{cfg.OUTPUT_DIR}/inference/{dataset_name}",
             num_saved_images=cfg.TEST.NUM_SAVED_IMAGES,
             num_saved_frames=cfg.TEST.NUM_SAVED_FRAMES,
+            extra_metrics=cfg.TEST.METRICS,
             provenance=read_provenance(cfg.OUTPUT_DIR) if provenance is None else provenance,
         )
 

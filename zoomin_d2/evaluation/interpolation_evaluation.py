@@ -16,6 +16,7 @@ from torch import Tensor
 
 from zoomin_d2.evaluation import metrics
 from zoomin_d2.evaluation.baselines import average
+from zoomin_d2.evaluation.extra_metrics import score_extra, usable_extra_metrics
 from zoomin_d2.evaluation.results import format_results_table, summarize, write_results
 from zoomin_d2.evaluation.saved_frames import SampledFrames
 from zoomin_d2.evaluation.saved_images import ExtremeImages
@@ -37,6 +38,7 @@ class InterpolationEvaluator(DatasetEvaluator):
             saved as panels; each process saves those that it predicted itself.
         num_saved_frames: of how many images, the same for every method, frames and maps are saved
             in frames/ for the report page (`saved_frames.py`).
+        extra_metrics: names in `extra_metrics.EXTRA_METRICS`, computed beside the others.
         provenance: where the numbers come from (what the model was trained on, git commit,
             command, ...); kept in results.json as it is.
         distributed: gather the images of all processes; False scores this process alone.
@@ -49,6 +51,7 @@ class InterpolationEvaluator(DatasetEvaluator):
         *,
         num_saved_images: int = 0,
         num_saved_frames: int = 0,
+        extra_metrics: Sequence[str] = (),
         provenance: Mapping | None = None,
         distributed: bool = True,
     ):
@@ -59,6 +62,7 @@ class InterpolationEvaluator(DatasetEvaluator):
         self._directory = Path(output_dir) if output_dir else None
         self._num_saved_images = num_saved_images if output_dir else 0
         self._num_saved_frames = num_saved_frames if output_dir else 0
+        self._extra_metrics = usable_extra_metrics(extra_metrics)
         self._provenance = dict(provenance or {})
         self._distributed = distributed
         self.reset()
@@ -173,6 +177,7 @@ class InterpolationEvaluator(DatasetEvaluator):
         boxes = None if proposals is None else proposals.proposal_boxes.tensor
         try:
             scores = metrics.score_image(pred, truth, mask, boxes)
+            scores |= score_extra(self._extra_metrics, pred, truth, boxes)
         except (TypeError, ValueError) as error:
             raise type(error)(f"'{name}' cannot be scored: {error}") from error
         self._images.append({"file_name": name, **scores})
