@@ -5,118 +5,41 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-import cv2
 import detectron2.utils.comm as comm
-import numpy as np
 import pytest
 import torch
 from detectron2.engine import launch
 from detectron2.utils.events import EventStorage
+from run_helpers import (
+    OVERRIDES,
+    REPOSITORY,
+    environment,
+    read_losses,
+    run,
+    train_command,
+)
 
 from zoomin_d2.engine import InterpolationTrainer, setup_run
 from zoomin_d2.model_zoo.generator_file import load_generator
 
-REPOSITORY = Path(__file__).parents[2]
-OVERRIDES = [
-    *("MODEL.DEVICE", "cpu"),
-    *("MODEL.GENERATOR.FLOW_CHANNELS", "[4,4]"),
-    *("MODEL.GENERATOR.SYNTHESIS_CHANNELS", "2"),
-    *("MODEL.GENERATOR.SYNTHESIS_KERNEL", "3"),
-    *("MODEL.FROZEN_RPN.WEIGHTS", ""),
-    *("MODEL.PROPOSALS.NUM", "2"),
-    *("MODEL.DISCRIMINATOR.CHANNELS", "2"),
-    *("DATASETS.TRAIN", "('triplets_tiny',)"),
-    *("DATASETS.TEST", "('triplets_tiny',)"),
-    *("DATALOADER.NUM_WORKERS", "0"),
-    *("INPUT.CROP_SIZE", "[64,64]"),
-    *("SOLVER.IMS_PER_BATCH", "2"),
-    *("SOLVER.CHECKPOINT_PERIOD", "3"),
-    *("SOLVER.METRIC_PERIOD", "1"),
-    *("SOLVER.MAX_ITER", "8"),
-    *("SOLVER.WARMUP_ITERS", "2"),
-    *("TEST.EVAL_PERIOD", "6"),
-    *("VIS_PERIOD", "4"),
-    *("SEED", "7"),
-]
+
+@pytest.fixture
+def datasets_root(tiny_triplets) -> Path:
+    return tiny_triplets
 
 
-@pytest.fixture(scope="module")
-def datasets_root(tmp_path_factory) -> Path:
-    """Five triplets of a textured square that moves over a textured ground."""
-    root = tmp_path_factory.mktemp("datasets")
-    scene = root / "triplets" / "tiny" / "scene"
-    scene.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for k in range(5):
-        ground = cv2.resize(rng.integers(0, 255, (10, 12, 3), dtype=np.uint8), (96, 80))
-        square = rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)
-        for i in range(3):
-            frame = ground.copy()
-            x, y = 20 + 4 * i, 30 - 3 * i
-            frame[y : y + 24, x : x + 24] = square
-            cv2.imwrite(str(scene / f"{k}_{i}.png"), frame)
-    return root
-
-
-def _command(config: str, output: Path, *extra: str) -> list[str]:
-    return [
-        sys.executable,
-        "tools/train_net.py",
-        "--config-file",
-        f"configs/{config}.yaml",
-        *(x for x in extra if x.startswith("--")),
-        *OVERRIDES,
-        *("OUTPUT_DIR", str(output)),
-        *(x for x in extra if not x.startswith("--")),
-    ]
-
-
-def _environment(datasets_root: Path) -> dict:
-    return {
-        **os.environ,
-        "DETECTRON2_DATASETS": str(datasets_root),
-        "PYTHONPATH": str(REPOSITORY),
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-
-
-def _run(datasets_root: Path, *command: str) -> str:
-    done = subprocess.run(
-        command,
-        cwd=REPOSITORY,
-        env=_environment(datasets_root),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout
-
-
-def _losses(output: Path) -> dict[int, dict[str, float]]:
-    """Iteration -> losses; where an iteration was done twice, what was written last."""
-    lines = [json.loads(line) for line in (output / "metrics.json").read_text().splitlines()]
-    return {
-        line["iteration"]: {k: v for k, v in line.items() if "loss" in k}
-        for line in lines
-        if "total_loss" in line
-    }
-
-
-def test_kill_9_and_resume_gives_the_losses_of_an_unbroken_run(datasets_root, tmp_path):
-    _run(datasets_root, *_command("roigan", tmp_path / "unbroken"))
-    expected = _losses(tmp_path / "unbroken")
+def test_kill_9_and_resume_gives_the_losses_of_an_unbrokenrun(datasets_root, tmp_path):
+    run(datasets_root, *train_command("roigan", tmp_path / "unbroken"))
+    expected = read_losses(tmp_path / "unbroken")
     assert sorted(expected) == list(range(8))
     assert {"loss_photometric", "loss_gan_g", "loss_d_real", "loss_d_fake"} <= expected[0].keys()
 
     killed = tmp_path / "killed"
     process = subprocess.Popen(
-        _command("roigan", killed), cwd=REPOSITORY, env=_environment(datasets_root)
+        train_command("roigan", killed), cwd=REPOSITORY, env=environment(datasets_root)
     )
     metrics = killed / "metrics.json"
     deadline = time.monotonic() + 200
@@ -128,8 +51,8 @@ def test_kill_9_and_resume_gives_the_losses_of_an_unbroken_run(datasets_root, tm
     process.wait()
     assert not (killed / "model_final.pth").exists()
 
-    _run(datasets_root, *_command("roigan", killed, "--resume"))
-    assert _losses(killed) == expected  # bitwise
+    run(datasets_root, *train_command("roigan", killed, "--resume"))
+    assert read_losses(killed) == expected  # bitwise
     states = [
         torch.load(folder / "model_final.pth", weights_only=True)
         for folder in (tmp_path / "unbroken", killed)
@@ -219,7 +142,7 @@ def test_one_process_and_two_give_the_same_gradients(datasets_root, tmp_path, mo
 
 @pytest.mark.parametrize("config", ["baseline", "gan"])
 def test_a_recipe_trains_evaluates_and_says_on_what(datasets_root, tmp_path, config):
-    printed = _run(datasets_root, *_command(config, tmp_path, "SOLVER.MAX_ITER", "2"))
+    printed = run(datasets_root, *train_command(config, tmp_path, "SOLVER.MAX_ITER", "2"))
     assert printed.startswith("Training on triplets_tiny (5 clips, 15 frames)")
     results = json.loads((tmp_path / "inference" / "triplets_tiny" / "results.json").read_text())
     assert 5 < results["results"]["PSNR"] < 60
@@ -228,7 +151,7 @@ def test_a_recipe_trains_evaluates_and_says_on_what(datasets_root, tmp_path, con
 
     again = tmp_path / "again"
     weights = str(tmp_path / "model_final.pth")
-    _run(datasets_root, *_command(config, again, "--eval-only", "MODEL.WEIGHTS", weights))
+    run(datasets_root, *train_command(config, again, "--eval-only", "MODEL.WEIGHTS", weights))
     evaluated = json.loads((again / "inference" / "triplets_tiny" / "results.json").read_text())
     assert evaluated["results"] == results["results"]  # the averaged weights
     assert evaluated["provenance"]["weights"] == weights
@@ -237,7 +160,7 @@ def test_a_recipe_trains_evaluates_and_says_on_what(datasets_root, tmp_path, con
 
     # The same from the folder of the training, whose own record stays what it is.
     record = (tmp_path / "provenance.json").read_text()
-    _run(datasets_root, *_command(config, tmp_path, "--eval-only", "--resume"))
+    run(datasets_root, *train_command(config, tmp_path, "--eval-only", "--resume"))
     resumed = json.loads((tmp_path / "inference" / "triplets_tiny" / "results.json").read_text())
     assert resumed["results"] == results["results"]
     assert (tmp_path / "provenance.json").read_text() == record
@@ -245,9 +168,9 @@ def test_a_recipe_trains_evaluates_and_says_on_what(datasets_root, tmp_path, con
 
 def test_evaluating_without_weights_is_refused(datasets_root, tmp_path):
     done = subprocess.run(
-        _command("baseline", tmp_path, "--eval-only"),
+        train_command("baseline", tmp_path, "--eval-only"),
         cwd=REPOSITORY,
-        env=_environment(datasets_root),
+        env=environment(datasets_root),
         capture_output=True,
         text=True,
         timeout=100,

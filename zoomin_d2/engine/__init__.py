@@ -2,6 +2,8 @@
 
 from zoomin_d2.engine.checkpointing import AtomicCheckpointer, GeneratorEMA
 from zoomin_d2.engine.hooks import AdversarialHook, EMAHook, VisualizationHook
+from zoomin_d2.engine.launching import run_distributed
+from zoomin_d2.engine.nonfinite import NonFiniteError
 from zoomin_d2.engine.setup import setup_cfg, setup_run
 from zoomin_d2.engine.trainer import InterpolationTrainer
 
@@ -11,7 +13,9 @@ __all__ = [
     "EMAHook",
     "GeneratorEMA",
     "InterpolationTrainer",
+    "NonFiniteError",
     "VisualizationHook",
+    "run_distributed",
     "setup_cfg",
     "setup_run",
 ]

@@ -98,7 +98,7 @@ class NonFiniteGuard:
         if not self.skip:
             return False
         gradients = [p.grad for p in parameters if p.grad is not None]
-        values = [x.detach().float() for x in losses.values()] + torch._foreach_norm(gradients)
+        values = [*losses.values(), *torch._foreach_norm(gradients)]
         is_bad = torch.stack([x.float() for x in values]).isfinite().logical_not().any().int()
         if comm.get_world_size() > 1:
             torch.distributed.all_reduce(is_bad, torch.distributed.ReduceOp.MAX)

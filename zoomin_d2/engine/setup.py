@@ -58,17 +58,31 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
     return cfg
 
 
+def make_deterministic(cfg: CfgNode) -> None:
+    """Only algorithms that give the same bits every time.
+
+    On a CPU that holds for everything here, with one number of threads (OMP_NUM_THREADS). On a GPU
+    the gradients of warping (grid_sample) and of ROIAlign add up in no fixed order, and there is no
+    other algorithm: torch warns of the first; of the second, Detectron2's own, it does not know.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=cfg.MODEL.DEVICE != "cpu")
+
+
 def setup_run(args: argparse.Namespace) -> CfgNode:
     """Config of a training or evaluation run; says first what it will use for data.
 
     Args:
-        args: of Detectron2's `default_argument_parser`.
+        args: of Detectron2's `default_argument_parser`; ``deterministic`` is optional.
 
     Raises:
         SystemExit: if the config, its weights or its data are not there; with what to do.
     """
     try:
         cfg = setup_cfg(args.config_file, args.opts)
+        if getattr(args, "deterministic", False) and cfg.SEED < 0:
+            raise ValueError("--deterministic needs a SEED, 0 or more, to begin from")
         resolved = resolve_datasets(cfg, eval_only=args.eval_only)
     except (ValueError, FileNotFoundError, MissingDatasetError) as error:
         sys.exit(f"{os.path.basename(sys.argv[0])}: {error}")  # the user's to mend: no traceback
@@ -78,6 +92,8 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
         print(resolved.sentence, flush=True)
     cfg.freeze()
     default_setup(cfg, args)
+    if getattr(args, "deterministic", False):
+        make_deterministic(cfg)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zoomin_d2")
     logger.info(resolved.sentence)
     if cfg.MODEL.DEVICE == "cpu" and not torch.cuda.is_available():
