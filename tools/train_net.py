@@ -7,17 +7,24 @@
     tools/train_net.py --config-file configs/roigan.yaml --num-gpus 2 SOLVER.IMS_PER_BATCH 64
 
 Everything lands in OUTPUT_DIR: log.txt, metrics.json, TensorBoard events, checkpoints and
-inference/<dataset>/results.json. On several machines (docs/reliability.md), on each of them:
+inference/<dataset>/results.json; at the end of an evaluation report/index.html, to look at.
+On several machines (docs/reliability.md), on each of them:
 
     tools/train_net.py --config-file C --num-gpus 8 --num-machines 2 --machine-rank R --dist-url U
     torchrun --nnodes 2 --nproc-per-node 8 --node-rank R --master-addr A tools/train_net.py ...
 """
 
 import argparse
+import logging
+import os
 
+import detectron2.utils.comm as comm
+from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser
 
 from zoomin_d2.engine import InterpolationTrainer, run_distributed, setup_run
+from zoomin_d2.evaluation import METRICS
+from zoomin_d2.visualization.report import find_scores, write_report
 
 
 def main(args: argparse.Namespace) -> dict | None:
