@@ -50,6 +50,19 @@ def test_arithmetic_per_value_is_not_counted():
     assert count_macs_of_call(lambda: torch.sigmoid(x * x + x), 8, 10).total == 0
 
 
+def test_items_of_a_module_list_are_parts():
+    class Levels(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.levels = nn.ModuleList([nn.Conv2d(3, 3, 1), nn.Conv2d(3, 5, 1)])
+
+        def forward(self, frame_1, frame_2, t):
+            return self.levels[1](self.levels[0](frame_1))
+
+    macs = count_macs(Levels(), 8, 10)
+    assert macs.by_part == {"levels.0": 9 * 80, "levels.1": 15 * 80, "(rest)": 0}
+
+
 def test_paper_generator_by_hand(small_cfg):
     """FLOW_CHANNELS [8, 8, 8] at 16 x 32, SYNTHESIS 4 channels of 3 x 3, context 64 of 7 x 7."""
     generator = build_generator(small_cfg)

@@ -88,9 +88,14 @@ def count_macs_of_call(
         by_operation[kind] = by_operation.get(kind, 0) + flops // 2
     by_part = {}
     if module is not None:
-        for name, _ in module.named_children():
-            part = counts.get(f"{type(module).__name__}.{name}", {})
-            by_part[name] = sum(part.values()) // 2
+        for name, child in module.named_children():
+            # A list of modules is not called itself, its items are.
+            names = [name]
+            if isinstance(child, nn.ModuleList):
+                names = [f"{name}.{i}" for i in range(len(child))]
+            for part in names:
+                flops = counts.get(f"{type(module).__name__}.{part}", {})
+                by_part[part] = sum(flops.values()) // 2
         by_part["(rest)"] = sum(by_operation.values()) - sum(by_part.values())
     return MACs(height, width, by_operation, by_part)
 
