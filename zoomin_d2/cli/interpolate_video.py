@@ -5,74 +5,74 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
-from zoomin_d2.video.errors import VideoError
-from zoomin_d2.video.job import Hooks, run_video_job
-from zoomin_d2.video.reader import VideoReader
-from zoomin_d2.video.report import Report
+from zoomin_d2.video import Hooks, Report, VideoError, interpolate_video
 
 from .arguments import make_options, make_parser, make_target
+from .batch import Job, Outcome, plan_jobs, run_batch
 from .models import Model, load_model
 from .progress import JsonLines, make_progress
-
-DAMAGED = 4
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = make_parser()
     args = parser.parse_args(argv)
-    if len(args.paths) < 2:
-        parser.error("give at least one input, and the output last")
     try:
         make_target(args)
+        jobs = plan_jobs(args.paths)
     except ValueError as error:
         parser.error(str(error))
     stop = threading.Event()
     restore = _stop_on_signals(stop)
     try:
         model = load_model(args.model, args.device[0] if args.device else None, args.dtype)
-        report = run_one(args.paths[0], args.paths[1], model, args, stop)
-    except VideoError as error:
-        print(f"zoomin-interpolate: {error}", file=sys.stderr)
-        return error.exit_code
+        if len(jobs) == 1:
+            return run_one(jobs[0], model, args, stop).exit_code
+        return run_batch(jobs, lambda job: run_one(job, model, args, stop), stop, args)
     except (FileNotFoundError, ValueError) as error:
         print(f"zoomin-interpolate: {error}", file=sys.stderr)
         return 2
     finally:
         restore()
-    return DAMAGED if report.damage else 0
 
 
 def entry_point() -> None:
     sys.exit(main())
 
 
-def run_one(
-    path: str, output: str, model: Model, args: argparse.Namespace, stop: threading.Event
-) -> Report:
-    """One input, one output. Raises VideoError."""
-    progress = make_progress(path, args.json, args.quiet, output == "-")
+def run_one(job: Job, model: Model, args: argparse.Namespace, stop: threading.Event) -> Outcome:
+    """One output; errors are told, and become an exit code."""
+    progress = make_progress(job.name, args.json, args.quiet, job.output == "-")
     options = make_options(args, model.name, model.device)
+    report, error = None, None
     try:
-        with VideoReader(path) as source:
-            report = run_video_job(
-                source,
-                Path(path),
-                Path(output),
-                model.interpolate,
-                make_target(args),
-                options,
-                Hooks(progress, stop),
-            )
+        report = interpolate_video(
+            job.inputs,
+            job.output,
+            model.interpolate,
+            make_target(args),
+            options,
+            Hooks(progress, stop),
+            args.input_fps,
+            args.raw_input,
+        )
+    except VideoError as problem:
+        error = problem
     finally:
         progress.close()
+    outcome = Outcome(job, report, error)
     if isinstance(progress, JsonLines):
-        progress.emit("done", **report.as_dict())
-    else:
+        if report is not None:
+            progress.emit("done", exit_code=outcome.exit_code, **report.as_dict())
+        else:
+            kind = type(error).__name__
+            progress.emit("error", exit_code=outcome.exit_code, kind=kind, message=str(error))
+    elif report is not None:
         print_report(report, args.quiet)
-    return report
+    else:
+        print(f"zoomin-interpolate: {error}", file=sys.stderr)
+    return outcome
 
 
 def print_report(report: Report, quiet: bool) -> None:

@@ -1,20 +1,23 @@
 """Streams of frames: videos in, videos out; knows nothing of Detectron2 or of any model."""
 
 from .errors import VideoError
-from .job import Hooks, JobOptions, run_video_job
+from .job import Hooks, JobOptions
+from .opening import open_source
 from .pipeline import OutputFrame, StreamOptions, interpolate_frames
-from .reader import VideoReader
+from .report import Report
+from .run import interpolate_video
 from .timeline import Target, parse_rate
 
 __all__ = [
     "Hooks",
     "JobOptions",
     "OutputFrame",
+    "Report",
     "StreamOptions",
     "Target",
     "VideoError",
-    "VideoReader",
     "interpolate_frames",
+    "interpolate_video",
+    "open_source",
     "parse_rate",
-    "run_video_job",
 ]

@@ -69,7 +69,7 @@ def plan_copy(
     container = container_format(output)
     with av.open(str(source), metadata_errors="replace") as opened:
         for stream in opened.streams:
-            if stream.index == video_index:
+            if stream.index == video_index or _is_chapter_track(opened, stream):
                 continue
             if stream.type == "audio" and mode == "drop":
                 plan.dropped.append(f"sound (stream {stream.index}): dropped as asked")
@@ -218,6 +218,11 @@ def _moved_chapter(chapter: dict, offset: Fraction, slowmo: Fraction) -> dict:
     shift = offset / base
     moved = {k: round((chapter[k] - shift) * slowmo) for k in ("start", "end")}
     return {**chapter, **moved}
+
+
+def _is_chapter_track(container, stream) -> bool:
+    """mp4 keeps chapters in a track of text, too; the muxer writes it anew from the chapters."""
+    return stream.type == "data" and bool(container.chapters())
 
 
 def _name(stream) -> str:

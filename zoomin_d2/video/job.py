@@ -17,6 +17,7 @@ from .encoder import EncodeOptions, EncoderSettings, choose_encoder
 from .errors import DamagedVideoError, InterruptedRunError, OutputError
 from .pipeline import Interpolate, OutputFrame, StreamOptions, interpolate_frames
 from .queues import Worker
+from .reader import VideoReader
 from .report import Report
 from .segments import SegmentFolder, SegmentReport, SegmentWriter, os_error
 from .source import Source, SourceInfo
@@ -72,22 +73,19 @@ class Hooks:
 
 def run_video_job(
     source: Source,
-    source_file: Path | None,
     output: Path,
     interpolate: Interpolate,
     target: Target,
     options: JobOptions | None = None,
     hooks: Hooks | None = None,
 ) -> Report:
-    """Interpolate `source` into the video file `output`.
-
-    Args:
-        source_file: where sound, subtitles and the rest come from; None: nowhere.
+    """Interpolate `source` into the video file `output`; what else a video file holds goes along.
 
     Raises:
         VideoError: by name; see errors.py. InterruptedRunError after `hooks.stop` or Ctrl-C.
     """
     options, hooks = options or JobOptions(), hooks or Hooks()
+    source_file = source.file if isinstance(source, VideoReader) else None
     begun = time.monotonic()
     info = source.info
     grid = make_grid(target, info.rate, info.start, info.time_base)
@@ -107,7 +105,7 @@ def run_video_job(
             source, interpolate, target, options.stream, folder.next_frame, folder.resume_at
         )
         if options.limit is not None:
-            frames = _until(frames, (info.start + options.limit) * target.slowmo)
+            frames = limit_frames(frames, (info.start + options.limit) * target.slowmo)
         writer = SegmentWriter(folder, settings)
         fail = options.on_damage == "fail"
         rest, stopped_by = _encode(frames, source, writer, folder.next_frame, total, hooks, fail)
@@ -260,7 +258,8 @@ def _keep_partial(
     )
 
 
-def _until(frames: Iterator[OutputFrame], end: Fraction) -> Iterator[OutputFrame]:
+def limit_frames(frames: Iterator[OutputFrame], end: Fraction) -> Iterator[OutputFrame]:
+    """The frames before `end` (output clock)."""
     with contextlib.closing(frames):
         for frame in frames:
             if frame.time >= end:

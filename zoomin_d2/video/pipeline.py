@@ -37,6 +37,8 @@ class StreamOptions:
             them, or "blend" them.
         dedupe: frames that only repeat the one before are left out, and the motion between their
             neighbours is spread over the time that they took.
+        hold_last: the last frame is shown for as long as it lasts in the source; without this
+            the output ends with it (images: nothing comes twice).
         device: where the model wants its frames.
         queue_size: source frames decoded ahead.
     """
@@ -44,6 +46,7 @@ class StreamOptions:
     cut_threshold: float | None = CUT_MIN
     on_cut: Literal["nearest", "blend"] = "nearest"
     dedupe: bool = False
+    hold_last: bool = True
     device: str = "cpu"
     queue_size: int = 4
 
@@ -146,7 +149,8 @@ def interpolate_frames(
             index = previous.index + len(previous.times) - 1
             moments += grid.tail(index, previous.times[-1], previous.last_duration)
             for moment in moments:
-                if moment.index >= first:
+                is_after = moment.source_time - previous.times[-1] > grid.tolerance
+                if moment.index >= first and (options.hold_last or not is_after):
                     yield _output(moment, previous, previous.image, grid)
     finally:
         shown.close()

@@ -2,7 +2,6 @@
 
 import heapq
 import os
-import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
@@ -42,6 +41,7 @@ class VideoReader:
         self.is_pipe = not isinstance(file, str | os.PathLike)
         self.name = "standard input" if self.is_pipe else str(file)
         self.damage = Damage()
+        self.file = None if self.is_pipe else Path(file)  # where sound and the rest come from
         self._file = file if self.is_pipe else str(file)
         self._open_options = {"format": container_format, "options": options or {}}
         self._open()
@@ -176,7 +176,7 @@ class VideoReader:
                 if packet.dts is not None and packet.time_base:
                     end = (packet.dts + (packet.duration or 0)) * packet.time_base
                     self._end = max(self._end, end)
-                if packet.stream is not self.stream and packet.stream_index != self.stream.index:
+                if packet.stream.index != self.stream.index:
                     continue
                 if packet.size and packet.pts is not None and not packet.is_discard:
                     heapq.heappush(self._pending, packet.pts)
@@ -238,11 +238,6 @@ class VideoReader:
         if missing > max(3 * usual, Fraction(1, 5)):
             self.damage.missing_seconds = float(missing)
             self.damage.note(last, "the video ends here")
-
-
-def open_pipe(**options) -> VideoReader:
-    """Standard input: y4m, or any container that can be read without going back."""
-    return VideoReader(sys.stdin.buffer, **options)
 
 
 def _is_cover(stream) -> bool:

@@ -1,0 +1,133 @@
+"""Several inputs in one call: which output each has, and a table of how it went."""
+
+import argparse
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+
+from zoomin_d2.video import Report, VideoError
+from zoomin_d2.video.encoder import VIDEO_SUFFIXES
+from zoomin_d2.video.images import list_images
+from zoomin_d2.video.opening import PIPE, is_image
+
+_READ_SUFFIXES = {*VIDEO_SUFFIXES, ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv"}
+DAMAGED = 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """One output and what it is made of: a video, a folder of images, or several images."""
+
+    inputs: list[str]
+    output: str
+
+    @property
+    def name(self) -> str:
+        first = Path(self.inputs[0]).name or self.inputs[0]
+        return first if len(self.inputs) == 1 else f"{first} ... ({len(self.inputs)})"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one job: its report, or the error that ended it."""
+
+    job: Job
+    report: Report | None
+    error: VideoError | None
+
+    @property
+    def exit_code(self) -> int:
+        if self.error is not None:
+            return self.error.exit_code
+        return DAMAGED if self.report is not None and self.report.damage else 0
+
+
+def plan_jobs(paths: list[str]) -> list[Job]:
+    """The jobs of a command line: inputs, and the output last.
+
+    Raises:
+        ValueError: no output; several videos for one file.
+    """
+    if len(paths) < 2:
+        raise ValueError("give at least one input, and the output last")
+    *inputs, output = paths
+    if len(inputs) == 1 and _is_folder_of_videos(inputs[0]):
+        inputs = [str(f) for f in sorted(Path(inputs[0]).iterdir()) if _is_video(f)]
+        return _into_folder(inputs, output)
+    if len(inputs) == 1 or all(is_image(Path(i)) for i in inputs):
+        return [Job(inputs, output)]
+    return _into_folder(inputs, output)
+
+
+def run_batch(
+    jobs: list[Job],
+    run: Callable[[Job], Outcome],
+    stop: threading.Event,
+    args: argparse.Namespace,
+) -> int:
+    """Run all jobs, whatever becomes of each; returns the first exit code that is not 0."""
+    outcomes = []
+    for job in jobs:
+        if stop.is_set():
+            break
+        outcomes.append(run(job))
+    if not args.quiet and not args.json:
+        print(make_table(outcomes, len(jobs)), file=sys.stderr)
+    return next((o.exit_code for o in outcomes if o.exit_code), 0)
+
+
+def make_table(outcomes: list[Outcome], num_jobs: int) -> str:
+    """What became of each input."""
+    rows = []
+    for outcome in outcomes:
+        report = outcome.report
+        result = "done" if outcome.exit_code == 0 else "damaged"
+        if report is None:
+            rows.append([outcome.job.name, "", "", "", str(outcome.error)])
+            continue
+        frames = f"{report.source_frames} -> {report.output_frames}"
+        rows.append([outcome.job.name, frames, report.fps, f"{report.seconds:.1f}", result])
+    table = tabulate(
+        rows,
+        headers=["input", "frames", "fps", "seconds", "result"],
+        maxcolwidths=[40, None, None, None, 70],
+        disable_numparse=True,
+    )
+    failed = sum(o.exit_code != 0 for o in outcomes)
+    skipped = num_jobs - len(outcomes)
+    end = f"\n{len(outcomes) - failed} of {num_jobs} done, {failed} not" + (
+        f", {skipped} not begun" if skipped else ""
+    )
+    return table + end
+
+
+def _into_folder(inputs: list[str], output: str) -> list[Job]:
+    folder = Path(output)
+    if output == PIPE or folder.is_file() or (folder.suffix and not folder.is_dir()):
+        raise ValueError(f"several videos need a folder as the output, not {output}")
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs, taken = [], set()
+    for name in inputs:
+        path = Path(name)
+        suffix = path.suffix if path.suffix.lower() in VIDEO_SUFFIXES else ".mkv"
+        target = folder / (path.stem + suffix)
+        if target in taken:
+            target = folder / (path.name + suffix)
+        taken.add(target)
+        jobs.append(Job([name], str(target)))
+    return jobs
+
+
+def _is_video(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in _READ_SUFFIXES
+
+
+def _is_folder_of_videos(name: str) -> bool:
+    path = Path(name)
+    if name == PIPE or not path.is_dir():
+        return False
+    return not list_images(path) and any(_is_video(f) for f in path.iterdir())

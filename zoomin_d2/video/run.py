@@ -1,0 +1,73 @@
+"""One call for any input and any output."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from .direct_job import run_direct_job, write_between
+from .encoder import VIDEO_SUFFIXES
+from .errors import OutputError
+from .images import IMAGE_SUFFIXES, ImageReader
+from .job import Hooks, JobOptions, run_video_job
+from .opening import PIPE, open_source
+from .pipeline import Interpolate
+from .report import Report
+from .timeline import Target
+
+
+def interpolate_video(
+    inputs: str | list[str],
+    output: str,
+    interpolate: Interpolate,
+    target: Target,
+    options: JobOptions | None = None,
+    hooks: Hooks | None = None,
+    rate: Fraction | None = None,
+    raw: str | None = None,
+) -> Report:
+    """Interpolate a video, a folder of images, two images or standard input into anything.
+
+    Args:
+        inputs: a video file, a folder of images, "-", or a list of images.
+        output: .mp4, .mov, .mkv, .webm, .gif, "-" (y4m), a folder for images, or, of two images, an
+            image file.
+        interpolate: (frame_1, frame_2, list of t in (0, 1)) -> list of frames; frames are
+            (1, 3, H, W) float RGB in [0, 1]. zoomin_d2.Interpolator is one.
+        target: the frame rate, factor or slow motion.
+        rate: frames per second of images. raw: layout of raw video on standard input.
+
+    Raises:
+        VideoError: by name; see errors.py.
+    """
+    options = options or JobOptions()
+    inputs = [inputs] if isinstance(inputs, str) else list(inputs)
+    kind = output_kind(output)
+    with open_source(inputs, rate, raw) as source:
+        if kind == "video":
+            return run_video_job(source, Path(output), interpolate, target, options, hooks)
+        if kind == "image":
+            if not (isinstance(source, ImageReader) and source.info.num_frames == 2):
+                raise OutputError(f"{output}: one image file comes from two images")
+            return write_between(source, Path(output), interpolate, options)
+        if kind == "folder" and isinstance(source, ImageReader):
+            options = replace(options, stream=replace(options.stream, hold_last=False))
+        return run_direct_job(source, output, interpolate, target, options, hooks)
+
+
+def output_kind(output: str) -> str:
+    """ "video", "gif", "pipe", "image" or "folder". Raises OutputError."""
+    if output == PIPE:
+        return "pipe"
+    suffix = Path(output).suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
+    if suffix == ".gif":
+        return "gif"
+    if suffix in IMAGE_SUFFIXES:
+        return "image"
+    if suffix and not Path(output).is_dir() and not output.endswith("/"):
+        raise OutputError(
+            f"{output}: unknown kind of output {suffix!r}; known are {', '.join(VIDEO_SUFFIXES)}, "
+            ".gif, a folder for images (end it with /), and - for y4m"
+        )
+    return "folder"
