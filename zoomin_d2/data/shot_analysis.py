@@ -1,15 +1,9 @@
 """A video file in, the runs of frames that training can use out.
 
 A run is a stretch of consecutive frames of one shot, evenly spaced in time, in which every frame
-differs from the one before: any three neighbours are a valid triplet. It is found on thumbnails of
-THUMBNAIL_WIDTH pixels, from the mean absolute luma difference d (0..255) between neighbours:
-
-  cut            d > CUT_MIN and d > CUT_RATIO x the median of its neighbours' differences
-  repeated frame d < REPEAT_MAX or d < REPEAT_RATIO x the upper quartile of its neighbourhood
-  still stretch  the upper quartile of the neighbourhood is below STILL_MAX
-  uneven time    the step differs by more than half from the file's median step
-
-Dissolves and fades are not detected.
+differs from the one before: any three neighbours are a valid triplet. Cuts, repeated frames and
+still stretches are found by the rules of zoomin_d2/video/scene_cuts.py; time is uneven where a step
+differs by more than half from the file's median step.
 """
 
 from pathlib import Path
@@ -18,15 +12,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from zoomin_d2.video.scene_cuts import NEIGHBOURHOOD, judge_step
+from zoomin_d2.video.source import THUMBNAIL_WIDTH
+
 from .video_file import CorruptFrameError, iter_frames, probe_video
 
-THUMBNAIL_WIDTH = 160
-CUT_MIN = 10.0
-CUT_RATIO = 4.0
-REPEAT_MAX = 0.12
-REPEAT_RATIO = 0.12
-STILL_MAX = 0.25
-NEIGHBOURHOOD = 6  # frames on each side
 MIN_RUN = 3  # a triplet
 COMPLETE = 0.9  # fewer of the frames that the header promises are reported as missing
 
@@ -68,7 +58,7 @@ def analyse_video(file_name: str | Path) -> ShotAnalysis:
 
 
 def find_runs(differences: np.ndarray, steps: np.ndarray, fps: float | None) -> ShotAnalysis:
-    """The rules of this module on the n - 1 differences and time steps of n frames.
+    """The rules on the n - 1 differences and time steps of n frames.
 
     Args:
         differences: d of frame i + 1 to frame i, (n - 1,).
@@ -79,16 +69,10 @@ def find_runs(differences: np.ndarray, steps: np.ndarray, fps: float | None) -> 
     cut = np.zeros(num_steps, bool)
     repeated = np.zeros(num_steps, bool)
     still = np.zeros(num_steps, bool)
-    for i, difference in enumerate(differences):
+    for i in range(num_steps):
         low = max(0, i - NEIGHBOURHOOD)
         around = differences[low : i + NEIGHBOURHOOD + 1]
-        others = np.delete(around, i - low)
-        typical = float(np.median(others)) if len(others) else 0.0
-        active = float(np.quantile(around, 0.75))
-        cut[i] = difference > CUT_MIN and difference > CUT_RATIO * typical
-        still[i] = active < STILL_MAX
-        repeated[i] = difference < REPEAT_MAX or difference < REPEAT_RATIO * active
-    repeated &= ~still
+        cut[i], repeated[i], still[i] = judge_step(around, i - low)
     uneven = np.zeros(num_steps, bool)
     if num_steps and np.isfinite(steps).all():
         median = np.median(steps)

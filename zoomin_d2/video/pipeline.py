@@ -7,7 +7,7 @@ invented. Decoding (and all conversion to RGB) runs in a thread of its own, a fe
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
@@ -160,43 +160,44 @@ def _shown_frames(
     marked: Iterable[MarkedFrame], source: Source, options: StreamOptions
 ) -> Iterator[_Shown]:
     """Convert to RGB; where asked, merge short runs of repeats into the frame they repeat."""
-    previous: _Shown | None = None
-    repeats: list[MarkedFrame] = []
     history: deque[tuple[Fraction, int]] = deque(maxlen=CONTEXT)
 
-    def flush() -> Iterator[_Shown]:
-        nonlocal previous
-        if previous is None:
-            return
-        if len(repeats) > MAX_REPEATS:
-            # a pause: motion starts at its last frame
-            yield previous
-            for repeat in repeats:
-                previous = replace(previous, marked=repeat, times=[repeat.frame.time])
-                yield previous
-        else:
+    def shown(item: MarkedFrame) -> _Shown:
+        frame = item.frame
+        image = source.to_rgb(frame.picture)
+        frame.picture = None
+        return _Shown(item, image, [frame.time], history[0], frame.duration)
+
+    previous: _Shown | None = None
+    repeats: list[MarkedFrame] = []
+    in_pause = False
+    for item in marked:
+        history.append((item.frame.time, item.frame.index))
+        is_repeat = item.repeats and options.dedupe and not item.frame.gap_before
+        # the middle of a long run of equal frames has no motion around it: it is "still"
+        in_pause = options.dedupe and (item.still or (in_pause and item.repeats))
+        if is_repeat and not in_pause and previous is not None:
+            repeats.append(item)
+            if len(repeats) <= MAX_REPEATS:
+                continue
+            in_pause = True
+        elif previous is not None and not in_pause:
             previous.times.extend(repeat.frame.time for repeat in repeats)
             if repeats:
                 previous.last_duration = repeats[-1].frame.duration
+            repeats.clear()
+        if previous is not None:
             yield previous
+        for repeat in repeats:  # a pause after all: they stay what they are
+            if repeat is not item:
+                yield shown(repeat)
         repeats.clear()
-
-    for item in marked:
-        history.append((item.frame.time, item.frame.index))
-        is_repeat = options.dedupe and item.repeats and not item.frame.gap_before
-        if is_repeat and previous is not None:
-            if len(repeats) > MAX_REPEATS:  # bounded: a pause may last for hours
-                yield previous
-                head = repeats.pop(0)
-                previous = replace(previous, marked=head, times=[head.frame.time])
-            item.frame.picture = None
-            repeats.append(item)
-            continue
-        yield from flush()
-        image = source.to_rgb(item.frame.picture)
-        previous = _Shown(item, image, [item.frame.time], history[0], item.frame.duration)
-        item.frame.picture = None
-    yield from flush()
+        previous = shown(item)
+    if previous is not None:
+        previous.times.extend(repeat.frame.time for repeat in repeats)
+        if repeats:
+            previous.last_duration = repeats[-1].frame.duration
+        yield previous
 
 
 def _between(

@@ -61,6 +61,7 @@ class MarkedFrame:
     frame: SourceFrame
     cut_before: bool
     repeats: bool
+    still: bool
 
 
 def mark_steps(
@@ -79,12 +80,12 @@ def mark_steps(
     def judged(place: int) -> MarkedFrame:
         kind = judge_step(np.asarray(differences), place, cut_min or CUT_MIN)
         frame = waiting.popleft()
-        return MarkedFrame(frame, kind.cut and cut_min is not None, kind.repeated)
+        return MarkedFrame(frame, kind.cut and cut_min is not None, kind.repeated, kind.still)
 
     for frame in frames:
         small = thumbnail(frame.picture)
         if is_first:
-            yield MarkedFrame(frame, False, False)
+            yield MarkedFrame(frame, False, False, False)
             is_first = False
         else:
             if len(differences) == differences.maxlen:
