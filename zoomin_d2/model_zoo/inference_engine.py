@@ -175,7 +175,8 @@ def capture_cuda_graph(run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tens
             run(*arguments)
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # What other threads do meanwhile, decoding for one, is theirs.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         recorded = run(*arguments)
 
     def replay(frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:

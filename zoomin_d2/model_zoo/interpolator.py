@@ -9,7 +9,7 @@ three = interpolator(frame_1, frame_2, [0.25, 0.5, 0.75])  # a list of frames
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from zoomin_d2.model_zoo.frame_kinds import check_pair, from_tensor, to_tensor
 from zoomin_d2.model_zoo.generator_file import load_generator, shipped_generators
 from zoomin_d2.model_zoo.inference_engine import InferenceEngine
+from zoomin_d2.model_zoo.streaming import interpolate_stream
 
 Frame = np.ndarray | Tensor
 
@@ -133,6 +134,23 @@ class Interpolator:
         frames = self._engine(tensor_1, tensor_2, times) if times else []
         frames = [from_tensor(x, kind) for x in frames]
         return frames if several else frames[0]
+
+    def stream(
+        self, frames: Iterable[np.ndarray], ts: Sequence[float] = (0.5,)
+    ) -> Iterator[list[np.ndarray]]:
+        """The frames between every two neighbours of a stream, with copies and work overlapped.
+
+        Args:
+            frames: (H, W, 3) uint8 RGB, all of one size.
+            ts: times in (0, 1).
+
+        Returns:
+            an iterator over len(frames) - 1 lists of len(ts) arrays (H, W, 3) uint8.
+
+        Raises:
+            ValueError: a time or, while iterating, a frame is not of that kind.
+        """
+        return interpolate_stream(self._engine, frames, [_check_time(t, 1) for t in ts])
 
     def __repr__(self) -> str:
         return f"Interpolator('{self.name}', device='{self.device}', dtype={self.dtype})"

@@ -1,0 +1,112 @@
+"""Methods to be compared, each as a call on two frames: our models in every mode, and peers.
+
+A peer is any function ``(frame_1, frame_2) -> frame`` on float tensors (N, 3, H, W) in [0, 1] on
+the device, t = 0.5. It gets half-precision frames where half precision is asked for. If it has an
+attribute ``module`` (nn.Module), parameters are counted of that.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from zoomin_d2.model_zoo.generator_file import load_generator
+from zoomin_d2.model_zoo.inference_engine import InferenceEngine, StaticShapes, capture_cuda_graph
+
+Peer = Callable[[Tensor, Tensor], Tensor]
+
+# What a method can be run as. "graph" and "compiled" replay a CUDA graph on a GPU.
+MODES = ("eager", "graph", "compiled")
+
+
+def load_peer(name: str) -> Peer:
+    """The function that "module:function" names, `module` being importable.
+
+    Raises:
+        ValueError: the name has another form, or there is no such function.
+        ImportError: the module cannot be imported.
+    """
+    module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name:
+        raise ValueError(f"a peer is named module:function, got '{name}'")
+    function = getattr(importlib.import_module(module_name), function_name, None)
+    if not callable(function):
+        raise ValueError(f"the module '{module_name}' has no function '{function_name}'")
+    return function
+
+
+class TimedModel:
+    """One of our generators, 8-bit frames in and out, as `Interpolator` runs it.
+
+    Args:
+        generator: a network on the CPU, which is copied.
+        mode: of `MODES`; "graph" needs a GPU.
+    """
+
+    def __init__(self, generator: nn.Module, device: torch.device, dtype: torch.dtype, mode: str):
+        _check_mode(mode, device)
+        self.module = generator
+        self._engine = InferenceEngine(
+            generator,
+            device,
+            dtype,
+            compile=mode == "compiled",
+            cuda_graphs=mode != "eager" and device.type == "cuda",
+        )
+
+    @staticmethod
+    def prepare(frame: Tensor) -> Tensor:
+        """An 8-bit frame (N, 3, H, W) on the device as this method takes it."""
+        return frame.contiguous(memory_format=torch.channels_last)
+
+    def __call__(self, frame_1: Tensor, frame_2: Tensor) -> Tensor:
+        return self._engine(frame_1, frame_2, [0.5])[0]
+
+    def many(self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float]) -> list[Tensor]:
+        return self._engine(frame_1, frame_2, ts)
+
+
+class TimedPeer:
+    """Somebody else's method in the same modes; its frames are converted before the clock runs."""
+
+    def __init__(self, peer: Peer, device: torch.device, dtype: torch.dtype, mode: str):
+        _check_mode(mode, device)
+        self.module = getattr(peer, "module", None)
+        self._peer = peer
+        self._dtype = dtype
+        self._device = device
+        run = self._run
+        if mode == "compiled":
+            run = torch.compile(run, mode="max-autotune-no-cudagraphs", dynamic=False)
+        self._inner = run
+        use_graphs = mode != "eager" and device.type == "cuda"
+        self._graphs = StaticShapes(capture_cuda_graph) if use_graphs else None
+
+    def prepare(self, frame: Tensor) -> Tensor:
+        # bfloat16 cannot hold 8-bit frames; it is reached by autocast.
+        dtype = torch.float16 if self._dtype == torch.float16 else torch.float32
+        return frame.to(dtype) / 255
+
+    def __call__(self, frame_1: Tensor, frame_2: Tensor) -> Tensor:
+        with torch.no_grad():
+            if self._graphs is None:
+                return self._inner(frame_1, frame_2, [])[0]
+            return self._graphs(self._inner, frame_1, frame_2, [])[0]
+
+    def _run(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
+        enabled = self._dtype == torch.bfloat16
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=enabled):
+            return [self._peer(frame_1, frame_2)]
+
+
+def load_model(name_or_path: str) -> nn.Module:
+    """A generator by name or file, for `TimedModel`."""
+    return load_generator(name_or_path).generator
+
+
+def _check_mode(mode: str, device: torch.device) -> None:
+    if mode not in MODES:
+        raise ValueError(f"the mode must be one of {', '.join(MODES)}, got '{mode}'")
+    if mode == "graph" and device.type != "cuda":
+        raise ValueError("the mode 'graph' replays CUDA graphs: it needs a GPU")
