@@ -176,6 +176,9 @@ class VideoReader:
                 if packet.dts is not None and packet.time_base:
                     end = (packet.dts + (packet.duration or 0)) * packet.time_base
                     self._end = max(self._end, end)
+                if packet.is_corrupt and packet.size and not self.damage.read_error:
+                    self.damage.read_error = "the file ends within a packet"
+                    self.damage.note(self._end, "a packet is cut short")
                 if packet.stream.index != self.stream.index:
                     continue
                 if packet.size and packet.pts is not None and not packet.is_discard:

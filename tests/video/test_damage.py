@@ -1,0 +1,109 @@
+"""Damaged files: what is lost is counted and told, and time stays right."""
+
+from fractions import Fraction as F
+from itertools import pairwise
+
+import av
+import pytest
+
+from zoomin_d2.video import JobOptions, Target, interpolate_video
+from zoomin_d2.video.errors import BadInputError, DamagedVideoError
+
+MULTI = Target(multi=2)
+
+
+@pytest.fixture
+def make_clip(write_video, make_frames):
+    """suffix -> 100 frames with sound."""
+
+    def make(suffix, **keywords):
+        return write_video(f"in.{suffix}", make_frames(100, 64, 96), audio="aac", **keywords)
+
+    return make
+
+
+def _truncate(path, share):
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+
+
+def _overwrite_middle(path, share=0.5, length=3000):
+    data = bytearray(path.read_bytes())
+    first = int(len(data) * share)
+    data[first : first + length] = bytes(length)
+    path.write_bytes(bytes(data))
+
+
+def test_a_file_cut_at_60_percent_is_told(tmp_path, make_clip, average):
+    source = make_clip("mkv")
+    _truncate(source, 0.6)
+    output = tmp_path / "out.mkv"
+    report = interpolate_video(str(source), str(output), average, MULTI)
+    assert 40 < report.source_frames < 80
+    assert report.output_frames == 2 * report.source_frames
+    assert "before its container says" in report.damage
+    options = JobOptions(on_damage="fail", overwrite=True)
+    with pytest.raises(DamagedVideoError, match="before its container says"):
+        interpolate_video(str(source), str(output), average, MULTI, options)
+
+
+def test_an_mp4_without_its_index_is_no_video(tmp_path, make_clip, average):
+    source = make_clip("mp4")
+    _truncate(source, 0.6)
+    with pytest.raises(BadInputError, match=r"is not a video, or is damaged"):
+        interpolate_video(str(source), str(tmp_path / "out.mp4"), average, MULTI)
+
+
+def test_an_mp4_with_its_index_cut_at_60_percent(tmp_path, make_clip, average):
+    source = make_clip("mp4", options={"movflags": "faststart"})
+    _truncate(source, 0.6)
+    report = interpolate_video(str(source), str(tmp_path / "out.mp4"), average, MULTI)
+    assert 40 < report.source_frames < 90
+    assert "before its container says" in report.damage
+
+
+def test_a_fragmented_mp4_cut_at_60_percent(tmp_path, make_clip, average):
+    source = make_clip("mp4", options={"movflags": "frag_keyframe+empty_moov"})
+    _truncate(source, 0.6)
+    report = interpolate_video(str(source), str(tmp_path / "out.mp4"), average, MULTI)
+    assert 40 < report.source_frames < 90
+    assert report.damage
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_damage_in_the_middle_is_held_and_told(
+    tmp_path, make_clip, average, read_video, packets, suffix
+):
+    source = make_clip(suffix)
+    _overwrite_middle(source)
+    output = tmp_path / f"out.{suffix}"
+    report = interpolate_video(str(source), str(output), average, Target(fps=F(50)))
+    assert "lost" in report.damage or "could not be decoded" in report.damage
+    frames, times = read_video(output)
+    assert abs(len(frames) - 200) <= 2  # the gap is filled: as long as before
+    assert all(b - a == F(1, 50) for a, b in pairwise(times)) or suffix == "mkv"
+    assert abs(times[-1] - F(199, 50)) < F(1, 20)
+    options = JobOptions(on_damage="fail")
+    with pytest.raises(DamagedVideoError):
+        interpolate_video(str(source), str(tmp_path / "f.mp4"), average, MULTI, options)
+
+
+def test_a_whole_file_has_no_damage(tmp_path, make_clip, average, real_clip):
+    sources = [make_clip("mp4"), make_clip("mkv"), make_clip("ts"), make_clip("avi")]
+    sources.append(make_clip("vp8.mkv", codec="libvpx", options={"auto-alt-ref": "1"}))
+    for source in sources:
+        report = interpolate_video(
+            str(source), str(tmp_path / f"out.{source.name}.mkv"), average, MULTI
+        )
+        assert report.damage == ""
+        assert report.source_frames == 100
+
+
+def test_unknown_codecs_are_named(tmp_path, make_clip, average):
+    source = make_clip("avi", codec="mpeg4")
+    data = source.read_bytes().replace(b"FMP4", b"ZZZZ").replace(b"fmp4", b"zzzz")
+    source.write_bytes(data)
+    with pytest.raises(BadInputError, match=r"codec|decoded"):
+        interpolate_video(str(source), str(tmp_path / "out.mp4"), average, MULTI)
+    with av.open(str(source)) as container:
+        assert container.streams.video
