@@ -4,7 +4,7 @@ PY := .venv/bin/python
 # One thread per process: tests and data workers already use every core.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env demo test lint lpips clean
+.PHONY: env demo test lint docs lpips clean
 
 env:
 	@bash tools/setup_env.sh
@@ -15,6 +15,10 @@ demo: env
 lint: env
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+# Pages in build/docs; a warning is an error.
+docs: env
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 test: lint
 	$(PY) -m pytest -n 2 --cov --cov-report=term:skip-covered tests

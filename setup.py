@@ -44,6 +44,10 @@ setup(
         ]
     },
     extras_require={
-        "dev": ["pytest", "pytest-cov", "ruff", "scipy", "playwright", "axe-playwright-python"],
+        "dev": [
+            *("pytest", "pytest-cov", "pytest-xdist", "ruff", "scipy"),
+            *("playwright", "axe-playwright-python"),
+            *("mkdocs-material", "mkdocstrings[python]"),
+        ],
     },
 )

@@ -16,13 +16,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from zoomin_d2.engine import setup_cfg
 from zoomin_d2.evaluation import METRICS
+from zoomin_d2.evaluation.lpips import MIN_SIZE, MissingLPIPSWeightsError, shared_lpips
 from zoomin_d2.modeling.frozen_rpn import FrozenRPN
 from zoomin_d2.visualization.report import Scores, find_scores, write_report
 from zoomin_d2.visualization.report.plot import Cost
+from zoomin_d2.visualization.report.triplets import RoiMetric
 
 
 class ShippedProposals:
@@ -39,6 +42,22 @@ class ShippedProposals:
         device = next(self._frozen_rpn.parameters()).device
         frames = frame[None].float().to(device) / 255
         return self._frozen_rpn.proposals(frames)[0].proposal_boxes.tensor
+
+
+def roi_metrics() -> dict[str, RoiMetric]:
+    """LPIPS of a ROI's pixels where its weights are installed and the ROI is large enough."""
+    try:
+        model = shared_lpips(torch.device("cpu"))
+    except MissingLPIPSWeightsError as error:
+        print(f"ROIs are shown without LPIPS: {error}", file=sys.stderr)
+        return {}
+
+    def lpips(pred: Tensor, truth: Tensor) -> float | None:
+        if min(pred.shape[-2:]) < MIN_SIZE:
+            return None
+        return model(pred[None], truth[None])[0].item()
+
+    return {"LPIPS": lpips}
 
 
 def find_costs(scores: Sequence[Scores]) -> dict[str, Cost]:
@@ -59,6 +78,7 @@ def main(args: argparse.Namespace) -> Path:
         title=args.title,
         max_triplets=args.max_triplets,
         costs=find_costs(scores),
+        roi_metrics=roi_metrics(),
         propose=ShippedProposals(),
     )
     methods = {item.method for item in scores}

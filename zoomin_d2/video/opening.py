@@ -20,7 +20,7 @@ def open_source(inputs: list[str], rate: Fraction | None = None, raw: str | None
         raw: "WIDTHxHEIGHT:PIX_FMT:FPS" of raw video on standard input.
 
     Raises:
-        BadInputError.
+        BadInputError: they cannot be read, or do not make one input.
     """
     paths = [Path(i) for i in inputs]
     if len(inputs) > 1:

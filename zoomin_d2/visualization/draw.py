@@ -71,7 +71,7 @@ def zoom_panel(
     tiles = []
     for rank, box in enumerate(boxes.tensor[:max_rois].tolist()):
         x0, y0, x1, y1 = whole_pixels(box, *first.shape[:2])
-        place = _draw_place(first, (x0, y0, x1, y1), rank, zoom_size)
+        place = draw_place(first, (x0, y0, x1, y1), rank, zoom_size)
         tiles.append((f"ROI {rank + 1}: {x1 - x0} x {y1 - y0} px", place))
         crops = {
             name: picture[y0 * s : y1 * s, x0 * s : x1 * s]
@@ -81,7 +81,7 @@ def zoom_panel(
             caption = name
             if truth in crops and name != truth and factors[name] == factors[truth]:
                 caption = f"{name}: {_format_psnr(crop, crops[truth])}"
-            tiles.append((caption, _zoom(crop, zoom_size)))
+            tiles.append((caption, zoom(crop, (zoom_size, zoom_size))))
     return tile_pictures(tiles, columns=1 + len(frames), font_size=13)
 
 
@@ -102,7 +102,7 @@ def whole_pixels(box: list[float], height: int, width: int) -> tuple[int, int, i
     return x0, y0, min(max(x1, x0 + 1), width), min(max(y1, y0 + 1), height)
 
 
-def _draw_place(
+def draw_place(
     frame: np.ndarray, box: tuple[int, int, int, int], rank: int, width: int
 ) -> np.ndarray:
     """The frame, `width` pixels wide, with the box in the colour of its rank."""
@@ -114,11 +114,11 @@ def _draw_place(
     return cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), colour, thickness=2)
 
 
-def _zoom(crop: np.ndarray, size: int) -> np.ndarray:
-    """To `size` x `size`: averaged over areas where a side shrinks, cubic where it grows."""
-    shrunk = (min(crop.shape[1], size), min(crop.shape[0], size))
+def zoom(crop: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """To (width, height): averaged over areas where a side shrinks, cubic where it grows."""
+    shrunk = (min(crop.shape[1], size[0]), min(crop.shape[0], size[1]))
     crop = cv2.resize(crop, shrunk, interpolation=cv2.INTER_AREA)
-    return cv2.resize(crop, (size, size), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(crop, size, interpolation=cv2.INTER_CUBIC)
 
 
 def _format_psnr(crop: np.ndarray, truth: np.ndarray) -> str:

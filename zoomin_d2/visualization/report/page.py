@@ -13,8 +13,9 @@ from markupsafe import Markup
 
 from zoomin_d2.files import write_atomically
 from zoomin_d2.visualization.report.plot import Cost, draw_quality_plot
+from zoomin_d2.visualization.report.saved import Propose
 from zoomin_d2.visualization.report.scores import Scores
-from zoomin_d2.visualization.report.triplets import Propose, RoiMetric, export_triplet
+from zoomin_d2.visualization.report.triplets import RoiMetric, export_triplet
 
 _HERE = Path(__file__).parent
 _MARK = '<meta name="generator" content="zoomin_d2 report">'

@@ -12,13 +12,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zoomin_d2.visualization.draw import rank_colour, whole_pixels
+from zoomin_d2.visualization.draw import rank_colour
 from zoomin_d2.visualization.flow import draw_flow_legend, draw_flows
 from zoomin_d2.visualization.panel import draw_error
+from zoomin_d2.visualization.report.saved import (
+    FLOWS,
+    Propose,
+    as_tensor,
+    find_boxes,
+    read_frame,
+    read_maps,
+    shared_frames,
+)
 from zoomin_d2.visualization.report.scores import Scores
 
-RoiMetric = Callable[[Tensor, Tensor], float]  # pred and truth, (3, h, w) uint8 -> number
-Propose = Callable[[Tensor], Tensor]  # frame_t (3, H, W) uint8 -> boxes (R, 4) XYXY pixels
+# pred and truth, (3, h, w) uint8 -> number, or None where it is not defined
+RoiMetric = Callable[[Tensor, Tensor], float | None]
 
 MAX_ROIS = 8
 
@@ -45,7 +54,7 @@ def export_triplet(
         ValueError: two methods do not have the same true frame.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    frames = _shared_frames(name, scores)
+    frames = shared_frames(name, scores)
     truth = frames["truth"]
     pictures = {key: f"{key}.webp" for key in frames}
     for key, frame in frames.items():
@@ -53,16 +62,16 @@ def export_triplet(
     methods = []
     preds = []
     for i, method in enumerate(scores):
-        pred = _read_frame(method.saved_frames[name] / "pred_frame.png")
+        pred = read_frame(method.saved_frames[name] / "pred_frame.png")
         preds.append(pred)
-        drawn = {"pred": pred, "error": draw_error(_tensor(pred), _tensor(truth))}
-        details = _read_maps(method.saved_frames[name])
+        drawn = {"pred": pred, "error": draw_error(as_tensor(pred), as_tensor(truth))}
+        details = read_maps(method.saved_frames[name])
         longest = None
         if "flow_1t" in details and "flow_2t" in details:
-            flows = [torch.from_numpy(details[k].astype(np.float32)) for k in _FLOWS]
+            flows = [torch.from_numpy(details[k].astype(np.float32)) for k in FLOWS]
             flow_pictures, longest = draw_flows(flows)
             draw_flow_legend(flow_pictures[0])
-            drawn |= dict(zip(_FLOWS, flow_pictures))
+            drawn |= dict(zip(FLOWS, flow_pictures))
         if "blend_mask" in details:
             drawn["blend_mask"] = np.repeat(details["blend_mask"][..., None], 3, axis=2)
         for key, picture in drawn.items():
@@ -75,7 +84,7 @@ def export_triplet(
                 "longest_flow": longest,
             }
         )
-    boxes = _boxes(name, scores, truth, propose)
+    boxes = find_boxes(name, scores, truth, propose)[:MAX_ROIS]
     return {
         "name": name,
         "height": truth.shape[0],
@@ -87,45 +96,6 @@ def export_triplet(
             for rank, box in enumerate(boxes)
         ],
     }
-
-
-_FLOWS = ("flow_1t", "flow_2t")
-
-
-def _shared_frames(name: str, scores: Sequence[Scores]) -> dict[str, np.ndarray]:
-    """Inputs, their average and the truth; every method must have been scored on the same."""
-    frames: dict[str, np.ndarray] = {}
-    for method in scores:
-        folder = method.saved_frames[name]
-        truth = _read_frame(folder / "frame_t.png")
-        if "truth" in frames and not np.array_equal(frames["truth"], truth):
-            raise ValueError(
-                f"'{name}' of '{method.method}' has another true frame than that of "
-                f"'{scores[0].method}': they were not scored on the same data"
-            )
-        frames["truth"] = truth
-        for key in ("frame_1", "frame_2"):
-            if key not in frames and (folder / f"{key}.png").is_file():
-                frames[key] = _read_frame(folder / f"{key}.png")
-    if "frame_1" in frames and "frame_2" in frames:
-        total = frames["frame_1"].astype(np.uint16) + frames["frame_2"] + 1
-        frames["average"] = (total // 2).astype(np.uint8)
-    return frames
-
-
-def _boxes(
-    name: str, scores: Sequence[Scores], truth: np.ndarray, propose: Propose | None
-) -> list[tuple[int, int, int, int]]:
-    boxes = None
-    for method in scores:
-        boxes = _read_maps(method.saved_frames[name]).get("proposal_boxes")
-        if boxes is not None:
-            break
-    if boxes is None and propose is not None:
-        boxes = propose(_tensor(truth)).cpu().numpy()
-    if boxes is None:
-        return []
-    return [whole_pixels(box, *truth.shape[:2]) for box in boxes[:MAX_ROIS].tolist()]
 
 
 def _roi(
@@ -144,7 +114,7 @@ def _roi(
         identical = np.array_equal(crop, real)
         scores: dict[str, float | None] = {"PSNR": None if identical else cv2.PSNR(crop, real)}
         for metric, function in roi_metrics.items():
-            scores[metric] = float(function(_tensor(crop), _tensor(real)))
+            scores[metric] = function(as_tensor(crop), as_tensor(real))
         return scores
 
     colour = ", ".join(str(round(255 * channel)) for channel in rank_colour(rank))
@@ -154,25 +124,6 @@ def _roi(
         "methods": [score(pred) for pred in preds],
         "average": None if average is None else score(average),
     }
-
-
-def _read_frame(path: Path) -> np.ndarray:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ValueError(f"{path} is missing or no picture: evaluate again")
-    return np.ascontiguousarray(picture[..., ::-1])
-
-
-def _read_maps(folder: Path) -> dict[str, np.ndarray]:
-    path = folder / "maps.npz"
-    if not path.is_file():
-        return {}
-    with np.load(path, allow_pickle=False) as maps:
-        return dict(maps)
-
-
-def _tensor(picture: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
 
 
 def _save(path: Path, picture: np.ndarray) -> None:

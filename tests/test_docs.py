@@ -1,0 +1,80 @@
+"""Documentation keeps up with the code: links, lines, tables, commands; and it builds."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import update_docs
+
+REPOSITORY = Path(__file__).parents[1]
+PAGES = sorted(
+    str(page.relative_to(REPOSITORY))
+    for pattern in ("*.md", "docs/**/*.md", "datasets/*.md")
+    for page in REPOSITORY.glob(pattern)
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_and_commands_of_a_page(page):
+    text = (REPOSITORY / page).read_text()
+    links = re.findall(r"\]\((?!https?://)([^)#]+)(?:#[^)]*)?\)", text)
+    assert [x for x in links if not ((REPOSITORY / page).parent / x).exists()] == []
+    scripts = set(re.findall(r"(?<![\w/])(?:tools|datasets)/\w+\.(?:py|sh)\b", text))
+    assert [x for x in scripts if not os.access(REPOSITORY / x, os.X_OK)] == []
+    configs = set(re.findall(r"\bconfigs/[\w/]+\.yaml\b", text))
+    assert [x for x in configs if not (REPOSITORY / x).is_file()] == []
+    assert not re.findall(r"^[A-Z]+_[A-Z_]+$|TO FILL|TODO", text, re.MULTILINE)
+
+
+def test_lines_and_tables_are_those_of_the_code(capsys):
+    assert update_docs.main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_every_equation_has_code_and_a_test():
+    text = (REPOSITORY / "docs/paper_to_code.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| eq.")]
+    numbers = {int(n) for row in rows for n in re.findall(r"\d+", row.split(":")[0])}
+    assert numbers == set(range(1, 12))  # the paper numbers eleven
+    for row in rows:
+        assert "](../zoomin_d2/" in row and "](../tests/" in row, row
+
+
+def test_references_follow_the_code(tmp_path, monkeypatch):
+    monkeypatch.setattr(update_docs, "REPOSITORY", tmp_path)
+    code = "import os\n\n\nclass A:\n    def f(self):\n        return 1\n"
+    (tmp_path / "m.py").write_text(code)
+    text = update_docs.with_lines("see `m.py:A.f` and `m.py:A`")
+    assert text == "see [`m.py:5` A.f](../m.py#L5) and [`m.py:4` A](../m.py#L4)"
+    (tmp_path / "m.py").write_text("# one more\n" + code)
+    # Line 5 is still inside of class A, but no longer inside of A.f's body.
+    assert update_docs.with_lines(text, exact=False).count("`m.py:6` A.f") == 1
+    assert "[`m.py:5` A]" in update_docs.with_lines(text)
+    (tmp_path / "m.py").write_text("class B: ...\n")
+    with pytest.raises(ValueError, match=r"m\.py defines no 'A\.f'"):
+        update_docs.with_lines(text)
+
+
+def test_numbers_come_from_a_card():
+    card = (
+        "text\n\n| dataset | PSNR | SSIM |\n|---|---|---|\n| dev | 34.1 | 0.97 |\n| b | 1 | 2 |\n"
+    )
+    assert update_docs.card_numbers(card) == "dev: PSNR 34.1, SSIM 0.97; b: PSNR 1, SSIM 2"
+    assert update_docs.card_numbers("| proposals | R50 |\n|---|---|\n| 10 | 75 |") == ""
+
+
+def test_pages_build_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs", reason="needs the dev extra")
+    pytest.importorskip("mkdocstrings", reason="needs the dev extra")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    page = (tmp_path / "api/modeling.html").read_text()
+    assert "hinge_d_losses" in page and "crop_roi_patches" in page

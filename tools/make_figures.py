@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Remake the pictures of README and documentation, after the paper's figures.
+
+    tools/make_figures.py rois    output/baseline output/gan output/roigan -o docs/images/rois.png
+    tools/make_figures.py frames  output/baseline output/roigan -o docs/images/frames.png
+    tools/make_figures.py teaser  output/roigan -o docs/images/teaser.jpg
+    tools/make_figures.py curves  output/baseline output/roigan -o docs/images/curves.png
+    tools/make_figures.py quality output/roigan output/baselines --time roigan=9.5 -o fig4.svg
+
+rois (Fig. 1, 3), frames (Fig. 5, 6) and teaser take evaluations as tools/report.py does, with saved
+frames; they show the places where most moves (the average of the inputs is farthest from the
+truth), whatever the methods made of them. curves takes trainings with TensorBoard logs. quality
+(Fig. 4) draws PSNR against milliseconds (--time METHOD=MS), or against parameters.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from PIL import Image
+from report import ShippedProposals, find_costs
+
+from zoomin_d2.files import write_atomically
+from zoomin_d2.visualization.curves import draw_curves, read_curves
+from zoomin_d2.visualization.figures import frame_figure, hardest_places, roi_figure, teaser
+from zoomin_d2.visualization.report import Scores, find_scores
+from zoomin_d2.visualization.report.plot import Cost, draw_quality_plot
+
+INK = "#6e7781"  # reads on white and on black
+
+
+def one_dataset(sources: list[str], dataset: str | None) -> list[Scores]:
+    """The methods on one dataset.
+
+    Raises:
+        ValueError: there are several datasets and none was named, or no such one.
+    """
+    scores = find_scores(sources)
+    names = sorted({item.dataset for item in scores})
+    if dataset is None and len(names) > 1:
+        raise ValueError(f"name one of the datasets with --dataset: {', '.join(names)}")
+    chosen = [item for item in scores if dataset in (None, item.dataset)]
+    if not chosen:
+        raise ValueError(f"there are no results on '{dataset}', only on {', '.join(names)}")
+    return chosen
+
+
+def make_picture(args: argparse.Namespace) -> None:
+    scores = [x for x in one_dataset(args.sources, args.dataset) if x.saved_frames]
+    if not scores:
+        raise ValueError("none of the evaluations has saved frames (TEST.NUM_SAVED_FRAMES)")
+    places = hardest_places(scores, args.num, ShippedProposals())
+    if args.figure == "teaser":
+        picture = teaser(scores[0], places[0])
+    else:
+        picture = {"rois": roi_figure, "frames": frame_figure}[args.figure](scores, places)
+    image = Image.fromarray(picture)
+    kind = Image.registered_extensions()[args.output.suffix.lower()]
+    options = {"quality": 92} if kind in ("JPEG", "WEBP") else {}
+    write_atomically(args.output, lambda f: image.save(f, kind, **options))
+    for place in places if args.figure != "teaser" else places[:1]:
+        print(f"{place.name}: {place.box}, average off by {place.difficulty:.1f} of 255")
+
+
+def make_curves(args: argparse.Namespace) -> None:
+    runs = {}
+    for source in args.sources:
+        name, _, folder = source.rpartition("=")
+        runs[name or Path(folder).resolve().name] = read_curves(folder)
+    figure = draw_curves(runs)
+    kind = args.output.suffix.lstrip(".")
+    write_atomically(args.output, lambda f: figure.savefig(f, format=kind, dpi=120))
+
+
+def make_quality(args: argparse.Namespace) -> None:
+    scores = one_dataset(args.sources, args.dataset)
+    costs = find_costs(scores)
+    for item in args.time:
+        method, _, milliseconds = item.rpartition("=")
+        if method not in {x.method for x in scores}:
+            raise ValueError(f"--time {item}: there are no results of '{method}'")
+        parameters = costs.get(method, Cost()).parameters
+        costs[method] = Cost(float(milliseconds), parameters)
+    quality = {x.method: x.means["PSNR"] for x in scores}
+    label = f"PSNR in dB on {scores[0].dataset}"
+    svg = draw_quality_plot(quality, costs, label, args.time_label)
+    if svg is None:
+        raise ValueError("fewer than two methods have a cost: give --time METHOD=MILLISECONDS")
+    text = svg.replace("currentColor", INK)
+    write_atomically(args.output, lambda f: f.write(text.encode()))
+
+
+FIGURES = {
+    "rois": (make_picture, (".png", ".jpg", ".webp")),
+    "frames": (make_picture, (".png", ".jpg", ".webp")),
+    "teaser": (make_picture, (".png", ".jpg", ".webp")),
+    "curves": (make_curves, (".png", ".svg", ".pdf")),
+    "quality": (make_quality, (".svg",)),
+}
+
+
+def main(args: argparse.Namespace) -> None:
+    make, suffixes = FIGURES[args.figure]
+    if args.output.suffix.lower() not in suffixes:
+        raise ValueError(f"{args.output} should end in one of {', '.join(suffixes)}")
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    make(args)
+    print(args.output)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("figure", choices=FIGURES)
+    parser.add_argument("sources", nargs="+", metavar="[NAME=]FOLDER")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--dataset", help="if the sources have several")
+    parser.add_argument("--num", type=int, default=4, help="places shown")
+    parser.add_argument("--time", nargs="+", default=[], metavar="METHOD=MS")
+    parser.add_argument("--time-label", default="", help="what the times are of")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    try:
+        main(parse_args())
+    except (ValueError, OSError) as error:
+        sys.exit(f"make_figures: {error}")

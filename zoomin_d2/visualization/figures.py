@@ -1,0 +1,123 @@
+"""Figures after the paper's, from what evaluations have saved: the same place under each method.
+
+Which places are shown is decided by the data, not by the methods: the ROIs in which the average of
+the inputs is farthest from the truth, that is where most moves, at most one per image.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from detectron2.structures import Boxes
+
+from zoomin_d2.visualization.draw import draw_place, draw_proposals, zoom, zoom_panel
+from zoomin_d2.visualization.panel import stack_pictures, tile_pictures
+from zoomin_d2.visualization.report.saved import (
+    Propose,
+    as_tensor,
+    find_boxes,
+    read_frame,
+    shared_frames,
+)
+from zoomin_d2.visualization.report.scores import Scores
+
+
+class Place(NamedTuple):
+    """One ROI of one image."""
+
+    name: str  # file_name of the image
+    box: tuple[int, int, int, int]  # XYXY, whole pixels
+    difficulty: float  # RMS difference of the average of the inputs and the truth there, 0..255
+
+
+def hardest_places(
+    scores: Sequence[Scores], num: int, propose: Propose | None = None, min_side: int = 24
+) -> list[Place]:
+    """The ROIs where most moves, at most one per image, the hardest first.
+
+    Args:
+        scores: methods on one dataset; images whose frames all of them have saved count.
+        propose: finds ROIs where none are saved.
+        min_side: pixels; smaller ROIs are left out.
+
+    Raises:
+        ValueError: there is no such place.
+    """
+    shared = set.intersection(*(set(item.saved_frames) for item in scores))
+    places = []
+    for name in sorted(shared):
+        frames = shared_frames(name, scores)
+        if "average" not in frames:
+            continue
+        error = (frames["average"].astype(np.float32) - frames["truth"]) ** 2
+        found = [
+            Place(name, (x0, y0, x1, y1), float(error[y0:y1, x0:x1].mean() ** 0.5))
+            for x0, y0, x1, y1 in find_boxes(name, scores, frames["truth"], propose)
+            if min(x1 - x0, y1 - y0) >= min_side
+        ]
+        if found:
+            places.append(max(found, key=lambda place: place.difficulty))
+    if not places:
+        raise ValueError(
+            f"no image of '{scores[0].dataset}' has saved frames of every method and a ROI of at "
+            f"least {min_side} pixels: evaluate with TEST.NUM_SAVED_FRAMES above 0"
+        )
+    return sorted(places, key=lambda place: -place.difficulty)[:num]
+
+
+def roi_figure(
+    scores: Sequence[Scores], places: Sequence[Place], zoom_size: int = 192
+) -> np.ndarray:
+    """After Fig. 1 and 3: one row per place, the ROI under each method and in the truth.
+
+    Returns:
+        (H, W, 3) uint8 RGB; behind a method's name stands the ROI's PSNR.
+    """
+    rows = []
+    for place in places:
+        frames = _frames(place.name, scores)
+        boxes = Boxes(torch.tensor([place.box], dtype=torch.float32))
+        tensors = {key: as_tensor(frame) for key, frame in frames.items()}
+        rows.append(zoom_panel(tensors, boxes, zoom_size=zoom_size))
+    return stack_pictures(rows)
+
+
+def frame_figure(scores: Sequence[Scores], places: Sequence[Place], width: int = 360) -> np.ndarray:
+    """After Fig. 5 and 6: whole frames with the place marked, and below each the place enlarged.
+
+    Args:
+        width: of a frame in the figure, pixels.
+    """
+    rows = []
+    for place in places:
+        x0, y0, x1, y1 = place.box
+        frames = _frames(place.name, scores)
+        whole = [(key, draw_place(frame, place.box, 0, width)) for key, frame in frames.items()]
+        parts = []
+        for key, frame in frames.items():
+            crop = frame[y0:y1, x0:x1]
+            height = max(round(width * crop.shape[0] / crop.shape[1]), 1)
+            parts.append((f"{key}, enlarged", zoom(crop, (width, min(height, width)))))
+        rows.append(tile_pictures([*whole, *parts], columns=len(frames), font_size=14))
+    return stack_pictures(rows)
+
+
+def teaser(scores: Scores, place: Place, num_rois: int = 3, width: int = 780) -> np.ndarray:
+    """One interpolated frame with its proposals, and some of them zoomed into."""
+    frames = _frames(place.name, [scores])
+    boxes = find_boxes(place.name, [scores], frames["truth"])
+    boxes = Boxes(torch.tensor(boxes or [place.box], dtype=torch.float32))
+    pred = frames[scores.method]
+    drawn = draw_proposals(as_tensor(pred), boxes, scale=width / pred.shape[1])
+    tensors = {key: as_tensor(frame) for key, frame in frames.items()}
+    side = (width - 4 * len(frames)) // (1 + len(frames))
+    return stack_pictures([drawn, zoom_panel(tensors, boxes, zoom_size=side, max_rois=num_rois)])
+
+
+def _frames(name: str, scores: Sequence[Scores]) -> dict[str, np.ndarray]:
+    """Average, then every method, then the truth."""
+    shared = shared_frames(name, scores)
+    frames = {"average": shared["average"]} if "average" in shared else {}
+    frames |= {x.method: read_frame(x.saved_frames[name] / "pred_frame.png") for x in scores}
+    return {**frames, "truth": shared["truth"]}
