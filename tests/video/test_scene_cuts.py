@@ -114,7 +114,7 @@ def test_dedupe_spreads_motion_over_repeats(write_video, average):
 
     assert moving(plain) == 22  # frame 3 is half way, frame 4 is the next drawing: twice per 4
     assert moving(smooth) == 44
-    assert sum(f.repeats for f in smooth) == 11
+    assert sum(f.repeats for f in smooth) == 12
     middle = (drawings[0].astype(float) + drawings[2]) / 2
     assert np.abs(smooth[2].image - middle).max() <= 2
 
@@ -134,5 +134,5 @@ def test_the_dedupe_option_reaches_the_file(tmp_path, write_video, average, read
     report = interpolate_video(
         str(source), str(tmp_path / "o.mkv"), average, Target(fps=F(50)), options
     )
-    assert report.repeated_frames == 7
+    assert report.repeated_frames == 8
     assert report.output_frames == 32

@@ -272,7 +272,7 @@ def _settings_key(
 ) -> dict[str, Any]:
     """Everything that decides the frames of a segment."""
     stream = asdict(options.stream)
-    for free in ("device", "queue_size"):
+    for free in ("device", "queue_size", "workers"):
         stream.pop(free)
     return {
         "source": info.fingerprint,

@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from functools import partial
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from .errors import ModelError
 from .frames import mix, to_array, to_tensor
-from .queues import prefetch
+from .queues import ordered_map, prefetch
 from .scene_cuts import CUT_MIN, MarkedFrame, mark_steps
 from .source import Source
 from .timeline import Grid, Moment, Target, make_grid
@@ -41,6 +42,7 @@ class StreamOptions:
             the output ends with it (images: nothing comes twice).
         device: where the model wants its frames.
         queue_size: source frames decoded ahead.
+        workers: calls of the model at a time (several GPUs); the order stays.
     """
 
     cut_threshold: float | None = CUT_MIN
@@ -49,6 +51,7 @@ class StreamOptions:
     hold_last: bool = True
     device: str = "cpu"
     queue_size: int = 4
+    workers: int = 1
 
 
 @dataclass
@@ -62,6 +65,7 @@ class OutputFrame:
             again) or "blended" across a cut.
         source_index: the source frame that it is, or that comes before it.
         read_on: (time, index) of a source frame from which reading gives the next frames alike.
+        held: the source frame that a player would show at this time without interpolation.
         cuts: times (source, seconds) of the scene cuts since the previous output frame.
         repeats: repeated source frames that were left out since then (dedupe).
     """
@@ -72,6 +76,7 @@ class OutputFrame:
     kind: Literal["source", "made", "held", "blended"]
     source_index: int
     read_on: tuple[Fraction, int]
+    held: np.ndarray
     cuts: tuple[float, ...] = ()
     repeats: int = 0
 
@@ -95,6 +100,23 @@ class _Shown:
     @property
     def index(self) -> int:
         return self.marked.frame.index
+
+    def as_tensor(self, device: str) -> Tensor:
+        tensor = self.tensor
+        if tensor is None:
+            tensor = self.tensor = to_tensor(self.image, device)
+        return tensor
+
+
+class _Span(NamedTuple):
+    """The output frames from one shown frame up to the next (None: the end), and what happened
+    since the last ones."""
+
+    a: _Shown
+    b: _Shown | None
+    moments: list[Moment]
+    cuts: tuple[float, ...]
+    repeats: int
 
 
 def interpolate_frames(
@@ -126,34 +148,43 @@ def interpolate_frames(
     read = source.frames(*start) if start else source.frames()
     marked = mark_steps(read, options.cut_threshold)
     shown = prefetch(_shown_frames(marked, source, options), options.queue_size)
+    spans = _spans(shown, grid, first, options.hold_last)
+    fill = partial(_fill, grid=grid, interpolate=interpolate, options=options)
+    filled = ordered_map(fill, spans, options.workers)
+    try:
+        for frames in filled:
+            yield from frames
+    finally:
+        filled.close()
+        shown.close()
+
+
+def _spans(shown: Iterable[_Shown], grid: Grid, first: int, hold_last: bool) -> Iterator[_Span]:
+    """The stretches between shown frames, each with the moments that fall into it."""
     previous: _Shown | None = None
     cuts: list[float] = []
     repeats = 0
-    try:
-        for current in shown:
-            if previous is not None:
-                if current.marked.cut_before:
-                    cuts.append(round(float(current.time), 3))
-                repeats += len(previous.times) - 1
-                moments = grid.between(previous.index, [*previous.times, current.time])
-                wanted = [m for m in moments if m.index >= first]
-                for frame in _between(previous, current, wanted, grid, interpolate, options):
-                    frame.cuts, frame.repeats = tuple(cuts), repeats
-                    cuts, repeats = [], 0
-                    yield frame
-                if moments:  # the events of frames before `first` were told by an earlier run
-                    cuts, repeats = [], 0
-            previous = current
+    for current in shown:
         if previous is not None:
-            moments = grid.between(previous.index, previous.times)
-            index = previous.index + len(previous.times) - 1
-            moments += grid.tail(index, previous.times[-1], previous.last_duration)
-            for moment in moments:
-                is_after = moment.source_time - previous.times[-1] > grid.tolerance
-                if moment.index >= first and (options.hold_last or not is_after):
-                    yield _output(moment, previous, previous.image, grid)
-    finally:
-        shown.close()
+            if current.marked.cut_before:
+                cuts.append(round(float(current.time), 3))
+            repeats += len(previous.times) - 1
+            moments = grid.between(previous.index, [*previous.times, current.time])
+            wanted = [m for m in moments if m.index >= first]
+            if wanted:
+                yield _Span(previous, current, wanted, tuple(cuts), repeats)
+            if moments:  # the events of frames before `first` were told by an earlier run
+                cuts, repeats = [], 0
+        previous = current
+    if previous is not None:
+        repeats += len(previous.times) - 1
+        moments = grid.between(previous.index, previous.times)
+        index = previous.index + len(previous.times) - 1
+        moments += grid.tail(index, previous.times[-1], previous.last_duration)
+        end = previous.times[-1] + grid.tolerance
+        wanted = [m for m in moments if m.index >= first and (hold_last or m.source_time <= end)]
+        if wanted:
+            yield _Span(previous, None, wanted, tuple(cuts), repeats)
 
 
 def _shown_frames(
@@ -200,56 +231,57 @@ def _shown_frames(
         yield previous
 
 
-def _between(
-    a: _Shown,
-    b: _Shown,
-    moments: list[Moment],
-    grid: Grid,
-    interpolate: Interpolate,
-    options: StreamOptions,
-) -> Iterator[OutputFrame]:
-    span = b.time - a.time
-    is_cut, is_gap = b.marked.cut_before, b.marked.frame.gap_before
-    ts = [float((m.source_time - a.time) / span) for m in moments]
-    exact = [m.source_time - a.time <= grid.tolerance for m in moments]
-    made: list[np.ndarray] = []
+def _fill(
+    span: _Span, grid: Grid, interpolate: Interpolate, options: StreamOptions
+) -> list[OutputFrame]:
+    """The frames of one span; the model is called once, with all its times."""
+    a, b = span.a, span.b
+    exact = [m.source_time - a.time <= grid.tolerance for m in span.moments]
+    if b is None or b.marked.frame.gap_before:
+        frames = [_output(m, a, a.image, "held") for m in span.moments]
+    else:
+        ts = [float((m.source_time - a.time) / (b.time - a.time)) for m in span.moments]
+        frames = _interpolated(a, b, ts, exact, span.moments, interpolate, options)
+    for frame, is_exact in zip(frames, exact):
+        if is_exact:
+            frame.image, frame.kind = a.image, "source"
+    frames[0].cuts, frames[0].repeats = span.cuts, span.repeats
+    return frames
+
+
+def _interpolated(a, b, ts, exact, moments, interpolate, options) -> list[OutputFrame]:
     wanted = [t for t, is_exact in zip(ts, exact) if not is_exact]
-    if wanted and not (is_cut or is_gap):
-        made = _make(a, b, wanted, interpolate, options)
-    made_frames = iter(made)
+    is_cut = b.marked.cut_before
+    made = iter(_make(a, b, wanted, interpolate, options) if wanted and not is_cut else [])
+    frames = []
     for moment, t, is_exact in zip(moments, ts, exact):
-        if is_exact or is_gap:
-            yield _output(moment, a, a.image, grid)
+        if is_exact:
+            frames.append(_output(moment, a, a.image, "source"))
         elif not is_cut:
-            yield _output(moment, a, next(made_frames), grid, "made")
+            frames.append(_output(moment, a, next(made), "made"))
         elif options.on_cut == "blend":
-            yield _output(moment, a, mix(a.image, b.image, t), grid, "blended")
+            frames.append(_output(moment, a, mix(a.image, b.image, t), "blended"))
         else:
-            near = a if t <= 0.5 else b
-            yield _output(moment, a, near.image, grid, "held")
+            frames.append(_output(moment, a, (a if t <= 0.5 else b).image, "held"))
+    return frames
 
 
 def _make(
     a: _Shown, b: _Shown, ts: list[float], interpolate: Interpolate, options: StreamOptions
 ) -> list[np.ndarray]:
-    for frame in (a, b):
-        if frame.tensor is None:
-            frame.tensor = to_tensor(frame.image, options.device)
-    with torch.inference_mode():
-        frames = interpolate(a.tensor, b.tensor, ts)
+    frame_1, frame_2 = a.as_tensor(options.device), b.as_tensor(options.device)
+    with torch.no_grad():
+        frames = interpolate(frame_1, frame_2, ts)
     a.tensor = None  # b is the next pair's first
-    if len(frames) != len(ts) or any(f.shape != b.tensor.shape for f in frames):
+    if len(frames) != len(ts) or any(f.shape != frame_1.shape for f in frames):
         shapes = [tuple(f.shape) for f in frames]
-        raise ModelError(f"The model gave {shapes} for {len(ts)} frames {tuple(b.tensor.shape)}")
+        raise ModelError(f"The model gave {shapes} for {len(ts)} frames {tuple(frame_1.shape)}")
     if not all(bool(torch.isfinite(f).all()) for f in frames):
         raise ModelError(f"The model gave values that are not finite at {float(a.time):.3f} s")
     return [to_array(f, a.image.dtype == np.uint16) for f in frames]
 
 
-def _output(
-    moment: Moment, shown: _Shown, image: np.ndarray, grid: Grid, kind: str | None = None
-) -> OutputFrame:
-    if kind is None:
-        is_source = moment.source_time - shown.time <= grid.tolerance
-        kind = "source" if is_source else "held"
-    return OutputFrame(moment.index, moment.time, image, kind, shown.index, shown.read_on)
+def _output(moment: Moment, shown: _Shown, image: np.ndarray, kind: str) -> OutputFrame:
+    return OutputFrame(
+        moment.index, moment.time, image, kind, shown.index, shown.read_on, shown.image
+    )

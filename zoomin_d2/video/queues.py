@@ -2,10 +2,13 @@
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 _END = object()
 
 
@@ -54,6 +57,29 @@ def prefetch(items: Iterable[T], size: int) -> Generator[T, None, None]:
     finally:
         stop.set()
         thread.join()
+
+
+def ordered_map(
+    function: Callable[[T], R], items: Iterable[T], workers: int
+) -> Generator[R, None, None]:
+    """`map`, with up to `workers` calls at a time in threads; results come in order.
+
+    One worker is no thread at all: the function is called here."""
+    if workers == 1:
+        yield from map(function, items)
+        return
+    waiting: deque[Future] = deque()
+    with ThreadPoolExecutor(workers, "model") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 class Worker:
