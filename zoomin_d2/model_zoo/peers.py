@@ -1,8 +1,9 @@
 """Methods to be compared, each as a call on two frames: our models in every mode, and peers.
 
 A peer is any function ``(frame_1, frame_2) -> frame`` on float tensors (N, 3, H, W) in [0, 1] on
-the device, t = 0.5. It gets half-precision frames where half precision is asked for. If it has an
-attribute ``module`` (nn.Module), parameters are counted of that.
+the device, t = 0.5. It gets half-precision frames where half precision is asked for. It may have
+the attributes ``module`` (nn.Module), of which parameters are counted, and ``random_weights``, so
+that nobody takes its quality for that of the method.
 """
 
 import importlib
@@ -40,14 +41,25 @@ class TimedModel:
     """One of our generators, 8-bit frames in and out, as `Interpolator` runs it.
 
     Args:
-        generator: a network on the CPU, which is copied.
+        generator: a network, which is moved, converted and kept.
         mode: of `MODES`; "graph" needs a GPU.
+        random_weights: it is timed only.
     """
 
-    def __init__(self, generator: nn.Module, device: torch.device, dtype: torch.dtype, mode: str):
+    def __init__(
+        self,
+        generator: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+        mode: str,
+        *,
+        random_weights: bool = False,
+    ):
         _check_mode(mode, device)
+        self.mode = mode
+        self.random_weights = random_weights
         self.module = generator
-        self._engine = InferenceEngine(
+        self.engine = InferenceEngine(
             generator,
             device,
             dtype,
@@ -61,10 +73,10 @@ class TimedModel:
         return frame.contiguous(memory_format=torch.channels_last)
 
     def __call__(self, frame_1: Tensor, frame_2: Tensor) -> Tensor:
-        return self._engine(frame_1, frame_2, [0.5])[0]
+        return self.engine(frame_1, frame_2, [0.5])[0]
 
     def many(self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float]) -> list[Tensor]:
-        return self._engine(frame_1, frame_2, ts)
+        return self.engine(frame_1, frame_2, ts)
 
 
 class TimedPeer:
@@ -72,7 +84,7 @@ class TimedPeer:
 
     def __init__(self, peer: Peer, device: torch.device, dtype: torch.dtype, mode: str):
         _check_mode(mode, device)
-        self.module = getattr(peer, "module", None)
+        self.mode = mode
         self._peer = peer
         self._dtype = dtype
         self._device = device
@@ -82,6 +94,14 @@ class TimedPeer:
         self._inner = run
         use_graphs = mode != "eager" and device.type == "cuda"
         self._graphs = StaticShapes(capture_cuda_graph) if use_graphs else None
+
+    @property
+    def module(self) -> nn.Module | None:
+        return getattr(self._peer, "module", None)  # some load it at the first call
+
+    @property
+    def random_weights(self) -> bool:
+        return getattr(self._peer, "random_weights", False)
 
     def prepare(self, frame: Tensor) -> Tensor:
         # bfloat16 cannot hold 8-bit frames; it is reached by autocast.
