@@ -1,6 +1,7 @@
 """Which moments the output shows: numbers worked out by hand."""
 
 from fractions import Fraction as F
+from typing import NamedTuple
 
 import pytest
 
@@ -15,6 +16,12 @@ from zoomin_d2.video.timeline import (
 )
 
 FILM = F(24000, 1001)
+
+
+class _Timing(NamedTuple):
+    rate: F
+    start: F
+    time_base: F
 
 
 @pytest.mark.parametrize(
@@ -105,7 +112,7 @@ def test_multi_keeps_every_source_frame_also_of_an_uneven_source():
 
 
 def test_slow_motion_keeps_the_rate_and_stretches_time():
-    grid = make_grid(Target(slowmo=F(4)), F(25), F(0), F(1, 12800))
+    grid = make_grid(Target(slowmo=F(4)), _Timing(F(25), F(0), F(1, 12800)))
     moments = _run(grid, [F(i, 25) for i in range(10)], F(1, 25))
     assert grid.fps == 25
     assert len(moments) == 40
@@ -114,7 +121,7 @@ def test_slow_motion_keeps_the_rate_and_stretches_time():
 
 
 def test_slow_motion_with_a_rate_of_its_own():
-    grid = make_grid(Target(slowmo=F(5, 2), fps=F(60)), F(30), F(0), F(1, 30000))
+    grid = make_grid(Target(slowmo=F(5, 2), fps=F(60)), _Timing(F(30), F(0), F(1, 30000)))
     moments = _run(grid, [F(i, 30) for i in range(30)], F(1, 30))
     assert len(moments) == 150
     assert moments[-1].time == F(149, 60)

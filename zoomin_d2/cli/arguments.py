@@ -9,6 +9,8 @@ from zoomin_d2.video.pipeline import StreamOptions
 from zoomin_d2.video.scene_cuts import CUT_MIN
 from zoomin_d2.video.timeline import Target, parse_rate
 
+from .models import Model
+
 EPILOG = """
 examples:
   zoomin-interpolate in.mp4 out.mp4                      twice the frames
@@ -121,12 +123,13 @@ def make_target(args: argparse.Namespace) -> Target:
     return Target(multi, args.fps, args.slowmo)
 
 
-def make_options(args: argparse.Namespace, model_name: str, device: str) -> JobOptions:
+def make_options(args: argparse.Namespace, model: Model) -> JobOptions:
     stream = StreamOptions(
         cut_threshold=None if args.no_cuts else args.cut_threshold,
         on_cut=args.on_cut,
         dedupe=args.dedupe,
-        device=device,
+        device=model.device,
+        workers=model.workers,
     )
     return JobOptions(
         stream=stream,
@@ -135,14 +138,13 @@ def make_options(args: argparse.Namespace, model_name: str, device: str) -> JobO
         resume=args.resume,
         overwrite=args.overwrite,
         on_damage=args.on_damage,
-        model=model_name,
+        model=model.name,
         limit=args.preview,
         extra={
             "compare": args.compare,
             "draw_proposals": args.draw_proposals,
             "dtype": args.dtype,
             "flow_scale": args.flow_scale,
-            "tile": args.tile,
         },
     )
 

@@ -4,14 +4,29 @@ import argparse
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable
+from fractions import Fraction
+from functools import reduce
 
-from zoomin_d2.video import Hooks, Report, VideoError, interpolate_video
+from zoomin_d2.video import (
+    Hooks,
+    OutputFrame,
+    Report,
+    VideoError,
+    interpolate_source,
+    make_grid,
+    open_source,
+)
+from zoomin_d2.video.compare import Comparison
 
 from .arguments import make_options, make_parser, make_target
 from .batch import Job, Outcome, plan_jobs, run_batch
-from .models import Model, load_model
+from .draw import ProposalDrawing
+from .models import load_model
 from .progress import JsonLines, make_progress
+
+USAGE = 2
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,16 +38,18 @@ def main(argv: list[str] | None = None) -> int:
         jobs = plan_jobs(args.paths)
     except ValueError as error:
         parser.error(str(error))
+    # Detectron2's anchors, nothing that a user could do anything about
+    warnings.filterwarnings("ignore", message="torch.meshgrid")
     stop = threading.Event()
     restore = _stop_on_signals(stop)
     try:
-        model = load_model(args.model, args.device[0] if args.device else None, args.dtype)
+        session = Session(args, stop)
         if len(jobs) == 1:
-            return run_one(jobs[0], model, args, stop).exit_code
-        return run_batch(jobs, lambda job: run_one(job, model, args, stop), stop, args)
+            return session.run(jobs[0]).exit_code
+        return run_batch(jobs, session.run, stop, args)
     except (FileNotFoundError, ValueError) as error:
         print(f"zoomin-interpolate: {error}", file=sys.stderr)
-        return 2
+        return USAGE
     finally:
         restore()
 
@@ -41,38 +58,62 @@ def entry_point() -> None:
     sys.exit(main())
 
 
-def run_one(job: Job, model: Model, args: argparse.Namespace, stop: threading.Event) -> Outcome:
-    """One output; errors are told, and become an exit code."""
-    progress = make_progress(job.name, args.json, args.quiet, job.output == "-")
-    options = make_options(args, model.name, model.device)
-    report, error = None, None
-    try:
-        report = interpolate_video(
-            job.inputs,
-            job.output,
-            model.interpolate,
-            make_target(args),
-            options,
-            Hooks(progress, stop),
-            args.input_fps,
-            args.raw_input,
+class Session:
+    """The models and options of one call, for any number of jobs.
+
+    Raises:
+        FileNotFoundError, ValueError: the model cannot be loaded.
+    """
+
+    def __init__(self, args: argparse.Namespace, stop: threading.Event):
+        self._args, self._stop = args, stop
+        self._target = make_target(args)
+        self._model = load_model(
+            args.model, args.device, args.dtype, args.flow_scale, args.tile, self._tell
         )
-    except VideoError as problem:
-        error = problem
-    finally:
-        progress.close()
-    outcome = Outcome(job, report, error)
-    if isinstance(progress, JsonLines):
-        if report is not None:
-            progress.emit("done", exit_code=outcome.exit_code, **report.as_dict())
+        self._options = make_options(args, self._model)
+        self._draw = ProposalDrawing(self._model.device) if args.draw_proposals else None
+
+    def run(self, job: Job) -> Outcome:
+        """One output; errors are told, and become an exit code."""
+        args = self._args
+        self._progress = make_progress(job, args.json, args.quiet, job.output == "-")
+        report, error = None, None
+        try:
+            report = self._interpolate(job)
+        except VideoError as problem:
+            error = problem
+        finally:
+            self._progress.close()
+        outcome = Outcome(job, report, error)
+        if isinstance(self._progress, JsonLines):
+            self._progress.finish(report, error, outcome.exit_code)
+        elif report is not None:
+            print_report(report, args.quiet)
         else:
-            kind = type(error).__name__
-            progress.emit("error", exit_code=outcome.exit_code, kind=kind, message=str(error))
-    elif report is not None:
-        print_report(report, args.quiet)
-    else:
-        print(f"zoomin-interpolate: {error}", file=sys.stderr)
-    return outcome
+            print(f"zoomin-interpolate: {error}", file=sys.stderr)
+        return outcome
+
+    def _interpolate(self, job: Job) -> Report:
+        args = self._args
+        with open_source(job.inputs, args.input_fps, args.raw_input) as source:
+            compare, size, changes = None, None, []
+            if self._draw is not None:
+                changes.append(self._draw)
+            if args.compare:
+                fps = make_grid(self._target, source.info).fps
+                names = f"input {_fps(source.info.rate)}", f"{self._model.name} {_fps(fps)}"
+                compare = Comparison(args.compare, names)
+                size = compare.size(source.info.height, source.info.width)
+                changes.append(compare)
+            hooks = Hooks(self._progress, self._stop, _chain(changes), size)
+            return interpolate_source(
+                source, job.output, self._model.interpolate, self._target, self._options, hooks
+            )
+
+    def _tell(self, message: str) -> None:
+        if not self._args.quiet:
+            print(f"{self._args.model}: {message}", file=sys.stderr)
 
 
 def print_report(report: Report, quiet: bool) -> None:
@@ -96,6 +137,16 @@ def print_report(report: Report, quiet: bool) -> None:
     if report.cuts:
         times = ", ".join(f"{cut:.2f}" for cut in report.cuts[:20])
         print(f"  cuts at (s): {times}{' ...' if len(report.cuts) > 20 else ''}", file=sys.stderr)
+
+
+def _chain(changes: list[Callable[[OutputFrame], OutputFrame]]):
+    if not changes:
+        return None
+    return lambda frame: reduce(lambda changed, change: change(changed), changes, frame)
+
+
+def _fps(rate: Fraction) -> str:
+    return f"{float(rate):.6g} fps"
 
 
 def _stop_on_signals(stop: threading.Event) -> Callable[[], None]:

@@ -1,46 +1,89 @@
 """What makes the frames, by name: a model that ships, a file, or a method without learning."""
 
+import threading
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from zoomin_d2.evaluation.baselines import average, dis_flow, nearest_frame
+from zoomin_d2.model_zoo.interpolator import Interpolator
 from zoomin_d2.video.pipeline import Interpolate
+from zoomin_d2.video.tiles import TiledInterpolate
+
+from .flow_scale import FlowScaled
 
 _BASELINES = {"average": average, "nearest": nearest_frame, "dis": dis_flow}
 
 
 @dataclass(frozen=True)
 class Model:
-    """`interpolate` as zoomin_d2.video calls it; `network`: the generator, if there is one."""
+    """`interpolate` as zoomin_d2.video calls it, on frames of `device`; `workers`: how many calls
+    it serves at a time."""
 
     name: str
     device: str
     interpolate: Interpolate
-    network: torch.nn.Module | None = None
+    workers: int = 1
 
 
-def load_model(name: str, device: str | None = None, dtype: str | None = None) -> Model:
-    """A model by name.
+def load_model(
+    name: str,
+    devices: list[str] | None = None,
+    dtype: str | None = None,
+    flow_scale: float = 1.0,
+    tile: int | str | None = "auto",
+    on_change=None,
+) -> Model:
+    """A model by name, on one device or several that take turns.
 
     Args:
         name: "average", "nearest", "dis" (OpenCV's DIS flow, no learning), a name of
             Interpolator.available(), or a file.
-        device: "cpu", "cuda", "cuda:1"; None: a GPU where there is one.
+        devices: "cpu", "cuda", "cuda:1", ...; None: a GPU where there is one.
         dtype: "float32", "float16", "bfloat16"; None: what suits the device.
+        flow_scale: size of the frames on which motion is estimated; 1: the frames themselves.
+        tile: see TiledInterpolate; "off": whole frames.
+        on_change: called with a message when tiles change.
 
     Raises:
         FileNotFoundError, ValueError: no such model, or it cannot be read.
     """
+    tile = None if tile == "off" else tile
     if name in _BASELINES:
-        return Model(name, "cpu", _one_by_one(_BASELINES[name]))
-    from zoomin_d2.model_zoo.interpolator import Interpolator
+        if flow_scale != 1:
+            raise ValueError(f"--flow-scale is for networks, {name} is none")
+        made = TiledInterpolate(_one_by_one(_BASELINES[name]), tile, on_change)
+        return Model(name, "cpu", made)
+    precision = None if dtype is None else getattr(torch, dtype)
+    models = []
+    for device in devices or [None]:
+        interpolator = Interpolator.from_pretrained(name, device=device, dtype=precision)
+        interpolate = interpolator if flow_scale == 1 else FlowScaled(interpolator, flow_scale)
+        tiled = TiledInterpolate(interpolate, tile, on_change)
+        models.append(Model(interpolator.name, str(interpolator.device), tiled))
+    return models[0] if len(models) == 1 else take_turns(models)
 
-    interpolator = Interpolator.from_pretrained(
-        name, device=device, dtype=None if dtype is None else getattr(torch, dtype)
-    )
-    return Model(interpolator.name, str(interpolator.device), interpolator, interpolator.generator)
+
+def take_turns(models: list[Model]) -> Model:
+    """One model out of several on devices of their own: each pair goes to one that is free."""
+    free = list(models)
+    lock = threading.Condition()
+
+    def interpolate(frame_1: Tensor, frame_2: Tensor, ts: list[float]) -> list[Tensor]:
+        with lock:
+            while not free:
+                lock.wait()
+            model = free.pop(0)
+        try:
+            device = model.device
+            return model.interpolate(frame_1.to(device), frame_2.to(device), ts)
+        finally:
+            with lock:
+                free.append(model)
+                lock.notify()
+
+    return Model(models[0].name, "cpu", interpolate, workers=len(models))
 
 
 def _one_by_one(baseline) -> Interpolate:

@@ -7,6 +7,10 @@ from typing import IO
 
 from tqdm import tqdm
 
+from zoomin_d2.video import Report, VideoError
+
+from .batch import Job
+
 JSON_INTERVAL = 0.5  # seconds between lines
 
 
@@ -46,7 +50,8 @@ class JsonLines:
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
         if self._start is None:
-            self._start = now, done - 1
+            self._start = now, done
+            return
         if now - self._last < JSON_INTERVAL and done != total:
             return
         self._last = now
@@ -56,15 +61,23 @@ class JsonLines:
         self.emit("progress", done=done, total=total or None, fps=round(speed, 2), eta=eta)
 
     def emit(self, event: str, **content) -> None:
-        line = json.dumps({"event": event, "input": self._name, **content})
+        line = json.dumps({"event": event, "input": self._name} | content)
         print(line, file=self._out, flush=True)
+
+    def finish(self, report: Report | None, error: VideoError | None, exit_code: int) -> None:
+        """{"event": "done", ...the report} or {"event": "error", "kind", "message"}."""
+        if report is not None:
+            self.emit("done", exit_code=exit_code, **report.as_dict())
+        else:
+            kind = type(error).__name__
+            self.emit("error", exit_code=exit_code, kind=kind, message=str(error))
 
     def close(self) -> None:
         pass
 
 
-def make_progress(name: str, as_json: bool, quiet: bool, to_stderr: bool) -> Bar | JsonLines:
+def make_progress(job: Job, as_json: bool, quiet: bool, to_stderr: bool) -> Bar | JsonLines:
     """`to_stderr`: standard output carries the video."""
     if as_json:
-        return JsonLines(name, sys.stderr if to_stderr else sys.stdout)
-    return Bar(name, quiet)
+        return JsonLines(job.inputs[0], sys.stderr if to_stderr else sys.stdout)
+    return Bar(job.name, quiet)

@@ -5,8 +5,8 @@ from .job import Hooks, JobOptions
 from .opening import open_source
 from .pipeline import OutputFrame, StreamOptions, interpolate_frames
 from .report import Report
-from .run import interpolate_video
-from .timeline import Target, parse_rate
+from .run import interpolate_source, interpolate_video
+from .timeline import Target, make_grid, parse_rate
 
 __all__ = [
     "Hooks",
@@ -17,7 +17,9 @@ __all__ = [
     "Target",
     "VideoError",
     "interpolate_frames",
+    "interpolate_source",
     "interpolate_video",
+    "make_grid",
     "open_source",
     "parse_rate",
 ]

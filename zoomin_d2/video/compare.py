@@ -57,6 +57,10 @@ def _label(image: np.ndarray, text: str, left: int, right: int) -> None:
     margin = max(2, text_height // 2)
     strip = np.s_[: text_height + base + 2 * margin, left : left + width + 2 * margin]
     image[strip] = image[strip] // 3
-    place = (left + margin, text_height + margin)
-    white = (int(np.iinfo(image.dtype).max),) * 3
-    cv2.putText(image, text, place, font, scale, white, thickness, cv2.LINE_AA)
+    # OpenCV writes on 8-bit images only
+    letters = np.zeros(image[strip].shape[:2], np.uint8)
+    place = (margin, text_height + margin)
+    cv2.putText(letters, text, place, font, scale, 255, thickness, cv2.LINE_AA)
+    opacity = letters[..., None] / 255.0
+    mixed = image[strip] * (1 - opacity) + opacity * np.iinfo(image.dtype).max
+    image[strip] = np.rint(mixed).astype(image.dtype)

@@ -31,7 +31,7 @@ def run_direct_job(
     options, hooks = options or JobOptions(), hooks or Hooks()
     begun = time.monotonic()
     info = source.info
-    grid = make_grid(target, info.rate, info.start, info.time_base)
+    grid = make_grid(target, info)
     total = count_frames(info, target, options.limit)
     report = Report(info.name, output, fps=str(grid.fps), warnings=list(info.warnings))
     size = hooks.size or (info.height, info.width)

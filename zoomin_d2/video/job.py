@@ -88,7 +88,7 @@ def run_video_job(
     source_file = source.file if isinstance(source, VideoReader) else None
     begun = time.monotonic()
     info = source.info
-    grid = make_grid(target, info.rate, info.start, info.time_base)
+    grid = make_grid(target, info)
     check_output(output, options.overwrite, source_file)
     settings = choose_encoder(output, options.encode, info, grid.fps, grid.time_base, hooks.size)
     plan = CopyPlan(None)
@@ -130,7 +130,7 @@ def count_frames(info: SourceInfo, target: Target, limit: Fraction | None = None
     """How many frames the output will have, as far as the header tells; 0: unknown."""
     if not info.duration:
         return 0
-    grid = make_grid(target, info.rate, info.start, info.time_base)
+    grid = make_grid(target, info)
     total = grid.count(info.num_frames, info.duration)
     if limit is not None:
         total = min(total, round(limit * target.slowmo * grid.fps))

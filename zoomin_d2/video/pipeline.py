@@ -144,7 +144,7 @@ def interpolate_frames(
     """
     options = options or StreamOptions()
     info = source.info
-    grid = make_grid(target, info.rate, info.start, info.time_base)
+    grid = make_grid(target, info)
     read = source.frames(*start) if start else source.frames()
     marked = mark_steps(read, options.cut_threshold)
     shown = prefetch(_shown_frames(marked, source, options), options.queue_size)

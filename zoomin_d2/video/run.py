@@ -12,6 +12,7 @@ from .job import Hooks, JobOptions, run_video_job
 from .opening import PIPE, open_source
 from .pipeline import Interpolate
 from .report import Report
+from .source import Source
 from .timeline import Target
 
 
@@ -39,19 +40,32 @@ def interpolate_video(
     Raises:
         VideoError: by name; see errors.py.
     """
-    options = options or JobOptions()
     inputs = [inputs] if isinstance(inputs, str) else list(inputs)
-    kind = output_kind(output)
+    output_kind(output)  # a name that means nothing is told before anything is read
     with open_source(inputs, rate, raw) as source:
-        if kind == "video":
-            return run_video_job(source, Path(output), interpolate, target, options, hooks)
-        if kind == "image":
-            if not (isinstance(source, ImageReader) and source.info.num_frames == 2):
-                raise OutputError(f"{output}: one image file comes from two images")
-            return write_between(source, Path(output), interpolate, options)
-        if kind == "folder" and isinstance(source, ImageReader):
-            options = replace(options, stream=replace(options.stream, hold_last=False))
-        return run_direct_job(source, output, interpolate, target, options, hooks)
+        return interpolate_source(source, output, interpolate, target, options, hooks)
+
+
+def interpolate_source(
+    source: Source,
+    output: str,
+    interpolate: Interpolate,
+    target: Target,
+    options: JobOptions | None = None,
+    hooks: Hooks | None = None,
+) -> Report:
+    """As `interpolate_video`, for a source that is open already."""
+    options = options or JobOptions()
+    kind = output_kind(output)
+    if kind == "video":
+        return run_video_job(source, Path(output), interpolate, target, options, hooks)
+    if kind == "image":
+        if not (isinstance(source, ImageReader) and source.info.num_frames == 2):
+            raise OutputError(f"{output}: one image file comes from two images")
+        return write_between(source, Path(output), interpolate, options)
+    if kind == "folder" and isinstance(source, ImageReader):
+        options = replace(options, stream=replace(options.stream, hold_last=False))
+    return run_direct_job(source, output, interpolate, target, options, hooks)
 
 
 def output_kind(output: str) -> str:

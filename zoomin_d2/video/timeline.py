@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 NTSC = Fraction(1000, 1001)
 MIN_TICKS_PER_SECOND = 10_000
@@ -160,13 +160,22 @@ class SubdivisionGrid:
 Grid = UniformGrid | SubdivisionGrid
 
 
-def make_grid(target: Target, rate: Fraction, start: Fraction, time_base: Fraction) -> Grid:
-    """The grid of a target for a source of (nominal) `rate` whose first frame is at `start`."""
+class Timing(Protocol):
+    """What a grid has to know of a source: SourceInfo says what each is."""
+
+    rate: Fraction
+    start: Fraction
+    time_base: Fraction
+
+
+def make_grid(target: Target, source: Timing) -> Grid:
+    """The grid of a target for a source."""
+    rate, time_base = source.rate, source.time_base
     if target.multi is not None:
         return SubdivisionGrid(target.multi, Fraction(1), rate, time_base)
     if target.fps is None and target.slowmo.denominator == 1:
         return SubdivisionGrid(int(target.slowmo), target.slowmo, rate, time_base)
-    return UniformGrid(target.fps or rate, target.slowmo, start, time_base)
+    return UniformGrid(target.fps or rate, target.slowmo, source.start, time_base)
 
 
 def _time_base(fps: Fraction) -> Fraction:
