@@ -15,6 +15,7 @@ demo: env
 lint: env
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 
 # Pages in build/docs; a warning is an error.
 docs: env

@@ -18,6 +18,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["zoomin_d2", "zoomin_d2.*"]),
     package_data={
+        "zoomin_d2": ["py.typed"],
         "zoomin_d2.model_zoo": ["configs/*.yaml", "weights/*"],
         "zoomin_d2.visualization.report": ["*.html", "*.css", "*.js", "vendor/**"],
     },
@@ -44,10 +45,12 @@ setup(
         ]
     },
     extras_require={
+        "video": [],  # PyAV comes anyway: datasets are made of videos
+        "app": ["gradio>=6"],
         "dev": [
             *("pytest", "pytest-cov", "pytest-xdist", "ruff", "scipy"),
             *("playwright", "axe-playwright-python"),
-            *("mkdocs-material", "mkdocstrings[python]"),
+            *("mkdocs-material", "mkdocstrings[python]", "mypy", "nbclient", "ipykernel"),
         ],
     },
 )

@@ -5,6 +5,7 @@ Every baseline is called as `baseline(frame_1, frame_2, t)` with RGB float frame
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -54,9 +55,11 @@ def _per_image(t: Tensor) -> Tensor:
 def _dis_flows(source: Tensor, target: Tensor) -> Tensor:
     """(N, 2, H, W): pixel x of a source frame is found in its target frame at x + flow(x)."""
     # One estimator per call: it keeps buffers of the last size, and is not safe across threads.
-    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flows = [estimator.calc(_gray(a), _gray(b), None) for a, b in zip(source, target)]
-    flows = torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2)
+    estimator: Any = cv2.DISOpticalFlow_create(  # type: ignore[attr-defined]  # not in cv2's stubs
+        cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
+    )
+    found = [estimator.calc(_gray(a), _gray(b), None) for a, b in zip(source, target)]
+    flows = torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2)
     return flows.to(source.device).contiguous()
 
 

@@ -146,7 +146,7 @@ class InterpolationEvaluator(DatasetEvaluator):
         # Sorted by name already, so that equal PSNR is ordered by name, as in ExtremeImages.
         names = [image["file_name"] for image in sorted(images, key=lambda image: image["PSNR"])]
         worst, best = names[:num], names[num:][::-1][:num]
-        if num:
+        if num and self._directory:
             self._extremes.save(self._directory / "images", worst, best)
         return {"worst": worst, "best": best}
 

@@ -72,7 +72,7 @@ def mean_over_images(
     values: dict[str, list[float]] = {name: [] for name in METRICS}
     for image in images:
         for name in METRICS.keys() & image.keys():
-            value = image[name]
+            value = float(image[name])
             if math.isnan(value) or (name in _INFINITE_SKIPPED and math.isinf(value)):
                 continue
             values[name].append(min(value, PSNR_CAP) if name in _CAPPED else value)

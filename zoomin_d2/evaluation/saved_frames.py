@@ -12,7 +12,7 @@ import heapq
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -106,11 +106,15 @@ def _maps(output: Mapping) -> dict[str, np.ndarray]:
     return maps
 
 
+def _write_maps(file: IO[bytes], maps: dict[str, Any]) -> None:
+    np.savez_compressed(file, **maps)
+
+
 def _write(folder: Path, kept: _Kept) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for key, frame in kept.frames.items():
         save_picture(folder / f"{key}.png", to_picture(frame))
     if kept.maps:
-        write_atomically(folder / "maps.npz", lambda f: np.savez_compressed(f, **kept.maps))
+        write_atomically(folder / "maps.npz", lambda f: _write_maps(f, kept.maps))
     else:
         (folder / "maps.npz").unlink(missing_ok=True)  # of a method that was scored here before

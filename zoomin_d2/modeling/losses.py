@@ -58,7 +58,7 @@ def smoothness_loss(*maps: torch.Tensor) -> torch.Tensor:
     Args:
         maps: flows (N, 2, H, W) in pixels and the blend mask (N, 1, H, W).
     """
-    return sum(_dx(x).abs().mean() + _dy(x).abs().mean() for x in maps)
+    return torch.stack([_dx(x).abs().mean() + _dy(x).abs().mean() for x in maps]).sum()
 
 
 def mean_over_valid(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

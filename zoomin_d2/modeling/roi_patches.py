@@ -85,9 +85,8 @@ def crop_real_patches(
         groups.setdefault(1 if frame is None else hr_scale[i], []).append(i)
     patches = frame_t.new_empty(len(frame_t), m, 3, size, size, dtype=torch.float32)
     for scale, members in groups.items():
-        frames = torch.stack(
-            [frame_t[i] if frame_t_hr[i] is None else frame_t_hr[i] for i in members]
-        )
+        partners = [(frame_t[i], frame_t_hr[i]) for i in members]
+        frames = torch.stack([low if high is None else high for low, high in partners])
         if frames.dtype == torch.uint8:
             frames = frames.float() / 255
         cropped = crop_roi_patches(frames, boxes[members], size, float(scale))

@@ -18,9 +18,9 @@ def draw_flows(flows: Sequence[Tensor]) -> tuple[list[np.ndarray], float]:
         one picture per flow, and the length in pixels of the longest vector of all of them, which
         is drawn in the full colour.
     """
-    flows = torch.stack([flow.detach().float().cpu() for flow in flows])
-    pictures = flow_to_image(flows).permute(0, 2, 3, 1).numpy()
-    return list(pictures), flows.norm(dim=1).max().item()
+    stacked = torch.stack([flow.detach().float().cpu() for flow in flows])
+    pictures = flow_to_image(stacked).permute(0, 2, 3, 1).numpy()
+    return list(pictures), stacked.norm(dim=1).max().item()
 
 
 def draw_flow_legend(picture: np.ndarray, share: float = 0.22) -> None:

@@ -6,6 +6,7 @@ arrays (H, W, 3), ready for `PIL.Image.fromarray`.
 
 import os
 from collections.abc import Sequence
+from typing import cast
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ from torch import Tensor
 from zoomin_d2.visualization.flow import draw_flow_legend, draw_flows
 
 ERROR_GAIN = 4  # differences are drawn times this, so that 64 of 255 is the brightest colour
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _GAP = 4  # pixels between tiles
 
@@ -117,7 +120,7 @@ def interpolation_panel(
     if frame_t is not None:
         middle = ("frame_t (truth)", to_picture(frame_t))
         error = (f"|pred - truth| x {ERROR_GAIN}", draw_error(pred_frame, frame_t))
-    tiles = [("frame_1", first), middle, ("frame_2", second)]
+    tiles: list[tuple[str, np.ndarray] | None] = [("frame_1", first), middle, ("frame_2", second)]
     coarse = None if coarse_frame is None else ("coarse_frame", to_picture(coarse_frame))
     tiles += [coarse, ("pred_frame", pred), error]
     if flow_1t is not None and flow_2t is not None:
@@ -131,11 +134,12 @@ def interpolation_panel(
     tiles = [tile and (tile[0], _shrink(tile[1], max_tile_width)) for tile in tiles]
     if flow_1t is not None and flow_2t is not None:
         # After shrinking, or the wheel would shrink too.
-        draw_flow_legend(tiles[6][1])
+        _, flow_picture = cast(tuple[str, np.ndarray], tiles[6])
+        draw_flow_legend(flow_picture)
     return tile_pictures(tiles, columns=3)
 
 
-def _fit(caption: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, width: int) -> str:
+def _fit(caption: str, draw: ImageDraw.ImageDraw, font: Font, width: int) -> str:
     """The caption, cut and ended with "..." where it is wider than `width` pixels."""
     if draw.textlength(caption, font=font) <= width:
         return caption

@@ -69,6 +69,8 @@ def training_panel(step: TrainingStep) -> Tensor:
 
 def _draw_judged(step: TrainingStep, width: int) -> np.ndarray:
     """The true frame with the proposals, beside it the patches cut out of them; `width` pixels."""
+    assert step.proposals is not None and step.valid is not None
+    assert step.real is not None and step.fake is not None  # all four come together
     boxes = step.proposals[0].proposal_boxes
     num_shown = min(int(step.valid[0].sum()), _PATCHES_SHOWN)
     caption = f"proposals: {num_shown} of {len(boxes)}"

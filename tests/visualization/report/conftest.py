@@ -33,6 +33,12 @@ def evaluate(folder, inside: int, elsewhere: int, maps: bool, dataset: str = "to
 
 
 @pytest.fixture(scope="session")
+def save_evaluation():
+    """The function (folder, inside, elsewhere, maps) that saves one evaluation."""
+    return evaluate
+
+
+@pytest.fixture(scope="session")
 def results(tmp_path_factory):
     """A folder with <method>/inference/toy_dev/results.json for three methods."""
     root = tmp_path_factory.mktemp("results")

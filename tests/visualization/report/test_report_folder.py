@@ -74,6 +74,14 @@ def test_numbers_and_pictures_of_the_report(results, tmp_path):
         assert (page.parent / url).is_file()
 
 
+def test_a_frame_identical_to_the_truth(save_evaluation, tmp_path):
+    save_evaluation(tmp_path / "perfect", inside=0, elsewhere=0, maps=False)
+    page = write_report(tmp_path / "report", find_scores([str(tmp_path / "perfect")]), METRICS)
+    dataset = read_data(page)["datasets"][0]
+    assert dataset["numbers"]["PSNR"] == [["identical"]] * 3
+    assert dataset["triplets"][0]["methods"][0]["scores"]["PSNR"] is None
+
+
 def test_best_values_are_marked_in_their_direction(results, tmp_path):
     scores = find_scores([str(results / m) for m in ("fast", "slow", "still")])
     text = write_report(tmp_path / "report", scores, METRICS).read_text()

@@ -35,13 +35,14 @@ def draw_quality_plot(
         an <svg> element that takes the colour of the text around it, or None where fewer than two
         methods have a cost.
     """
-    by_time = [m for m in quality if m in costs and costs[m].milliseconds]
-    by_size = [m for m in quality if m in costs and costs[m].parameters is not None]
+    known = {method: costs[method] for method in quality if method in costs}
+    by_time = {m: cost.milliseconds for m, cost in known.items() if cost.milliseconds}
+    by_size = {m: cost.parameters / 1e6 for m, cost in known.items() if cost.parameters is not None}
     if len(by_time) >= 2:
-        x = {m: costs[m].milliseconds for m in by_time}
+        x = by_time
         x_label = f"milliseconds per frame{', ' + time_label if time_label else ''}"
     elif len(by_size) >= 2:
-        x = {m: costs[m].parameters / 1e6 for m in by_size}
+        x = by_size
         x_label = "parameters in millions"
     else:
         return None

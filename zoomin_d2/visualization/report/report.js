@@ -217,7 +217,7 @@
   };
 
   const bestMethod = () => {
-    const psnr = triplet.methods.map((method) => method.scores.PSNR ?? -1);
+    const psnr = triplet.methods.map(({ scores }) => ("PSNR" in scores ? (scores.PSNR ?? Infinity) : -1));
     return `method-${psnr.indexOf(Math.max(...psnr))}`;
   };
   const places = datasets.flatMap((dataset, number) => dataset.triplets.map((_, i) => [number, i]));

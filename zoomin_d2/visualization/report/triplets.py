@@ -3,6 +3,7 @@
 Pictures are lossless WebP: what is zoomed into must be the pixels that were scored.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -79,7 +80,11 @@ def export_triplet(
         methods.append(
             {
                 "name": method.method,
-                "scores": method.images.get(name, {}),
+                # An identical frame has an infinite PSNR, which json has not.
+                "scores": {
+                    key: value if math.isfinite(value) else None
+                    for key, value in method.images.get(name, {}).items()
+                },
                 "pictures": {key: f"{url}/{key}-{i}.webp" for key in drawn},
                 "longest_flow": longest,
             }
