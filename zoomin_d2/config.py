@@ -39,6 +39,14 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.GENERATOR.CONTEXT_CHANNELS = 64
     cfg.MODEL.GENERATOR.CONTEXT_KERNEL = 7
     cfg.MODEL.GENERATOR.CHANNELS_LAST = False  # memory format of the convolutions
+    # Of the generator "fast": one value per level at 1/2, 1/4, 1/8, 1/16 of the size.
+    cfg.MODEL.GENERATOR.FAST = CN()
+    cfg.MODEL.GENERATOR.FAST.PYRAMID_CHANNELS = [24, 40, 64, 96]
+    cfg.MODEL.GENERATOR.FAST.DECODER_CHANNELS = [32, 64, 96, 128]
+    cfg.MODEL.GENERATOR.FAST.DECODER_BLOCKS = [1, 1, 2, 2]  # residual blocks of two convolutions
+    # Of the cost volumes, in pixels of the level's grid; 0 = none.
+    cfg.MODEL.GENERATOR.FAST.CORRELATION_RADII = [0, 0, 3, 4]
+    cfg.MODEL.GENERATOR.FAST.SYNTHESIS_CHANNELS = [32, 64]  # at 1/2 and 1/4
 
     # The pretrained detector: proposals, perceptual features, context convolution.
     cfg.MODEL.FROZEN_RPN = CN()
@@ -70,6 +78,8 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.LOSS_WEIGHTS.PHOTOMETRIC = 2.0
     cfg.MODEL.LOSS_WEIGHTS.PERCEPTUAL = 1.0
     cfg.MODEL.LOSS_WEIGHTS.SMOOTH = 0.1
+    # Ours: the photometric loss of a coarse-to-fine generator's coarser levels (as PHOTOMETRIC).
+    cfg.MODEL.LOSS_WEIGHTS.LEVELS = 0.5
     cfg.MODEL.LOSS_WEIGHTS.GAN_D = 0.3
     cfg.MODEL.LOSS_WEIGHTS.GAN_G = 0.1
 
@@ -87,6 +97,8 @@ def _add_solver_keys(cfg: CN) -> None:
     cfg.SOLVER.DISCRIMINATOR = CN()
     cfg.SOLVER.DISCRIMINATOR.LR_FACTOR = 1.0  # learning rate of D as a factor of BASE_LR
     cfg.SOLVER.DISCRIMINATOR.START_ITER = 0  # iterations without any adversarial term
+
+    cfg.SOLVER.COMPILE = False  # torch.compile of the generator in training
 
     # Leave out and count iterations whose loss or gradient is NaN or inf, instead of stopping; to
     # know, every iteration waits for the GPU.

@@ -20,7 +20,7 @@ def test_any_size_and_any_time(small_cfg, size):
     assert out.blend_mask.shape == (2, 1, *size)
     assert out.pred_frame.min() >= 0 and out.pred_frame.max() <= 1
     assert out.blend_mask.min() >= 0 and out.blend_mask.max() <= 1
-    assert all(x.dtype == torch.float32 for x in out)
+    assert all(x.dtype == torch.float32 for x in out.maps.values())
 
 
 def test_an_untrained_generator_is_nearly_the_average_weighed_by_time(small_cfg):

@@ -1,6 +1,24 @@
 """Warping and small blocks; knows no config and no loss."""
 
-from zoomin_d2.layers.blocks import ConvBlock, upsample_2x
+from zoomin_d2.layers.blocks import (
+    ConvBlock,
+    ResidualBlock,
+    conv_lrelu,
+    small_head,
+    upsample_2x,
+)
+from zoomin_d2.layers.correlation import bilateral_correlation
 from zoomin_d2.layers.warp import backward_warp, blend, pad_to_multiple, resize_flow
 
-__all__ = ["ConvBlock", "backward_warp", "blend", "pad_to_multiple", "resize_flow", "upsample_2x"]
+__all__ = [
+    "ConvBlock",
+    "ResidualBlock",
+    "backward_warp",
+    "bilateral_correlation",
+    "blend",
+    "conv_lrelu",
+    "pad_to_multiple",
+    "resize_flow",
+    "small_head",
+    "upsample_2x",
+]

@@ -23,3 +23,35 @@ class ConvBlock(nn.Sequential):
 def upsample_2x(x: torch.Tensor) -> torch.Tensor:
     """Bilinear upsampling of (N, C, H, W) to (N, C, 2H, 2W)."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def conv_lrelu(c_in: int, c_out: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    """A 3 x 3 convolution with a leaky ReLU, initialised for it."""
+    conv = nn.Conv2d(c_in, c_out, 3, stride, padding=dilation, dilation=dilation)
+    nn.init.kaiming_normal_(conv.weight, a=0.1)
+    nn.init.zeros_(conv.bias)
+    return nn.Sequential(conv, nn.LeakyReLU(0.1, inplace=True))
+
+
+def small_head(c_in: int, c_out: int) -> nn.Conv2d:
+    """A last convolution that starts at nearly zero: no motion, an even blend, no correction."""
+    head = nn.Conv2d(c_in, c_out, 3, padding=1)
+    nn.init.normal_(head.weight, std=1e-3)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions, the first perhaps dilated, added to their input."""
+
+    def __init__(self, channels: int, dilation: int = 1):
+        super().__init__()
+        self.convs = nn.Sequential(conv_lrelu(channels, channels, dilation=dilation))
+        self.last = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.kaiming_normal_(self.last.weight, a=1.0)
+        self.last.weight.data.mul_(0.5)  # many residual blocks must not add up to large values
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) in and out."""
+        return F.leaky_relu(x + self.last(self.convs(x)), 0.1, inplace=True)

@@ -6,12 +6,14 @@ from zoomin_d2.modeling.discriminators import (
     ROIDiscriminator,
     build_discriminator,
 )
+from zoomin_d2.modeling.fast_generator import FastGenerator
 from zoomin_d2.modeling.frozen_rpn import FrozenRPN
 from zoomin_d2.modeling.generator import GENERATOR_REGISTRY, GeneratorOutput, build_generator
 from zoomin_d2.modeling.interpolator import FrameInterpolator, StepRecord
 
 __all__ = [
     "GENERATOR_REGISTRY",
+    "FastGenerator",
     "FrameInterpolator",
     "FrozenRPN",
     "GeneratorOutput",

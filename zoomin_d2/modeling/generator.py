@@ -2,7 +2,8 @@
 
 The registry has one entry per generator; every entry is a module with the call
 ``generator(frame_1, frame_2, t) -> GeneratorOutput`` for frames of any size, and the attribute
-``context`` (ContextExtractor) into which training copies the detector's first convolution.
+``context``: a ContextExtractor into which training copies the detector's first convolution, or
+None where the generator learns its own context features.
 """
 
 from typing import NamedTuple
@@ -32,6 +33,17 @@ class GeneratorOutput(NamedTuple):
     flow_1t: torch.Tensor  # (N, 2, H, W) pixels, see layers/warp.py
     flow_2t: torch.Tensor  # (N, 2, H, W) pixels
     blend_mask: torch.Tensor  # (N, 1, H, W) in [0, 1], weight of frame_1
+    # Training of coarse-to-fine generators: blends (N, 3, H / s, W / s) of the coarser levels.
+    level_frames: tuple[torch.Tensor, ...] = ()
+
+    @property
+    def maps(self) -> dict[str, torch.Tensor]:
+        """The five full-size tensors by name."""
+        return dict(zip(self._fields, self[:5]))
+
+    def detached(self) -> "GeneratorOutput":
+        """Without graph and without `level_frames`: for looking at."""
+        return GeneratorOutput(*(x.detach() for x in self[:5]))
 
 
 def build_generator(cfg: CfgNode) -> nn.Module:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Instances
@@ -73,17 +74,21 @@ class FrameInterpolator(nn.Module):
         patch_size: int = 64,
         roi_metrics: bool = False,
         use_bf16: bool = False,
+        compile_generator: bool = False,
     ):
         """
         Args:
             generator: called with (frame_1, frame_2, t), returns GeneratorOutput.
             frozen_rpn: needed for training and for proposals; None is enough for inference.
-            loss_weights: "photometric", "perceptual", "smooth", "gan_g".
+            loss_weights: "photometric", "perceptual", "smooth", "gan_g"; "levels" for generators
+                that give `level_frames`.
             perceptual_features: names for FrozenRPN.features; [] switches eq. 7 off.
             proposal_source: "real", "synthesized" or "both".
             patch_size: side of the zoomed patches, pixels.
             roi_metrics: also return proposals in eval mode.
             use_bf16: bfloat16 autocast in training, on devices that have it.
+            compile_generator: train through torch.compile; takes a minute at the start. Evaluation
+                stays uncompiled: each new frame size would be compiled anew.
         """
         super().__init__()
         if proposal_source not in ("real", "synthesized", "both"):
@@ -92,6 +97,9 @@ class FrameInterpolator(nn.Module):
             )
         self.generator = generator
         self._outside = {"frozen_rpn": frozen_rpn, "discriminator": None}
+        self._outside["trained"] = (
+            torch.compile(generator, dynamic=False) if compile_generator else generator
+        )
         self.loss_weights = loss_weights
         self.perceptual_features = perceptual_features
         self.proposal_source = proposal_source
@@ -105,7 +113,8 @@ class FrameInterpolator(nn.Module):
         generator = build_generator(cfg)
         frozen_rpn = FrozenRPN(cfg)
         # A checkpoint, loaded later, brings its own copy of the context convolution.
-        generator.context.copy_from(*frozen_rpn.context_convolution())
+        if generator.context is not None:
+            generator.context.copy_from(*frozen_rpn.context_convolution())
         weights = cfg.MODEL.LOSS_WEIGHTS
         return {
             "generator": generator,
@@ -114,6 +123,7 @@ class FrameInterpolator(nn.Module):
                 "photometric": weights.PHOTOMETRIC * PHOTOMETRIC_SCALE,
                 "perceptual": weights.PERCEPTUAL,
                 "smooth": weights.SMOOTH,
+                "levels": weights.LEVELS * PHOTOMETRIC_SCALE,
                 "gan_g": weights.GAN_G,
             },
             "perceptual_features": list(cfg.MODEL.PERCEPTUAL.FEATURES),
@@ -121,6 +131,7 @@ class FrameInterpolator(nn.Module):
             "patch_size": cfg.MODEL.PROPOSALS.PATCH_SIZE,
             "roi_metrics": cfg.TEST.ROI_METRICS,
             "use_bf16": cfg.SOLVER.AMP.ENABLED,
+            "compile_generator": cfg.SOLVER.COMPILE,
         }
 
     @property
@@ -164,13 +175,13 @@ class FrameInterpolator(nn.Module):
             self._stack(batched_inputs, k) for k in ("frame_1", "frame_t", "frame_2")
         )
         with self.autocast():
-            outputs = self.generator(frame_1, frame_2, self._times(batched_inputs))
+            outputs = self._outside["trained"](frame_1, frame_2, self._times(batched_inputs))
             losses = self._synthesis_losses(outputs, frame_t)
             record = StepRecord(
                 frame_1,
                 frame_t,
                 frame_2,
-                GeneratorOutput(*(x.detach() for x in outputs)),
+                outputs.detached(),
                 num_skipped=sum(x.get("num_skipped", 0) for x in batched_inputs),
             )
             if self.discriminator is not None:
@@ -189,8 +200,8 @@ class FrameInterpolator(nn.Module):
         frame_1, frame_2 = (self._stack(batched_inputs, k) for k in ("frame_1", "frame_2"))
         outputs = self.generator(frame_1, frame_2, self._times(batched_inputs))
         results = [
-            dict(zip(GeneratorOutput._fields, values))
-            for values in zip(*(x.float() for x in outputs))
+            dict(zip(outputs.maps, values))
+            for values in zip(*(x.float() for x in outputs.maps.values()))
         ]
         if self.roi_metrics:
             has_truth = all("frame_t" in x for x in batched_inputs)
@@ -203,13 +214,18 @@ class FrameInterpolator(nn.Module):
         self, outputs: GeneratorOutput, frame_t: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """L_synth (eq. 8): on both the coarse and the final frame, as section 3.4 says."""
-        pred_frame, coarse_frame, flow_1t, flow_2t, blend_mask = outputs
+        pred_frame, coarse_frame, flow_1t, flow_2t, blend_mask, level_frames = outputs
         losses = {
             "loss_photometric": self.loss_weights["photometric"]
             * (photometric_loss(pred_frame, frame_t) + photometric_loss(coarse_frame, frame_t)),
             "loss_smooth": self.loss_weights["smooth"]
             * smoothness_loss(flow_1t, flow_2t, blend_mask),
         }
+        if level_frames:
+            losses["loss_levels"] = self.loss_weights["levels"] * sum(
+                photometric_loss(x, F.adaptive_avg_pool2d(frame_t, x.shape[-2:]))
+                for x in level_frames
+            )
         if self.perceptual_features:
             names = self.perceptual_features
             with torch.no_grad():

@@ -1,0 +1,37 @@
+"""The cost volume: which displacement is which channel, and both ways to compute it."""
+
+import torch
+
+from zoomin_d2.layers import bilateral_correlation
+
+
+def test_a_point_on_its_way_is_found_half_way():
+    """From (x, y) = (3, 4) to (5, 2): at (4, 3) the displacement is (+1, -1)."""
+    frame_1, frame_2 = torch.zeros(2, 1, 4, 7, 8)
+    frame_1[0, :, 4, 3] = 1
+    frame_2[0, :, 2, 5] = 1
+    volume = bilateral_correlation(frame_1, frame_2, radius=2)
+    assert volume.shape == (1, 25, 7, 8)
+    dx, dy = 1, -1
+    channel = (dy + 2) * 5 + (dx + 2)
+    assert volume[0, channel, 3, 4] == 4 / 4**0.5
+    assert volume.count_nonzero() == 1
+
+
+def test_radius_zero_is_the_dot_product():
+    a, b = torch.randn(2, 2, 9, 4, 5)
+    expected = (a * b).sum(1, keepdim=True) / 3
+    assert torch.allclose(bilateral_correlation(a, b, 0), expected, atol=1e-6)
+
+
+def test_with_and_without_gradient_are_equal():
+    a, b = torch.randn(2, 2, 6, 5, 7)
+    with_gradient = bilateral_correlation(a.requires_grad_(), b, 2)
+    with torch.no_grad():
+        assert torch.allclose(bilateral_correlation(a, b, 2), with_gradient, atol=1e-6)
+
+
+def test_swapped_frames_mirror_the_displacements():
+    a, b = torch.randn(2, 1, 6, 5, 7)
+    swapped = bilateral_correlation(b, a, 1).flip(1)
+    assert torch.allclose(bilateral_correlation(a, b, 1), swapped, atol=1e-6)

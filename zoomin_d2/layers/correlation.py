@@ -1,0 +1,41 @@
+"""How alike are two frames' features, for every small displacement: a local cost volume."""
+
+import torch
+import torch.nn.functional as F
+
+
+def bilateral_correlation(
+    features_1: torch.Tensor, features_2: torch.Tensor, radius: int
+) -> torch.Tensor:
+    """Likeness of ``features_1(x - d)`` and ``features_2(x + d)`` for all |d| <= radius.
+
+    An object seen at x in the middle of its way from frame_1 to frame_2 came from x - d and goes to
+    x + d: the volume sits on the frame between the two, not on one of them (the bilateral cost
+    volume of BMBC, Park et al., ECCV 2020). Outside the frame features are zero.
+
+    Args:
+        features_1, features_2: (N, C, H, W), of frames already warped to the same time, or of the
+            frames themselves.
+        radius: largest displacement in either direction, in pixels of this grid.
+
+    Returns:
+        (N, (2 * radius + 1)**2, H, W), the dot product over C divided by sqrt(C); displacements
+        d = (dx, dy) in row-major order, dy first.
+    """
+    channels, height, width = features_1.shape[1:]
+    diameter = 2 * radius + 1
+    padded_1, padded_2 = (F.pad(x, (radius,) * 4) for x in (features_1, features_2))
+    if torch.is_grad_enabled():
+        # Few, large kernels that are cheap to differentiate, on views (N, C, dy, dx, H, W).
+        windows_1, windows_2 = (
+            x.unfold(2, height, 1).unfold(3, width, 1) for x in (padded_1, padded_2)
+        )
+        volume = (windows_1.flip(2, 3) * windows_2).sum(dim=1).flatten(1, 2)
+        return volume * channels**-0.5
+    # The same without (2 r + 1)^2 copies of the features: a 4K frame would need gigabytes.
+    costs = []
+    for y in range(diameter):
+        for x in range(diameter):
+            shifted_1 = padded_1[..., 2 * radius - y :, 2 * radius - x :][..., :height, :width]
+            costs.append((shifted_1 * padded_2[..., y : y + height, x : x + width]).sum(dim=1))
+    return torch.stack(costs, dim=1) * channels**-0.5
