@@ -9,7 +9,6 @@ import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 
-import cv2
 import numpy as np
 import torch
 import torch.utils.data as torchdata
@@ -52,8 +51,6 @@ class TrainingStream(torchdata.Dataset):
 
     def __getitem__(self, position_and_index: tuple[int, int]) -> dict:
         """Raises RuntimeError when MAX_SKIPPED_IN_A_ROW records in a row cannot be read."""
-        if torchdata.get_worker_info() is not None:
-            cv2.setNumThreads(0)  # one process per core is enough
         position, index = position_and_index
         for num_skipped in range(MAX_SKIPPED_IN_A_ROW):
             rng = np.random.default_rng([self._seed, position, num_skipped])

@@ -15,6 +15,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.data import transforms as T
 
 from .frame_store import CorruptFrameError, FrameStore, read_image
+from .worker import prepare_worker
 
 
 class Window(NamedTuple):
@@ -129,6 +130,7 @@ class InterpolationDatasetMapper:
             CorruptFrameError: a frame of the record cannot be read.
             ValueError: the record does not fit the settings (see `problem_with`).
         """
+        prepare_worker()
         if not self.is_train:
             return self._test_sample(record)
         problem = self.problem_with(record)

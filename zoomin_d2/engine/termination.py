@@ -78,30 +78,19 @@ class SaveOnTermination(HookBase):
         return any(comm.all_gather(self._is_asked))
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._owner:
-            # A forked data worker. Schedulers signal all processes of a job: were it to end now,
-            # the training would fail before it can save. It ends with the training.
-            _exit_after(GRACE_SECONDS)
-        elif not self._is_asked:
+        # (Data workers, forked from this process, have handlers of their own: data/worker.py.)
+        if os.getpid() == self._owner and not self._is_asked:
             self._is_asked = True
             if comm.get_world_size() > 1:
-                self._timer = _exit_after(GRACE_SECONDS, self._say_nothing_is_saved)
+                self._timer = threading.Timer(GRACE_SECONDS, self._give_up)
+                self._timer.daemon = True
+                self._timer.start()
 
     @staticmethod
-    def _say_nothing_is_saved() -> None:
+    def _give_up() -> None:
         logger.error(
             "SIGTERM: no iteration ended within %d s, nothing was saved; --resume goes on from the "
             "last checkpoint",
             GRACE_SECONDS,
         )
-
-
-def _exit_after(seconds: float, say: Callable[[], None] = lambda: None) -> threading.Timer:
-    def leave() -> None:
-        say()
         os._exit(EXIT_CODE)
-
-    timer = threading.Timer(seconds, leave)
-    timer.daemon = True
-    timer.start()
-    return timer

@@ -1,0 +1,164 @@
+"""What ends a run from outside: every case has an outcome with a name."""
+
+import json
+import logging
+
+import check_distributed
+import check_resume
+import pytest
+import torch
+from run_helpers import make_trainer, write_triplets
+
+from zoomin_d2.data.frame_store import CorruptFrameError
+from zoomin_d2.weight_files import UnreadableWeightsError
+
+# Real processes: what the tools try at length, in its shortest form.
+
+
+@pytest.mark.parametrize("name", ["sigterm", "failing-rank"])
+def test_processes_end_as_promised(name, tmp_path):
+    check_distributed.check(name, tmp_path)
+
+
+# What --resume finds changed.
+
+
+@pytest.fixture
+def log(caplog, monkeypatch):
+    """caplog for the package's logger, also after setup_logger was called."""
+    logger = logging.getLogger("zoomin_d2")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def _short_run(datasets, output, *overrides, config="baseline"):
+    make_trainer(datasets, output, *overrides, "SOLVER.MAX_ITER", "3", config=config).train()
+
+
+def test_other_networks_are_refused_and_other_settings_are_said(datasets_here, tmp_path, log):
+    _short_run(datasets_here, tmp_path)
+    with pytest.raises(ValueError, match=r"(?s)MODEL.DISCRIMINATOR.NAME: 'none' then, 'roi' now.*"):
+        make_trainer(datasets_here, tmp_path, config="roigan", resume=True)
+    with pytest.raises(ValueError, match=r"does not fit MODEL\.GENERATOR"):
+        overrides = ("MODEL.GENERATOR.FLOW_CHANNELS", "[4,6]")
+        make_trainer(datasets_here, tmp_path, *overrides, config="baseline", resume=True)
+    log.clear()
+    overrides = ("SOLVER.BASE_LR", "0.5", "OUTPUT_DIR", str(tmp_path))
+    trainer = make_trainer(datasets_here, tmp_path, *overrides, config="baseline", resume=True)
+    assert trainer.start_iter == 3
+    assert "SOLVER.BASE_LR: 0.0004 then, 0.5 now" in log.text
+    assert "OUTPUT_DIR:" not in log.text
+
+
+def test_data_that_has_changed_is_said(tmp_path, monkeypatch, log):
+    datasets = tmp_path / "datasets"
+    write_triplets(datasets)
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets))
+    _forget_tiny()
+    _short_run(datasets, tmp_path / "run")
+    make_trainer(datasets, tmp_path / "run", config="baseline", resume=True).train()
+    assert "training data has changed" not in log.text
+    for i in range(3):
+        (datasets / f"triplets/tiny/scene/4_{i}.png").unlink()
+    overrides = ("SOLVER.MAX_ITER", "10")
+    make_trainer(datasets, tmp_path / "run", *overrides, config="baseline", resume=True).train()
+    assert "5 clips with 15 frames then, 4 clips with 12 frames now" in log.text
+    _forget_tiny()
+
+
+def _forget_tiny():
+    from detectron2.data import DatasetCatalog, MetadataCatalog
+
+    if "triplets_tiny" in DatasetCatalog.list():
+        DatasetCatalog.remove("triplets_tiny")
+        MetadataCatalog.remove("triplets_tiny")
+
+
+def test_a_truncated_checkpoint_costs_the_iterations_since_the_one_before(
+    datasets_here, tmp_path, log
+):
+    _short_run(datasets_here, tmp_path, "SOLVER.CHECKPOINT_PERIOD", "1")
+    for name in ("model_final.pth", "model_0000002.pth"):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[:-1000])
+    overrides = ("SOLVER.MAX_ITER", "4")
+    again = make_trainer(datasets_here, tmp_path, *overrides, config="baseline", resume=True)
+    assert again.start_iter == 2
+    for path in tmp_path.glob("model_*.pth"):
+        path.write_bytes(b"")
+    with pytest.raises(UnreadableWeightsError, match="no older checkpoint"):
+        make_trainer(datasets_here, tmp_path, config="baseline", resume=True)
+
+
+def test_weights_of_an_older_version_begin_a_new_run_but_no_run_goes_on(datasets_here, tmp_path):
+    _short_run(datasets_here, tmp_path / "new")
+    state = torch.load(tmp_path / "new/model_final.pth", weights_only=True)
+    old = tmp_path / "old"
+    old.mkdir()
+    torch.save({"model": state["model"]}, old / "model_final.pth")
+    (old / "last_checkpoint").write_text("model_final.pth")
+    with pytest.raises(UnreadableWeightsError, match=r"lacks \['trainer', 'ema_model'\].*WEIGHTS"):
+        make_trainer(datasets_here, old, config="baseline", resume=True)
+    overrides = ("MODEL.WEIGHTS", str(old / "model_final.pth"))
+    trainer = make_trainer(datasets_here, tmp_path / "next", *overrides, config="baseline")
+    ours = trainer.bare_model.state_dict()
+    assert all(torch.equal(v, ours[k]) for k, v in state["model"].items())
+
+
+# Disk and data.
+
+
+def test_a_full_disk_stops_with_the_files_before_it_whole(datasets_here, tmp_path, monkeypatch):
+    trainer = make_trainer(datasets_here, tmp_path, config="baseline")
+    save = torch.save
+
+    def disk_full_later(content, f):
+        if content["iteration"] > 3:
+            f.write(b"part of it")
+            raise OSError(28, "No space left on device")
+        save(content, f)
+
+    monkeypatch.setattr(torch, "save", disk_full_later)
+    with pytest.raises(OSError, match="No space left"):
+        trainer.train()
+    monkeypatch.undo()
+    assert not list(tmp_path.glob("*.part"))
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_here))
+    assert make_trainer(datasets_here, tmp_path, config="baseline", resume=True).start_iter == 3
+
+
+def test_unreadable_files_are_left_out_counted_and_named(tmp_path, monkeypatch, log):
+    datasets = tmp_path / "datasets"
+    write_triplets(datasets)
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets))
+    _forget_tiny()
+    broken = datasets / "triplets/tiny/scene/2_1.png"
+    broken.write_bytes(broken.read_bytes()[:50])
+    trainer = make_trainer(datasets, tmp_path / "run", config="baseline")
+    trainer.train()
+    assert sum("2_1.png" in x.getMessage() for x in set(log.records)) == 1
+    assert trainer.num_skipped == 3  # 16 samples are 3 epochs of 5, and one more
+    lines = (tmp_path / "run/metrics.json").read_text().splitlines()
+    assert json.loads(lines[-1])["data/skipped_records"] == 3
+    # A score of part of a test set is no score: evaluation stops instead.
+    loader = trainer.build_test_loader(trainer.cfg, "triplets_tiny")
+    with pytest.raises(CorruptFrameError, match=r"2_1\.png"):
+        list(loader)
+    _forget_tiny()
+
+
+def test_the_same_seed_gives_the_same_bits(datasets_here, tmp_path):
+    states = []
+    for name in ("a", "b"):
+        trainer = make_trainer(datasets_here, tmp_path / name, deterministic=True)
+        assert torch.are_deterministic_algorithms_enabled()
+        trainer.train()
+        torch.use_deterministic_algorithms(False)
+        states.append(torch.load(tmp_path / name / "model_final.pth", weights_only=True))
+    for state in states:
+        del state["provenance"], state["trainer"]["config"]["OUTPUT_DIR"]
+    assert not check_resume.differences(*states)
+    assert check_resume.differences({"a": [torch.ones(1)]}, {"a": [torch.zeros(1)]}) == [".a[0]"]
+    with pytest.raises(SystemExit, match="needs a SEED"):
+        make_trainer(datasets_here, tmp_path / "c", "SEED", "-1", deterministic=True)
