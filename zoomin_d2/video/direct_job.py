@@ -68,7 +68,8 @@ def run_direct_job(
     except BaseException:
         sink.abort()
         raise
-    report.source_frames, report.made_frames = counts.last_source + 1, counts.made
+    report.source_frames = max(source.count, counts.last_source + 1)
+    report.made_frames = counts.made
     report.output_frames = first + counts.frames
     report.cuts, report.repeated_frames = counts.cuts, counts.repeats
     report.damage = source.damage.describe() if source.damage else ""
@@ -88,13 +89,16 @@ def write_between(
     frames = interpolate_frames(source, interpolate, Target(multi=2), options.stream)
     made = next(frame for frame in frames if frame.index == 1)
     write_image(output, made.image)
-    height, width = made.image.shape[:2]
-    counts = {"source_frames": 2, "output_frames": 1, "made_frames": int(made.kind == "made")}
-    warnings = list(source.info.warnings)
-    if made.kind != "made":
-        warnings.append("the images look like two different shots; --no-cuts interpolates anyway")
     return Report(
-        source.info.name, str(output), **counts, height=height, width=width, warnings=warnings
+        source.info.name,
+        str(output),
+        source_frames=2,
+        output_frames=1,
+        made_frames=1,
+        height=made.image.shape[0],
+        width=made.image.shape[1],
+        encoder=output.suffix[1:],
+        warnings=list(source.info.warnings),
     )
 
 

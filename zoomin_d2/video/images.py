@@ -55,7 +55,7 @@ class ImageReader:
                 str(rate),
             ],
         )
-        self.end = Fraction(0)
+        self.end, self.count = Fraction(0), 0
 
     def __enter__(self) -> "ImageReader":
         return self
@@ -79,7 +79,7 @@ class ImageReader:
                     f"{self.files[i]}: {sizes[0]} {image.dtype}, but the first image is "
                     f"{sizes[1]} {self._dtype}: all must be alike"
                 )
-            self.end = (i + 1) * duration
+            self.end, self.count = (i + 1) * duration, i + 1
             yield SourceFrame(i, i * duration, duration, image)
 
 

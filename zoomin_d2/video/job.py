@@ -199,7 +199,7 @@ def _report(
     return Report(
         input=source.info.name,
         output=str(output),
-        source_frames=max((c.last_source for c in counts), default=-1) + 1,
+        source_frames=max([source.count, *(c.last_source + 1 for c in counts)]),
         output_frames=frames,
         made_frames=sum(c.made for c in counts),
         repeated_frames=sum(c.repeats for c in counts),

@@ -54,7 +54,7 @@ class VideoReader:
         self._clock = SourceClock(self.info.time_base, self._steady_rate(), self.info.start)
         self._raw_frames = chain([first], self._raw_frames)
         self._is_fresh = True
-        self.end = self.info.start  # of the last frame read
+        self.end, self.count = self.info.start, 0
 
     def __enter__(self) -> "VideoReader":
         return self
@@ -101,7 +101,7 @@ class VideoReader:
             yield SourceFrame(index, time, duration, frame, lost > 0 or self._gap)
             self._gap = False
             previous, index = time, index + 1
-            self.end = time + duration
+            self.end, self.count = time + duration, index
         self._check_end(previous, usual)
 
     def _open(self) -> None:

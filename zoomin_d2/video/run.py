@@ -57,6 +57,9 @@ def interpolate_source(
     """As `interpolate_video`, for a source that is open already."""
     options = options or JobOptions()
     kind = output_kind(output)
+    if isinstance(source, ImageReader) and source.info.num_frames == 2:
+        # whoever gives two images wants what lies between them, however different they are
+        options = replace(options, stream=replace(options.stream, cut_threshold=None))
     if kind == "video":
         return run_video_job(source, Path(output), interpolate, target, options, hooks)
     if kind == "image":

@@ -119,6 +119,7 @@ class Source(Protocol):
     info: SourceInfo
     damage: Damage
     end: Fraction  # when the last frame read so far ends
+    count: int  # of frames read so far, those before a seek included
 
     def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
         """All frames, or those from time `start` on, of which the first has place `index`."""

@@ -1,0 +1,227 @@
+"""The command: what it takes, what it writes, how it ends."""
+
+import io
+import json
+import os
+import signal
+import time
+import types
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+import zoomin_d2.cli.interpolate_video as command
+from zoomin_d2.cli.interpolate_video import main
+
+
+def count_frames(path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def test_doubles_by_default_and_says_what_it_did(run, clip, tmp_path):
+    code, out, err = run(clip(), tmp_path / "out.mp4")
+    assert (code, out) == (0, "")
+    assert "12 -> 24 frames (11 made), 0.480 s at 50 fps, 64x48 libx264 yuv420p" in err
+    assert count_frames(tmp_path / "out.mp4") == 24
+
+
+@pytest.mark.parametrize(
+    "options, frames",
+    [(["--multi", "3"], 36), (["--fps", "60000/1001"], 29), (["--slowmo", "2.5"], 30)],
+)
+def test_targets(run, clip, tmp_path, options, frames):
+    assert run(clip(), tmp_path / "out.mkv", *options)[0] == 0
+    assert count_frames(tmp_path / "out.mkv") == frames
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["in.mp4"], "the output last"),
+        (["in.mp4", "out.mp4", "--multi", "2", "--fps", "60"], "multi goes alone"),
+        (["in.mp4", "out.mp4", "--fps", "fast"], "not a frame rate"),
+        (["in.mp4", "out.mp4", "--tile", "3"], "at least 64"),
+        (["a.mp4", "b.mp4", "out.mp4"], "several videos need a folder"),
+        (["in.mp4", "out.mp4", "--flow-scale", "0.5"], "flow-scale is for networks"),
+    ],
+)
+def test_wrong_options(run, arguments, words):
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert words in err
+
+
+def test_an_unknown_model_is_named(run, clip, tmp_path):
+    code, _, err = run(clip(), tmp_path / "out.mp4", model="no-such-model")
+    assert code == 2
+    assert "no-such-model" in err and "Traceback" not in err
+
+
+def test_errors_have_their_exit_codes(run, clip, tmp_path):
+    text = tmp_path / "text.mp4"
+    text.write_text("no video")
+    assert run(text, tmp_path / "out.mp4")[0] == 3
+    source = clip()
+    assert run(source, tmp_path / "absent" / "out.mp4")[0] == 5
+    assert run(source, tmp_path / "out.xyz")[0] == 5
+    assert run(source, tmp_path / "out.mp4")[0] == 0
+    code, _, err = run(source, tmp_path / "out.mp4")
+    assert code == 5 and "--overwrite" in err
+    assert run(source, tmp_path / "out.mp4", "--overwrite")[0] == 0
+
+
+def test_damage_has_an_exit_code_and_an_output(run, clip, tmp_path):
+    source = clip("in.mkv", 100)
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) * 6 // 10])
+    code, _, err = run(source, tmp_path / "out.mkv")
+    assert code == 4
+    assert "is damaged: the video ends" in err
+    assert count_frames(tmp_path / "out.mkv") > 100
+    assert run(source, tmp_path / "fail.mkv", "--on-damage", "fail")[0] == 4
+    assert not (tmp_path / "fail.mkv").exists()
+
+
+def test_lines_of_json(run, clip, tmp_path):
+    source = clip(num_frames=60)
+    code, out, err = run(source, tmp_path / "out.mp4", "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and err == ""
+    assert lines[-1]["event"] == "done" and lines[-1]["output_frames"] == 120
+    progress = [line for line in lines if line["event"] == "progress"]
+    assert progress[-1]["done"] == progress[-1]["total"] == 120
+    code, out, _ = run(source, tmp_path / "out.mp4", "--json")
+    error = json.loads(out.splitlines()[-1])
+    assert (error["event"], error["kind"], error["exit_code"]) == ("error", "OutputError", 5)
+
+
+def test_a_batch_goes_on_after_a_failure_and_tells_all(run, clip, tmp_path):
+    videos = tmp_path / "videos"
+    clip("videos/a.mp4")
+    clip("videos/b b.mp4")
+    (videos / "broken.mp4").write_text("no video")
+    code, _, err = run(videos, tmp_path / "out")
+    assert code == 3
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.mp4", "b b.mp4"]
+    assert "2 of 3 done, 1 not" in err
+    assert "broken.mp4" in err
+    code, _, err = run(videos / "a.mp4", videos / "b b.mp4", tmp_path / "two")
+    assert code == 0 and "2 of 2 done" in err
+
+
+def test_images_in_numeric_order(run, images, tmp_path):
+    code, _, _ = run(images(), tmp_path / "out.mkv", "--codec", "ffv1", "--input-fps", "10")
+    assert code == 0
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert container.streams.video[0].average_rate == 20
+        means = [f.to_ndarray(format="rgb24").mean() for f in container.decode(video=0)]
+    assert np.allclose(means[:23], 5 * np.arange(23), atol=1.5)
+
+
+def test_two_images(run, images, tmp_path):
+    folder = images()
+    pair = folder / "2.png", folder / "10.png"
+    assert run(*pair, tmp_path / "middle.png")[0] == 0
+    assert (cv2.imread(str(tmp_path / "middle.png")) == 60).all()
+    assert run(*pair, tmp_path / "between", "--multi", "4", "--no-cuts")[0] == 0
+    made = sorted((tmp_path / "between").iterdir())
+    assert [cv2.imread(str(p)).mean() for p in made] == [20, 40, 60, 80, 100]
+    code, _, err = run(folder / "2.png", tmp_path / "x.mp4")
+    assert code == 3 and "one image alone" in err
+
+
+def test_gifs(run, clip, tmp_path):
+    assert run(clip(), tmp_path / "a.gif", "--fps", "20")[0] == 0
+    assert run(tmp_path / "a.gif", tmp_path / "b.gif")[0] == 0
+    with av.open(str(tmp_path / "b.gif")) as container:
+        frames = list(container.decode(video=0))
+    assert len(frames) == 20
+    assert abs(frames[-1].time - 0.475) < 0.02
+    code, _, err = run(tmp_path / "b.gif", tmp_path / "c.gif", "--multi", "4")
+    assert code == 5 and "at most 100" in err
+
+
+def test_a_comparison(run, clip, tmp_path):
+    source = clip(num_frames=6, height=64, width=96)
+    assert run(source, tmp_path / "side.mp4", "--compare", "side")[0] == 0
+    with av.open(str(tmp_path / "side.mp4")) as container:
+        assert container.streams.video[0].width == 192
+
+
+def test_proposals_are_drawn(run, clip, tmp_path):
+    source = clip(num_frames=3, height=96, width=128)
+    assert run(source, tmp_path / "plain.mkv", "--codec", "ffv1")[0] == 0
+    assert run(source, tmp_path / "drawn.mkv", "--codec", "ffv1", "--draw-proposals")[0] == 0
+    with av.open(str(tmp_path / "plain.mkv")) as a, av.open(str(tmp_path / "drawn.mkv")) as b:
+        pairs = zip(a.decode(video=0), b.decode(video=0))
+        changed = [
+            (x.to_ndarray(format="rgb24") != y.to_ndarray(format="rgb24")).any() for x, y in pairs
+        ]
+    assert all(changed) and len(changed) == 6
+
+
+def test_several_devices_give_the_same_frames(clip, tmp_path, monkeypatch, run):
+    from zoomin_d2.cli.models import load_model, take_turns
+
+    def several(name, devices, *rest):
+        return take_turns([load_model(name, None, *rest) for _ in devices])
+
+    source = clip(num_frames=40)
+    assert run(source, tmp_path / "one.mp4")[0] == 0
+    monkeypatch.setattr(command, "load_model", several)
+    assert run(source, tmp_path / "two.mp4", "--device", "cpu", "cpu")[0] == 0
+    assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()
+
+
+def test_pipes_in_and_out(run, clip, tmp_path, monkeypatch):
+    source = clip(num_frames=20)
+    pipe = io.BytesIO()
+    with monkeypatch.context() as context:
+        context.setattr("sys.stdout", types.SimpleNamespace(buffer=pipe))
+        assert main([str(source), "-", "--quiet", "--model", "average"]) == 0
+    y4m = pipe.getvalue()
+    assert y4m.startswith(b"YUV4MPEG2 W64 H48 F50:1")
+    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=io.BytesIO(y4m)))
+    code, _, err = run("-", tmp_path / "out.mkv", "--fps", "25")
+    assert code == 0
+    assert "40 -> 20 frames" in err
+    assert count_frames(tmp_path / "out.mkv") == 20
+
+
+def test_raw_video_on_standard_input(run, tmp_path, monkeypatch):
+    raw = b"".join(bytes([10 * i]) * (32 * 16 * 3) for i in range(8))
+    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=io.BytesIO(raw)))
+    options = ["--raw-input", "32x16:rgb24:30000/1001", "--codec", "ffv1"]
+    code, _, err = run("-", tmp_path / "out.mkv", *options)
+    assert code == 0, err
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        means = [f.to_ndarray(format="rgb24").mean() for f in container.decode(video=0)]
+    assert np.allclose(means[:15], 5 * np.arange(15), atol=1.5)
+    code, _, err = run("-", tmp_path / "x.mkv", "--raw-input", "32:rgb24")
+    assert code == 3 and "WIDTHxHEIGHT:PIX_FMT:FPS" in err
+
+
+def test_ctrl_c_leaves_a_playable_file_and_resume_goes_on(start, run, clip, tmp_path):
+    source = clip("long.mp4", num_frames=1500, height=96, width=128)
+    output = tmp_path / "out.mp4"
+    child, errors = start(source, output)
+    journal = tmp_path / "out.mp4.segments" / "journal.json"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if journal.exists() and json.loads(journal.read_text())["segments"]:
+            break
+        time.sleep(0.02)
+    os.kill(child, signal.SIGINT)
+    _, status = os.waitpid(child, 0)
+    err = errors.read_text()
+    assert os.waitstatus_to_exitcode(status) == 130, err
+    assert "out.partial.mp4 can be played. The same command with --resume goes on" in err
+    assert not output.exists()
+    assert 240 <= count_frames(tmp_path / "out.partial.mp4") < 3000
+    code, _, err = run(source, output, "--resume")
+    assert code == 0, err
+    assert count_frames(output) == 3000
+    assert sorted(os.listdir(tmp_path)) == ["long.mp4", "out.mp4"]

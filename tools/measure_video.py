@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Measure the video pipeline: memory against length, and time against the model alone.
+
+    tools/measure_video.py memory                         # peak memory at 1,000 and 4,000 frames
+    tools/measure_video.py overhead                       # DIS flow, 640x360 and 1280x720
+    tools/measure_video.py overhead --config-file configs/fast/baseline.yaml    # random weights
+
+The clip is made here: noise that moves, H.264. Each memory figure comes from a process of its own.
+Overhead is (time of the whole job - time of the model alone) / time of the model alone; the model
+alone makes the same frames from pairs that lie in memory.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+
+from zoomin_d2 import get_zoomin_cfg
+from zoomin_d2.cli.models import load_model
+from zoomin_d2.model_zoo.interpolator import Interpolator
+from zoomin_d2.modeling import build_generator
+from zoomin_d2.video import Target, interpolate_video, open_source
+from zoomin_d2.video.frames import to_tensor
+
+
+def make_clip(path: Path, num_frames: int, size: tuple[int, int]) -> None:
+    """Coloured cells that move 3 pixels per frame, with some grain; size is (width, height)."""
+    rng = np.random.default_rng(0)
+    width, height = size
+    cells = rng.integers(30, 226, (height // 16 + 1, 2 * width // 16 + 1, 3), dtype=np.uint8)
+    texture = cells.repeat(16, 0).repeat(16, 1)[:height]
+    grain = rng.integers(0, 12, (height, width, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"crf": "20", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for i in range(num_frames):
+            left = 3 * i % width
+            image = texture[:, left : left + width] + grain
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image))))
+        out.mux(stream.encode())
+
+
+def run_once(clip: Path, output: Path) -> dict[str, float]:
+    """Double the frames of a clip with the cheapest model; peak memory of this process."""
+    begun = time.perf_counter()
+    model = load_model("average")
+    report = interpolate_video(str(clip), str(output), model.interpolate, Target(multi=2))
+    status = Path("/proc/self/status").read_text().splitlines()
+    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    seconds = time.perf_counter() - begun
+    return {"frames": report.source_frames, "peak_mib": peak / 1024, "seconds": seconds}
+
+
+def measure_memory(args: argparse.Namespace, folder: Path) -> None:
+    print(f"{args.size[0]}x{args.size[1]}, multi 2, average, {torch.get_num_threads()} threads")
+    peaks = []
+    for num_frames in args.frames:
+        clip = folder / f"{num_frames}.mp4"
+        make_clip(clip, num_frames, args.size)
+        command = [sys.executable, __file__, "one", str(clip), str(folder / "out.mp4")]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        result = json.loads(done.stdout.splitlines()[-1])
+        (folder / "out.mp4").unlink()
+        peaks.append(result["peak_mib"])
+        print(
+            f"{result['frames']:6d} frames: {result['peak_mib']:7.1f} MiB at the highest, "
+            f"{result['seconds']:.1f} s"
+        )
+    print(f"largest / smallest: {max(peaks) / min(peaks):.3f}")
+
+
+def measure_overhead(args: argparse.Namespace, folder: Path) -> None:
+    if args.config_file:
+        cfg = get_zoomin_cfg()
+        cfg.merge_from_file(args.config_file)
+        generator = build_generator(cfg).eval()
+        interpolate, name = Interpolator(generator), f"{cfg.MODEL.GENERATOR.NAME}, random weights"
+    else:
+        model = load_model(args.model)
+        interpolate, name = model.interpolate, model.name
+    for size in ((640, 360), (1280, 720)):
+        clip = folder / "clip.mp4"
+        make_clip(clip, args.num_pairs + 1, size)
+        alone = time_alone(clip, interpolate, args.num_pairs)
+        output = folder / "out.mp4"
+        begun = time.perf_counter()
+        report = interpolate_video(str(clip), str(output), interpolate, Target(multi=2))
+        whole = time.perf_counter() - begun
+        again = time_alone(clip, interpolate, args.num_pairs)
+        output.unlink()
+        alone = (alone + again) / 2  # before and after: the machine may be busier at one of them
+        print(
+            f"{name}, {size[0]}x{size[1]}, {report.made_frames} made frames: model alone "
+            f"{alone:.2f} s, whole job {whole:.2f} s, overhead {100 * (whole / alone - 1):.1f} %"
+        )
+
+
+def time_alone(clip: Path, interpolate, num_pairs: int) -> float:
+    """Seconds for the middle frame of every pair, with the frames in memory; first call apart."""
+    with open_source([str(clip)]) as source:
+        images = [source.to_rgb(f.picture) for _, f in zip(range(8), source.frames())]
+    frames = [to_tensor(image) for image in images]
+    with torch.no_grad():
+        interpolate(frames[0], frames[1], [0.5])
+        begun = time.perf_counter()
+        for i in range(num_pairs):
+            interpolate(frames[i % 7], frames[i % 7 + 1], [0.5])
+        return time.perf_counter() - begun
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    memory = commands.add_parser("memory")
+    memory.add_argument("--frames", type=int, nargs="+", default=[1000, 4000])
+    memory.add_argument("--size", type=int, nargs=2, default=[640, 360])
+    overhead = commands.add_parser("overhead")
+    overhead.add_argument("--model", default="dis")
+    overhead.add_argument("--config-file")
+    overhead.add_argument("--num-pairs", type=int, default=40)
+    one = commands.add_parser("one", help="what memory runs")
+    one.add_argument("paths", nargs=2, type=Path)
+    args = parser.parse_args(argv)
+    if args.command == "one":
+        print(json.dumps(run_once(*args.paths)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        measure = measure_memory if args.command == "memory" else measure_overhead
+        measure(args, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

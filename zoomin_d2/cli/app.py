@@ -1,0 +1,153 @@
+"""zoomin-app: a page in the browser that interpolates a clip, or between two images."""
+
+import argparse
+import os
+import sys
+import threading
+import warnings
+
+from zoomin_d2.video.errors import VideoError
+
+from .app_jobs import (
+    RATE,
+    SLOWER,
+    SMOOTHER,
+    Limits,
+    interpolate_clip,
+    interpolate_images,
+    make_target,
+    model_choices,
+)
+
+# Asked before gradio is imported: it would look for updates and report that it was started.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+TITLE = "zoomin_d2: video frame interpolation"
+
+
+def build_app(limits: Limits | None = None):
+    """The page; `launch()` serves it.
+
+    Raises:
+        ImportError: gradio is not installed; says what to do.
+    """
+    try:
+        import gradio as gr
+    except ImportError as error:
+        raise ImportError("zoomin-app needs gradio: pip install 'zoomin_d2[app]'") from error
+    limits = limits or Limits()
+    choices = model_choices()
+    stops: dict[str | None, threading.Event] = {}  # session -> its running job
+
+    def run_clip(upload, kind, value, model, draw, request: gr.Request, progress=gr.Progress()):  # noqa: B008
+        if not upload:
+            raise gr.Error("Upload a clip first.")
+        stop = stops[request.session_hash] = threading.Event()
+        progress(0, desc="Loading the model")
+
+        def tell(done: int, total: int) -> None:
+            progress((done, total or None), desc="Interpolating", unit="frames")
+
+        try:
+            target = make_target(kind, value)
+            return interpolate_clip(upload, target, model, draw, limits, tell, stop)
+        except (ValueError, VideoError, OSError) as error:
+            raise gr.Error(_for_a_visitor(error, upload), duration=None) from error
+        finally:
+            stops.pop(request.session_hash, None)
+
+    def stop_clip(request: gr.Request) -> None:
+        if request.session_hash in stops:
+            stops[request.session_hash].set()
+
+    def run_images(first, second, num, model, draw):
+        try:
+            return interpolate_images(first, second, int(num), model, draw, limits)
+        except (ValueError, OSError) as error:
+            raise gr.Error(str(error), duration=None) from error
+
+    def model_choice():
+        return gr.Dropdown(choices, value=choices[0][1], label="Model")
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as app:
+        gr.Markdown(
+            f"# {TITLE}\nA clip of at most {limits.seconds:g} s and {limits.pixels:,} pixels a "
+            "frame, or two images. Audio and timing are kept; scene cuts are not interpolated "
+            "across. Longer ones: `zoomin-interpolate` on the command line."
+        )
+        with gr.Tab("Clip"):
+            with gr.Row():
+                upload = gr.Video(label="Your clip", sources=["upload"], elem_id="clip")
+                result = gr.Video(
+                    label="Result", interactive=False, autoplay=True, elem_id="result"
+                )
+            with gr.Row():
+                kind = gr.Radio([SMOOTHER, RATE, SLOWER], value=SMOOTHER, label="Make it")
+                value = gr.Number(2, label="by / to", minimum=1, elem_id="value")
+                model = model_choice()
+                draw = gr.Checkbox(False, label="Draw object proposals")
+            with gr.Row():
+                go = gr.Button("Interpolate", variant="primary")
+                halt = gr.Button("Stop")
+            words = gr.Markdown(elem_id="words")
+            inputs = [upload, kind, value, model, draw]
+            go.click(run_clip, inputs, [result, words], concurrency_limit=1)
+            halt.click(stop_clip, None, None, queue=False)
+            defaults = {SMOOTHER: 2, RATE: 60, SLOWER: 4}
+            kind.change(defaults.get, kind, value)
+        with gr.Tab("Two images"):
+            with gr.Row():
+                first = gr.Image(label="Frame 1", sources=["upload"], elem_id="first")
+                second = gr.Image(label="Frame 2", sources=["upload"], elem_id="second")
+            with gr.Row():
+                num = gr.Slider(1, 15, 1, step=1, label="Frames between them")
+                image_model = model_choice()
+                image_draw = gr.Checkbox(False, label="Draw object proposals")
+            go_images = gr.Button("Interpolate", variant="primary", elem_id="go-images")
+            gallery = gr.Gallery(label="Result", columns=3, object_fit="contain", elem_id="gallery")
+            image_inputs = [first, second, num, image_model, image_draw]
+            go_images.click(run_images, image_inputs, gallery, concurrency_limit=1)
+    return app
+
+
+def _for_a_visitor(error: Exception, upload: str) -> str:
+    """The message without the server's path of the upload."""
+    return str(error).replace(upload, os.path.basename(upload))
+
+
+def launch_options() -> dict:
+    """What every launch has in common: no fonts from elsewhere, errors in words."""
+    import gradio as gr
+
+    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    return {"theme": theme, "show_error": True, "footer_links": [], "ssr_mode": False}
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="zoomin-app", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves others, too")
+    parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")
+    parser.add_argument("--open", action="store_true", help="open a browser")
+    limits = Limits()
+    parser.add_argument("--max-seconds", type=float, default=limits.seconds)
+    parser.add_argument("--max-pixels", type=int, default=limits.pixels)
+    parser.add_argument("--max-frames", type=int, default=limits.frames)
+    parser.add_argument("--max-upload", default="500mb", help="size of an upload")
+    return parser.parse_args(argv)
+
+
+def entry_point(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    # Detectron2's anchors, nothing that a user could do anything about.
+    warnings.filterwarnings("ignore", message="torch.meshgrid")
+    try:
+        app = build_app(Limits(args.max_seconds, args.max_pixels, args.max_frames))
+    except ImportError as error:
+        sys.exit(f"zoomin-app: {error}")
+    app.launch(
+        server_name=args.host,
+        server_port=args.port,
+        inbrowser=args.open,
+        max_file_size=args.max_upload,
+        **launch_options(),
+    )

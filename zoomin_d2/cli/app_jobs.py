@@ -1,0 +1,202 @@
+"""What the demo app does, without its page: an upload and choices in, a file and words out."""
+
+import functools
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from zoomin_d2.model_zoo.interpolator import Interpolator
+from zoomin_d2.video import Hooks, JobOptions, Report, Target, interpolate_source, open_source
+from zoomin_d2.video.encoder import EncodeOptions
+from zoomin_d2.video.pipeline import OutputFrame, StreamOptions
+from zoomin_d2.video.source import SourceInfo
+
+from .draw import ProposalDrawing
+from .models import Model, load_model
+
+WITHOUT_LEARNING = {"dis": "OpenCV DIS flow (no learning)", "average": "average (no learning)"}
+SMOOTHER, RATE, SLOWER = "smoother: times", "frames per second", "slow motion: times"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a visitor may ask for; a page that is open to others needs tight ones.
+
+    Attributes:
+        seconds: of the uploaded clip. pixels: of a frame. frames: of the output.
+    """
+
+    seconds: float = 60.0
+    pixels: int = 1920 * 1088
+    frames: int = 3600
+
+
+def model_choices() -> list[tuple[str, str]]:
+    """(label, name) of what can make frames; the models that ship come first."""
+    return [(name, name) for name in Interpolator.available()] + [
+        (label, name) for name, label in WITHOUT_LEARNING.items()
+    ]
+
+
+@functools.lru_cache(maxsize=4)
+def model_of(name: str) -> Model:
+    """A loaded model; kept for the next visitor."""
+    return load_model(name)
+
+
+@functools.lru_cache(maxsize=1)
+def proposals_of(device: str) -> ProposalDrawing:
+    """The RPN that draws; kept for the next visitor."""
+    return ProposalDrawing(device)
+
+
+def make_target(kind: str, value: float) -> Target:
+    """The choice on the page as the video room knows it.
+
+    Raises:
+        ValueError: the value does not fit; in words for the page.
+    """
+    if kind == SMOOTHER:
+        if value != int(value) or not 2 <= value <= 16:
+            raise ValueError(f"“Times” must be a whole number from 2 to 16, not {value:g}.")
+        return Target(multi=int(value))
+    if kind == RATE:
+        if not 1 <= value <= 240:
+            raise ValueError(f"Frames per second must be 1 to 240, not {value:g}.")
+        return Target(fps=Fraction(value).limit_denominator(1001))
+    if not 1 < value <= 16:
+        raise ValueError(f"Slow motion must be more than 1 and at most 16 times, not {value:g}.")
+    return Target(slowmo=Fraction(value).limit_denominator(1000))
+
+
+def check_limits(info: SourceInfo, target: Target, limits: Limits) -> None:
+    """Raises ValueError in words if the clip is too long, too large, or would become so."""
+    if info.duration is not None and info.duration > limits.seconds:
+        raise ValueError(
+            f"The clip lasts {float(info.duration):.1f} s; here at most {limits.seconds:g} s are "
+            "taken. Cut it, or use zoomin-interpolate on your own computer."
+        )
+    if info.height * info.width > limits.pixels:
+        raise ValueError(
+            f"The clip has {info.width} x {info.height} pixels, more than the {limits.pixels:,} "
+            "that are taken here. Make it smaller, or use zoomin-interpolate."
+        )
+    rate = target.fps or info.rate * (target.multi or 1)
+    frames = float(rate * target.slowmo * (info.duration or 0))
+    if frames > limits.frames:
+        raise ValueError(
+            f"That would be {frames:,.0f} frames; here at most {limits.frames:,} are made. Choose "
+            "a lower factor or rate."
+        )
+
+
+def interpolate_clip(
+    upload: str,
+    target: Target,
+    model_name: str,
+    draw: bool,
+    limits: Limits,
+    progress: Callable[[int, int], None],
+    stop: threading.Event,
+) -> tuple[str, str]:
+    """Interpolate an uploaded clip into an .mp4 that browsers play.
+
+    Args:
+        upload: the file. draw: draw proposals on every frame.
+        progress: called with (frames done, frames in all).
+        stop: set it to stop early; what is done is lost.
+
+    Returns:
+        path of the result, in a new temporary folder; and what was done, in words (Markdown).
+
+    Raises:
+        ValueError, VideoError: in words for the page.
+    """
+    model = model_of(model_name)
+    folder = Path(tempfile.mkdtemp(prefix="zoomin-app-"))
+    output = folder / f"{Path(upload).stem}_{model_name.replace(os.sep, '_')}.mp4"
+    options = JobOptions(
+        stream=StreamOptions(device=model.device, workers=model.workers),
+        # 8-bit 4:2:0 is what every browser plays.
+        encode=EncodeOptions(codec="h264", pix_fmt="yuv420p"),
+        model=model.name,
+    )
+    decorate = proposals_of(model.device) if draw else None
+    with open_source([upload]) as source:
+        check_limits(source.info, target, limits)
+        hooks = Hooks(progress, stop, decorate)
+        report = interpolate_source(
+            source, str(output), model.interpolate, target, options, hooks
+        )
+    return str(output), describe(report)
+
+
+def describe(report: Report) -> str:
+    """A finished job in Markdown."""
+    facts = [
+        f"**{report.source_frames} → {report.output_frames} frames**, {report.made_frames} made",
+        f"{report.duration:.2f} s at {float(Fraction(report.fps)):g} fps",
+        f"{report.width} x {report.height}",
+        f"took {report.seconds:.1f} s",
+    ]
+    if report.cuts:
+        facts.append(f"{len(report.cuts)} scene cuts, not interpolated across")
+    notes = [*report.warnings, *report.dropped]
+    if report.damage:
+        notes.append(f"the clip is damaged: {report.damage}")
+    return ", ".join(facts) + "".join(f"\n\n- {note}" for note in notes)
+
+
+def interpolate_images(
+    first: np.ndarray | None,
+    second: np.ndarray | None,
+    num: int,
+    model_name: str,
+    draw: bool,
+    limits: Limits,
+) -> list[tuple[np.ndarray, str]]:
+    """`num` frames between two images, evenly in time.
+
+    Args:
+        first, second: (H, W, 3) uint8 RGB.
+        draw: draw proposals on the made frames.
+
+    Returns:
+        (picture (H, W, 3) uint8, caption) of both inputs and of the frames between them, in order.
+
+    Raises:
+        ValueError: in words for the page.
+    """
+    if first is None or second is None:
+        raise ValueError("Two images are needed.")
+    if first.shape != second.shape:
+        sizes = " and ".join(f"{x.shape[1]} x {x.shape[0]}" for x in (first, second))
+        raise ValueError(f"The images must have one size; these have {sizes} pixels.")
+    if first.shape[0] * first.shape[1] > limits.pixels:
+        raise ValueError(f"The images have more than the {limits.pixels:,} pixels taken here.")
+    model = model_of(model_name)
+    ts = [(k + 1) / (num + 1) for k in range(num)]
+    frames = [
+        torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None].float().to(model.device)
+        / 255
+        for x in (first, second)
+    ]
+    with torch.no_grad():
+        made = model.interpolate(frames[0], frames[1], ts)
+    shown = [(first, "frame 1")]
+    for t, frame in zip(ts, made):
+        picture = (frame[0].clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+        if draw:
+            start = (Fraction(0), 0)
+            output = OutputFrame(len(shown), Fraction(t), picture, "made", 0, start, first)
+            picture = proposals_of(model.device)(output).image
+        shown.append((picture, f"t = {t:.3g}"))
+    return [*shown, (second, "frame 2")]
+
