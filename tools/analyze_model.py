@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Parameters and multiply-accumulates of generators, from their configs alone.
+"""Parameters, multiply-accumulates and bytes moved of generators, from their configs alone.
 
     tools/analyze_model.py --config-file configs/baseline.yaml
     tools/analyze_model.py --config-file configs/a.yaml configs/b.yaml --size 1280x720 --json m.json
@@ -18,6 +18,7 @@ from tabulate import tabulate
 
 from zoomin_d2.engine.setup import setup_cfg
 from zoomin_d2.evaluation.complexity import MACs, count_macs, count_parameters
+from zoomin_d2.evaluation.traffic import count_traffic
 from zoomin_d2.files import write_json
 from zoomin_d2.modeling import build_generator
 
@@ -25,7 +26,8 @@ SIZES = ["256x256", "448x256", "1280x720", "1920x1080", "2048x1024", "3840x2160"
 CONVENTION = (
     "kMAC/px: thousand multiply-accumulates per pixel of the frame, one pair of frames, one t. "
     "conv: convolutions and matrix products, what most papers count; all: with bilinear sampling "
-    "and resizing (4 MACs per value). Biases, activations and copies are not counted."
+    "and resizing (4 MACs per value). Biases, activations and copies are not counted. MB moved: "
+    "read and written by all kernels of eager mode in half precision, each operand once."
 )
 
 
@@ -42,14 +44,23 @@ def analyze(config_file: str, overrides: list[str], sizes: list[tuple[int, int]]
     cfg = setup_cfg(config_file, overrides)
     generator = build_generator(cfg)
     learnt, frozen = count_parameters(generator)
-    macs = [count_macs(generator, height, width) for height, width in sizes]
+    measured = [
+        _as_json(count_macs(generator, *size))
+        | {
+            "half_precision_bytes": traffic.total,
+            "unavoidable_bytes": traffic.unavoidable,
+            "kernels": traffic.num_kernels,
+        }
+        for size in sizes
+        for traffic in [count_traffic(generator, *size)]
+    ]
     return {
         "config": config_file,
         "overrides": overrides,
         "generator": cfg.MODEL.GENERATOR.NAME,
         "parameters": learnt,
         "frozen_values": frozen,
-        "sizes": [_as_json(m) for m in macs],
+        "sizes": measured,
     }
 
 
@@ -80,6 +91,8 @@ def format_tables(results: list[dict]) -> str:
                     f"{size['macs'] / 1e9:.1f}",
                     f"{networks / pixels:.1f}",
                     f"{size['kmac_per_pixel']:.1f}",
+                    f"{size['half_precision_bytes'] / 1e6:.0f}",
+                    f"{size['kernels']}",
                 ]
             )
         largest = result["sizes"][-1]
@@ -89,7 +102,8 @@ def format_tables(results: list[dict]) -> str:
             for part, macs in largest["by_part"].items()
         ]
     heads = ["generator", "parameters", "size", "GMAC", "conv kMAC/px", "all kMAC/px"]
-    align = ("left", *["right"] * 5)
+    heads += ["MB moved", "kernels"]
+    align = ("left", *["right"] * 7)
     style = {"tablefmt": "github", "disable_numparse": True}
     table = tabulate(rows, headers=heads, colalign=align, **style)
     by_part = tabulate(
