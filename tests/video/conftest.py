@@ -54,6 +54,7 @@ def write_video(tmp_path):
         gop=12,
         options=None,
         attachment=None,
+        encoder_options=None,
     ):
         """`times`: pts of the frames in `time_base`. `tags`: (primaries, transfer, matrix, range)
         as H.273 numbers. `audio`: a codec, a 440 Hz tone as long as the video. `subtitles`: a
@@ -69,6 +70,7 @@ def write_video(tmp_path):
                 stream.options = {"crf": "8", "preset": "veryfast"}
             if codec == "libx265":
                 stream.options = {"x265-params": "log-level=none", "preset": "ultrafast"}
+            stream.options = encoder_options or stream.options
             context = stream.codec_context
             context.gop_size = gop
             context.time_base = time_base or 1 / fps

@@ -4,7 +4,9 @@ import av
 import numpy as np
 import pytest
 
-from zoomin_d2.video import Target, interpolate_video
+from zoomin_d2.video import JobOptions, Target, interpolate_video
+from zoomin_d2.video.encoder import EncodeOptions
+from zoomin_d2.video.hdr import read_hdr_metadata
 
 LIMITED, FULL = 1, 2
 # ITU-R BT.601, BT.709, BT.2020: luma of pure red, limited and full range (8 bit)
@@ -64,3 +66,44 @@ def test_untagged_video_stays_untagged(tmp_path, write_video, make_frames, avera
     with av.open(str(output)) as out:
         context = out.streams.video[0].codec_context
         assert (context.color_primaries, context.color_trc, context.colorspace) == (2, 2, 2)
+
+
+DISPLAY = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"  # P3, D65
+
+
+@pytest.mark.parametrize("codec", ["h265", "av1", "h264"])
+def test_mastering_display_and_light_levels_are_kept(tmp_path, write_video, average, codec):
+    frame = np.full((64, 64, 3), 20_000, np.uint16)
+    parameters = f"log-level=none:master-display={DISPLAY}:max-cll=1000,400"
+    source = write_video(
+        "in.mkv",
+        [frame] * 6,
+        codec="libx265",
+        pix_fmt="yuv420p10le",
+        tags=(9, 16, 9, LIMITED),
+        encoder_options={"x265-params": parameters, "preset": "ultrafast"},
+    )
+    output = tmp_path / "out.mkv"
+    options = JobOptions(encode=EncodeOptions(codec=codec))
+    report = interpolate_video(str(source), str(output), average, Target(multi=2), options)
+    assert not report.warnings
+    with av.open(str(output)) as out:
+        hdr = read_hdr_metadata(next(out.decode(video=0)))
+    points, luminance = hdr.display
+    expected = [(0.68, 0.32), (0.265, 0.69), (0.15, 0.06), (0.3127, 0.329)]
+    assert np.allclose(points, expected, atol=1e-3)
+    assert np.allclose(luminance, (0.005, 1000), rtol=0.05)
+    assert hdr.light == (1000, 400)
+
+
+def test_mastering_data_that_is_lost_is_told(tmp_path, write_video, average):
+    frame = np.full((64, 64, 3), 20_000, np.uint16)
+    parameters = {"x265-params": "log-level=none:max-cll=1000,400"}
+    source = write_video(
+        "in.mkv", [frame] * 3, codec="libx265", pix_fmt="yuv420p10le", encoder_options=parameters
+    )
+    options = JobOptions(encode=EncodeOptions(codec="prores"))
+    report = interpolate_video(
+        str(source), str(tmp_path / "out.mov"), average, Target(multi=2), options
+    )
+    assert any("mastering data" in warning for warning in report.warnings)

@@ -9,6 +9,7 @@ import av
 
 from .color import ColorPath, is_rgb
 from .errors import OutputError
+from .hdr import encoder_parameters
 from .scratch import scratch_container
 from .source import SourceInfo
 
@@ -154,17 +155,24 @@ def choose_encoder(
     pix_fmt, warnings = options.pix_fmt, []
     if pix_fmt is None:
         pix_fmt, warnings = _choose_pix_fmt(codec, encoder, formats, info, height, width)
-    elif pix_fmt not in formats:
-        raise OutputError(f"{codec} cannot write {pix_fmt}; it can: {', '.join(formats)}")
+    elif pix_fmt not in formats or is_rgb(pix_fmt):
+        known = ", ".join(f for f in formats if not is_rgb(f))
+        raise OutputError(f"{codec} cannot write {pix_fmt}; it can: {known}")
     quality = {}
     if encoder.quality:
         value = encoder.default if options.crf is None else options.crf
         if codec != "prores_ks" or options.crf is not None:
             quality[encoder.quality] = str(value)
     speed = {} if options.preset is None else {encoder.speed: options.preset}
-    color = info.color
-    if is_rgb(pix_fmt):
-        color = color._replace(tags=color.tags._replace(matrix=0, full_range=True))
+    all_options = {**encoder.options, **quality, **speed}
+    if info.hdr is not None:
+        written = encoder_parameters(codec, info.hdr)
+        if written is None:
+            warnings.append(f"{codec} does not take HDR10's mastering data: --codec h265 does")
+        else:
+            all_options[written[0]] = ":".join(
+                filter(None, [all_options.get(written[0]), written[1]])
+            )
     settings = EncoderSettings(
         codec,
         pix_fmt,
@@ -172,8 +180,8 @@ def choose_encoder(
         height,
         fps,
         time_base,
-        color,
-        {**encoder.options, **quality, **speed},
+        info.color,
+        all_options,
         info.sample_aspect_ratio,
         tuple(warnings),
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from .color import color_path, upright
 from .errors import BadInputError
+from .hdr import read_hdr_metadata
 from .source import Damage, SourceFrame, SourceInfo
 from .timeline import SourceClock, standard_rate
 
@@ -163,6 +164,7 @@ class VideoReader:
             color=color,
             pix_fmt=frame.format.name,
             sample_aspect_ratio=ratio or None,
+            hdr=read_hdr_metadata(frame),
             warnings=tuple(_warnings(frame, color.to_rgb)),
             fingerprint=fingerprint,
         )

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from .color import ColorPath
+from .hdr import HdrMetadata
 
 THUMBNAIL_WIDTH = 160
 
@@ -45,6 +46,7 @@ class SourceInfo:
         duration: of the video, None if unknown (pipes). num_frames: an estimate, 0 if unknown.
         color: the conversion to and from RGB.
         pix_fmt: of the samples. sample_aspect_ratio: of an upright pixel; None if unknown.
+        hdr: HDR10's static metadata.
         warnings: what the user should know (alpha dropped, interlaced, ...).
         fingerprint: changes when the source does; None for a pipe.
     """
@@ -60,6 +62,7 @@ class SourceInfo:
     color: ColorPath
     pix_fmt: str
     sample_aspect_ratio: Fraction | None = None
+    hdr: HdrMetadata | None = None
     warnings: tuple[str, ...] = ()
     fingerprint: Any = None
 
