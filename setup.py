@@ -41,6 +41,7 @@ setup(
     ],
     entry_points={
         "console_scripts": [
+            "zoomin-app = zoomin_d2.cli.app:entry_point",
             "zoomin-interpolate = zoomin_d2.cli.interpolate_video:entry_point",
         ]
     },

@@ -1,5 +1,8 @@
 """Shared fixtures: a small model on a randomly initialised detector, batches of known content."""
 
+import os
+import shutil
+
 import pytest
 import torch
 from detectron2.config import CfgNode
@@ -51,3 +54,17 @@ def make_batch():
         return batch
 
     return make
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium; the test is skipped where there is none, with what to install."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = os.environ.get("ZOOMIN_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("no Chromium: apt install chromium, or set ZOOMIN_CHROMIUM")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

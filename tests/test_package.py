@@ -106,7 +106,7 @@ def test_python_api_outside_of_the_repository(environment, tmp_path):
     assert "works with" in done.stdout
 
 
-@pytest.mark.parametrize("script", ["zoomin-interpolate"])
+@pytest.mark.parametrize("script", ["zoomin-app", "zoomin-interpolate"])
 def test_console_scripts_start(environment, tmp_path, script):
     done = subprocess.run(
         [environment / "bin" / script, "--help"], cwd=tmp_path, capture_output=True, text=True

@@ -107,7 +107,7 @@ def test_frames_between_two_images():
 
 
 @pytest.fixture(scope="module")
-def page(browser, request):
+def page(browser):
     pytest.importorskip("gradio", reason="needs the extra 'app'")
     app = build_app(Limits(seconds=5))
     _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, **launch_options())

@@ -2,9 +2,12 @@
 
 import argparse
 import os
+import re
 import sys
+import tempfile
 import threading
 import warnings
+from pathlib import Path
 
 from zoomin_d2.video.errors import VideoError
 
@@ -38,6 +41,8 @@ def build_app(limits: Limits | None = None):
     limits = limits or Limits()
     choices = model_choices()
     stops: dict[str | None, threading.Event] = {}  # session -> its running job
+    # Gone when the app is; the page copies what it shows.
+    results = tempfile.TemporaryDirectory(prefix="zoomin-app-")
 
     def run_clip(upload, kind, value, model, draw, request: gr.Request, progress=gr.Progress()):  # noqa: B008
         if not upload:
@@ -50,9 +55,10 @@ def build_app(limits: Limits | None = None):
 
         try:
             target = make_target(kind, value)
-            return interpolate_clip(upload, target, model, draw, limits, tell, stop)
+            folder = Path(results.name)
+            return interpolate_clip(upload, target, model, draw, limits, folder, tell, stop)
         except (ValueError, VideoError, OSError) as error:
-            raise gr.Error(_for_a_visitor(error, upload), duration=None) from error
+            raise gr.Error(_for_a_visitor(error), duration=None) from error
         finally:
             stops.pop(request.session_hash, None)
 
@@ -64,7 +70,7 @@ def build_app(limits: Limits | None = None):
         try:
             return interpolate_images(first, second, int(num), model, draw, limits)
         except (ValueError, OSError) as error:
-            raise gr.Error(str(error), duration=None) from error
+            raise gr.Error(_for_a_visitor(error), duration=None) from error
 
     def model_choice():
         return gr.Dropdown(choices, value=choices[0][1], label="Model")
@@ -110,9 +116,9 @@ def build_app(limits: Limits | None = None):
     return app
 
 
-def _for_a_visitor(error: Exception, upload: str) -> str:
-    """The message without the server's path of the upload."""
-    return str(error).replace(upload, os.path.basename(upload))
+def _for_a_visitor(error: Exception) -> str:
+    """The message, of the server's paths the file names alone."""
+    return re.sub(r"(?:/[^/\s'\"]+)+/([^/\s'\"]+)", r"\1", str(error))
 
 
 def launch_options() -> dict:

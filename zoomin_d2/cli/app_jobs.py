@@ -2,8 +2,10 @@
 
 import functools
 import os
+import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,6 +24,7 @@ from .draw import ProposalDrawing
 from .models import Model, load_model
 
 WITHOUT_LEARNING = {"dis": "OpenCV DIS flow (no learning)", "average": "average (no learning)"}
+KEEP_SECONDS = 3600
 SMOOTHER, RATE, SLOWER = "smoother: times", "frames per second", "slow motion: times"
 
 
@@ -103,6 +106,7 @@ def interpolate_clip(
     model_name: str,
     draw: bool,
     limits: Limits,
+    folder: Path,
     progress: Callable[[int, int], None],
     stop: threading.Event,
 ) -> tuple[str, str]:
@@ -110,18 +114,24 @@ def interpolate_clip(
 
     Args:
         upload: the file. draw: draw proposals on every frame.
+        folder: for results; those of more than an hour ago are removed from it.
         progress: called with (frames done, frames in all).
         stop: set it to stop early; what is done is lost.
 
     Returns:
-        path of the result, in a new temporary folder; and what was done, in words (Markdown).
+        path of the result; and what was done, in words (Markdown).
 
     Raises:
         ValueError, VideoError: in words for the page.
     """
     model = model_of(model_name)
-    folder = Path(tempfile.mkdtemp(prefix="zoomin-app-"))
-    output = folder / f"{Path(upload).stem}_{model_name.replace(os.sep, '_')}.mp4"
+    for old in folder.iterdir():
+        if time.time() - old.stat().st_mtime > KEEP_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    output = (
+        Path(tempfile.mkdtemp(dir=folder))
+        / f"{Path(upload).stem}_{model_name.replace(os.sep, '_')}.mp4"
+    )
     options = JobOptions(
         stream=StreamOptions(device=model.device, workers=model.workers),
         # 8-bit 4:2:0 is what every browser plays.
@@ -132,9 +142,13 @@ def interpolate_clip(
     with open_source([upload]) as source:
         check_limits(source.info, target, limits)
         hooks = Hooks(progress, stop, decorate)
-        report = interpolate_source(
-            source, str(output), model.interpolate, target, options, hooks
-        )
+        try:
+            report = interpolate_source(
+                source, str(output), model.interpolate, target, options, hooks
+            )
+        except BaseException:
+            shutil.rmtree(output.parent, ignore_errors=True)
+            raise
     return str(output), describe(report)
 
 
@@ -199,4 +213,3 @@ def interpolate_images(
             picture = proposals_of(model.device)(output).image
         shown.append((picture, f"t = {t:.3g}"))
     return [*shown, (second, "frame 2")]
-

@@ -3,9 +3,6 @@
 Needs a Chromium (Debian: apt install chromium; or its path in ZOOMIN_CHROMIUM) and the dev extra.
 """
 
-import os
-import shutil
-
 import pytest
 
 from zoomin_d2.evaluation import METRICS
@@ -16,14 +13,6 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package 
 axe_playwright = pytest.importorskip(
     "axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python"
 )
-CHROMIUM = os.environ.get("ZOOMIN_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-if CHROMIUM is None:
-    pytest.skip(
-        "no Chromium: apt install chromium, or set ZOOMIN_CHROMIUM", allow_module_level=True
-    )
-
 VISITORS = {
     "desktop": {"viewport": {"width": 1280, "height": 900}},
     "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
@@ -37,14 +26,6 @@ def page_url(results, tmp_path_factory):
     costs = {"fast": Cost(3.0, 2_000_000), "slow": Cost(9.0, 5_000_000)}
     folder = tmp_path_factory.mktemp("a page with spaces") / "report"
     return write_report(folder, scores, METRICS, costs=costs).as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=VISITORS)
