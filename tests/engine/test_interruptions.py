@@ -139,8 +139,8 @@ def test_unreadable_files_are_left_out_counted_and_named(tmp_path, monkeypatch, 
     trainer.train()
     assert sum("2_1.png" in x.getMessage() for x in set(log.records)) == 1
     assert trainer.num_skipped == 3  # 16 samples are 3 epochs of 5, and one more
-    lines = (tmp_path / "run/metrics.json").read_text().splitlines()
-    assert json.loads(lines[-1])["data/skipped_records"] == 3
+    lines = map(json.loads, (tmp_path / "run/metrics.json").read_text().splitlines())
+    assert max(line.get("data/skipped_records", 0) for line in lines) == 3
     # A score of part of a test set is no score: evaluation stops instead.
     loader = trainer.build_test_loader(trainer.cfg, "triplets_tiny")
     with pytest.raises(CorruptFrameError, match=r"2_1\.png"):

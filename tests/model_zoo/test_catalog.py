@@ -85,3 +85,21 @@ def test_local_path_passes_through(tmp_path):
     file = tmp_path / "model.pth"
     file.write_bytes(b"weights")
     assert catalog.get_local_path(str(file)) == str(file)
+
+
+def test_a_name_is_no_path():
+    for name in ("zoo:../weights/rpn_R_18_FPN", "zoo:../../../etc/x.yaml", "zoo:/etc/passwd"):
+        with pytest.raises(FileNotFoundError, match="not in the model zoo"):
+            PathManager.get_local_path(name)
+
+
+def test_a_file_with_another_hash_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "w.pth"
+    path.write_bytes(b"abc")
+    right = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
+    assert catalog.get_local_path(f"{path}#sha256={right}") == str(path)
+    with pytest.raises(ValueError, match=f"w.pth is damaged.*{right}, expected 1234"):
+        catalog.get_local_path(f"{path}#sha256=1234")
+    monkeypatch.setitem(catalog.WEIGHTS_SHA256, "rpn_R_18_FPN", "0" * 64)
+    with pytest.raises(ValueError, match="rpn_R_18_FPN"):
+        PathManager.get_local_path("zoo:rpn_R_18_FPN")

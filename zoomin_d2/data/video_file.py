@@ -24,6 +24,8 @@ except ImportError:  # PyAV has no wheel for every platform; iter_frames then us
 logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mpeg", ".ts", ".webm")
+# Of one frame: 16384 x 8192. A header may promise any size, and it is allocated before it is read.
+MAX_FRAME_PIXELS = 2**27
 _UNTAGGED_MATRIX = 2  # AVCOL_SPC_UNSPECIFIED
 
 
@@ -42,6 +44,15 @@ class CorruptFrameError(RuntimeError):
 
     def __reduce__(self):  # exceptions cross process borders: data loader workers, process pools
         return type(self), (self.file_name, self.reason)
+
+
+def require_frame_size(file_name: str | Path, width: int, height: int) -> None:
+    """Raises CorruptFrameError if a frame of this size, in pixels, is larger than any we read."""
+    if width * height > MAX_FRAME_PIXELS:
+        raise CorruptFrameError(
+            file_name,
+            f"has frames of {width}x{height} pixels; more than {MAX_FRAME_PIXELS} are not read",
+        )
 
 
 class TimedFrame(NamedTuple):
@@ -196,6 +207,12 @@ def _open(file_name: str | Path):
     if not container.streams.video:
         container.close()
         raise CorruptFrameError(file_name, "has no video stream")
+    stream = container.streams.video[0]
+    try:
+        require_frame_size(file_name, stream.width or 0, stream.height or 0)
+    except CorruptFrameError:
+        container.close()
+        raise
     return container
 
 

@@ -4,6 +4,8 @@
 `"zoo:rpn_R_18_FPN.yaml"` the config that goes with it.
 """
 
+import hashlib
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -32,10 +34,12 @@ class ZooPathHandler(PathHandler):
             local = ROOT / "configs" / name
         else:
             local = ROOT / "weights" / f"{name}.safetensors"
-        if not local.is_file():
+        if Path(name).name != name or not local.is_file():  # a name is no path
             raise FileNotFoundError(
                 f"'{path}' is not in the model zoo. It has: {', '.join(available())}."
             )
+        if name in WEIGHTS_SHA256:
+            check_sha256(local, WEIGHTS_SHA256[name])
         return str(local)
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs):
@@ -51,6 +55,17 @@ class ZooPathHandler(PathHandler):
     _exists = _isfile
 
 
+@cache
+def check_sha256(path: Path, expected: str) -> None:
+    """Raises ValueError if a file is not what it was when its hash was noted."""
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != expected.lower():
+        raise ValueError(
+            f"{path} is damaged or another file: its sha256 is {found}, expected {expected}. "
+            "Delete it and fetch it again (or reinstall the package)"
+        )
+
+
 def available() -> list[str]:
     """Every name that "zoo:" resolves, sorted: weights as "zoo:x", configs as "zoo:x.yaml"."""
     weights = [f"zoo:{p.stem}" for p in (ROOT / "weights").glob("*.safetensors")]
@@ -62,12 +77,19 @@ def get_local_path(path: str) -> str:
     """`PathManager.get_local_path`, with a message that helps where the network does not.
 
     Args:
-        path: a local path, "zoo:...", "detectron2://..." or "https://...".
+        path: a local path, "zoo:...", "detectron2://..." or "https://..."; each may end in
+            "#sha256=<hex>", and then the file must have that hash.
 
     Raises:
+        ValueError: the file has another hash.
         FileNotFoundError: no such file in the zoo, or it could not be downloaded; the message
             says which file to fetch and where to put it.
     """
+    path, _, digest = path.partition("#sha256=")
+    if digest:
+        local = get_local_path(path)
+        check_sha256(Path(local), digest)
+        return local
     url = path.replace(Detectron2Handler.PREFIX, Detectron2Handler.S3_DETECTRON2_PREFIX, 1)
     if not url.startswith(("http://", "https://")):
         return PathManager.get_local_path(path)

@@ -44,7 +44,8 @@ def load_cityscapes(folder: str | Path, split: str) -> list[dict]:
         MissingDatasetError: not prepared, or incomplete.
     """
     name = f"cityscapes_sequence_{split}"
-    records = load_prepared_clips(Path(folder) / PREPARED / split, name, PREPARE)
+    prepared = Path(folder) / PREPARED / split
+    records = load_prepared_clips(prepared, name, PREPARE, root=folder)
     if split == "train":
         return records
     triplets = []

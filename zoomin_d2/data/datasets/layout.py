@@ -1,6 +1,7 @@
 """What all loaders share: the error for a dataset that is not (completely) on disk, image sizes,
 record making."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,12 +35,28 @@ class MissingDatasetError(FileNotFoundError):
         self.problem = problem
 
 
+def resolve_inside(root: str | Path, name: str | Path) -> Path:
+    """``root / name``, where ``name`` was read from a list or an index.
+
+    Links in the folder are the user's own and may lead anywhere; a name may not.
+
+    Raises:
+        ValueError: the name leads out of root.
+    """
+    root = os.path.abspath(root)
+    path = os.path.abspath(os.path.join(root, name))
+    if "\0" in path or os.path.commonpath((root, path)) != root:
+        raise ValueError(f"'{name}' leads out of {root}")
+    return Path(path)
+
+
 def image_size(file_name: str | Path) -> tuple[int, int]:
     """(height, width) from the header of an image file. Raises CorruptFrameError."""
     try:
         with Image.open(file_name) as image:
             return image.height, image.width
-    except OSError as error:  # includes PIL.UnidentifiedImageError
+    # PIL.UnidentifiedImageError is an OSError; damaged headers raise nearly anything.
+    except Exception as error:
         raise CorruptFrameError(file_name, f"is no readable image: {error}") from error
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .layout import MissingDatasetError, clip_record, image_size
+from .layout import MissingDatasetError, clip_record, image_size, resolve_inside
 
 NUM_TRIPLETS = 310
 TREE = """
@@ -39,7 +39,12 @@ def load_snu_film(folder: str | Path, difficulty: str) -> list[dict]:
     records = []
     for line in lines:
         relative = [entry.replace("\\", "/").split("test/", 1)[-1] for entry in line]
-        frames = [folder / "test" / path for path in relative]
+        try:
+            frames = [folder / "test" / path for path in relative]
+            for path in relative:
+                resolve_inside(folder / "test", path)
+        except ValueError as error:
+            raise missing(f"{list_name} is damaged: {error}.") from error
         for frame in frames:
             if not frame.is_file():
                 raise missing(f"{frame.relative_to(folder)}, listed in {list_name}, is missing.")

@@ -27,7 +27,7 @@ from ..packing import (
 )
 from ..shot_analysis import analyse_video
 from ..video_file import CorruptFrameError, iter_frames
-from .layout import MissingDatasetError
+from .layout import MissingDatasetError, resolve_inside
 from .prepared_clips import load_prepared_clips
 
 TRIPLETS_PER_CLIP = 4
@@ -105,6 +105,11 @@ def read_split(folder: Path, list_number: int) -> list[str]:
         raise missing(f"{list_name} is missing.")
     lines = (folder / list_name).read_text().splitlines()
     clips = sorted(line.split()[0] for line in lines if line.strip())
+    try:
+        for clip in clips:
+            resolve_inside(folder / "UCF-101", clip)
+    except ValueError as error:
+        raise missing(f"{list_name} is damaged: {error}.") from error
     absent = [clip for clip in clips if not (folder / "UCF-101" / clip).is_file()]
     if absent:
         raise missing(
