@@ -10,7 +10,7 @@
 rois (Fig. 1, 3), frames (Fig. 5, 6) and teaser take evaluations as tools/report.py does, with saved
 frames; they show the places where most moves (the average of the inputs is farthest from the
 truth), whatever the methods made of them. curves takes trainings with TensorBoard logs. quality
-(Fig. 4) draws PSNR against milliseconds (--time METHOD=MS), or against parameters.
+(Fig. 4) draws PSNR against milliseconds (--benchmark, or --time METHOD=MS), or parameters.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from PIL import Image
-from report import ShippedProposals, find_costs
+from report import ShippedProposals, benchmark_costs, find_costs
 
 from zoomin_d2.files import write_atomically
 from zoomin_d2.visualization.curves import draw_curves, read_curves
@@ -74,7 +74,10 @@ def make_curves(args: argparse.Namespace) -> None:
 
 def make_quality(args: argparse.Namespace) -> None:
     scores = one_dataset(args.sources, args.dataset)
-    costs = find_costs(scores)
+    costs, time_label = find_costs(scores), args.time_label
+    if args.benchmark is not None:
+        measured, time_label = benchmark_costs(args.benchmark)
+        costs |= measured
     for item in args.time:
         method, _, milliseconds = item.rpartition("=")
         if method not in {x.method for x in scores}:
@@ -83,9 +86,9 @@ def make_quality(args: argparse.Namespace) -> None:
         costs[method] = Cost(float(milliseconds), parameters)
     quality = {x.method: x.means["PSNR"] for x in scores}
     label = f"PSNR in dB on {scores[0].dataset}"
-    svg = draw_quality_plot(quality, costs, label, args.time_label)
+    svg = draw_quality_plot(quality, costs, label, time_label)
     if svg is None:
-        raise ValueError("fewer than two methods have a cost: give --time METHOD=MILLISECONDS")
+        raise ValueError("fewer than two methods have a cost: give --benchmark or --time METHOD=MS")
     text = svg.replace("currentColor", INK)
     write_atomically(args.output, lambda f: f.write(text.encode()))
 
@@ -117,6 +120,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--dataset", help="if the sources have several")
     parser.add_argument("--num", type=int, default=4, help="places shown")
+    parser.add_argument("--benchmark", type=Path, help="benchmark.json of tools/benchmark.py")
     parser.add_argument("--time", nargs="+", default=[], metavar="METHOD=MS")
     parser.add_argument("--time-label", default="", help="what the times are of")
     return parser.parse_args(argv)

@@ -12,6 +12,7 @@ a dataset share. tools/train_net.py writes the page of its own evaluation to OUT
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,15 +70,55 @@ def find_costs(scores: Sequence[Scores]) -> dict[str, Cost]:
     }
 
 
+def benchmark_costs(path: Path) -> tuple[dict[str, Cost], str]:
+    """Time and parameters of the methods of a benchmark.json (tools/benchmark.py), and of what.
+
+    Of each method its fastest mode, one pair at a time, at the size most methods were timed at.
+
+    Raises:
+        ValueError: the file is none, or has no latencies.
+    """
+    try:
+        content = json.loads(path.read_text())
+        timed = [
+            row
+            for row in content["rows"]
+            if row["what"] == "latency" and row.get("batch") == 1 and "error" not in row
+        ]
+        facts, device = content["methods"], content["machine"]["device"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no file of tools/benchmark.py ({error!r})") from error
+    if not timed:
+        raise ValueError(f"{path} has no latencies")
+    methods: dict[tuple[int, int], set[str]] = {}
+    for row in timed:
+        methods.setdefault((row["width"], row["height"]), set()).add(row["method"])
+    width, height = max(methods, key=lambda size: (len(methods[size]), size[0] * size[1]))
+    costs: dict[str, Cost] = {}
+    for row in timed:
+        if (row["width"], row["height"]) != (width, height):
+            continue
+        before = costs.get(row["method"])
+        if before is None or row["median_ms"] < before.milliseconds:
+            parameters = facts.get(row["method"], {}).get("parameters")
+            costs[row["method"]] = Cost(row["median_ms"], parameters)
+    return costs, f"{width} x {height}, {device}"
+
+
 def main(args: argparse.Namespace) -> Path:
     scores = find_scores(args.sources)
+    costs, time_label = find_costs(scores), ""
+    if args.benchmark is not None:
+        measured, time_label = benchmark_costs(args.benchmark)
+        costs |= measured
     page = write_report(
         args.output,
         scores,
         METRICS,
         title=args.title,
         max_triplets=args.max_triplets,
-        costs=find_costs(scores),
+        costs=costs,
+        time_label=time_label,
         roi_metrics=roi_metrics(),
         propose=ShippedProposals(),
     )
@@ -94,6 +135,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("sources", nargs="+", metavar="[NAME=]FOLDER")
     parser.add_argument("--output", type=Path, default=Path("output/report"))
     parser.add_argument("--title", default="Interpolation report")
+    parser.add_argument("--benchmark", type=Path, help="benchmark.json, for quality against time")
     parser.add_argument("--max-triplets", type=int, default=12, help="per dataset")
     return parser.parse_args(argv)
 
