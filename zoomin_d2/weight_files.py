@@ -53,9 +53,10 @@ def read_weights(file_name: str) -> dict[str, Any]:
             data = torch.load(file_name, map_location="cpu", weights_only=True)
             if isinstance(data, dict) and "model" not in data:
                 data = {"model": data}
-    except (FileNotFoundError, MemoryError):
+    except FileNotFoundError:
         raise
-    # Parsers of hostile bytes raise nearly anything: KeyError, TypeError, struct.error, ...
+    # Parsers of hostile bytes raise nearly anything: KeyError, TypeError, struct.error, and
+    # MemoryError where a damaged length asks for it.
     except Exception as error:
         raise UnreadableWeightsError(file_name, _reason(error)) from error
     weights = data.get("model") if isinstance(data, dict) else None

@@ -207,9 +207,11 @@ def _open(file_name: str | Path):
     if not container.streams.video:
         container.close()
         raise CorruptFrameError(file_name, "has no video stream")
-    stream = container.streams.video[0]
+    codec = container.streams.video[0].codec_context
     try:
-        require_frame_size(file_name, stream.width or 0, stream.height or 0)
+        if codec is None:
+            raise CorruptFrameError(file_name, "has a video stream that no decoder knows")
+        require_frame_size(file_name, codec.width, codec.height)
     except CorruptFrameError:
         container.close()
         raise

@@ -43,6 +43,11 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
         cfg.merge_from_list(overrides)
     except (AssertionError, KeyError) as error:  # yacs' way to say so
         raise ValueError(f"the overrides {overrides} do not fit the config: {error}") from error
+    empty = _empty_keys(cfg, get_zoomin_cfg())
+    if empty:
+        raise ValueError(
+            f"the config leaves {', '.join(empty)} empty (null), but a value is needed"
+        )
     if cfg.MODEL.GENERATOR.NAME not in GENERATOR_REGISTRY:
         raise ValueError(
             f"MODEL.GENERATOR.NAME is '{cfg.MODEL.GENERATOR.NAME}', there are: "
@@ -56,6 +61,18 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"  # `provenance` and the log say which device it was
     return cfg
+
+
+def _empty_keys(cfg: CfgNode, defaults: CfgNode, prefix: str = "") -> list[str]:
+    """Keys without a value where the default has one: yacs lets null replace anything."""
+    empty = []
+    for key, default in defaults.items():
+        value = cfg.get(key)
+        if value is None and default is not None:
+            empty.append(prefix + key)
+        elif isinstance(default, CfgNode):
+            empty += _empty_keys(value, default, f"{prefix}{key}.")
+    return empty
 
 
 def make_deterministic(cfg: CfgNode) -> None:

@@ -33,7 +33,9 @@ def load_snu_film(folder: str | Path, difficulty: str) -> list[dict]:
     list_file = next((path for path in candidates if path.is_file()), None)
     if list_file is None:
         raise missing(f"{list_name} is missing.")
-    lines = [line.split() for line in list_file.read_text().splitlines() if line.strip()]
+    lines = [
+        line.split() for line in list_file.read_text(errors="replace").splitlines() if line.strip()
+    ]
     if len(lines) != NUM_TRIPLETS or any(len(line) != 3 for line in lines):
         raise missing(f"{list_name} is not {NUM_TRIPLETS} lines of three files.")
     records = []

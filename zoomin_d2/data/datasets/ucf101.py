@@ -103,7 +103,7 @@ def read_split(folder: Path, list_number: int) -> list[str]:
 
     if not (folder / list_name).is_file():
         raise missing(f"{list_name} is missing.")
-    lines = (folder / list_name).read_text().splitlines()
+    lines = (folder / list_name).read_text(errors="replace").splitlines()
     clips = sorted(line.split()[0] for line in lines if line.strip())
     try:
         for clip in clips:

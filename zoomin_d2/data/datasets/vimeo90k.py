@@ -42,7 +42,9 @@ def load_vimeo90k(folder: str | Path, kind: str, split: str) -> list[dict]:
     list_file = folder / f"{prefix}_{split}list.txt"
     if not list_file.is_file():
         raise missing(f"{list_file.name} is missing.")
-    sequences = [line.strip() for line in list_file.read_text().splitlines() if line.strip()]
+    sequences = [
+        line.strip() for line in list_file.read_text(errors="replace").splitlines() if line.strip()
+    ]
     # one listing per folder: 90,000 single questions to a network disk take minutes
     on_disk = {
         f"{group.name}/{entry}"
