@@ -87,7 +87,11 @@ def write_video(tmp_path):
             out.metadata.update(metadata or {})
             if chapters:
                 out.set_chapters(chapters)
-            sound = out.add_stream(audio, rate=48_000, layout="mono") if audio else None
+            sound = None
+            if audio:
+                codec_name = "pcm_s16le" if audio == "pcm" else audio
+                layout = "stereo" if audio == "pcm" else "mono"
+                sound = out.add_stream(codec_name, rate=48_000, layout=layout)
             lines = None
             if attachment:
                 out.add_attachment("note.txt", "text/plain", attachment)

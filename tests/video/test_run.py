@@ -18,11 +18,11 @@ FILM, TELEVISION = F(24000, 1001), F(60000, 1001)
 def run(average, tmp_path):
     """(input, output name, target keywords) -> (report, output path)."""
 
-    def call(source, name, options=None, **target):
+    def call(source, name, options=None, model=average, **target):
         target = target or {"multi": 2}
         output = tmp_path / name
         sources = source if isinstance(source, list) else str(source)
-        report = interpolate_video(sources, str(output), average, Target(**target), options)
+        report = interpolate_video(sources, str(output), model, Target(**target), options)
         return report, output
 
     return call
@@ -41,9 +41,18 @@ def test_film_to_television_over_600_frames_with_sound(
     assert all(b > a for a, b in pairwise(times))
     assert all(abs(t - times[0] - n / TELEVISION) < F(1, 1000) for n, t in enumerate(times))
     assert packets(output, "audio") == packets(source, "audio")
+    assert _sound_times(output) == _sound_times(source)
     with av.open(str(output)) as out:
         assert abs(out.duration / 1e6 - float(600 / FILM)) < 0.03  # AAC frames are 21 ms
         assert out.streams.video[0].average_rate in (TELEVISION, F(19001, 317))
+
+
+def _sound_times(path):
+    """Of each packet of sound, after the first frame of the video, in milliseconds."""
+    with av.open(str(path)) as container:
+        times = [p.pts * p.time_base for p in container.demux(audio=0) if p.size]
+        start = container.streams.video[0].start_time * container.streams.video[0].time_base
+    return [round((t - start) * 1000) for t in times]
 
 
 def test_source_frames_pass_unchanged_and_made_ones_lie_between(
@@ -113,6 +122,20 @@ def test_what_a_container_cannot_hold_is_named(run, write_video, make_frames):
     assert any("subtitle" in line for line in report.dropped)
     with av.open(str(output)) as out:
         assert out.streams.audio[0].codec_context.codec.canonical_name == "opus"
+
+
+def test_sound_that_ffmpegs_table_allows_but_its_muxer_refuses(run, write_video, make_frames):
+    # PCM in .avi has no channel layout, which .mp4 asks for, and only when it is closed
+    source = write_video("in.avi", make_frames(30), codec="mjpeg", pix_fmt="yuvj420p", audio="pcm")
+    made = []
+    with pytest.raises(OutputError, match="cannot hold pcm_s16le sound"):
+        run(source, "out.mp4", model=lambda *args: made.append(args))
+    assert not made
+    for name, options in [("out.mkv", None), ("a.mp4", JobOptions(audio="encode"))]:
+        _, output = run(source, name, options)
+        with av.open(str(output)) as out:
+            samples = sum(f.samples for f in out.decode(audio=0))
+        assert abs(samples - 1.2 * 48_000) <= 2048
 
 
 def test_variable_frame_rate_stays_in_sync(run, write_video, make_frames, read_video):

@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ from .scratch import scratch_container
 # describe the packets of the old video stream, or the old file: not true any more
 _STALE_TAGS = ("duration", "number_of_frames", "number_of_bytes", "bps", "_statistics")
 _FILE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time")
+_TRIAL_PACKETS = 8
 AudioMode = Literal["copy", "encode", "drop"]
 
 
@@ -74,8 +76,16 @@ def plan_copy(
             if stream.type == "audio" and mode == "drop":
                 plan.dropped.append(f"sound (stream {stream.index}): dropped as asked")
             elif stream.type == "audio" and mode == "encode":
+                wrong = _try_audio(container, source, stream.index, slowmo)
+                if wrong:
+                    raise OutputError(
+                        f"The sound (stream {stream.index}, {_name(stream)}) cannot be encoded: "
+                        f"{wrong}; --audio drop leaves it out"
+                    )
                 plan.encoded.append(stream.index)
-            elif _fits(container, stream):
+            elif _fits(container, stream) and not (
+                stream.type == "audio" and _try_audio(container, source, stream.index, None)
+            ):
                 plan.streams.append(stream.index)
             elif stream.type == "audio":
                 raise OutputError(
@@ -243,3 +253,29 @@ def _fits(container: str, stream) -> bool:
         except (av.FFmpegError, ValueError, OSError):
             return False
     return True
+
+
+def _try_audio(container: str, source: Path, index: int, slowmo: Fraction | None) -> str | None:
+    """Write the first packets of a stream of sound to nowhere; returns what went wrong.
+
+    Args:
+        slowmo: None copies them.
+    """
+    with av.open(str(source), metadata_errors="replace") as opened:
+        stream = opened.streams[index]
+        with scratch_container(container) as scratch:
+            try:
+                if slowmo is None:
+                    target = scratch.add_stream_from_template(stream, opaque=True)
+                    packets = (p for p in opened.demux(stream) if p.dts is not None)
+                else:
+                    arguments = (stream, source, scratch, slowmo, None, Fraction(0), _describe)
+                    target, packets = None, (p for *_, p in encode_audio(*arguments))
+                for packet in islice(packets, _TRIAL_PACKETS):
+                    if target is not None:
+                        packet.stream = target
+                    scratch.mux(packet)
+                scratch.close()
+            except (av.FFmpegError, ValueError, OSError) as error:
+                return str(error)
+    return None

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
 
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 8: "7.1"}
 _MAX_STRETCH = Fraction(2)  # of one `atempo` filter: tempo 0.5 at the slowest
 
 
@@ -21,12 +23,19 @@ def encode_audio(
     """Add a stream to `out` for `stream` now, and give its packets, as (seconds, order, packet).
 
     AAC (mp4, mov, mkv) or Opus (webm) at 96 kbit/s per channel; tempo 1 / slowmo.
+
+    Args:
+        file: what `stream` is in; opened a second time.
+        until: the sound ends here (output clock). offset: what the source's clock is ahead.
+        describe: (stream, new stream) -> None, copies language and title.
     """
     codec = "libopus" if out.format.name == "webm" else "aac"
-    rate = 48_000 if codec == "libopus" else stream.codec_context.sample_rate
+    context = stream.codec_context
+    rate = 48_000 if codec == "libopus" else context.sample_rate
     target = out.add_stream(codec, rate=rate)
-    target.codec_context.layout = stream.codec_context.layout.name
-    target.bit_rate = 96_000 * max(1, stream.codec_context.channels)
+    channels = max(1, context.layout.nb_channels)
+    target.codec_context.layout = _LAYOUTS.get(channels, "stereo")
+    target.bit_rate = 96_000 * channels
     describe(stream, target)
     return _packets(stream.index, file, target, slowmo, until, offset)
 
@@ -34,58 +43,64 @@ def encode_audio(
 def _packets(index, file, target, slowmo, until, offset) -> Iterator:
     # a reader of its own: filters hold sound back, and the others should not wait for it
     with av.open(str(file), metadata_errors="replace") as source:
-        stream = source.streams[index]
-        graph = _stretcher(stream, slowmo)
-        context = target.codec_context
-        resampler = None
-        start = None
-        written = 0
-
-        def encode(frames) -> Iterator:
-            nonlocal resampler, written
-            for frame in frames:
-                if resampler is None:
-                    resampler = av.AudioResampler(
-                        context.format, context.layout, context.sample_rate, context.frame_size
-                    )
-                frame.pts = None
-                for piece in resampler.resample(frame):
-                    yield from write(piece)
-
-        def write(piece) -> Iterator:
-            nonlocal written
-            base = Fraction(1, context.sample_rate)
-            piece.pts = written + round(start * slowmo / base)
-            piece.time_base = base
-            written += piece.samples
-            yield from target.encode(piece)
-
-        def keyed(packets) -> Iterator:
-            for packet in packets:
-                seconds = float((packet.dts or 0) * packet.time_base)
-                yield seconds, 100 + index, packet
-
-        for frame in source.decode(stream):
-            time = (frame.pts or 0) * frame.time_base - offset
-            if start is None:
-                start = max(Fraction(0), time)
-            if until is not None and time * slowmo >= until:
-                break
-            graph.push(frame)
-            yield from keyed(encode(_pull(graph)))
+        frames = _timed(source.decode(source.streams[index]), offset, slowmo, until)
+        start = next(frames, None)
         if start is None:
             return
-        graph.push(None)
-        yield from keyed(encode(_pull(graph)))
-        if resampler is not None:
-            for piece in resampler.resample(None):
-                yield from keyed(write(piece))
-        yield from keyed(target.encode())
+        context = target.codec_context
+        clock = Fraction(1, context.sample_rate)
+        written = round(max(Fraction(0), start) * slowmo / clock)
+        stretched = _stretch(_alike(frames, context), context, slowmo)
+        resampler = av.AudioResampler(
+            context.format, context.layout, context.sample_rate, context.frame_size
+        )
+        for frame in chain(stretched, [None]):
+            for piece in resampler.resample(frame):
+                piece.pts, piece.time_base = written, clock
+                written += piece.samples
+                yield from _keyed(target.encode(piece), index)
+        yield from _keyed(target.encode(), index)
 
 
-def _stretcher(stream: av.AudioStream, slowmo: Fraction) -> av.filter.Graph:
+def _timed(frames, offset, slowmo, until) -> Iterator:
+    """First the time of the first frame, then the frames, up to `until`."""
+    is_first = True
+    for frame in frames:
+        time = (frame.pts or 0) * frame.time_base - offset
+        if until is not None and time * slowmo >= until:
+            return
+        if is_first:
+            yield time
+            is_first = False
+        yield frame
+
+
+def _alike(frames: Iterator[av.AudioFrame], context) -> Iterator[av.AudioFrame]:
+    """Frames of one format, layout and rate, whatever the stream changes to on its way."""
+    kind, resampler = None, None
+    for frame in frames:
+        if kind != (frame.format.name, frame.layout.name, frame.sample_rate):
+            if resampler is not None:
+                yield from resampler.resample(None)
+            kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+            resampler = av.AudioResampler("fltp", context.layout, context.sample_rate)
+        frame.pts = None
+        yield from resampler.resample(frame)
+    if resampler is not None:
+        yield from resampler.resample(None)
+
+
+def _stretch(frames: Iterator[av.AudioFrame], context, slowmo: Fraction) -> Iterator:
+    if slowmo == 1:
+        yield from frames
+        return
     graph = av.filter.Graph()
-    nodes = [graph.add_abuffer(template=stream)]
+    rate = context.sample_rate
+    nodes = [
+        graph.add_abuffer(
+            sample_rate=rate, format="fltp", layout=context.layout, time_base=Fraction(1, rate)
+        )
+    ]
     rest = slowmo
     while rest > 1:
         part = min(rest, _MAX_STRETCH)
@@ -94,12 +109,17 @@ def _stretcher(stream: av.AudioStream, slowmo: Fraction) -> av.filter.Graph:
     nodes.append(graph.add("abuffersink"))
     graph.link_nodes(*nodes)
     graph.configure()
-    return graph
+    for frame in chain(frames, [None]):
+        graph.push(frame)
+        while True:
+            try:
+                piece = graph.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                break
+            piece.pts = None
+            yield piece
 
 
-def _pull(graph: av.filter.Graph) -> Iterator[av.AudioFrame]:
-    while True:
-        try:
-            yield graph.pull()
-        except (av.error.BlockingIOError, av.error.EOFError):
-            return
+def _keyed(packets, index: int) -> Iterator[tuple[float, int, av.Packet]]:
+    for packet in packets:
+        yield float((packet.dts or 0) * packet.time_base), 100 + index, packet
