@@ -104,7 +104,8 @@ def open_shot(file_name: str) -> np.ndarray:
     try:
         # "c": the file stays untouched, and torch does not warn of read-only memory
         shot = np.load(PathManager.get_local_path(file_name), mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    # Of a damaged header numpy raises what its parser does: TokenError, SyntaxError, ...
+    except Exception as error:
         raise CorruptFrameError(file_name, f"is no readable packed shot: {error}") from error
     if shot.dtype != np.uint8 or shot.ndim != 4 or shot.shape[3] != 3:
         reason = f"holds {shot.dtype} {shot.shape}, expected uint8 (T, H, W, 3)"
