@@ -3,6 +3,7 @@
 import contextlib
 from pathlib import Path
 
+import av
 import cv2
 import fuzz
 import numpy as np
@@ -61,6 +62,20 @@ def test_a_stream_without_decoder():
     for read in (lambda: list(iter_frames(path)), lambda: VideoFile(path)):
         with pytest.raises(CorruptFrameError, match="no decoder knows"):
             read()
+
+
+def test_a_title_that_is_no_utf8(tmp_path):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "aaaaaaaa"
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame(32, 32, "yuv420p")))
+        container.mux(stream.encode())
+    path.write_bytes(path.read_bytes().replace(b"aaaaaaaa", b"\xb2" * 8))
+    with pytest.raises(UnicodeDecodeError):
+        av.open(str(path))
+    assert len(list(iter_frames(path))) == 1
 
 
 def test_a_length_that_asks_for_all_memory(tmp_path):

@@ -201,8 +201,9 @@ class VideoFile:
 
 def _open(file_name: str | Path):
     try:
-        container = av.open(str(file_name))
-    except (av.FFmpegError, OSError) as error:
+        # Titles in old or damaged files are not always UTF-8.
+        container = av.open(str(file_name), metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise CorruptFrameError(file_name, f"cannot be opened: {error}") from error
     if not container.streams.video:
         container.close()
