@@ -83,6 +83,12 @@ def main() -> None:
         *("MODEL.WEIGHTS", training / "model_final.pth"),
         log=output / "proposals.log",
     )
+    run(
+        "Making the report page",
+        *("tools/report.py", f"this minute's roigan={training}", baselines),
+        *("--output", output / "report", "--max-triplets", "4", "--title", "zoomin_d2 demo"),
+        log=output / "report.log",
+    )
     rows = {"this minute's roigan": read_results(training / "inference")}
     rows |= {path.name: read_results(path) for path in sorted(baselines.iterdir())}
     table = format_results_table(
@@ -93,7 +99,8 @@ def main() -> None:
     print(
         "[demo] A minute of training is too short to beat even the average of the inputs: this "
         "shows what comes out, not what the method can do (README, Results).\n"
-        f"[demo] Look at {output}/proposals/*.png; the table is {output}/results.md\n"
+        f"[demo] Look at {output}/report/index.html in a browser, all methods side by side, and at\n"
+        f"[demo] {output}/proposals/*.png; the table is {output}/results.md\n"
         "[demo] To go on: source .venv/bin/activate"
     )
 
