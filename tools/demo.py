@@ -99,7 +99,7 @@ def main() -> None:
     print(
         "[demo] A minute of training is too short to beat even the average of the inputs: this "
         "shows what comes out, not what the method can do (README, Results).\n"
-        f"[demo] Look at {output}/report/index.html in a browser, all methods side by side, and at\n"
+        f"[demo] Look at {output}/report/index.html in a browser (methods side by side) and at\n"
         f"[demo] {output}/proposals/*.png; the table is {output}/results.md\n"
         "[demo] To go on: source .venv/bin/activate"
     )
