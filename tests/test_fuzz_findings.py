@@ -85,6 +85,13 @@ def test_a_length_that_asks_for_all_memory(tmp_path):
         read_weights(str(path))
 
 
+def test_a_memo_that_asks_for_32_gigabytes(tmp_path):
+    path = tmp_path / "w.pkl"
+    path.write_bytes(b"\x80\x02}r\xff\xff\xff\x7f.")
+    with pytest.raises(UnreadableWeightsError, match="remembers value 2147483647"):
+        read_weights(str(path))
+
+
 def test_a_shot_whose_header_is_no_python(tmp_path):
     path = tmp_path / "a.npy"
     write_shot(path, iter([np.zeros((4, 4, 3), np.uint8)]), 1)

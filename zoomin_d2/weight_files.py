@@ -6,8 +6,10 @@ Detectron2) by an unpickler that knows numpy arrays and nothing else.
 
 import codecs
 import collections
+import io
 import os
 import pickle
+import pickletools
 from typing import Any
 
 import numpy as np
@@ -48,7 +50,9 @@ def read_weights(file_name: str) -> dict[str, Any]:
             data = {"model": load_file(file_name)}
         elif file_name.endswith(".pkl"):
             with open(file_name, "rb") as f:
-                data = _as_checkpoint(ArrayUnpickler(f, encoding="latin1").load())
+                content = f.read()
+            _require_small_memo(content)
+            data = _as_checkpoint(ArrayUnpickler(io.BytesIO(content), encoding="latin1").load())
         else:
             data = torch.load(file_name, map_location="cpu", weights_only=True)
             if isinstance(data, dict) and "model" not in data:
@@ -85,6 +89,13 @@ def _as_checkpoint(data: Any) -> dict:
     blobs = data.get("blobs", data)
     model = {k: v for k, v in blobs.items() if not k.endswith("_momentum")}
     return {"model": model, "__author__": "Caffe2", "matching_heuristics": True}
+
+
+def _require_small_memo(content: bytes) -> None:
+    """A pickle may number what it remembers as it likes, and Python makes room up to the number."""
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > count:
+            raise pickle.UnpicklingError(f"it remembers value {argument} as number {count}")
 
 
 def _empty_array(kind: type, shape: tuple, typecode: Any) -> np.ndarray:
