@@ -1,5 +1,6 @@
 """Between RGB arrays of a video and the tensors of a model."""
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,19 +8,26 @@ from torch import Tensor
 
 def to_tensor(image: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """(H, W, 3) RGB uint8 or uint16 -> (1, 3, H, W) float32 in [0, 1]."""
+    # Planes are separated while the samples are small, and converted on the device.
     if image.dtype == np.uint8:
-        pixels, full = torch.from_numpy(np.ascontiguousarray(image)).to(device), 255.0
+        planes, full = np.stack(cv2.split(image)), 255.0
     else:
-        pixels, full = torch.from_numpy(image.astype(np.float32)).to(device), 65535.0
-    return pixels.permute(2, 0, 1).unsqueeze(0).to(torch.float32).div_(full).contiguous()
+        planes, full = np.stack(cv2.split(image)).astype(np.float32), 65535.0
+    return torch.from_numpy(planes).unsqueeze(0).to(device).to(torch.float32).div_(full)
 
 
 def to_array(frame: Tensor, deep: bool) -> np.ndarray:
     """(1, 3, H, W) float in [0, 1] -> (H, W, 3) RGB, uint16 if deep else uint8; rounded."""
-    pixels = frame.detach()[0].permute(1, 2, 0).float().clamp(0.0, 1.0)
+    full = 65535.0 if deep else 255.0
+    pixels = frame.detach()[0].float().mul(full).add_(0.5).clamp_(0.5, full + 0.5)
     if not deep:
-        return pixels.mul(255.0).round().to(torch.uint8).contiguous().cpu().numpy()
-    return pixels.mul(65535.0).round().cpu().numpy().astype(np.uint16)
+        return cv2.merge(list(pixels.to(torch.uint8).cpu().numpy()))
+    return cv2.merge(list(pixels.cpu().numpy().astype(np.uint16)))
+
+
+def is_finite(frame: Tensor) -> bool:
+    """Whether no value is inf or nan; one pass, nothing allocated."""
+    return bool(torch.isfinite(frame.sum(dtype=torch.float32)))
 
 
 def mix(image_1: np.ndarray, image_2: np.ndarray, t: float) -> np.ndarray:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .errors import ModelError
-from .frames import mix, to_array, to_tensor
+from .frames import is_finite, mix, to_array, to_tensor
 from .queues import ordered_map, prefetch
 from .scene_cuts import CUT_MIN, MarkedFrame, mark_steps
 from .source import Source
@@ -276,7 +276,7 @@ def _make(
     if len(frames) != len(ts) or any(f.shape != frame_1.shape for f in frames):
         shapes = [tuple(f.shape) for f in frames]
         raise ModelError(f"The model gave {shapes} for {len(ts)} frames {tuple(frame_1.shape)}")
-    if not all(bool(torch.isfinite(f).all()) for f in frames):
+    if not all(map(is_finite, frames)):
         raise ModelError(f"The model gave values that are not finite at {float(a.time):.3f} s")
     return [to_array(f, a.image.dtype == np.uint16) for f in frames]
 
