@@ -48,8 +48,9 @@ setup(
     extras_require={
         "video": [],  # PyAV comes anyway: datasets are made of videos
         "app": ["gradio>=6"],
+        "onnx": ["onnx", "onnxruntime"],  # tools/export_model.py --format onnx, and its check
         "dev": [
-            *("pytest", "pytest-cov", "pytest-xdist", "ruff", "scipy"),
+            *("pytest", "pytest-cov", "pytest-xdist", "ruff", "scipy", "hypothesis", "psutil"),
             *("playwright", "axe-playwright-python"),
             *("mkdocs-material", "mkdocstrings[python]", "mypy", "nbclient", "ipykernel"),
         ],

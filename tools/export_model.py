@@ -7,7 +7,8 @@
 safetensors (the default): the averaged weights in half precision, with all that is needed to
 rebuild the network; `Interpolator.from_pretrained(file)` and MODEL.WEIGHTS take it. Beside it a
 model card is begun, fast.md, unless there is one; the sha256 for model_zoo/catalog.py is printed.
-onnx, torchscript, torch.export: see zoomin_d2/model_zoo/export.py.
+onnx, torchscript, torch.export: float32, any H, W and t (zoomin_d2/model_zoo/export.py says it in
+full); these run without this package.
 """
 
 import argparse
@@ -19,12 +20,11 @@ import torch
 
 from zoomin_d2.evaluation.complexity import count_macs, count_parameters
 from zoomin_d2.files import write_atomically
+from zoomin_d2.model_zoo.export import FORMATS, export
 from zoomin_d2.model_zoo.generator_file import LoadedGenerator, load_generator, save_generator
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
-SUFFIXES = {
-    "safetensors": ".safetensors",
-}
+SUFFIXES = {"safetensors": ".safetensors", **{name: end for name, (end, _) in FORMATS.items()}}
 
 
 def card(loaded: LoadedGenerator, name: str, path: Path, sha256: str) -> str:
@@ -93,7 +93,14 @@ def main(args: argparse.Namespace) -> None:
         )
     loaded = load_generator(args.checkpoint, averaged=args.weights == "averaged")
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    export_safetensors(loaded, args)
+    if args.format == "safetensors":
+        export_safetensors(loaded, args)
+        return
+    try:
+        export(loaded.generator, args.format, args.output)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{error}: pip install 'zoomin_d2[onnx]'") from error
+    print(f"{args.output}: {args.output.stat().st_size / 1e6:.2f} MB, float32")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

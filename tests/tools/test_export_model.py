@@ -63,6 +63,18 @@ def test_trained_weights_exactly_and_a_card_that_stays(checkpoint, tmp_path, cap
     assert all(torch.equal(v, expected[k]) for k, v in loaded.generator.state_dict().items())
 
 
+def test_torchscript_runs_without_the_package(checkpoint, tmp_path, capsys):
+    output = tmp_path / "tiny.pt"
+    _export(checkpoint, output, "--format", "torchscript")
+    assert "MB, float32" in capsys.readouterr().out
+    frames = torch.rand(2, 1, 3, 30, 41)
+    t = torch.tensor([0.3])
+    with torch.no_grad():
+        expected = load_generator(checkpoint).generator(*frames, t).pred_frame
+        found = torch.jit.load(output)(*frames, t)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
 def test_wrong_ending(checkpoint, tmp_path):
     with pytest.raises(ValueError, match=r"should end in \.safetensors"):
         _export(checkpoint, tmp_path / "tiny.pth")
