@@ -1,5 +1,6 @@
 """The wheel, installed outside of the repository: what is in it works there."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -81,6 +82,11 @@ def environment(wheel, tmp_path_factory):
     return folder
 
 
+def outside() -> dict[str, str]:
+    """The environment without what would lead back to the repository."""
+    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+
 def test_contents_and_metadata(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -100,7 +106,11 @@ def test_contents_and_metadata(wheel):
 
 def test_python_api_outside_of_the_repository(environment, tmp_path):
     done = subprocess.run(
-        [environment / "bin/python", "-c", USE_IT], cwd=tmp_path, capture_output=True, text=True
+        [environment / "bin/python", "-c", USE_IT],
+        cwd=tmp_path,
+        env=outside(),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "works with" in done.stdout
@@ -109,7 +119,11 @@ def test_python_api_outside_of_the_repository(environment, tmp_path):
 @pytest.mark.parametrize("script", ["zoomin-app", "zoomin-interpolate"])
 def test_console_scripts_start(environment, tmp_path, script):
     done = subprocess.run(
-        [environment / "bin" / script, "--help"], cwd=tmp_path, capture_output=True, text=True
+        [environment / "bin" / script, "--help"],
+        cwd=tmp_path,
+        env=outside(),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"usage: {script}" in done.stdout

@@ -130,6 +130,7 @@ def launch_options() -> dict:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Options of the command."""
     parser = argparse.ArgumentParser(prog="zoomin-app", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves others, too")
     parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")
@@ -143,6 +144,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def entry_point(argv: list[str] | None = None) -> None:
+    """The command; serves until it is stopped."""
     args = parse_args(argv)
     # Detectron2's anchors, nothing that a user could do anything about.
     warnings.filterwarnings("ignore", message="torch.meshgrid")
