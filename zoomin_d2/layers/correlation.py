@@ -1,7 +1,12 @@
 """How alike are two frames' features, for every small displacement: a local cost volume."""
 
+import os
+
 import torch
 import torch.nn.functional as F
+
+# One kernel instead of 2 (2 r + 1)^2 where there are GPU, Triton and a C compiler.
+_USE_TRITON = os.environ.get("ZOOMIN_TRITON") == "1"
 
 
 def bilateral_correlation(
@@ -22,6 +27,10 @@ def bilateral_correlation(
         (N, (2 * radius + 1)**2, H, W), the dot product over C divided by sqrt(C); displacements
         d = (dx, dy) in row-major order, dy first.
     """
+    if _USE_TRITON and features_1.is_cuda and not torch.is_grad_enabled():
+        from zoomin_d2.layers import triton_kernels
+
+        return triton_kernels.bilateral_correlation(features_1, features_2, radius)
     channels, height, width = features_1.shape[1:]
     diameter = 2 * radius + 1
     padded_1, padded_2 = (F.pad(x, (radius,) * 4) for x in (features_1, features_2))
