@@ -41,7 +41,7 @@ def _check(generator, run, sizes):
         with torch.no_grad():
             expected = generator(*inputs)
         assert expected.flow_1t.abs().max() > 0.1
-        assert expected.pred_frame.max() == 1  # clamped, as in use
+        assert expected.pred_frame.max() <= 1 and not generator.training  # clamped, as in use
         torch.testing.assert_close(run(*inputs), expected.pred_frame, atol=1e-4, rtol=0)
 
 

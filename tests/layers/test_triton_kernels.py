@@ -1,0 +1,45 @@
+"""zoomin_d2.layers.triton_kernels against the definitions: on a GPU, or interpreted."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+pytest.importorskip("triton")
+
+CASES = """
+import torch
+from zoomin_d2.layers import triton_kernels
+from zoomin_d2.layers.correlation import bilateral_correlation
+
+device = "cuda" if torch.cuda.is_available() else "cpu"
+random = torch.Generator().manual_seed(0)
+for size, radius, dtype, layout in (
+    ((1, 5, 6, 7), 1, torch.float32, torch.contiguous_format),
+    ((2, 40, 9, 11), 2, torch.float32, torch.channels_last),
+    ((1, 8, 3, 4), 3, torch.float16, torch.channels_last),  # wider than the frame
+):
+    a, b = (torch.randn(size, generator=random).to(device, dtype, memory_format=layout)
+            for _ in range(2))
+    with torch.no_grad():
+        expected = bilateral_correlation(a.float(), b.float(), radius)
+        found = triton_kernels.bilateral_correlation(a, b, radius)
+    assert found.dtype == dtype and found.shape == expected.shape
+    torch.testing.assert_close(found.float(), expected, atol=1e-5 if dtype == torch.float32
+                               else 5e-3, rtol=1e-3 if dtype == torch.float16 else 1e-5)
+    assert expected.std() > 0.1
+print("equal")
+"""
+
+
+def test_equal_to_the_definitions():
+    # Triton decides when it is imported whether it compiles or interprets.
+    environment = {**os.environ}
+    if not torch.cuda.is_available():
+        environment["TRITON_INTERPRET"] = "1"
+    result = subprocess.run(
+        [sys.executable, "-c", CASES], env=environment, capture_output=True, text=True
+    )
+    assert result.stdout.strip().endswith("equal"), result.stderr[-2000:]
