@@ -78,29 +78,41 @@ def test_kill_9_and_resume_gives_the_losses_of_an_unbrokenrun(datasets_root, tmp
     assert len(list(killed.glob("model_0*.pth"))) <= 3
 
 
-def _one_step_gradients(config: str, root: str, output: str, num_workers: int) -> None:
-    """In every process: one iteration; the main process keeps the gradients it stepped with."""
+# Recipe, and how many of the proposals of sample i (of the batch's four) are kept.
+CASES = {
+    "baseline": ("baseline", (2, 2, 2, 2)),
+    "gan": ("gan", (2, 2, 2, 2)),
+    "uneven": ("roigan", (2, 1, 0, 1)),
+    # With two processes, the second has samples 1 and 3.
+    "none on one process": ("roigan", (2, 0, 1, 0)),
+    "none at all": ("roigan", (0, 0, 0, 0)),
+}
+
+
+def _all_gradients(root: str, output: str) -> None:
+    """In every process: one iteration of each case; the main process keeps the gradients."""
     torch.set_num_threads(1)
+    os.environ["DETECTRON2_DATASETS"] = root
+    gradients = {
+        name: _one_step_gradients(config, counts, f"{output}/{config}")
+        for name, (config, counts) in CASES.items()
+    }
+    if comm.is_main_process():
+        torch.save(gradients, f"{output}/gradients.pth")
+
+
+def _one_step_gradients(config: str, counts: tuple[int, ...], output: str) -> dict:
     args = argparse.Namespace(
         config_file=str(REPOSITORY / f"configs/{config}.yaml"),
         eval_only=False,
         opts=[*OVERRIDES, "SOLVER.IMS_PER_BATCH", "4", "OUTPUT_DIR", output],
     )
     args.opts += ["SOLVER.CLIP_GRADIENTS.ENABLED", "False"]
-    os.environ["DETECTRON2_DATASETS"] = root
     trainer = InterpolationTrainer(setup_run(args))
     model = trainer.bare_model
-    # Proposals differ in number between samples, and one sample has none at all.
-    frozen = model.frozen_rpn
-    find = frozen.proposals
-    counts = []
-
-    def uneven(frames):
-        for frame in frames:
-            counts.append(int(frame.sum() * 10) % 3)
-        return [p[:count] for p, count in zip(find(frames), counts[-len(frames) :])]
-
-    frozen.proposals = uneven
+    find = model.frozen_rpn.proposals
+    ours = counts[comm.get_rank() :: comm.get_world_size()]
+    model.frozen_rpn.proposals = lambda frames: [p[:n] for p, n in zip(find(frames), ours)]
     trainer._trainer.data_loader = trainer.build_train_loader(trainer.cfg)
     with EventStorage(0) as trainer.storage:
         trainer.iter = 0
@@ -108,15 +120,17 @@ def _one_step_gradients(config: str, root: str, output: str, num_workers: int) -
         trainer.before_step()
         trainer.run_step()
         trainer.after_step()
-    assert comm.get_world_size() > 1 or set(counts) == {0, 1, 2}, counts  # the hard case
-    if comm.is_main_process():
-        networks = {"G": model.generator, "D": trainer._hooks[0].discriminator}
-        gradients = {
-            f"{name}.{k}": p.grad
-            for name, network in networks.items()
-            for k, p in network.named_parameters()
-        }
-        torch.save(gradients, f"{output}/gradients.pth")
+        valid = model.step_record.valid
+    if config == "roigan":
+        assert valid.sum(dim=1).tolist() == list(ours)
+    networks = {"G": model.generator}
+    if config != "baseline":
+        networks["D"] = trainer._hooks[0].discriminator
+    return {
+        f"{name}.{k}": p.grad
+        for name, network in networks.items()
+        for k, p in network.named_parameters()
+    }
 
 
 def test_one_process_and_two_give_the_same_gradients(datasets_root, tmp_path, monkeypatch):
@@ -125,19 +139,18 @@ def test_one_process_and_two_give_the_same_gradients(datasets_root, tmp_path, mo
     gradients = []
     for world_size in (1, 2):
         output = str(tmp_path / str(world_size))
-        launch(
-            _one_step_gradients,
-            world_size,
-            dist_url="auto",
-            args=("roigan", str(datasets_root), output, world_size),
-        )
+        os.mkdir(output)
+        args = (str(datasets_root), output)
+        launch(_all_gradients, world_size, dist_url="auto", args=args)
         gradients.append(torch.load(f"{output}/gradients.pth", weights_only=True))
-    one, two = gradients
-    assert one.keys() == two.keys()
-    for name, gradient in one.items():
-        scale = gradient.abs().max()
-        assert torch.allclose(gradient, two[name], rtol=1e-3, atol=1e-5 * max(scale, 1e-3)), name
-    assert any(name.startswith("D.") and g.abs().sum() > 0 for name, g in one.items())
+    for case in CASES:
+        one, two = (x[case] for x in gradients)
+        assert one.keys() == two.keys()
+        for name, gradient in one.items():
+            tolerance = 1e-5 * max(gradient.abs().max(), 1e-3)
+            assert torch.allclose(gradient, two[name], rtol=1e-3, atol=tolerance), (case, name)
+        judged = sum(g.abs().sum() for name, g in one.items() if name.startswith("D."))
+        assert (judged > 0) == (case not in ("baseline", "none at all"))
 
 
 @pytest.mark.parametrize("config", ["baseline", "gan"])

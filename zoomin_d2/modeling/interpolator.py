@@ -21,6 +21,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Instances
 from torch import nn
 
+from zoomin_d2.modeling.batch_inputs import stack_frames, stack_times
 from zoomin_d2.modeling.frozen_rpn import FrozenRPN
 from zoomin_d2.modeling.generator import GeneratorOutput, build_generator
 from zoomin_d2.modeling.losses import (
@@ -285,18 +286,10 @@ class FrameInterpolator(nn.Module):
         return torch.autocast(device, dtype=torch.bfloat16, enabled=enabled)
 
     def _stack(self, batched_inputs: list[dict], key: str) -> torch.Tensor:
-        sizes = {tuple(x[key].shape) for x in batched_inputs}
-        if len(sizes) > 1:
-            raise ValueError(f"'{key}' must have one size per batch, got {sorted(sizes)}")
-        return self._to_float(torch.stack([x[key] for x in batched_inputs]))
-
-    def _to_float(self, frames: torch.Tensor) -> torch.Tensor:
-        frames = frames.to(self.device, non_blocking=True)
-        return frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
+        return stack_frames(batched_inputs, key, self.device)
 
     def _times(self, batched_inputs: list[dict]) -> torch.Tensor:
-        t = torch.tensor([float(x["t"]) for x in batched_inputs])
-        return t.to(self.device, non_blocking=True)
+        return stack_times(batched_inputs, self.device)
 
 
 @contextmanager
