@@ -74,7 +74,12 @@ def resize_flow(flow: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     if (height, width) == tuple(size):
         return flow
     flow = F.interpolate(flow, size=size, mode="bilinear", align_corners=False)
-    return flow * flow.new_tensor([size[1] / width, size[0] / height]).view(1, 2, 1, 1)
+    scale_x, scale_y = size[1] / width, size[0] / height
+    if scale_x == scale_y:
+        return flow * scale_x
+    # Factors as numbers: a tensor of them would be copied to the device, which waits for it and
+    # cannot be recorded in a CUDA graph.
+    return torch.cat((flow[:, :1] * scale_x, flow[:, 1:] * scale_y), dim=1)
 
 
 def pad_to_multiple(frame: torch.Tensor, multiple: int) -> torch.Tensor:
