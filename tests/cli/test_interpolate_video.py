@@ -85,6 +85,24 @@ def test_damage_has_an_exit_code_and_an_output(run, clip, tmp_path):
     assert not (tmp_path / "fail.mkv").exists()
 
 
+def test_a_failure_late_in_a_run_says_how_to_go_on(run, clip, tmp_path, monkeypatch):
+    class Fails:
+        name, device, workers, calls = "fails", "cpu", 1, 0
+
+        def interpolate(self, frame_1, frame_2, ts):
+            self.calls += 1
+            return [frame_1 * (float("nan") if self.calls > 130 else 1.0) for _ in ts]
+
+    source = clip(num_frames=150)
+    with monkeypatch.context() as context:
+        context.setattr(command, "load_model", lambda *_: Fails())
+        code, _, err = run(source, tmp_path / "out.mp4")
+    assert code == 7
+    assert "not finite" in err and "The same command with --resume goes on" in err
+    code, _, err = run(source, tmp_path / "out.mp4", "--resume")
+    assert code == 5 and "model: fails then, average now" in err
+
+
 def test_lines_of_json(run, clip, tmp_path):
     source = clip(num_frames=60)
     code, out, err = run(source, tmp_path / "out.mp4", "--json")

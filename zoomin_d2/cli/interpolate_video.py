@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from fractions import Fraction
 from functools import reduce
+from pathlib import Path
 
 from zoomin_d2.video import (
     Hooks,
@@ -91,7 +92,7 @@ class Session:
         elif report is not None:
             print_report(report, args.quiet)
         else:
-            print(f"zoomin-interpolate: {error}", file=sys.stderr)
+            print(f"zoomin-interpolate: {error}{_hint(job, error)}", file=sys.stderr)
         return outcome
 
     def _interpolate(self, job: Job) -> Report:
@@ -137,6 +138,12 @@ def print_report(report: Report, quiet: bool) -> None:
     if report.cuts:
         times = ", ".join(f"{cut:.2f}" for cut in report.cuts[:20])
         print(f"  cuts at (s): {times}{' ...' if len(report.cuts) > 20 else ''}", file=sys.stderr)
+
+
+def _hint(job: Job, error: VideoError | None) -> str:
+    """How to go on, where a part of the work is kept and the error does not say so itself."""
+    kept = Path(job.output + ".segments").exists() and "--resume" not in str(error)
+    return ". The same command with --resume goes on" if kept else ""
 
 
 def _chain(changes: list[Callable[[OutputFrame], OutputFrame]]):

@@ -228,7 +228,7 @@ class SegmentWriter:
 def os_error(error: OSError, what: str) -> OutputError | DiskFullError:
     """The named error of a failed write."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return DiskFullError(f"{what}: the disk is full ({error}). Finished segments are kept")
+        return DiskFullError(f"{what}: the disk is full ({error}). What is finished is kept")
     return OutputError(f"{what}: {error}")
 
 
