@@ -25,6 +25,7 @@ from zoomin_d2.visualization.curves import draw_curves, read_curves
 from zoomin_d2.visualization.figures import frame_figure, hardest_places, roi_figure, teaser
 from zoomin_d2.visualization.report import Scores, find_scores
 from zoomin_d2.visualization.report.plot import Cost, draw_quality_plot
+from zoomin_d2.visualization.report.scores import split_name
 
 INK = "#6e7781"  # reads on white and on black
 
@@ -65,8 +66,8 @@ def make_picture(args: argparse.Namespace) -> None:
 def make_curves(args: argparse.Namespace) -> None:
     runs = {}
     for source in args.sources:
-        name, _, folder = source.rpartition("=")
-        runs[name or Path(folder).resolve().name] = read_curves(folder)
+        name, folder = split_name(source)
+        runs[name or folder.resolve().name] = read_curves(folder)
     figure = draw_curves(runs)
     kind = args.output.suffix.lstrip(".")
     write_atomically(args.output, lambda f: figure.savefig(f, format=kind, dpi=120))

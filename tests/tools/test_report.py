@@ -1,5 +1,6 @@
 """tools/report.py and the page that train_net leaves, on results of the evaluator."""
 
+import argparse
 import json
 
 import pytest
@@ -62,6 +63,34 @@ def test_train_net_leaves_the_page_of_its_evaluation(make_results, tmp_path):
     make_results("run/inference", 3)
     train_net.report(cfg)
     assert '"methods": ["run"]' in (tmp_path / "run/report/index.html").read_text()
+
+
+@pytest.mark.parametrize("eval_only", [False, True])
+def test_train_net_makes_the_page_after_training_and_after_evaluation(
+    make_results, tmp_path, monkeypatch, eval_only
+):
+    cfg = CfgNode({"OUTPUT_DIR": str(tmp_path / "run"), "DATASETS": {"TEST": ("toy",)}})
+
+    class Trainer:
+        def __init__(self, cfg):
+            pass
+
+        def resume_or_load(self, resume):
+            pass
+
+        def train(self):
+            make_results("run/inference", 3)
+            return None  # as Detectron2's, without TEST.EXPECTED_RESULTS
+
+        @classmethod
+        def evaluate(cls, cfg, resume):
+            make_results("run/inference", 3)
+            return {"interpolation": {"PSNR": 38.0}}
+
+    monkeypatch.setattr(train_net, "setup_run", lambda args: cfg)
+    monkeypatch.setattr(train_net, "InterpolationTrainer", Trainer)
+    train_net.main(argparse.Namespace(eval_only=eval_only, resume=False))
+    assert (tmp_path / "run/report/index.html").is_file()
 
 
 def test_a_page_that_fails_is_only_a_warning(tmp_path, caplog):

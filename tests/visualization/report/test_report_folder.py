@@ -35,6 +35,13 @@ def test_methods_are_named_by_their_folders_or_by_the_user(results):
     assert find_scores([str(file)])[0].images["clip/0"].keys() >= {"PSNR", "SSIM", "ROI_PSNR"}
 
 
+def test_names_and_paths_may_have_an_equals_sign(results, tmp_path):
+    shutil.copytree(results / "fast", tmp_path / "lr=1e-4")
+    path = str(tmp_path / "lr=1e-4")
+    assert [x.method for x in find_scores([path])] == ["lr=1e-4"]
+    assert [x.method for x in find_scores([f"t=0.5={path}"])] == ["t=0.5"]
+
+
 def test_what_is_no_result_is_named(results, tmp_path):
     with pytest.raises(ValueError, match=r"there is no results\.json in '.*nowhere'"):
         find_scores([str(tmp_path / "nowhere")])

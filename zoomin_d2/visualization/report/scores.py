@@ -38,8 +38,7 @@ def find_scores(sources: Sequence[str]) -> list[Scores]:
     """
     found: dict[tuple[str, str], Scores] = {}
     for source in sources:
-        name, _, path = source.rpartition("=")
-        root = Path(path)
+        name, root = split_name(source)
         files = [root] if root.is_file() else sorted(root.rglob(_RESULTS))
         if not files:
             raise ValueError(
@@ -56,6 +55,13 @@ def find_scores(sources: Sequence[str]) -> list[Scores]:
                 )
             found[key] = scores
     return list(found.values())
+
+
+def split_name(source: str) -> tuple[str, Path]:
+    """(name or "", path) of "path" or "name=path", where either may have a "=" in it."""
+    parts = source.split("=")
+    splits = [("=".join(parts[:i]), Path("=".join(parts[i:]))) for i in range(len(parts))]
+    return next((split for split in splits if split[1].exists()), splits[min(1, len(splits) - 1)])
 
 
 def _read(file: Path, root: Path, name: str) -> Scores:
