@@ -13,8 +13,8 @@ kept and not repeated with --resume. --budget SECONDS starts nothing new after t
 Latency: median (10th to 90th percentile) of --calls calls for one pair, t = 0.5, frames on the
 device: 8-bit in and out for our models, as they are used; peers get [0, 1] frames of the dtype,
 converted before the clock runs. GPU events on a GPU, wall time on a CPU. Every method runs in
-every mode by the same code: eager; graph (one recorded CUDA graph); compiled (torch.compile,
-max-autotune, inside a CUDA graph on a GPU).
+every mode by the same code: eager; graph (one recorded CUDA graph); compiled (torch.compile, inside
+a CUDA graph on a GPU).
 """
 
 import argparse

@@ -26,7 +26,8 @@ class InferenceEngine:
         device: where it runs.
         dtype: of weights and activations. float32; float16 (GPUs only); bfloat16. Flow and sampling
             positions are float32 in any case, that is the generators' own doing.
-        compile: True for `torch.compile` without its own CUDA graphs, or a mode's name for it.
+        compile: True for `torch.compile`, or the name of one of its modes that makes no CUDA graphs
+            of its own ("max-autotune-no-cudagraphs" tries Triton's convolutions, for minutes).
         cuda_graphs: record one graph per frame size, at the second call with it. None: on a GPU.
 
     Raises:
@@ -55,7 +56,7 @@ class InferenceEngine:
         )
         self._forward = self._interpolate
         if compile:
-            mode = compile if isinstance(compile, str) else "max-autotune-no-cudagraphs"
+            mode = compile if isinstance(compile, str) else "default"
             self._forward = torch.compile(self._interpolate, mode=mode, dynamic=False)
         use_graphs = device.type == "cuda" if cuda_graphs is None else cuda_graphs
         self._graphs = StaticShapes(capture_cuda_graph) if use_graphs else None
@@ -81,7 +82,7 @@ class InferenceEngine:
     def _interpolate(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
         as_8bit = frame_1.dtype == torch.uint8
         frame_1, frame_2 = (self._to_float(x) for x in (frame_1, frame_2))
-        with self._autocast():
+        with self._autocast(frame_1.dtype):
             frames = [out.pred_frame for out in forward_many(self.generator, frame_1, frame_2, ts)]
         if as_8bit:  # halves up, as evaluation.metrics.to_8bit
             return [(x.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8) for x in frames]
@@ -95,8 +96,9 @@ class InferenceEngine:
         dtype = torch.float16 if self.dtype == torch.float16 else torch.float32
         return frame.to(dtype) * (1 / 255)
 
-    def _autocast(self) -> contextlib.AbstractContextManager:
-        if self.dtype == torch.float32:
+    def _autocast(self, frames: torch.dtype) -> contextlib.AbstractContextManager:
+        if frames == self.dtype:
+            # Autocast would raise sums and all that is joined with them to float32 again.
             return contextlib.nullcontext()
         # The weights are converted already; this converts what meets them.
         return torch.autocast(self.device.type, self.dtype, cache_enabled=False)

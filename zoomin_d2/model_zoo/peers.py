@@ -90,7 +90,7 @@ class TimedPeer:
         self._device = device
         run = self._run
         if mode == "compiled":
-            run = torch.compile(run, mode="max-autotune-no-cudagraphs", dynamic=False)
+            run = torch.compile(run, dynamic=False)
         self._inner = run
         use_graphs = mode != "eager" and device.type == "cuda"
         self._graphs = StaticShapes(capture_cuda_graph) if use_graphs else None
