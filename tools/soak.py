@@ -53,7 +53,7 @@ def watch(command: list[str], env: dict, log: Path) -> dict:
                 samples.append(
                     {
                         "seconds": time.monotonic() - start,
-                        "memory": process.memory_full_info().uss / 2**20,
+                        "memory": process.memory_full_info().pss / 2**20,
                         "processes": len(family),
                         "files": process.num_fds(),
                         "threads": process.num_threads(),
@@ -108,7 +108,7 @@ def plot(results: dict[str, dict], path: Path) -> None:
         minutes = [s["seconds"] / 60 for s in result["samples"]]
         axes.plot(minutes, [s["memory"] for s in result["samples"]], linewidth=1)
         axes.set(
-            title=name, xlabel="minutes", ylabel="memory of its own (USS), MiB", ylim=(0, None)
+            title=name, xlabel="minutes", ylabel="memory (PSS), MiB", ylim=(0, None)
         )
         axes.grid(alpha=0.3)
     figure.tight_layout()

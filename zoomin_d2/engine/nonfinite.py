@@ -179,6 +179,10 @@ class GuardedTrainer(SimpleTrainer):
             self._data_loader_iter_obj = self._remembering(iter(self.data_loader))
         return self._data_loader_iter_obj
 
+    def close(self) -> None:
+        """End the data workers; where Python's own end finds them, their sockets stay in TMPDIR."""
+        self._data_loader_iter_obj = None
+
     def _remembering(self, batches: Iterator[list[dict]]) -> Iterator[list[dict]]:
         for self.last_batch in batches:
             yield self.last_batch

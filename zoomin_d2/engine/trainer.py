@@ -3,6 +3,7 @@
 import logging
 import weakref
 from collections import OrderedDict
+from contextlib import closing
 
 import detectron2.utils.comm as comm
 import torch
@@ -192,7 +193,8 @@ class InterpolationTrainer(DefaultTrainer):
             # Making the iterator draws from the generator: only then is the state of old set.
             _ = self._trainer._data_loader_iter
             run_record.set_rng_state(self._rng_state, self.cfg.MODEL.DEVICE)
-        return super().train()
+        with closing(self._trainer):  # its data workers
+            return super().train()
 
     def test_averaged(self) -> OrderedDict:
         """Evaluate the averaged generator (the trained one without EMA)."""
@@ -225,8 +227,7 @@ class InterpolationTrainer(DefaultTrainer):
             "records": self._records_summary,
         }
         state["config"] = run_record.config_record(self.cfg)
-        # The main process's; the others go on with their own.
-        state["rng"] = run_record.get_rng_state(self.cfg.MODEL.DEVICE)
+        state["rng"] = run_record.get_rng_state(self.cfg.MODEL.DEVICE)  # the main process's
         return state
 
     def load_state_dict(self, state_dict: dict) -> None:
