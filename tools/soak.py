@@ -107,9 +107,7 @@ def plot(results: dict[str, dict], path: Path) -> None:
     for axes, (name, result) in zip(rows[:, 0], results.items()):
         minutes = [s["seconds"] / 60 for s in result["samples"]]
         axes.plot(minutes, [s["memory"] for s in result["samples"]], linewidth=1)
-        axes.set(
-            title=name, xlabel="minutes", ylabel="memory (PSS), MiB", ylim=(0, None)
-        )
+        axes.set(title=name, xlabel="minutes", ylabel="memory (PSS), MiB", ylim=(0, None))
         axes.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
