@@ -8,8 +8,9 @@ import pytest
 
 from zoomin_d2.video import JobOptions, StreamOptions, Target, interpolate_video, open_source
 from zoomin_d2.video.pipeline import interpolate_frames
-from zoomin_d2.video.scene_cuts import NEIGHBOURHOOD, judge_step, mark_steps
+from zoomin_d2.video.scene_cuts import mark_steps
 from zoomin_d2.video.source import SourceFrame
+from zoomin_d2.video.step_rules import NEIGHBOURHOOD, judge_step
 
 
 def _frames(images):

@@ -6,7 +6,7 @@ from fractions import Fraction
 from zoomin_d2.video.encoder import EncodeOptions
 from zoomin_d2.video.job import JobOptions
 from zoomin_d2.video.pipeline import StreamOptions
-from zoomin_d2.video.scene_cuts import CUT_MIN
+from zoomin_d2.video.step_rules import CUT_MIN
 from zoomin_d2.video.timeline import Target, parse_rate
 
 from .models import Model

@@ -2,7 +2,7 @@
 
 A run is a stretch of consecutive frames of one shot, evenly spaced in time, in which every frame
 differs from the one before: any three neighbours are a valid triplet. Cuts, repeated frames and
-still stretches are found by the rules of zoomin_d2/video/scene_cuts.py; time is uneven where a step
+still stretches are found by the rules of zoomin_d2/video/step_rules.py; time is uneven where a step
 differs by more than half from the file's median step.
 """
 
@@ -12,8 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from zoomin_d2.video.scene_cuts import NEIGHBOURHOOD, judge_step
-from zoomin_d2.video.source import THUMBNAIL_WIDTH
+from zoomin_d2.video.step_rules import NEIGHBOURHOOD, THUMBNAIL_WIDTH, judge_step
 
 from .video_file import CorruptFrameError, iter_frames, probe_video
 

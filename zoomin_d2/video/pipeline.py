@@ -19,8 +19,9 @@ from torch import Tensor
 from .errors import ModelError
 from .frames import is_finite, mix, to_array, to_tensor
 from .queues import ordered_map, prefetch
-from .scene_cuts import CUT_MIN, MarkedFrame, mark_steps
+from .scene_cuts import MarkedFrame, mark_steps
 from .source import Source
+from .step_rules import CUT_MIN
 from .timeline import Grid, Moment, Target, make_grid
 
 Interpolate = Callable[[Tensor, Tensor, list[float]], list[Tensor]]

@@ -1,57 +1,13 @@
-"""Where a video cuts, and which frames only repeat the one before, from small thumbnails.
-
-The measure is the mean absolute luma difference d (0..255) between neighbours. For the step from
-one frame to the next, seen among the steps around it:
-
-  cut            d > CUT_MIN and d > CUT_RATIO x the median of the other steps
-  repeated frame d < REPEAT_MAX or d < REPEAT_RATIO x the upper quartile of the steps, unless still
-  still          the upper quartile of the steps is below STILL_MAX
-
-Dissolves and fades are not detected.
-"""
+"""The frames of a source, each marked: does a cut lead to it, does it only repeat?"""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from .source import SourceFrame, thumbnail
-
-CUT_MIN = 10.0
-CUT_RATIO = 4.0
-REPEAT_MAX = 0.12
-REPEAT_RATIO = 0.12
-STILL_MAX = 0.25
-NEIGHBOURHOOD = 6  # steps on each side
-
-
-class StepKind(NamedTuple):
-    """What the step from a frame to the next one is."""
-
-    cut: bool
-    repeated: bool
-    still: bool
-
-
-def judge_step(
-    differences: np.ndarray, place: int, cut_min: float = CUT_MIN, cut_ratio: float = CUT_RATIO
-) -> StepKind:
-    """The rules of this module for step `place` among its neighbours.
-
-    Args:
-        differences: d of the steps within NEIGHBOURHOOD of the one judged, itself among them.
-        place: which of them is judged.
-    """
-    difference = differences[place]
-    others = np.delete(differences, place)
-    typical = float(np.median(others)) if len(others) else 0.0
-    active = float(np.quantile(differences, 0.75))
-    cut = difference > cut_min and difference > cut_ratio * typical
-    still = active < STILL_MAX
-    repeated = not still and (difference < REPEAT_MAX or difference < REPEAT_RATIO * active)
-    return StepKind(bool(cut), bool(repeated), bool(still))
+from .step_rules import CUT_MIN, NEIGHBOURHOOD, judge_step
 
 
 @dataclass

@@ -11,8 +11,7 @@ import numpy as np
 
 from .color import ColorPath
 from .hdr import HdrMetadata
-
-THUMBNAIL_WIDTH = 160
+from .step_rules import THUMBNAIL_WIDTH
 
 
 @dataclass
