@@ -143,7 +143,7 @@ def format_table(results: dict[str, float]) -> str:
     columns = [f"{m}{s}" for s in ("", *(f"_{n}" for n in SIZES)) for m in ("R50", "AR")]
     limits = sorted({int(key.split("@")[1]) for key in results})
     rows = [[k, *(results[f"{c}@{k}"] for c in columns)] for k in limits]
-    return tabulate(rows, headers=["proposals", *columns], floatfmt=".1f", tablefmt="github")
+    return tabulate(rows, headers=["proposals", *columns], floatfmt=".2f", tablefmt="github")
 
 
 def build_proposal_network(cfg: CfgNode) -> torch.nn.Module:
