@@ -9,6 +9,7 @@ import torch
 
 from zoomin_d2 import Interpolator
 from zoomin_d2.model_zoo.generator_file import save_generator
+from zoomin_d2.model_zoo.inference_engine import default_dtype
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_from_pretrained(small_generator, tmp_path):
     generator, options = small_generator
     path = tmp_path / "small.safetensors"
     save_generator(path, generator, options, "small")
-    interpolator = Interpolator.from_pretrained(path, device="cpu")
+    interpolator = Interpolator.from_pretrained(path, device="cpu", dtype=torch.float32)
     assert repr(interpolator) == "Interpolator('small', device='cpu', dtype=torch.float32)"
     assert interpolator.metadata["name"] == "small"
     first, second = _noise(20, 24, 3), _noise(20, 24, 3)[::-1]
@@ -145,3 +146,9 @@ def test_importing_it_needs_no_compiled_detectron2_and_stays_light():
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert result.stdout.strip() == "Interpolator []", result.stderr
+
+
+@pytest.mark.parametrize(("amx", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_cpu_computes_in_what_it_is_fast_in(monkeypatch, amx, dtype):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert default_dtype(torch.device("cpu")) == dtype

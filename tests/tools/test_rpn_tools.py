@@ -156,7 +156,7 @@ def test_recall_worked_by_hand():
     assert results["AR_medium@3"] == pytest.approx(30)
     assert results["AR_large@3"] == pytest.approx(100)
     table = evaluate_proposals.format_table(results)
-    assert "66.7" in table and "43.3" in table
+    assert "66.67" in table and "43.3" in table
 
 
 def test_photo_without_proposals_still_counts():

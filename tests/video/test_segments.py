@@ -45,10 +45,11 @@ def _stop_after(count):
 
 def _alike(made, expected):
     """Same times, same frames. Not bytes: about one x264 encode in 400 differs from the others
-    in the last bit, given the very same frames and one thread."""
+    in the last bits, given the very same frames and one thread; within a group of pictures that
+    adds up to a few levels. A wrong frame differs by tens."""
     (images, times), (expected_images, expected_times) = made, expected
     difference = np.abs(np.stack(images).astype(int) - np.stack(expected_images))
-    return times == expected_times and difference.max() <= 3 and difference.mean() < 0.1
+    return times == expected_times and difference.max() <= 8 and difference.mean() < 0.1
 
 
 def _folder(output):

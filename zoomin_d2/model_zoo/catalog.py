@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent
 WEIGHTS_SHA256: dict[str, str] = {
     "fast": "0b6ce24d4268c5f61ade1ba8f7dcdb084279ea71905c408c3c3aab3fdf0c674a",
     "fast-roigan": "e78b28841d697c50794bb5f8601d6691f5af0be5e25570836295347607ec54fa",
-    "rpn_R_18_FPN": "d05df3482592ff686b71dde2eb8d3e984ad24f6a6e93e4fb80411ae594ba07c3",
+    "rpn_R_18_FPN": "7147adcf2fd4665e3769c0bc591bbfbf2f0283a9159f083b2542b9626f34bdda",
 }
 
 
