@@ -30,6 +30,13 @@ for size, radius, dtype, layout in (
     torch.testing.assert_close(found.float(), expected, atol=1e-5 if dtype == torch.float32
                                else 5e-3, rtol=1e-3 if dtype == torch.float16 else 1e-5)
     assert expected.std() > 0.1
+    if dtype == torch.float32:
+        pair, same = ([x.clone().requires_grad_() for x in (a, b)] for _ in range(2))
+        weight = torch.randn(expected.shape, generator=random).to(device)
+        (bilateral_correlation(*pair, radius) * weight).sum().backward()
+        (triton_kernels.bilateral_correlation(*same, radius) * weight).sum().backward()
+        for x, y in zip(pair, same):
+            torch.testing.assert_close(y.grad, x.grad, atol=1e-4, rtol=1e-4)
 print("equal")
 """
 

@@ -27,7 +27,7 @@ def bilateral_correlation(
         (N, (2 * radius + 1)**2, H, W), the dot product over C divided by sqrt(C); displacements
         d = (dx, dy) in row-major order, dy first.
     """
-    if _USE_TRITON and features_1.is_cuda and not torch.is_grad_enabled():
+    if _USE_TRITON and features_1.is_cuda:
         from zoomin_d2.layers import triton_kernels
 
         return triton_kernels.bilateral_correlation(features_1, features_2, radius)

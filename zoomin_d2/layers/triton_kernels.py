@@ -1,4 +1,4 @@
-"""What PyTorch does in many kernels, in one each, on GPUs: inference only, no gradients.
+"""What PyTorch does in many kernels, in one each, on GPUs; with gradients.
 
 Each function is equal to its namesake in this room, which is the definition and what runs
 elsewhere. They compute in float32 and return the dtype of their input. Importing this file needs
@@ -17,7 +17,8 @@ def bilateral_correlation(
 ) -> torch.Tensor:
     """`layers.correlation.bilateral_correlation` in one kernel instead of 2 (2 r + 1)^2.
 
-    Features are read from memory about once, the other (2 r + 1)^2 - 1 times from the cache.
+    Features are read from memory about once, the other (2 r + 1)^2 - 1 times from the cache; the
+    gradient is one kernel for each of the two, and keeps nothing but the features.
 
     Args:
         features_1, features_2: (N, C, H, W) of one dtype and on one GPU, in any memory format.
@@ -26,31 +27,78 @@ def bilateral_correlation(
     Returns:
         (N, (2 * radius + 1)**2, H, W).
     """
-    n, channels, height, width = features_1.shape
-    diameter = 2 * radius + 1
-    volume = torch.empty(
-        (n, diameter**2, height, width),
-        dtype=features_1.dtype,
-        device=features_1.device,
-        memory_format=torch.channels_last,  # what the convolution after it wants
-    )
-    grid = (triton.cdiv(height * width, _PIXELS), diameter**2, n)
-    _correlation_kernel[grid](
-        features_1,
-        features_2,
-        volume,
-        *features_1.stride(),
-        *features_2.stride(),
-        *volume.stride(),
+    return _Correlation.apply(features_1, features_2, radius)
+
+
+class _Correlation(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, features_1, features_2, radius):
+        ctx.save_for_backward(features_1, features_2)
+        ctx.radius = radius
+        n, channels, height, width = features_1.shape
+        diameter = 2 * radius + 1
+        volume = torch.empty(
+            (n, diameter**2, height, width),
+            dtype=features_1.dtype,
+            device=features_1.device,
+            memory_format=torch.channels_last,  # what the convolution after it wants
+        )
+        grid = (triton.cdiv(height * width, _PIXELS), diameter**2, n)
+        _correlation_kernel[grid](
+            features_1,
+            features_2,
+            volume,
+            *features_1.stride(),
+            *features_2.stride(),
+            *volume.stride(),
+            height,
+            width,
+            channels**-0.5,
+            CHANNELS=channels,
+            RADIUS=radius,
+            PIXELS=_PIXELS,
+            TILE=32,
+        )
+        return volume
+
+    @staticmethod
+    def backward(ctx, gradient):
+        features_1, features_2 = ctx.saved_tensors
+        needed_1, needed_2 = ctx.needs_input_grad[:2]
+        return (
+            _gradient(gradient, features_2, ctx.radius, 1) if needed_1 else None,
+            _gradient(gradient, features_1, ctx.radius, -1) if needed_2 else None,
+            None,
+        )
+
+
+def _gradient(gradient: torch.Tensor, other: torch.Tensor, radius: int, sign: int) -> torch.Tensor:
+    """Of the one frame's features; ``other`` are the other frame's, +1 is for features_1.
+
+    volume[d](x) holds features_1(x - d): features_1 at u meets the volume at u + d, where
+    features_2 is the one at u + 2 d. For features_2 all signs turn round.
+    """
+    n, channels, height, width = other.shape
+    result = torch.empty_like(other)
+    tile = 16
+    grid = (triton.cdiv(height * width, _PIXELS), triton.cdiv(channels, tile), n)
+    _correlation_gradient_kernel[grid](
+        gradient,
+        other,
+        result,
+        *gradient.stride(),
+        *other.stride(),
+        *result.stride(),
         height,
         width,
         channels**-0.5,
         CHANNELS=channels,
         RADIUS=radius,
+        SIGN=sign,
         PIXELS=_PIXELS,
-        TILE=32,
+        TILE=tile,
     )
-    return volume
+    return result
 
 
 @triton.jit
@@ -103,3 +151,61 @@ def _correlation_kernel(
         total += tl.sum(a.to(tl.float32) * b.to(tl.float32), axis=1)
     target = volume + image * nv + displacement * cv + y * yv + x * xv
     tl.store(target, (total * scale).to(volume.dtype.element_ty), mask=y < height)
+
+
+@triton.jit
+def _correlation_gradient_kernel(
+    gradient,
+    other,
+    result,
+    ng,
+    dg,
+    yg,
+    xg,
+    no,
+    co,
+    yo,
+    xo,
+    nr,
+    cr,
+    yr,
+    xr,
+    height,
+    width,
+    scale,
+    CHANNELS: tl.constexpr,
+    RADIUS: tl.constexpr,
+    SIGN: tl.constexpr,
+    PIXELS: tl.constexpr,
+    TILE: tl.constexpr,
+):
+    image = tl.program_id(2).to(tl.int64)
+    pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
+    channel = tl.program_id(1) * TILE + tl.arange(0, TILE)
+    y = pixel // width
+    x = pixel % width
+    total = tl.zeros((PIXELS, TILE), dtype=tl.float32)
+    for displacement in range((2 * RADIUS + 1) * (2 * RADIUS + 1)):
+        dy = SIGN * (displacement // (2 * RADIUS + 1) - RADIUS)
+        dx = SIGN * (displacement % (2 * RADIUS + 1) - RADIUS)
+        # The place in the volume, and from there as far again: the other frame's pixel.
+        mid_y = y + dy
+        mid_x = x + dx
+        far_y = mid_y + dy
+        far_x = mid_x + dx
+        inside = (mid_y >= 0) & (mid_y < height) & (mid_x >= 0) & (mid_x < width)
+        inside &= (far_y >= 0) & (far_y < height) & (far_x >= 0) & (far_x < width) & (y < height)
+        weight = tl.load(
+            gradient + image * ng + displacement * dg + mid_y * yg + mid_x * xg,
+            mask=inside,
+            other=0.0,
+        )
+        features = tl.load(
+            other + (image * no + far_y * yo + far_x * xo)[:, None] + (channel * co)[None, :],
+            mask=inside[:, None] & (channel < CHANNELS)[None, :],
+            other=0.0,
+        )
+        total += weight.to(tl.float32)[:, None] * features.to(tl.float32)
+    target = result + (image * nr + y * yr + x * xr)[:, None] + (channel * cr)[None, :]
+    mask = (y < height)[:, None] & (channel < CHANNELS)[None, :]
+    tl.store(target, (total * scale).to(result.dtype.element_ty), mask=mask)
