@@ -50,7 +50,15 @@ setup(
         "app": ["gradio>=6"],
         "onnx": ["onnx", "onnxruntime"],  # tools/export_model.py --format onnx, and its check
         "dev": [
-            *("pytest", "pytest-cov", "pytest-xdist", "ruff==0.17.6", "scipy", "hypothesis", "psutil"),
+            *(
+                "pytest",
+                "pytest-cov",
+                "pytest-xdist",
+                "ruff==0.17.6",
+                "scipy",
+                "hypothesis",
+                "psutil",
+            ),
             *("playwright", "axe-playwright-python"),
             *("mkdocs-material", "mkdocstrings[python]", "mypy", "nbclient", "ipykernel"),
         ],

@@ -23,6 +23,7 @@ from run_helpers import (
 )
 
 from zoomin_d2.engine import InterpolationTrainer, setup_run
+from zoomin_d2.engine.launching import run_and_leave
 from zoomin_d2.model_zoo.generator_file import load_generator
 
 
@@ -140,8 +141,8 @@ def test_one_process_and_two_give_the_same_gradients(datasets_root, tmp_path, mo
     for world_size in (1, 2):
         output = str(tmp_path / str(world_size))
         os.mkdir(output)
-        args = (str(datasets_root), output)
-        launch(_all_gradients, world_size, dist_url="auto", args=args)
+        args = (_all_gradients, str(datasets_root), output)
+        launch(run_and_leave, world_size, dist_url="auto", args=args)
         gradients.append(torch.load(f"{output}/gradients.pth", weights_only=True))
     for case in CASES:
         one, two = (x[case] for x in gradients)

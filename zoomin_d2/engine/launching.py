@@ -4,6 +4,7 @@ Either Detectron2's `launch` starts them, or torchrun has started them already.
 """
 
 import argparse
+import functools
 import multiprocessing
 import os
 import signal
@@ -43,7 +44,7 @@ def run_distributed(main: Callable[[argparse.Namespace], object], args: argparse
         signal.signal(signal.SIGTERM, _pass_on)
     try:
         launch(
-            main,
+            functools.partial(run_and_leave, main),
             args.num_gpus,
             num_machines=args.num_machines,
             machine_rank=args.machine_rank,
@@ -55,6 +56,17 @@ def run_distributed(main: Callable[[argparse.Namespace], object], args: argparse
         if error.exit_code not in (EXIT_CODE, -signal.SIGTERM):
             raise
         sys.exit(EXIT_CODE)
+
+
+def run_and_leave(main: Callable[..., object], *args: object) -> None:
+    """Call ``main(*args)``, then leave the group of processes.
+
+    Detectron2's `launch` does not: a process could be aborted by the group's threads while its
+    interpreter shuts down ("terminate called without an active exception"), its work being done.
+    """
+    main(*args)
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _pass_on(signum: int, frame: object) -> None:
@@ -70,5 +82,4 @@ def _run_under_torchrun(main: Callable, args: argparse.Namespace) -> None:
     if has_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     comm.synchronize()
-    main(args)
-    dist.destroy_process_group()
+    run_and_leave(main, args)
