@@ -1,10 +1,13 @@
 """Losses, gradients and weights that are NaN or inf: found, named, kept, skipped."""
 
+import detectron2.utils.comm as comm
 import pytest
 import torch
+from detectron2.engine import launch
 from run_helpers import make_trainer
 
 from zoomin_d2.engine import NonFiniteError
+from zoomin_d2.engine.launching import run_and_leave
 from zoomin_d2.engine.nonfinite import NonFiniteGuard
 
 
@@ -148,3 +151,29 @@ def test_losses_are_read_once_per_period(monkeypatch):
     assert not reads
     guard.verify(19)
     assert len(reads) == 1
+
+
+def _nan_on_one_process(folder: str) -> None:
+    """Process 1 meets a NaN in iteration 3, process 0 nothing; both read their losses in 5."""
+    rank = comm.get_rank()
+    guard = NonFiniteGuard(folder, load_batch=lambda i: [{"file_name": f"clip {rank}, {i}"}])
+    for iteration in range(6):
+        is_bad = rank == 1 and iteration == 3
+        guard.watch(iteration, {"loss": torch.tensor(float("nan") if is_bad else 1.0)})
+    try:
+        guard.verify(5)
+    except NonFiniteError as error:
+        with open(f"{folder}/message_{rank}.txt", "w") as f:
+            f.write(str(error))
+
+
+def test_one_process_with_a_nan_stops_all_of_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # gloo
+    args = (_nan_on_one_process, str(tmp_path))
+    launch(run_and_leave, 2, dist_url="auto", args=args)
+    messages = [(tmp_path / f"message_{rank}.txt").read_text() for rank in (0, 1)]
+    assert messages[0] == messages[1]
+    assert "iteration=3!" in messages[0] and "process 1: {'loss': nan}" in messages[0]
+    assert "clip 1, 3" in messages[0] and "clip 0" not in messages[0]
+    kept = [x.name for x in (tmp_path / "nonfinite").iterdir()]
+    assert kept == ["iteration_0000003_inputs_1.pth"]
