@@ -24,6 +24,7 @@ class Metric(NamedTuple):
     decimals: int
     meaning: str
     higher_is_better: bool = True
+    ideal: float | None = None  # a value that is neither to be passed nor missed
 
 
 METRICS = {
@@ -42,8 +43,10 @@ METRICS = {
         "dB", 2, "PSNR of the pixels inside the image's ROIs (union), each at most 100 dB"
     ),
     "ROI_IE": Metric("0..255", 3, "IE of the pixels inside the image's ROIs (union)", False),
-    "sharpness": Metric("", 3, "mean gradient magnitude (luma), prediction / truth; 1 is as sharp"),
-    "ROI_sharpness": Metric("", 3, "the same inside the image's ROIs (union)"),
+    "sharpness": Metric(
+        "", 3, "mean gradient magnitude (luma), prediction / truth; 1 is as sharp", ideal=1.0
+    ),
+    "ROI_sharpness": Metric("", 3, "the same inside the image's ROIs (union)", ideal=1.0),
     "LPIPS": Metric("", 4, "LPIPS 0.1, AlexNet, of 8-bit RGB; lower is more alike", False),
     "ROI_LPIPS": Metric("", 4, "mean of the LPIPS map inside the image's ROIs (union)", False),
 }

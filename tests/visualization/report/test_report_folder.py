@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 
 from zoomin_d2.evaluation import METRICS
 from zoomin_d2.visualization.report import find_scores, write_report
+from zoomin_d2.visualization.report.page import _best
 from zoomin_d2.visualization.report.plot import Cost, draw_quality_plot
 
 
@@ -157,3 +159,11 @@ def test_plot_needs_costs_of_two_methods():
     assert by_time.startswith("<svg") and "currentColor" in by_time
     assert ">b<" not in by_time
     assert "http" not in by_time.replace("http://www.w3.org/", "")
+
+
+def test_sharpness_is_best_nearest_to_the_truths():
+    def scores(value):
+        return SimpleNamespace(means={"sharpness": value})
+
+    over, under = scores(1.2), scores(0.9)
+    assert _best([over, under], "sharpness", METRICS["sharpness"]) == 0.9

@@ -40,6 +40,7 @@ class MetricInfo(Protocol):
     decimals: int
     meaning: str
     higher_is_better: bool
+    ideal: float | None  # where nearest is best
 
 
 def write_report(
@@ -160,6 +161,9 @@ def _best(items: Sequence[Scores], metric: str, info: MetricInfo) -> float | Non
     values = [round(x.means[metric], info.decimals) for x in items if metric in x.means]
     if len(values) < 2:
         return None
+    if info.ideal is not None:
+        ideal = info.ideal
+        return min(values, key=lambda value: abs(value - ideal))
     return max(values) if info.higher_is_better else min(values)
 
 
