@@ -191,6 +191,18 @@ def dataset_target(folder: Path):
     return contents, read, (MissingDatasetError, CorruptFrameError)
 
 
+def damaged_files(seeds: list[tuple[str, bytes]]) -> st.SearchStrategy:
+    """(suffix, content) of one of the whole files, its content damaged."""
+    return st.sampled_from(seeds).flatmap(lambda pair: st.tuples(st.just(pair[0]), damage(pair[1])))
+
+
+def write_content(folder: Path, content: tuple[str, bytes]) -> Path:
+    suffix, data = content
+    path = folder / f"fuzzed{suffix}"
+    path.write_bytes(data)
+    return path
+
+
 def frame_target(folder: Path):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (13, 17, 3), dtype=np.uint8)
@@ -203,20 +215,15 @@ def frame_target(folder: Path):
     seeds += [(".png", cv2.imencode(".png", image.astype(np.uint16) * 257)[1].tobytes())]
     write_shot(folder / "seed.npy", iter([image] * 3), 3)
     seeds += [(".npy", (folder / "seed.npy").read_bytes())]
-    contents = st.sampled_from(seeds).flatmap(
-        lambda pair: st.tuples(st.just(pair[0]), damage(pair[1]))
-    )
 
     def read(content: tuple[str, bytes]) -> None:
-        suffix, data = content
-        path = folder / f"fuzzed{suffix}"
-        path.write_bytes(data)
-        frame = FrameStore().read((str(path), 1) if suffix == ".npy" else str(path))
+        path = write_content(folder, content)
+        frame = FrameStore().read((str(path), 1) if path.suffix == ".npy" else str(path))
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
             raise Finding(f"a frame of {frame.dtype} {frame.shape}")
         int(frame.sum())  # touch every pixel
 
-    return contents, read, (CorruptFrameError,)
+    return damaged_files(seeds), read, (CorruptFrameError,)
 
 
 def video_target(folder: Path):
@@ -231,14 +238,9 @@ def video_target(folder: Path):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             container.mux(stream.encode())
         seeds.append((suffix, path.read_bytes()))
-    contents = st.sampled_from(seeds).flatmap(
-        lambda pair: st.tuples(st.just(pair[0]), damage(pair[1]))
-    )
 
     def read(content: tuple[str, bytes]) -> None:
-        suffix, data = content
-        path = folder / f"fuzzed{suffix}"
-        path.write_bytes(data)
+        path = write_content(folder, content)
         for _ in iter_frames(path):
             pass
         video = VideoFile(path)
@@ -248,7 +250,7 @@ def video_target(folder: Path):
         finally:
             video.close()
 
-    return contents, read, (CorruptFrameError,)
+    return damaged_files(seeds), read, (CorruptFrameError,)
 
 
 def checkpoint_target(folder: Path):
@@ -259,18 +261,13 @@ def checkpoint_target(folder: Path):
     arrays = {"model": {k: v.numpy() for k, v in weights.items()}, "__author__": "x"}
     seeds = [(".pth", buffer.getvalue()), (".safetensors", save_safetensors(weights))]
     seeds += [(".pkl", pickle.dumps(arrays, protocol)) for protocol in (2, 4, 5)]
-    contents = st.sampled_from(seeds).flatmap(
-        lambda pair: st.tuples(st.just(pair[0]), damage(pair[1]))
-    )
 
     def read(content: tuple[str, bytes]) -> None:
-        suffix, data = content
-        path = folder / f"fuzzed{suffix}"
-        path.write_bytes(data)
+        path = write_content(folder, content)
         for value in read_weights(str(path))["model"].values():
             float(torch.as_tensor(value.astype(float) if hasattr(value, "astype") else value).sum())
 
-    return contents, read, (UnreadableWeightsError,)
+    return damaged_files(seeds), read, (UnreadableWeightsError,)
 
 
 TARGETS: dict[str, Callable] = {

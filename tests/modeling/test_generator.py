@@ -9,9 +9,14 @@ from zoomin_d2.modeling.generator import ContextExtractor
 from zoomin_d2.modeling.synthesis_net import SynthesisNet
 
 
+@pytest.fixture(params=["small_cfg", "tiny_cfg"], ids=["paper", "fast"])
+def any_cfg(request):
+    return request.getfixturevalue(request.param)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (17, 33), (64, 48)])
-def test_any_size_and_any_time(small_cfg, size):
-    generator = build_generator(small_cfg).eval()
+def test_any_size_and_any_time(any_cfg, size):
+    generator = build_generator(any_cfg).eval()
     frame_1, frame_2 = torch.rand(2, 2, 3, *size)
     with torch.no_grad():
         out = generator(frame_1, frame_2, torch.tensor([0.25, 0.9]))
@@ -21,11 +26,12 @@ def test_any_size_and_any_time(small_cfg, size):
     assert out.pred_frame.min() >= 0 and out.pred_frame.max() <= 1
     assert out.blend_mask.min() >= 0 and out.blend_mask.max() <= 1
     assert all(x.dtype == torch.float32 for x in out.maps.values())
+    assert out.level_frames == ()  # they are for training
 
 
-def test_an_untrained_generator_is_nearly_the_average_weighed_by_time(small_cfg):
+def test_an_untrained_generator_is_nearly_the_average_weighed_by_time(any_cfg):
     torch.manual_seed(0)
-    generator = build_generator(small_cfg).eval()
+    generator = build_generator(any_cfg).eval()
     frame_1, frame_2 = torch.rand(2, 1, 3, 32, 32)
     with torch.no_grad():
         out = generator(frame_1, frame_2, torch.tensor([0.25]))
