@@ -5,6 +5,7 @@ Either Detectron2's `launch` starts them, or torchrun has started them already.
 
 import argparse
 import functools
+import logging
 import multiprocessing
 import os
 import signal
@@ -59,14 +60,19 @@ def run_distributed(main: Callable[[argparse.Namespace], object], args: argparse
 
 
 def run_and_leave(main: Callable[..., object], *args: object) -> None:
-    """Call ``main(*args)``, then leave the group of processes.
+    """Call ``main(*args)``; a process of a group then leaves it, and ends here with exit code 0.
 
-    Detectron2's `launch` does not: a process could be aborted by the group's threads while its
-    interpreter shuts down ("terminate called without an active exception"), its work being done.
+    Detectron2's `launch` does neither. It ends here because the group's threads may live on (DDP
+    keeps the group alive) and want Python's lock while the interpreter shuts down: that aborts a
+    process whose work is done ("terminate called without an active exception"), now and then.
     """
     main(*args)
     if dist.is_initialized():
         dist.destroy_process_group()
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _pass_on(signum: int, frame: object) -> None:
