@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from zoomin_d2.data import video_file
+from zoomin_d2.data.datasets.sample_clips import find_sample_videos
 from zoomin_d2.data.video_file import CorruptFrameError, VideoFile, iter_frames, probe_video
 
 BT709, BT601 = 1, 5
@@ -167,6 +168,20 @@ def test_damage_in_the_middle_is_found(tmp_path, write_video):
         readable += 1  # what is given is the frame that was asked for, in order or not
         assert image.shape == (48, 64, 3)
     assert 0 < readable < 40
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_damage_that_threads_do_not_tell(tmp_path, share):
+    """Frame threads tell of the first place in 4 of 5 readings, slice threads never of the second
+    (tools/check_damage_reports.py)."""
+    data = bytearray(find_sample_videos(tmp_path)[-1].read_bytes())
+    first = int(share * len(data))
+    data[first : first + 20] = b"\xff" * 20
+    path = tmp_path / "a.mp4"
+    path.write_bytes(data)
+    for _ in range(15):
+        with pytest.raises(CorruptFrameError):
+            list(iter_frames(path))
 
 
 def test_opencv_reads_where_pyav_is_missing(tmp_path, write_video, monkeypatch):

@@ -88,7 +88,7 @@ def iter_frames(file_name: str | Path, thumbnail_width: int | None = None) -> It
         return
     with _open(file_name) as container:
         stream = container.streams.video[0]
-        stream.thread_type = "SLICE"  # frame threads lose a decoder's error now and then
+        stream.codec_context.thread_count = 1  # threads lose some of a decoder's errors
         try:
             for frame in container.decode(stream):
                 if frame.is_corrupt:
@@ -144,7 +144,7 @@ class VideoFile:
         self.file_name = str(file_name)
         self._container = _open(file_name)
         self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "SLICE"  # as above
+        self._stream.codec_context.thread_count = 1  # as above
         try:
             packets = [
                 (packet.pts, packet.is_keyframe)

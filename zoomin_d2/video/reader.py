@@ -123,7 +123,8 @@ class VideoReader:
         if self.stream.codec_context is None:
             self._container.close()
             raise BadInputError(f"{self.name}: its video codec is unknown to this FFmpeg")
-        self.stream.thread_type = "AUTO"
+        # Frame threads lose a decoder's error now and then, slice threads always lose some.
+        self.stream.codec_context.thread_count = 1
         self._pending: list[int] = []
         self._end = Fraction(0)  # of all streams, as far as they were read
         self._gap = False

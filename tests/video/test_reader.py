@@ -1,0 +1,27 @@
+"""The reader's own promise: damage is told, in every reading of the same file."""
+
+import pytest
+
+from zoomin_d2.video.reader import VideoReader
+
+READINGS = 25
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_every_reading_of_a_damaged_file_tells_the_same_damage(tmp_path, real_clip, share):
+    """20 bytes of a real clip. Frame threads tell of the first place in 4 of 5 readings, slice
+    threads never of the second (tools/check_damage_reports.py)."""
+    data = bytearray(real_clip("carphone_pristine.mp4").read_bytes())
+    first = int(share * len(data))
+    data[first : first + 20] = b"\xff" * 20
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(data)
+    reports = []
+    for _ in range(READINGS):
+        with VideoReader(path) as reader:
+            num_frames = sum(1 for _ in reader.frames())
+            damage = reader.damage
+        reports.append((num_frames, damage.describe()))
+    assert len(set(reports)) == 1, set(reports)
+    assert damage, "nothing was told"
+    assert num_frames + damage.corrupt_frames + damage.lost_frames == 120
