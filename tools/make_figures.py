@@ -1,66 +1,103 @@
 #!/usr/bin/env python3
 """Remake the pictures of README and documentation, after the paper's figures.
 
-    tools/make_figures.py rois    output/baseline output/gan output/roigan -o docs/images/rois.png
-    tools/make_figures.py frames  output/baseline output/roigan -o docs/images/frames.png
+    tools/make_figures.py rois    --dataset triplets_dev --model fast fast-roigan -o rois.png
+    tools/make_figures.py rois    output/baseline output/gan output/roigan -o rois.png
+    tools/make_figures.py frames  output/baseline output/roigan -o frames.png
     tools/make_figures.py teaser  output/roigan -o docs/images/teaser.jpg
-    tools/make_figures.py curves  output/baseline output/roigan -o docs/images/curves.png
+    tools/make_figures.py curves  output/baseline output/roigan -o curves.png
     tools/make_figures.py quality output/roigan output/baselines --time roigan=9.5 -o fig4.svg
 
 rois (Fig. 1, 3), frames (Fig. 5, 6) and teaser take evaluations as tools/report.py does, with saved
-frames; they show the places where most moves (the average of the inputs is farthest from the
-truth), whatever the methods made of them. curves takes trainings with TensorBoard logs. quality
-(Fig. 4) draws PSNR against milliseconds (--benchmark, or --time METHOD=MS), or parameters.
+frames; rois also interpolates by itself, with --model. They show the places where most moves (the
+average of the inputs is farthest from the truth), whatever the methods made of them. curves takes
+trainings with TensorBoard logs. quality (Fig. 4) draws PSNR against milliseconds (--benchmark, or
+--time METHOD=MS), or parameters. The grid of the README:
+
+    tools/make_figures.py rois --dataset sample_clips_train sample_clips_val --num 6 \\
+        --model fast fast-roigan -o docs/images/rois.webp
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+import numpy as np
+from live_rois import find_places, live_rows
 from PIL import Image
-from report import ShippedProposals, benchmark_costs, find_costs
+from report import ShippedProposals, benchmark_costs, find_costs, roi_metrics
 
 from zoomin_d2.files import write_atomically
 from zoomin_d2.visualization.curves import draw_curves, read_curves
-from zoomin_d2.visualization.figures import frame_figure, hardest_places, roi_figure, teaser
+from zoomin_d2.visualization.figures import frame_figure, hardest_places, roi_rows, teaser
 from zoomin_d2.visualization.report import Scores, find_scores
 from zoomin_d2.visualization.report.plot import Cost, draw_quality_plot
 from zoomin_d2.visualization.report.scores import split_name
+from zoomin_d2.visualization.roi_grid import draw_roi_grid
 
 INK = "#6e7781"  # reads on white and on black
 
 
-def one_dataset(sources: list[str], dataset: str | None) -> list[Scores]:
+def one_dataset(sources: list[str], asked: list[str]) -> list[Scores]:
     """The methods on one dataset.
 
     Raises:
-        ValueError: there are several datasets and none was named, or no such one.
+        ValueError: there are several datasets and not one was named, or no such one.
     """
     scores = find_scores(sources)
     names = sorted({item.dataset for item in scores})
-    if dataset is None and len(names) > 1:
+    if len(asked) > 1 or (not asked and len(names) > 1):
         raise ValueError(f"name one of the datasets with --dataset: {', '.join(names)}")
-    chosen = [item for item in scores if dataset in (None, item.dataset)]
+    chosen = [item for item in scores if not asked or item.dataset == asked[0]]
     if not chosen:
-        raise ValueError(f"there are no results on '{dataset}', only on {', '.join(names)}")
+        raise ValueError(f"there are no results on '{asked[0]}', only on {', '.join(names)}")
     return chosen
 
 
-def make_picture(args: argparse.Namespace) -> None:
+def make_rois(args: argparse.Namespace) -> None:
+    metrics = roi_metrics()
+    if args.model:
+        places = find_places(args.dataset, args.num, args.per_scene)
+        rows = live_rows(args.dataset, places, args.model, metrics)
+    else:
+        scores = saved_scores(args)
+        places = hardest_places(scores, args.num, ShippedProposals())
+        rows = roi_rows(scores, places, metrics)
+    save_image(args.output, draw_roi_grid(rows))
+    for place, row in zip(places, rows):
+        print(f"{place.name} {place.box}, average off by {place.difficulty:.1f} of 255")
+        for method, numbers in row.numbers.items():
+            print(f"    {method}: {', '.join(f'{k} {v:.4g}' for k, v in numbers.items())}")
+
+
+def make_frames(args: argparse.Namespace) -> None:
+    scores = saved_scores(args)
+    places = hardest_places(scores, args.num, ShippedProposals())
+    if args.figure == "teaser":
+        places = places[:1]
+        save_image(args.output, teaser(scores[0], places[0]))
+    else:
+        save_image(args.output, frame_figure(scores, places))
+    for place in places:
+        print(f"{place.name}: {place.box}, average off by {place.difficulty:.1f} of 255")
+
+
+def saved_scores(args: argparse.Namespace) -> list[Scores]:
     scores = [x for x in one_dataset(args.sources, args.dataset) if x.saved_frames]
     if not scores:
         raise ValueError("none of the evaluations has saved frames (TEST.NUM_SAVED_FRAMES)")
-    places = hardest_places(scores, args.num, ShippedProposals())
-    if args.figure == "teaser":
-        picture = teaser(scores[0], places[0])
-    else:
-        picture = {"rois": roi_figure, "frames": frame_figure}[args.figure](scores, places)
+    return scores
+
+
+def save_image(path: Path, picture: np.ndarray) -> None:
+    """(H, W, 3) RGB or (H, W, 4) RGBA in the format of the suffix; JPEG gets a white ground."""
     image = Image.fromarray(picture)
-    kind = Image.registered_extensions()[args.output.suffix.lower()]
+    kind = Image.registered_extensions()[path.suffix.lower()]
     options = {"quality": 92} if kind in ("JPEG", "WEBP") else {}
-    write_atomically(args.output, lambda f: image.save(f, kind, **options))
-    for place in places if args.figure != "teaser" else places[:1]:
-        print(f"{place.name}: {place.box}, average off by {place.difficulty:.1f} of 255")
+    if kind == "JPEG" and image.mode == "RGBA":
+        ground = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(ground, image).convert("RGB")
+    write_atomically(path, lambda f: image.save(f, kind, **options))
 
 
 def make_curves(args: argparse.Namespace) -> None:
@@ -94,10 +131,11 @@ def make_quality(args: argparse.Namespace) -> None:
     write_atomically(args.output, lambda f: f.write(text.encode()))
 
 
+PICTURES = (".png", ".jpg", ".webp")
 FIGURES = {
-    "rois": (make_picture, (".png", ".jpg", ".webp")),
-    "frames": (make_picture, (".png", ".jpg", ".webp")),
-    "teaser": (make_picture, (".png", ".jpg", ".webp")),
+    "rois": (make_rois, PICTURES),
+    "frames": (make_frames, PICTURES),
+    "teaser": (make_frames, PICTURES),
     "curves": (make_curves, (".png", ".svg", ".pdf")),
     "quality": (make_quality, (".svg",)),
 }
@@ -105,6 +143,10 @@ FIGURES = {
 
 def main(args: argparse.Namespace) -> None:
     make, suffixes = FIGURES[args.figure]
+    if args.model and (args.figure != "rois" or args.sources or not args.dataset):
+        raise ValueError("--model is for rois, with --dataset and without folders of evaluations")
+    if not args.model and not args.sources:
+        raise ValueError("no folders of runs were given")
     if args.output.suffix.lower() not in suffixes:
         raise ValueError(f"{args.output} should end in one of {', '.join(suffixes)}")
     args.output.parent.mkdir(parents=True, exist_ok=True)
@@ -117,10 +159,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("figure", choices=FIGURES)
-    parser.add_argument("sources", nargs="+", metavar="[NAME=]FOLDER")
+    parser.add_argument("sources", nargs="*", default=[], metavar="[NAME=]FOLDER")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--dataset", help="if the sources have several")
+    parser.add_argument("--dataset", nargs="+", default=[], help="one, if the sources have several")
+    parser.add_argument("--model", nargs="+", default=[], help="names, files or checkpoints (rois)")
     parser.add_argument("--num", type=int, default=4, help="places shown")
+    parser.add_argument("--per-scene", type=int, default=1, help="most of one scene (--model)")
     parser.add_argument("--benchmark", type=Path, help="benchmark.json of tools/benchmark.py")
     parser.add_argument("--time", nargs="+", default=[], metavar="METHOD=MS")
     parser.add_argument("--time-label", default="", help="what the times are of")

@@ -45,9 +45,16 @@ def test_the_places_are_where_most_moves(sources):
 def test_rois_show_the_pixels_of_each_method(sources, tmp_path):
     make("rois", *sources, "-o", tmp_path / "rois.png", "--num", 1)
     picture = np.asarray(Image.open(tmp_path / "rois.png"))
-    # One row: the place, average, dark, bright, truth, each 192 px wide with gaps of 4.
-    middles = [picture[-96, 196 * column + 96].tolist() for column in range(1, 5)]
-    assert middles == [[130] * 3, [90] * 3, [120] * 3, [100] * 3]
+    # One row: the place (330 px), truth, average, dark, bright (220 px), with gaps of 12.
+    assert picture.shape[1:] == (330 + 4 * 232, 4)
+    middles = [picture[150, 342 + 232 * column + 110].tolist() for column in range(4)]
+    assert middles == [[v, v, v, 255] for v in (100, 130, 90, 120)]
+    assert picture[0, 0, 3] == 0  # nothing behind it
+
+
+def test_jpeg_gets_a_white_ground(sources, tmp_path):
+    make("rois", *sources, "-o", tmp_path / "rois.jpg", "--num", 1)
+    assert np.asarray(Image.open(tmp_path / "rois.jpg"))[0, 0].min() > 250
 
 
 @pytest.mark.parametrize("figure", ["frames", "teaser"])
@@ -71,3 +78,7 @@ def test_bad_requests_are_named(sources, tmp_path):
         make("rois", *sources, "-o", tmp_path / "rois.tiff")
     with pytest.raises(ValueError, match="no results on 'other', only on toy"):
         make("rois", *sources, "-o", tmp_path / "rois.png", "--dataset", "other")
+    with pytest.raises(ValueError, match="--model is for rois, with --dataset"):
+        make("rois", *sources, "-o", tmp_path / "rois.png", "--model", "fast")
+    with pytest.raises(ValueError, match="no folders"):
+        make("rois", "-o", tmp_path / "rois.png")

@@ -4,8 +4,8 @@ Which places are shown is decided by the data, not by the methods: the ROIs in w
 the inputs is farthest from the truth, that is where most moves, at most one per image.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -21,66 +21,62 @@ from zoomin_d2.visualization.report.saved import (
     shared_frames,
 )
 from zoomin_d2.visualization.report.scores import Scores
-
-
-class Place(NamedTuple):
-    """One ROI of one image."""
-
-    name: str  # file_name of the image
-    box: tuple[int, int, int, int]  # XYXY, whole pixels
-    difficulty: float  # RMS difference of the average of the inputs and the truth there, 0..255
+from zoomin_d2.visualization.roi_grid import RoiRow
+from zoomin_d2.visualization.rois import Place, RoiMetric, choose_places, rank_places, score_roi
 
 
 def hardest_places(
-    scores: Sequence[Scores], num: int, propose: Propose | None = None, min_side: int = 24
+    scores: Sequence[Scores], num: int, propose: Propose | None = None
 ) -> list[Place]:
     """The ROIs where most moves, at most one per image, the hardest first.
 
     Args:
         scores: methods on one dataset; images whose frames all of them have saved count.
         propose: finds ROIs where none are saved.
-        min_side: pixels; smaller ROIs are left out.
 
     Raises:
         ValueError: there is no such place.
     """
     shared = set.intersection(*(set(item.saved_frames) for item in scores))
-    places = []
+    places: list[Place] = []
     for name in sorted(shared):
         frames = shared_frames(name, scores)
-        if "average" not in frames:
-            continue
-        error = (frames["average"].astype(np.float32) - frames["truth"]) ** 2
-        found = [
-            Place(name, (x0, y0, x1, y1), float(error[y0:y1, x0:x1].mean() ** 0.5))
-            for x0, y0, x1, y1 in find_boxes(name, scores, frames["truth"], propose)
-            if min(x1 - x0, y1 - y0) >= min_side
-        ]
-        if found:
-            places.append(max(found, key=lambda place: place.difficulty))
+        if "average" in frames:
+            boxes = find_boxes(name, scores, frames["truth"], propose)
+            places += rank_places(name, boxes, frames["average"], frames["truth"])
     if not places:
         raise ValueError(
-            f"no image of '{scores[0].dataset}' has saved frames of every method and a ROI of at "
-            f"least {min_side} pixels: evaluate with TEST.NUM_SAVED_FRAMES above 0"
+            f"no image of '{scores[0].dataset}' has saved frames of every method and a ROI that "
+            "is large enough: evaluate with TEST.NUM_SAVED_FRAMES above 0"
         )
-    return sorted(places, key=lambda place: -place.difficulty)[:num]
+    return choose_places(places, num)
 
 
-def roi_figure(
-    scores: Sequence[Scores], places: Sequence[Place], zoom_size: int = 192
-) -> np.ndarray:
-    """After Fig. 1 and 3: one row per place, the ROI under each method and in the truth.
+def roi_row(
+    place: Place, frames: Mapping[str, np.ndarray], metrics: Mapping[str, RoiMetric]
+) -> RoiRow:
+    """One row of `draw_roi_grid`: the place, its frames (column -> frame) and their numbers."""
+    truth = frames["truth"]
+    numbers = {}
+    for name, frame in frames.items():
+        if name != "truth":
+            scores = score_roi(frame, truth, place.box, metrics)
+            scores["PSNR"] = math.inf if scores["PSNR"] is None else scores["PSNR"]
+            numbers[name] = {key: value for key, value in scores.items() if value is not None}
+    x0, y0, x1, y1 = place.box
+    caption = (place.name.split("/", 1)[-1], f"{x1 - x0} x {y1 - y0} px")
+    return RoiRow(caption, place.box, dict(frames), numbers)
 
-    Returns:
-        (H, W, 3) uint8 RGB; behind a method's name stands the ROI's PSNR.
-    """
+
+def roi_rows(
+    scores: Sequence[Scores], places: Sequence[Place], metrics: Mapping[str, RoiMetric]
+) -> list[RoiRow]:
+    """The rows of `draw_roi_grid` for saved evaluations."""
     rows = []
     for place in places:
         frames = _frames(place.name, scores)
-        boxes = Boxes(torch.tensor([place.box], dtype=torch.float32))
-        tensors = {key: as_tensor(frame) for key, frame in frames.items()}
-        rows.append(zoom_panel(tensors, boxes, zoom_size=zoom_size))
-    return stack_pictures(rows)
+        rows.append(roi_row(place, {"truth": frames.pop("truth"), **frames}, metrics))
+    return rows
 
 
 def frame_figure(scores: Sequence[Scores], places: Sequence[Place], width: int = 360) -> np.ndarray:

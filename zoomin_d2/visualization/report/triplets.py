@@ -4,14 +4,12 @@ Pictures are lossless WebP: what is zoomed into must be the pixels that were sco
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from zoomin_d2.visualization.draw import rank_colour
 from zoomin_d2.visualization.flow import draw_flow_legend, draw_flows
@@ -26,9 +24,7 @@ from zoomin_d2.visualization.report.saved import (
     shared_frames,
 )
 from zoomin_d2.visualization.report.scores import Scores
-
-# pred and truth, (3, h, w) uint8 -> number, or None where it is not defined
-RoiMetric = Callable[[Tensor, Tensor], float | None]
+from zoomin_d2.visualization.rois import Box, RoiMetric, score_roi
 
 MAX_ROIS = 8
 
@@ -105,29 +101,18 @@ def export_triplet(
 
 def _roi(
     rank: int,
-    box: tuple[int, int, int, int],
+    box: Box,
     truth: np.ndarray,
     preds: Sequence[np.ndarray],
     average: np.ndarray | None,
     roi_metrics: Mapping[str, RoiMetric],
 ) -> dict:
-    x0, y0, x1, y1 = box
-    real = np.ascontiguousarray(truth[y0:y1, x0:x1])
-
-    def score(frame: np.ndarray) -> dict[str, float | None]:
-        crop = np.ascontiguousarray(frame[y0:y1, x0:x1])
-        identical = np.array_equal(crop, real)
-        scores: dict[str, float | None] = {"PSNR": None if identical else cv2.PSNR(crop, real)}
-        for metric, function in roi_metrics.items():
-            scores[metric] = function(as_tensor(crop), as_tensor(real))
-        return scores
-
     colour = ", ".join(str(round(255 * channel)) for channel in rank_colour(rank))
     return {
         "box": list(box),
         "colour": f"rgb({colour})",
-        "methods": [score(pred) for pred in preds],
-        "average": None if average is None else score(average),
+        "methods": [score_roi(pred, truth, box, roi_metrics) for pred in preds],
+        "average": None if average is None else score_roi(average, truth, box, roi_metrics),
     }
 
 

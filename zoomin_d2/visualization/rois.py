@@ -1,0 +1,104 @@
+"""ROIs of frames: in which of them most moves, and how good a method is inside one.
+
+Frames are RGB uint8 arrays (H, W, 3); boxes are XYXY in whole pixels.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
+Box = tuple[int, int, int, int]
+# pred and truth, (3, h, w) uint8 -> number, or None where it is not defined
+RoiMetric = Callable[[Tensor, Tensor], float | None]
+
+_MAX_IOU = 0.3  # of two places of one image
+
+
+class Place(NamedTuple):
+    """One ROI of one image."""
+
+    name: str  # file_name of the image
+    box: Box
+    difficulty: float  # RMS difference of the average of the inputs and the truth there, 0..255
+
+
+def rank_places(
+    name: str,
+    boxes: Iterable[Box],
+    average: np.ndarray,
+    truth: np.ndarray,
+    min_side: int = 24,
+    max_side: float = float("inf"),
+) -> list[Place]:
+    """The squares around the boxes of one image, those in which most moves first.
+
+    How hard a place is depends on the data alone and not on the methods that are to be shown.
+
+    Args:
+        name: of the image.
+        boxes: those whose shorter side is below `min_side` or whose longer side is above `max_side`
+            pixels are left out; so is one that overlaps a harder one (IoU above 0.3).
+        average: of the inputs.
+    """
+    squared = (average.astype(np.float32) - truth) ** 2
+    places = []
+    for x0, y0, x1, y1 in boxes:
+        if min(x1 - x0, y1 - y0) >= min_side and max(x1 - x0, y1 - y0) <= max_side:
+            box = grow_to_square((x0, y0, x1, y1), *truth.shape[:2])
+            inside = squared[box[1] : box[3], box[0] : box[2]]
+            places.append(Place(name, box, float(inside.mean() ** 0.5)))
+    kept: list[Place] = []
+    for place in sorted(places, key=lambda place: -place.difficulty):
+        if all(_iou(place.box, other.box) <= _MAX_IOU for other in kept):
+            kept.append(place)
+    return kept
+
+
+def choose_places(
+    places: Iterable[Place], num: int, per_image: int = 1, per_scene: int | None = None
+) -> list[Place]:
+    """The hardest `num`, at most so many of one image and of one scene (folder of images)."""
+    images: Counter = Counter()
+    scenes: Counter = Counter()
+    chosen: list[Place] = []
+    for place in sorted(places, key=lambda place: -place.difficulty):
+        scene = place.name.rpartition("/")[0]
+        is_full = per_scene is not None and scenes[scene] >= per_scene
+        if len(chosen) < num and images[place.name] < per_image and not is_full:
+            images[place.name] += 1
+            scenes[scene] += 1
+            chosen.append(place)
+    return chosen
+
+
+def grow_to_square(box: Box, height: int, width: int) -> Box:
+    """The smallest square around a box that lies in the frame; if none does, the largest part."""
+    x0, y0, x1, y1 = box
+    side = max(x1 - x0, y1 - y0)
+    new_width, new_height = min(side, width), min(side, height)
+    left = min(max(x0 - (new_width - (x1 - x0)) // 2, 0), width - new_width)
+    top = min(max(y0 - (new_height - (y1 - y0)) // 2, 0), height - new_height)
+    return left, top, left + new_width, top + new_height
+
+
+def score_roi(
+    pred: np.ndarray, truth: np.ndarray, box: Box, metrics: Mapping[str, RoiMetric]
+) -> dict[str, float | None]:
+    """PSNR (8-bit RGB; None if identical) and other metrics of the pixels inside a box."""
+    x0, y0, x1, y1 = box
+    crop, real = (np.ascontiguousarray(frame[y0:y1, x0:x1]) for frame in (pred, truth))
+    scores: dict[str, float | None] = {
+        "PSNR": None if np.array_equal(crop, real) else cv2.PSNR(crop, real)
+    }
+    tensors = [torch.from_numpy(part).permute(2, 0, 1) for part in (crop, real)]
+    return scores | {name: metric(*tensors) for name, metric in metrics.items()}
+
+
+def _iou(one: Box, other: Box) -> float:
+    return box_iou(torch.tensor([one]).float(), torch.tensor([other]).float()).item()
