@@ -9,7 +9,7 @@ from zoomin_d2.evaluation.complexity import count_macs
 from zoomin_d2.layers import backward_warp
 from zoomin_d2.modeling import build_generator
 from zoomin_d2.modeling.losses import photometric_loss
-from zoomin_d2.modeling.motion_decoder import blend_along, finer_motion, flows_at
+from zoomin_d2.modeling.motion_decoder import Time, blend_along, finer_motion, flows_at
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_motion_means_the_same_on_every_grid():
     finer = finer_motion(motion)
     assert finer.shape == (1, 5, 8, 12)
     assert finer[:, :4].eq(3.0).all() and finer[:, 4:].eq(1.5).all()
-    flow_1t, flow_2t = flows_at(motion, torch.full((1, 1, 1, 1), 0.25))
+    flow_1t, flow_2t = flows_at(motion, Time.of(torch.tensor([0.25])))
     assert flow_1t.eq(0.75).all() and flow_2t.eq(2.25).all()
 
 
@@ -57,7 +57,7 @@ def test_the_true_motion_blends_to_the_true_frame():
     frame_1, frame_t, frame_2 = scene[..., 8:24], scene[..., 6:22], scene[..., 4:20]
     motion = torch.zeros(1, 5, 16, 16)
     motion[:, 0], motion[:, 2] = -2, 2
-    blended = blend_along(motion, frame_1, frame_2, torch.full((1, 1, 1, 1), 0.5))
+    blended = blend_along(motion, torch.cat((frame_1, frame_2)), Time.of(torch.tensor([0.5])))
     assert torch.allclose(blended[..., 2:-2], frame_t[..., 2:-2], atol=1e-5)
     assert torch.allclose(
         backward_warp(frame_1, motion[:, 0:2])[..., 2:-2], frame_t[..., 2:-2], atol=1e-5

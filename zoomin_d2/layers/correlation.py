@@ -41,10 +41,12 @@ def bilateral_correlation(
         )
         volume = (windows_1.flip(2, 3) * windows_2).sum(dim=1).flatten(1, 2)
         return volume * channels**-0.5
-    # The same without (2 r + 1)^2 copies of the features: a 4K frame would need gigabytes.
-    costs = []
-    for y in range(diameter):
-        for x in range(diameter):
-            shifted_1 = padded_1[..., 2 * radius - y :, 2 * radius - x :][..., :height, :width]
-            costs.append((shifted_1 * padded_2[..., y : y + height, x : x + width]).sum(dim=1))
-    return torch.stack(costs, dim=1) * channels**-0.5
+    # The same without (2 r + 1)^2 copies of the features, which are gigabytes for a 4K frame: a row
+    # of displacements at a time, from 2 r + 1 copies of one frame's (views cannot run backwards).
+    shifted_1 = padded_1.unfold(3, width, 1).flip(3)
+    shifted_2 = padded_2.unfold(3, width, 1)
+    rows = [
+        (shifted_1.narrow(2, 2 * radius - y, height) * shifted_2.narrow(2, y, height)).sum(dim=1)
+        for y in range(diameter)
+    ]
+    return torch.cat([row.transpose(1, 2) for row in rows], dim=1) * channels**-0.5

@@ -27,9 +27,10 @@ from zoomin_d2.modeling.generator import GENERATOR_REGISTRY, GeneratorOutput
 from zoomin_d2.modeling.motion_decoder import (
     FeaturePyramid,
     MotionDecoder,
+    Time,
     blend_along,
+    both_flows,
     finer_motion,
-    flows_at,
 )
 
 
@@ -157,35 +158,32 @@ class FastGenerator(nn.Module):
         size = tuple(frame_1.shape[-2:])
         frame_1 = pad_to_multiple(frame_1, self.size_divisibility)
         frame_2 = pad_to_multiple(frame_2, self.size_divisibility)
-        features = self.pyramid(torch.cat((frame_1, frame_2)))
-        return [self._interpolate(frame_1, frame_2, features, t, size) for t in ts]
+        frames = torch.cat((frame_1, frame_2))
+        features = self.pyramid(frames)
+        return [self._interpolate(frames, features, Time.of(t), size) for t in ts]
 
     def _interpolate(
         self,
-        frame_1: torch.Tensor,
-        frame_2: torch.Tensor,
+        frames: torch.Tensor,
         features: list[torch.Tensor],
-        t: torch.Tensor,
+        time: Time,
         size: tuple[int, int],
     ) -> GeneratorOutput:
-        t = t.float().view(-1, 1, 1, 1)
-        n = len(frame_1)
+        # Both frames of all pairs go through one warp, (2N, C, h, w), frame_1 of all pairs first.
         motion = hidden = coarse_hidden = None
         level_frames = []
         for level in reversed(range(4)):
             if motion is not None:
                 motion, coarse_hidden = finer_motion(motion), hidden
                 hidden = F.pixel_shuffle(hidden, 2)
-            motion, hidden = self.decoders[level](
-                features[level][:n], features[level][n:], motion, hidden, t
-            )
+            motion, hidden = self.decoders[level](features[level], motion, hidden, time)
             if self.training and level > 0:
-                frames = (F.avg_pool2d(x, 2 ** (level + 1)) for x in (frame_1, frame_2))
-                level_frames.append(blend_along(motion, *frames, t))
+                small = F.avg_pool2d(frames, 2 ** (level + 1))
+                level_frames.append(blend_along(motion, small, time))
         full_motion = finer_motion(motion)
-        flow_1t, flow_2t = flows_at(full_motion, t)
-        warped_1, warped_2 = backward_warp(frame_1, flow_1t), backward_warp(frame_2, flow_2t)
-        mask_logit = full_motion[:, 4:] + torch.logit(1 - t)
+        flows = both_flows(full_motion, time)
+        warped_1, warped_2 = backward_warp(frames, flows).chunk(2)
+        mask_logit = full_motion[:, 4:] + time.mask_shift
         correction, mask_correction = self.synthesis(
             warped_1, warped_2, motion[:, 4:], hidden, coarse_hidden
         )
@@ -195,7 +193,7 @@ class FastGenerator(nn.Module):
         pred_frame = pred_frame + correction
         if not self.training:  # while training, clipping would cut the gradient of saturated pixels
             pred_frame = pred_frame.clamp(0, 1)
-        outputs = (pred_frame, coarse_frame, flow_1t, flow_2t, blend_mask)
+        outputs = (pred_frame, coarse_frame, *flows.chunk(2), blend_mask)
         height, width = size
         return GeneratorOutput(*(x[..., :height, :width] for x in outputs), tuple(level_frames))
 

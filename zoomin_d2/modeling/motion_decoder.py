@@ -14,6 +14,7 @@ Naming convention:
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -78,52 +79,66 @@ class MotionDecoder(nn.Module):
 
     def forward(
         self,
-        features_1: torch.Tensor,
-        features_2: torch.Tensor,
+        features: torch.Tensor,
         motion: torch.Tensor | None,
         hidden: torch.Tensor | None,
-        t: torch.Tensor,
+        time: "Time",
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Args:
-            features_1, features_2: (N, C, h, w), not warped.
+            features: (2N, C, h, w), not warped: those of every frame_1, then of every frame_2.
             motion: (N, 5, h, w) from the level below, already on this grid; None at the coarsest.
             hidden: (N, C', h, w), the same.
-            t: (N, 1, 1, 1) in (0, 1).
+            time: of N pairs.
 
         Returns:
             motion (N, 5, h, w) float32 and hidden (N, channels, h, w).
         """
-        size = features_1.shape[-2:]
+        n, size = len(time.centred), features.shape[-2:]
         if motion is None:
-            motion = features_1.new_zeros((len(t), 5, *size), dtype=torch.float32)
+            motion = features.new_zeros((n, 5, *size), dtype=torch.float32)
         else:
-            flow_1t, flow_2t = flows_at(motion, t)
-            features_1 = backward_warp(features_1, flow_1t)
-            features_2 = backward_warp(features_2, flow_2t)
-        inputs = [features_1, features_2]
+            features = backward_warp(features, both_flows(motion, time))
+        inputs = [features[:n], features[n:]]
         if self.radius:
-            inputs.append(bilateral_correlation(features_1, features_2, self.radius))
+            inputs.append(bilateral_correlation(*inputs, self.radius))
         if hidden is not None:
             inputs.append(hidden)
-        dtype = features_1.dtype
-        inputs += [motion.to(dtype), (t - 0.5).to(dtype).expand(-1, 1, *size)]
+        dtype = features.dtype
+        inputs += [motion.to(dtype), time.centred.to(dtype).expand(-1, 1, *size)]
         hidden = self.blocks(self.enter(torch.cat(inputs, dim=1)))
         return motion + self.head(hidden).float(), hidden
 
 
-def flows_at(motion: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """``flow_1t``, ``flow_2t`` (N, 2, h, w) of a motion; they grow with t and 1 - t."""
-    return motion[:, 0:2] * (2 * t), motion[:, 2:4] * (2 * (1 - t))
+class Time(NamedTuple):
+    """What every level needs of t; computed once, since each costs a launch or more."""
+
+    centred: torch.Tensor  # (N, 1, 1, 1), t - 0.5
+    flow_factors: torch.Tensor  # (2, N, 1, 1, 1), 2t for frame_1 and 2(1 - t) for frame_2
+    mask_shift: torch.Tensor  # (N, 1, 1, 1), the nearer frame is the better one
+
+    @classmethod
+    def of(cls, t: torch.Tensor) -> "Time":
+        """Of t, (N,) in (0, 1)."""
+        t = t.float().view(-1, 1, 1, 1)
+        return cls(t - 0.5, torch.stack((2 * t, 2 * (1 - t))), torch.logit(1 - t))
 
 
-def blend_along(
-    motion: torch.Tensor, frame_1: torch.Tensor, frame_2: torch.Tensor, t: torch.Tensor
-) -> torch.Tensor:
-    """Frames (N, 3, h, w) of a level's size, warped and blended by its motion (eq. 1)."""
-    flow_1t, flow_2t = flows_at(motion, t)
-    mask = torch.sigmoid(motion[:, 4:] + torch.logit(1 - t))
-    return blend(backward_warp(frame_1, flow_1t), backward_warp(frame_2, flow_2t), mask)
+def both_flows(motion: torch.Tensor, time: Time) -> torch.Tensor:
+    """(2N, 2, h, w): every ``flow_1t``, then every ``flow_2t``; they grow with t and 1 - t."""
+    pairs = motion[:, :4].unflatten(1, (2, 2)).transpose(0, 1)
+    return (pairs * time.flow_factors).flatten(0, 1)
+
+
+def flows_at(motion: torch.Tensor, time: Time) -> tuple[torch.Tensor, torch.Tensor]:
+    """``flow_1t``, ``flow_2t`` (N, 2, h, w) of a motion."""
+    return both_flows(motion, time).chunk(2)
+
+
+def blend_along(motion: torch.Tensor, frames: torch.Tensor, time: Time) -> torch.Tensor:
+    """Frames of a level's size, (2N, 3, h, w), warped and blended by its motion (eq. 1)."""
+    warped = backward_warp(frames, both_flows(motion, time))
+    return blend(*warped.chunk(2), torch.sigmoid(motion[:, 4:] + time.mask_shift))
 
 
 def finer_motion(motion: torch.Tensor) -> torch.Tensor:
