@@ -2,6 +2,8 @@
 
 import pytest
 
+from zoomin_d2.video import reader
+from zoomin_d2.video.errors import BadInputError
 from zoomin_d2.video.reader import VideoReader
 
 READINGS = 25
@@ -18,10 +20,24 @@ def test_every_reading_of_a_damaged_file_tells_the_same_damage(tmp_path, real_cl
     path.write_bytes(data)
     reports = []
     for _ in range(READINGS):
-        with VideoReader(path) as reader:
-            num_frames = sum(1 for _ in reader.frames())
-            damage = reader.damage
+        with VideoReader(path) as video:
+            num_frames = sum(1 for _ in video.frames())
+            damage = video.damage
         reports.append((num_frames, damage.describe()))
     assert len(set(reports)) == 1, set(reports)
     assert damage, "nothing was told"
     assert num_frames + damage.corrupt_frames + damage.lost_frames == 120
+
+
+def test_frames_too_large_are_refused_before_memory_is_taken(tmp_path):
+    path = tmp_path / "a.y4m"
+    path.write_bytes(b"YUV4MPEG2 W16384 H8193 F25:1 C420\nFRAME\n")
+    with pytest.raises(BadInputError, match=r"a\.y4m: has frames of 16384x8193 pixels"):
+        VideoReader(path)
+
+
+def test_a_stream_larger_than_its_header_is_not_decoded(write_video, make_frames, monkeypatch):
+    path = write_video("a.mp4", make_frames(5))
+    monkeypatch.setattr(reader, "MAX_FRAME_PIXELS", 48 * 64 - 1)  # known to the decoder alone
+    with pytest.raises(BadInputError, match="no frame that can be decoded"):
+        VideoReader(path)

@@ -10,18 +10,17 @@ channels, an alpha channel is dropped (not blended). Rotation in EXIF data is ig
 frames of a clip alike.
 """
 
-import io
 import os
-import warnings
 from collections import OrderedDict
 from typing import TypeAlias
 
 import cv2
 import numpy as np
 from detectron2.utils.file_io import PathManager
-from PIL import Image
 
-from .video_file import CorruptFrameError, VideoFile, require_frame_size
+from zoomin_d2.video.limits import why_image_too_large
+
+from .video_file import CorruptFrameError, VideoFile
 
 FrameRef: TypeAlias = str | tuple[str, int]
 CropBox: TypeAlias = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, x1 and y1 excluded
@@ -121,7 +120,8 @@ def read_image(file_name: str) -> np.ndarray:
             data = np.frombuffer(file.read(), np.uint8)
     except OSError as error:
         raise CorruptFrameError(file_name, f"cannot be read: {error}") from error
-    _require_size(file_name, data)
+    if reason := why_image_too_large(data):
+        raise CorruptFrameError(file_name, reason)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     except cv2.error as error:
@@ -137,21 +137,6 @@ def read_image(file_name: str) -> np.ndarray:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     code = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
     return cv2.cvtColor(image, code)
-
-
-def _require_size(file_name: str, data: np.ndarray) -> None:
-    """Look at the size that the header promises before OpenCV allocates it."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
-                width, height = image.size
-    except Image.DecompressionBombError as error:
-        raise CorruptFrameError(file_name, str(error)) from error
-    # What Pillow does not know OpenCV may (16-bit colour TIFF); it has a limit of its own, 2^30.
-    except Exception:
-        return
-    require_frame_size(file_name, width, height)
 
 
 def _make_room(cache: OrderedDict, max_open: int) -> list[tuple]:

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from zoomin_d2.video.limits import MAX_FRAME_PIXELS, why_too_large
+
 try:
     import av
     from av.video.reformatter import Interpolation
@@ -24,8 +26,6 @@ except ImportError:  # PyAV has no wheel for every platform; iter_frames then us
 logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mpeg", ".ts", ".webm")
-# Of one frame: 16384 x 8192. A header may promise any size, and it is allocated before it is read.
-MAX_FRAME_PIXELS = 2**27
 _UNTAGGED_MATRIX = 2  # AVCOL_SPC_UNSPECIFIED
 
 
@@ -48,11 +48,8 @@ class CorruptFrameError(RuntimeError):
 
 def require_frame_size(file_name: str | Path, width: int, height: int) -> None:
     """Raises CorruptFrameError if a frame of this size, in pixels, is larger than any we read."""
-    if width * height > MAX_FRAME_PIXELS:
-        raise CorruptFrameError(
-            file_name,
-            f"has frames of {width}x{height} pixels; more than {MAX_FRAME_PIXELS} are not read",
-        )
+    if reason := why_too_large(width, height):
+        raise CorruptFrameError(file_name, reason)
 
 
 class TimedFrame(NamedTuple):
@@ -216,6 +213,9 @@ def _open(file_name: str | Path):
     except CorruptFrameError:
         container.close()
         raise
+    codec.options = {
+        "max_pixels": str(MAX_FRAME_PIXELS)
+    }  # the stream may say other than its header
     return container
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .color import path_for_images
 from .errors import BadInputError
+from .limits import why_image_too_large
 from .source import Damage, SourceFrame, SourceInfo
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -28,7 +29,7 @@ class ImageReader:
             raise BadInputError(f"{name}: holds no images ({', '.join(IMAGE_SUFFIXES)})")
         self.files = files
         self.damage = Damage()
-        first, has_alpha = _read(files[0])
+        first = _read(files[0])
         self._shape, self._dtype = first.shape, first.dtype
         rate = rate or DEFAULT_RATE
         deep = first.dtype == np.uint16
@@ -45,7 +46,7 @@ class ImageReader:
             num_frames=len(files),
             color=path_for_images(first.shape[0], deep),
             pix_fmt="rgb48le" if deep else "rgb24",
-            warnings=warnings if has_alpha else (),
+            warnings=warnings if _is_transparent(files[0]) else (),
             fingerprint=[
                 len(files),
                 sum(s.st_size for s in stats),
@@ -72,7 +73,7 @@ class ImageReader:
     def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
         duration = 1 / self.info.rate
         for i in range(index, len(self.files)):
-            image, _ = _read(self.files[i])
+            image = _read(self.files[i])
             if image.shape != self._shape or image.dtype != self._dtype:
                 sizes = [f"{s[1]}x{s[0]}" for s in (image.shape, self._shape)]
                 raise BadInputError(
@@ -94,20 +95,28 @@ def _natural(path: Path) -> list[tuple[int, int | str]]:
     return [(1, int(p)) if p.isdecimal() else (0, p) for p in parts]
 
 
-def _read(path: Path) -> tuple[np.ndarray, bool]:
-    """(H, W, 3) RGB uint8 or uint16, and whether transparency was dropped."""
+def _read(path: Path) -> np.ndarray:
+    """(H, W, 3) RGB uint8 or uint16."""
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read: {error}") from error
-    image = None
-    if data.size:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if reason := why_image_too_large(data):
+        raise BadInputError(f"{path}: {reason}")
+    try:
+        kind = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+        image = cv2.imdecode(data, kind) if data.size else None
+    except cv2.error:  # a size beyond OpenCV's own limits
+        image = None
     if image is None:
         raise BadInputError(f"{path}: is not an image, or is damaged")
     if image.dtype not in (np.uint8, np.uint16):
         raise BadInputError(f"{path}: {image.dtype} images are not supported, 8 and 16 bits are")
-    full = image
-    has_alpha = full.ndim == 3 and full.shape[2] == 4
-    has_alpha = has_alpha and bool((full[..., 3] < np.iinfo(full.dtype).max).any())
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), has_alpha
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _is_transparent(path: Path) -> bool:
+    """Whether an image that can be read has an alpha channel that says more than "opaque"."""
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    has_alpha = image is not None and image.ndim == 3 and image.shape[2] == 4
+    return has_alpha and bool((image[..., 3] < np.iinfo(image.dtype).max).any())

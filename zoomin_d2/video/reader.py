@@ -14,6 +14,7 @@ import numpy as np
 from .color import color_path, upright
 from .errors import BadInputError
 from .hdr import read_hdr_metadata
+from .limits import MAX_FRAME_PIXELS, why_too_large
 from .source import Damage, SourceFrame, SourceInfo
 from .timeline import SourceClock, standard_rate
 
@@ -123,8 +124,13 @@ class VideoReader:
         if self.stream.codec_context is None:
             self._container.close()
             raise BadInputError(f"{self.name}: its video codec is unknown to this FFmpeg")
+        codec = self.stream.codec_context
+        if reason := why_too_large(codec.width, codec.height):
+            self._container.close()
+            raise BadInputError(f"{self.name}: {reason}")
+        codec.options = {"max_pixels": str(MAX_FRAME_PIXELS)}  # the stream may say more
         # Frame threads lose a decoder's error now and then, slice threads always lose some.
-        self.stream.codec_context.thread_count = 1
+        codec.thread_count = 1
         self._pending: list[int] = []
         self._end = Fraction(0)  # of all streams, as far as they were read
         self._gap = False
