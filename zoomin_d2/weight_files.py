@@ -10,7 +10,7 @@ import io
 import os
 import pickle
 import pickletools
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ def read_weights(file_name: str) -> dict[str, Any]:
     """
     try:
         if file_name.endswith(".safetensors"):
-            data = {"model": load_file(file_name)}
+            data: dict[str, Any] = {"model": load_file(file_name)}
         elif file_name.endswith(".pkl"):
             with open(file_name, "rb") as f:
                 content = f.read()
@@ -94,7 +94,9 @@ def _as_checkpoint(data: Any) -> dict:
 def _require_small_memo(content: bytes) -> None:
     """A pickle may number what it remembers as it likes, and Python makes room up to the number."""
     for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > count:
+        if opcode.name not in ("PUT", "BINPUT", "LONG_BINPUT"):
+            continue
+        if isinstance(argument, int) and argument > count:
             raise pickle.UnpicklingError(f"it remembers value {argument} as number {count}")
 
 
@@ -119,7 +121,9 @@ def _scalar(dtype: np.dtype, data: bytes) -> Any:
     return np.frombuffer(data, dtype, count=1)[0]
 
 
-def _from_buffer(data: bytes, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
+def _from_buffer(
+    data: bytes, dtype: np.dtype, shape: tuple, order: Literal["C", "F"]
+) -> np.ndarray:
     """How protocol 5 stores an array."""
     if dtype.hasobject:
         raise pickle.UnpicklingError("an array of objects")

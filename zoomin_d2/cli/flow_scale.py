@@ -27,15 +27,15 @@ class FlowScaled:
         self._interpolator, self._scale = interpolator, scale
 
     def __call__(self, frame_1: Tensor, frame_2: Tensor, ts: list[float]) -> list[Tensor]:
-        size = tuple(frame_1.shape[-2:])
-        small = tuple(min(n, max(MIN_SIDE, round(n * self._scale))) for n in size)
+        small = tuple(min(n, max(MIN_SIDE, round(n * self._scale))) for n in frame_1.shape[-2:])
         small_1, small_2 = (
             F.interpolate(f, small, mode="bilinear", antialias=True) for f in (frame_1, frame_2)
         )
         return [self._at(frame_1, frame_2, small_1, small_2, t) for t in ts]
 
     def _at(self, frame_1: Tensor, frame_2: Tensor, small_1, small_2, t: float) -> Tensor:
-        size = tuple(frame_1.shape[-2:])
+        height, width = frame_1.shape[-2:]
+        size = (height, width)
         device, dtype = self._interpolator.device, self._interpolator.dtype
         time = torch.full((len(frame_1),), t, device=device)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):

@@ -98,7 +98,8 @@ class Session:
     def _interpolate(self, job: Job) -> Report:
         args = self._args
         with open_source(job.inputs, args.input_fps, args.raw_input) as source:
-            compare, size, changes = None, None, []
+            size: tuple[int, int] | None = None
+            changes: list[Callable[[OutputFrame], OutputFrame]] = []
             if self._draw is not None:
                 changes.append(self._draw)
             if args.compare:

@@ -1,7 +1,9 @@
 """What makes the frames, by name: a model that ships, a file, or a method without learning."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -32,7 +34,7 @@ def load_model(
     devices: list[str] | None = None,
     dtype: str | None = None,
     flow_scale: float = 1.0,
-    tile: int | str | None = "auto",
+    tile: int | Literal["auto", "off"] | None = "auto",
     on_change=None,
 ) -> Model:
     """A model by name, on one device or several that take turns.
@@ -43,24 +45,25 @@ def load_model(
         devices: "cpu", "cuda", "cuda:1", ...; None: a GPU where there is one.
         dtype: "float32", "float16", "bfloat16"; None: what suits the device.
         flow_scale: size of the frames on which motion is estimated; 1: the frames themselves.
-        tile: see TiledInterpolate; "off": whole frames.
+        tile: see TiledInterpolate; "off" or None: whole frames.
         on_change: called with a message when tiles change.
 
     Raises:
         FileNotFoundError, ValueError: no such model, or it cannot be read.
     """
-    tile = None if tile == "off" else tile
+    side = None if tile == "off" else tile
     if name in _BASELINES:
         if flow_scale != 1:
             raise ValueError(f"--flow-scale is for networks, {name} is none")
-        made = TiledInterpolate(_one_by_one(_BASELINES[name]), tile, on_change)
+        made = TiledInterpolate(_one_by_one(_BASELINES[name]), side, on_change)
         return Model(name, "cpu", made)
     precision = None if dtype is None else getattr(torch, dtype)
     models = []
-    for device in devices or [None]:
+    wanted: Sequence[str | None] = devices or [None]
+    for device in wanted:
         interpolator = Interpolator.from_pretrained(name, device=device, dtype=precision)
-        interpolate = interpolator if flow_scale == 1 else FlowScaled(interpolator, flow_scale)
-        tiled = TiledInterpolate(interpolate, tile, on_change)
+        scaled = FlowScaled(interpolator, flow_scale) if flow_scale != 1 else interpolator
+        tiled = TiledInterpolate(scaled, side, on_change)
         models.append(Model(interpolator.name, str(interpolator.device), tiled))
     return models[0] if len(models) == 1 else take_turns(models)
 

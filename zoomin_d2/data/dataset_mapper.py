@@ -6,7 +6,7 @@ in the mapper itself.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -128,7 +128,8 @@ class InterpolationDatasetMapper:
 
         Raises:
             CorruptFrameError: a frame of the record cannot be read.
-            ValueError: the record does not fit the settings (see `problem_with`).
+            ValueError: the record does not fit the settings (see `problem_with`), or training was
+                given no `rng`.
         """
         prepare_worker()
         if not self.is_train:
@@ -136,6 +137,8 @@ class InterpolationDatasetMapper:
         problem = self.problem_with(record)
         if problem is not None:
             raise ValueError(f"{record['file_name']}: {problem}")
+        if rng is None:
+            raise ValueError("a training sample takes an rng: all its randomness comes from there")
         return self._train_sample(record, rng)
 
     def problem_with(self, record: dict) -> str | None:
@@ -164,7 +167,7 @@ class InterpolationDatasetMapper:
         lowest, highest = self._spacing_in_frames(record)
         highest = min(highest, (num_frames - 1) // 2)
         if self.frame_spacing_unit == "ms":
-            spacing_ms = rng.uniform(*self.frame_spacing)
+            spacing_ms = rng.uniform(self.frame_spacing[0], self.frame_spacing[1])
             spacing = int(np.clip(round(spacing_ms * record["fps"] / 1000), lowest, highest))
         else:
             spacing = int(rng.integers(lowest, highest + 1))
@@ -183,7 +186,7 @@ class InterpolationDatasetMapper:
 
     def _train_sample(self, record: dict, rng: np.random.Generator) -> dict:
         first, middle, last, t = self.choose_window(record, rng)
-        scale = rng.uniform(*self.scale_range)
+        scale = rng.uniform(self.scale_range[0], self.scale_range[1])
         place_y, place_x, reverse, *flips = rng.random(6)
         if reverse < self.time_reversal_prob:
             first, last, t = last, first, 1.0 - t
@@ -238,7 +241,8 @@ class InterpolationDatasetMapper:
             if image.shape[:2] != size:
                 reason = f"is {image.shape[:2]}, but {record['file_name']} is {size} (H, W)"
                 raise CorruptFrameError(str(ref), reason)
-        sample = dict(zip(("frame_1", "frame_t", "frame_2"), map(_to_tensor, images)))
+        frames = map(_to_tensor, images)
+        sample: dict[str, Any] = dict(zip(("frame_1", "frame_t", "frame_2"), frames))
         sample.update(t=0.5, file_name=record["file_name"], height=size[0], width=size[1])
         if "mask_file_name" in record:
             mask = read_image(record["mask_file_name"])[..., 0]

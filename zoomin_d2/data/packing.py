@@ -108,7 +108,7 @@ def write_shot(path: Path, frames: Iterator[np.ndarray], num_frames: int) -> tup
         for frame in itertools.chain([first], frames):
             if frame.shape != first.shape:
                 raise CorruptFrameError(path, f"frame size changes at frame {count}")
-            file.write(np.ascontiguousarray(frame))
+            file.write(np.ascontiguousarray(frame).data)
             count += 1
         if count != num_frames:
             raise CorruptFrameError(path, f"{count} frames instead of {num_frames}")

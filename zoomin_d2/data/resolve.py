@@ -42,7 +42,8 @@ def resolve_datasets(cfg: CfgNode, eval_only: bool = False) -> ResolvedDatasets:
     """
     register_all_interpolation()
     if eval_only and cfg.DATASETS.TEST:
-        train, why_train = (), ""
+        train: tuple[str, ...] = ()
+        why_train = ""
     else:
         train, why_train = _resolve_train(tuple(cfg.DATASETS.TRAIN))
     test, why_test = _resolve_test(tuple(cfg.DATASETS.TEST), train)

@@ -39,7 +39,7 @@ class StreamSampler(Sampler):
         return int(self._last_place[-1])
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch, order = -1, None
+        epoch, order = -1, np.empty(0, np.int64)
         for position in itertools.count(self._start, self._step):
             if position // self.epoch_size != epoch:
                 epoch = position // self.epoch_size

@@ -21,7 +21,7 @@ try:
     import av
     from av.video.reformatter import Interpolation
 except ImportError:  # PyAV has no wheel for every platform; iter_frames then uses OpenCV
-    av = None
+    av = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -195,7 +196,7 @@ def _pack_shots(video: Path, shots: list, prefix: Path, options: PackOptions) ->
         path = prefix.with_name(f"{prefix.name}_{number:03d}.npy")
         num_frames = sum(end - first for first, end in runs)
         wanted = _frames_of(source_frames, runs)
-        entry = {"file_name": f"{number:03d}", "file": f"shots/{path.name}"}
+        entry: dict[str, Any] = {"file_name": f"{number:03d}", "file": f"shots/{path.name}"}
         if options.hr_scale:
             hr_path = path.with_name(f"{path.stem}_hr.npy")
             low_frames: list[np.ndarray] = []

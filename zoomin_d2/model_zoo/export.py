@@ -11,10 +11,12 @@ ONNX goes through PyTorch's tracing exporter: the newer one, built on torch.expo
 restriction of the last line.
 """
 
+import contextlib
 import io
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +43,9 @@ class PredFrame(nn.Module):
 def grid_of(generator: nn.Module) -> int:
     """What a generator pads its frames to a multiple of, in pixels."""
     for module in (generator, getattr(generator, "flow_net", None)):
-        if hasattr(module, "size_divisibility"):
-            return module.size_divisibility
+        grid = getattr(module, "size_divisibility", None)
+        if isinstance(grid, int):
+            return grid
     raise ValueError(f"{type(generator).__name__} does not say its size_divisibility")
 
 
@@ -69,7 +72,7 @@ def export_onnx(generator: nn.Module) -> bytes:
         torch.onnx.export(
             PredFrame(generator),
             _example(generator, odd=True),
-            buffer,
+            cast(Any, buffer),  # the stubs want a path; this exporter writes into files, too
             dynamo=False,
             opset_version=OPSET,
             input_names=list(INPUTS),
@@ -118,6 +121,9 @@ def _example(generator: nn.Module, odd: bool) -> tuple[Tensor, Tensor, Tensor]:
     return frames[0], frames[1], torch.tensor([0.3])
 
 
-def _quiet() -> warnings.catch_warnings:
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     # Tracing warns of every Python number that it writes down; the tests say that none matters.
-    return warnings.catch_warnings(action="ignore")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

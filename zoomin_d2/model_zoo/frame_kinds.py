@@ -60,7 +60,7 @@ def to_tensor(frame: np.ndarray | Tensor, name: str = "the frame") -> tuple[Tens
 
 def from_tensor(pred_frame: Tensor, kind: FrameKind) -> np.ndarray | Tensor:
     """A result (N, 3, H, W), uint8 if `kind.is_8bit` and else float in [0, 1], as that kind."""
-    if not kind.is_array:
+    if isinstance(kind.dtype, torch.dtype):
         return pred_frame.to(kind.device, kind.dtype)
     pred = pred_frame[0].permute(1, 2, 0)
     if len(kind.shape) == 2 or kind.shape[2] == 1:
@@ -123,7 +123,8 @@ def _from_tensor(frame: Tensor, name: str) -> tuple[Tensor, FrameKind]:
     if frame.numel() == 0:
         raise ValueError(f"{name} has the shape {tuple(frame.shape)}: it has no pixels")
     if frame.is_floating_point() and frame.device.type == "cpu":
-        _check_range(*(float(x) for x in frame.aminmax()), name)
+        low, high = frame.aminmax()
+        _check_range(float(low), float(high), name)
     return frame.detach(), FrameKind(False, tuple(frame.shape), frame.dtype, frame.device)
 
 

@@ -10,6 +10,7 @@ three = interpolator(frame_1, frame_2, [0.25, 0.5, 0.75])  # a list of frames
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from zoomin_d2.model_zoo.inference_engine import InferenceEngine, default_dtype
 from zoomin_d2.model_zoo.streaming import interpolate_stream
 
 Frame = np.ndarray | Tensor
+FrameT = TypeVar("FrameT", np.ndarray, Tensor)  # what goes in comes out
 
 
 class Interpolator:
@@ -109,9 +111,13 @@ class Interpolator:
     def generator(self) -> nn.Module:
         return self._engine.generator
 
+    @overload
+    def __call__(self, frame_1: FrameT, frame_2: FrameT, t: float | Tensor = ...) -> FrameT: ...
+    @overload
+    def __call__(self, frame_1: FrameT, frame_2: FrameT, t: Sequence[float]) -> list[FrameT]: ...
     def __call__(
         self, frame_1: Frame, frame_2: Frame, t: float | Tensor | Sequence[float] = 0.5
-    ) -> Frame | list[Frame]:
+    ) -> Any:
         """The frame at time t, or the frames at several times.
 
         Args:
@@ -131,9 +137,10 @@ class Interpolator:
         tensor_2, kind_2 = to_tensor(frame_2, "frame_2")
         check_pair(kind, kind_2)
         several = not isinstance(t, Tensor) and np.ndim(t) > 0
-        times = [_check_time(x, len(tensor_1)) for x in (t if several else [t])]
-        frames = self._engine(tensor_1, tensor_2, times) if times else []
-        frames = [from_tensor(x, kind) for x in frames]
+        asked: list = list(cast(Sequence, t)) if several else [t]
+        times = [_check_time(x, len(tensor_1)) for x in asked]
+        made = self._engine(tensor_1, tensor_2, times) if times else []
+        frames: list = [from_tensor(x, kind) for x in made]
         return frames if several else frames[0]
 
     def stream(
@@ -151,7 +158,7 @@ class Interpolator:
         Raises:
             ValueError: a time or, while iterating, a frame is not of that kind.
         """
-        return interpolate_stream(self._engine, frames, [_check_time(t, 1) for t in ts])
+        return interpolate_stream(self._engine, frames, [_check_number(t) for t in ts])
 
     def __repr__(self) -> str:
         return f"Interpolator('{self.name}', device='{self.device}', dtype={self.dtype})"
@@ -162,6 +169,10 @@ def _check_time(t: float | Tensor, n: int) -> float | Tensor:
         if t.shape != (n,):
             raise ValueError(f"t must have one value per pair, ({n},), got {tuple(t.shape)}")
         return t  # values on a GPU are not read back
+    return _check_number(t)
+
+
+def _check_number(t: float | Tensor) -> float:
     t = float(t)
     if not (math.isfinite(t) and 0 < t < 1):
         raise ValueError(

@@ -134,7 +134,7 @@ def assemble(
         feeds = [_video_packets(segments, video, settings)]
         if plan.source is not None:
             source = stack.enter_context(av.open(str(plan.source), metadata_errors="replace"))
-            feeds += _copies(source, out, video, plan, until)
+            feeds += _copies(source, plan.source, out, video, plan, until)
         for _, _, packet in heapq.merge(*feeds, key=lambda entry: entry[:2]):
             out.mux(packet)
             if on_bytes is not None:
@@ -166,7 +166,9 @@ def _video_packets(segments, stream, settings) -> Iterator[tuple[float, int, av.
                 yield float(packet.dts * packet.time_base), 0, packet
 
 
-def _copies(source, out, video, plan: CopyPlan, until: Fraction | None) -> list[Iterator]:
+def _copies(
+    source, file: Path, out, video, plan: CopyPlan, until: Fraction | None
+) -> list[Iterator]:
     offset = Fraction(max(0, source.start_time or 0), av.time_base)
     out.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _FILE_TAGS})
     chapters = source.chapters()
@@ -186,7 +188,7 @@ def _copies(source, out, video, plan: CopyPlan, until: Fraction | None) -> list[
         targets[index] = out.add_stream_from_template(stream, opaque=True)
         _describe(stream, targets[index])
     feeds = [
-        encode_audio(source.streams[index], plan.source, out, plan.slowmo, until, offset, _describe)
+        encode_audio(source.streams[index], file, out, plan.slowmo, until, offset, _describe)
         for index in plan.encoded
     ]
     if targets:

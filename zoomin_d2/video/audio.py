@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import cast
 
 import av
 
@@ -32,7 +33,7 @@ def encode_audio(
     codec = "libopus" if out.format.name == "webm" else "aac"
     context = stream.codec_context
     rate = 48_000 if codec == "libopus" else context.sample_rate
-    target = out.add_stream(codec, rate=rate)
+    target = cast(av.AudioStream, out.add_stream(codec, rate=rate))
     channels = max(1, context.layout.nb_channels)
     target.codec_context.layout = _LAYOUTS.get(channels, "stereo")
     target.bit_rate = 96_000 * channels
@@ -77,12 +78,14 @@ def _timed(frames, offset, slowmo, until) -> Iterator:
 
 def _alike(frames: Iterator[av.AudioFrame], context) -> Iterator[av.AudioFrame]:
     """Frames of one format, layout and rate, whatever the stream changes to on its way."""
-    kind, resampler = None, None
+    kind: tuple | None = None
+    resampler: av.AudioResampler | None = None
     for frame in frames:
-        if kind != (frame.format.name, frame.layout.name, frame.sample_rate):
+        found = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if resampler is None or kind != found:
             if resampler is not None:
                 yield from resampler.resample(None)
-            kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+            kind = found
             resampler = av.AudioResampler("fltp", context.layout, context.sample_rate)
         frame.pts = None
         yield from resampler.resample(frame)

@@ -85,7 +85,7 @@ class ColorPath(NamedTuple):
 def color_path(frame: av.VideoFrame) -> ColorPath:
     """The conversion that the first decoded frame of a video asks for."""
     name = frame.format.name
-    full = {ColorRange.MPEG: False, ColorRange.JPEG: True}.get(frame.color_range)
+    full = {int(ColorRange.MPEG): False, int(ColorRange.JPEG): True}.get(frame.color_range)
     if name.startswith("yuvj"):
         full = True
     tags = ColorTags(frame.color_primaries, frame.color_trc, frame.colorspace, full)

@@ -37,7 +37,7 @@ def run_direct_job(
     size = hooks.size or (info.height, info.width)
     report.height, report.width = size
     sink = _open(output, grid.fps, size, source, options, report)
-    first = sink.next_frame() if options.resume and sink.resumable else 0
+    first = sink.next_frame() if options.resume and isinstance(sink, ImageFolder) else 0
     place = _place_of(source, first, total)
     counts = SegmentReport()
     worker = Worker(sink.write, size=4)

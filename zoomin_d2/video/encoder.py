@@ -4,6 +4,7 @@ chroma, quality options under one name (`crf`)."""
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 
@@ -95,7 +96,8 @@ class EncoderSettings:
         return {"prores_ks": ".mov", "ffv1": ".nut"}.get(self.codec, ".mp4")
 
     def add_stream(self, container: av.container.OutputContainer) -> av.VideoStream:
-        stream = container.add_stream(self.codec, rate=self.fps, options=dict(self.options))
+        added = container.add_stream(self.codec, rate=self.fps, options=dict(self.options))
+        stream = cast(av.VideoStream, added)
         stream.width, stream.height, stream.pix_fmt = self.width, self.height, self.pix_fmt
         context = stream.codec_context
         context.time_base = self.time_base
@@ -152,7 +154,8 @@ def choose_encoder(
             f"{codec} needs at least {encoder.min_side} pixels a side, the video is "
             f"{width}x{height}: choose another --codec"
         )
-    pix_fmt, warnings = options.pix_fmt, []
+    pix_fmt = options.pix_fmt
+    warnings: list[str] = []
     if pix_fmt is None:
         pix_fmt, warnings = _choose_pix_fmt(codec, encoder, formats, info, height, width)
     elif pix_fmt not in formats or is_rgb(pix_fmt):

@@ -4,10 +4,11 @@ FFmpeg hands it out with decoded frames; encoders take it as parameters of their
 """
 
 import struct
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, cast
 
 import av
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData, Type
 
 _DISPLAY = struct.Struct("=20iii")  # AVMasteringDisplayMetadata: ten AVRational, two flags
 _LIGHT = struct.Struct("=II")  # AVContentLightMetadata
@@ -30,7 +31,7 @@ class HdrMetadata(NamedTuple):
 def read_hdr_metadata(frame: av.VideoFrame) -> HdrMetadata | None:
     """What a decoded frame carries; None if nothing."""
     display, light = None, None
-    for data in frame.side_data:
+    for data in cast(Iterable[SideData], frame.side_data):  # the stubs call it a mapping
         if data.type == Type.MASTERING_DISPLAY_METADATA:
             display = _display(bytes(data))
         elif data.type == Type.CONTENT_LIGHT_LEVEL:

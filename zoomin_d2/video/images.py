@@ -118,5 +118,6 @@ def _read(path: Path) -> np.ndarray:
 def _is_transparent(path: Path) -> bool:
     """Whether an image that can be read has an alpha channel that says more than "opaque"."""
     image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    has_alpha = image is not None and image.ndim == 3 and image.shape[2] == 4
-    return has_alpha and bool((image[..., 3] < np.iinfo(image.dtype).max).any())
+    if image is None or image.ndim != 3 or image.shape[2] != 4:
+        return False
+    return bool((image[..., 3] < np.iinfo(image.dtype.name).max).any())

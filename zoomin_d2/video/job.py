@@ -4,7 +4,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -85,14 +85,14 @@ def run_video_job(
         VideoError: by name; see errors.py. InterruptedRunError after `hooks.stop` or Ctrl-C.
     """
     options, hooks = options or JobOptions(), hooks or Hooks()
-    source_file = source.file if isinstance(source, VideoReader) else None
     begun = time.monotonic()
+    source_file = source.file if isinstance(source, VideoReader) else None
     info = source.info
     grid = make_grid(target, info)
     check_output(output, options.overwrite, source_file)
     settings = choose_encoder(output, options.encode, info, grid.fps, grid.time_base, hooks.size)
     plan = CopyPlan(None)
-    if source_file is not None:
+    if isinstance(source, VideoReader) and source_file is not None:
         index = source.stream.index
         plan = plan_copy(source_file, output, index, target.slowmo, options.audio)
     key = _settings_key(info, settings, target, options)
@@ -156,7 +156,7 @@ def partial_path(output: Path) -> Path:
 
 
 def _encode(
-    frames: Iterator[OutputFrame],
+    frames: Generator[OutputFrame, None, None],
     source: Source,
     writer: SegmentWriter,
     done: int,
@@ -258,7 +258,9 @@ def _keep_partial(
     )
 
 
-def limit_frames(frames: Iterator[OutputFrame], end: Fraction) -> Iterator[OutputFrame]:
+def limit_frames(
+    frames: Generator[OutputFrame, None, None], end: Fraction
+) -> Generator[OutputFrame]:
     """The frames before `end` (output clock)."""
     with contextlib.closing(frames):
         for frame in frames:

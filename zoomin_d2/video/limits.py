@@ -24,7 +24,7 @@ def why_image_too_large(data: np.ndarray) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data.data)) as image:
                 width, height = image.size
     except Image.DecompressionBombError as error:
         return str(error)

@@ -44,9 +44,9 @@ def is_image(path: Path) -> bool:
 
 def _open_raw(raw: str) -> VideoReader:
     try:
-        size, pix_fmt, rate = raw.split(":")
+        size, pix_fmt, fps = raw.split(":")
         width, height = (int(n) for n in size.split("x"))
-        rate = Fraction(rate)
+        rate = Fraction(fps)
     except ValueError as error:
         raise BadInputError(
             f"--raw-input {raw}: expected WIDTHxHEIGHT:PIX_FMT:FPS, as 1920x1080:rgb24:30"

@@ -6,7 +6,7 @@ invented. Decoding (and all conversion to RGB) runs in a thread of its own, a fe
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -26,6 +26,7 @@ from .timeline import Grid, Moment, Target, make_grid
 
 Interpolate = Callable[[Tensor, Tensor, list[float]], list[Tensor]]
 MAX_REPEATS = 3  # a longer run of equal frames is a pause in the motion, not a lower frame rate
+FrameKind = Literal["source", "made", "held", "blended"]
 CONTEXT = 32  # source frames before a place that decide what happens there, and some more
 
 
@@ -74,7 +75,7 @@ class OutputFrame:
     index: int
     time: Fraction
     image: np.ndarray
-    kind: Literal["source", "made", "held", "blended"]
+    kind: FrameKind
     source_index: int
     read_on: tuple[Fraction, int]
     held: np.ndarray
@@ -127,8 +128,8 @@ def interpolate_frames(
     options: StreamOptions | None = None,
     first: int = 0,
     start: tuple[Fraction, int] | None = None,
-) -> Iterator[OutputFrame]:
-    """The frames of the output, in order.
+) -> Generator[OutputFrame, None, None]:
+    """The frames of the output, in order; close it where it is left early.
 
     Args:
         source: opened; read once.
@@ -282,7 +283,7 @@ def _make(
     return [to_array(f, a.image.dtype == np.uint16) for f in frames]
 
 
-def _output(moment: Moment, shown: _Shown, image: np.ndarray, kind: str) -> OutputFrame:
+def _output(moment: Moment, shown: _Shown, image: np.ndarray, kind: FrameKind) -> OutputFrame:
     return OutputFrame(
         moment.index, moment.time, image, kind, shown.index, shown.read_on, shown.image
     )

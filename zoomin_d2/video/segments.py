@@ -157,7 +157,7 @@ class SegmentWriter:
 
     def __init__(self, folder: SegmentFolder, settings: EncoderSettings):
         self._folder, self._settings = folder, settings
-        self._container = None
+        self._container: av.container.OutputContainer | None = None
         self._first = self._next = folder.next_frame
 
     def write(self, frame: OutputFrame) -> None:
@@ -165,17 +165,16 @@ class SegmentWriter:
         if frame.index != self._next:
             raise AssertionError(f"frame {frame.index} came where {self._next} was due")
         try:
-            if self._container is None:
-                self._open()
+            container = self._container or self._open()
             picture = self._settings.color.from_rgb(frame.image, self._settings.pix_fmt)
             ticks = round(frame.time / self._settings.time_base)
             picture.pts, picture.time_base = ticks, self._settings.time_base
-            self._container.mux(self._stream.encode(picture))
+            container.mux(self._stream.encode(picture))
             self._next += 1
             self._last_frame = frame
             self._report.count(frame)
             if self._next % SEGMENT_FRAMES == 0:
-                self._close_segment()
+                self._close_segment(container)
         except (OSError, av.FFmpegError) as error:
             self._discard()
             raise os_error(error, f"Cannot write {self._folder.path}") from error
@@ -186,12 +185,12 @@ class SegmentWriter:
         if self._container is None:
             return None
         try:
-            self._close_segment(note=complete)
+            self._close_segment(self._container, note=complete)
             return None if complete else (self._part, self._report)
         except (OSError, av.FFmpegError) as error:
             raise os_error(error, f"Cannot write {self._folder.path}") from error
 
-    def _open(self) -> None:
+    def _open(self) -> av.container.OutputContainer:
         free = shutil.disk_usage(self._folder.path).free
         if free < MIN_FREE_BYTES:
             raise OSError(errno.ENOSPC, f"only {free / 2**20:.0f} MiB are free")
@@ -203,12 +202,13 @@ class SegmentWriter:
         if suffix != ".nut":
             options["video_track_timescale"] = str(self._settings.time_base.denominator)
         self._report = SegmentReport()
-        self._container = av.open(str(self._part), "w", options=options)
-        self._stream = self._settings.add_stream(self._container)
+        self._container = container = av.open(str(self._part), "w", options=options)
+        self._stream = self._settings.add_stream(container)
+        return container
 
-    def _close_segment(self, note: bool = True) -> None:
-        self._container.mux(self._stream.encode())
-        self._container.close()
+    def _close_segment(self, container: av.container.OutputContainer, note: bool = True) -> None:
+        container.mux(self._stream.encode())
+        container.close()
         self._container = None
         with open(self._part, "rb") as file:
             os.fsync(file.fileno())
@@ -225,7 +225,7 @@ class SegmentWriter:
             self._part.unlink(missing_ok=True)
 
 
-def os_error(error: OSError, what: str) -> OutputError | DiskFullError:
+def os_error(error: OSError | av.FFmpegError, what: str) -> OutputError | DiskFullError:
     """The named error of a failed write."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DiskFullError(f"{what}: the disk is full ({error}). What is finished is kept")

@@ -5,7 +5,7 @@ import os
 import sys
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
 import cv2
@@ -66,25 +66,26 @@ class GifFile:
             raise os_error(error, f"Cannot write {path}") from error
         self._stream.pix_fmt = "pal8"
         self._stream.codec_context.time_base = Fraction(1, 100)
-        self._graph = None
-        self._start: Fraction | None = None
+        self._graph: av.filter.Graph | None = None
+        self._start = Fraction(0)
 
     def write(self, frame: OutputFrame) -> None:
         image = frame.image
         if image.dtype == np.uint16:
             image = (image >> 8).astype(np.uint8)
-        if self._graph is None:
+        graph = self._graph
+        if graph is None:
             self._start = frame.time
             self._stream.height, self._stream.width = image.shape[:2]
-            self._graph = _palette_graph(*image.shape[:2])
+            graph = self._graph = _palette_graph(*image.shape[:2])
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         picture.pts = round((frame.time - self._start) * 100)
         picture.time_base = Fraction(1, 100)
         try:
-            self._graph.push(picture)
+            graph.push(picture)
             while True:
                 try:
-                    palettized = self._graph.pull()
+                    palettized = cast(av.VideoFrame, graph.pull())
                 except (av.error.BlockingIOError, av.error.EOFError):
                     break
                 palettized.pts, palettized.time_base = picture.pts, picture.time_base
@@ -182,7 +183,10 @@ class _WriteOnly:
 def _palette_graph(height: int, width: int) -> av.filter.Graph:
     graph = av.filter.Graph()
     source = graph.add_buffer(
-        width=width, height=height, format="rgb24", time_base=Fraction(1, 100)
+        width=width,
+        height=height,
+        format=av.VideoFormat("rgb24"),
+        time_base=Fraction(1, 100),
     )
     split = graph.add("split")
     palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -35,23 +36,24 @@ class TiledInterpolate:
     def __init__(
         self,
         interpolate: Interpolate,
-        tile: int | str | None = "auto",
+        tile: int | Literal["auto"] | None = "auto",
         on_change: Callable[[str], None] | None = None,
     ):
-        self.tile = tile
+        self.tile: int | None = None if tile == "auto" else tile
+        self._is_open = tile == "auto"  # until the first call
         self._interpolate = interpolate
         self._tell = on_change or (lambda message: None)
 
     def __call__(self, frame_1: Tensor, frame_2: Tensor, ts: list[float]) -> list[Tensor]:
         """Raises ModelError when memory does not even suffice for tiles of MIN_TILE pixels."""
         height, width = frame_1.shape[-2:]
-        if self.tile == "auto":
-            self.tile = self._choose(frame_1, len(ts))
+        if self._is_open:
+            self.tile, self._is_open = self._choose(frame_1, len(ts)), False
         while True:
             try:
                 if self.tile is None or self.tile >= max(height, width):
                     return self._interpolate(frame_1, frame_2, ts)
-                return self._in_tiles(frame_1, frame_2, ts)
+                return self._in_tiles(frame_1, frame_2, ts, self.tile)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -89,10 +91,12 @@ class TiledInterpolate:
         )
         return tile
 
-    def _in_tiles(self, frame_1: Tensor, frame_2: Tensor, ts: list[float]) -> list[Tensor]:
+    def _in_tiles(
+        self, frame_1: Tensor, frame_2: Tensor, ts: list[float], side: int
+    ) -> list[Tensor]:
         height, width = frame_1.shape[-2:]
-        tile = (min(self.tile, height), min(self.tile, width))
-        overlap = min(MAX_OVERLAP, self.tile // 4)
+        tile = (min(side, height), min(side, width))
+        overlap = min(MAX_OVERLAP, side // 4)
         sums = [torch.zeros_like(frame_1) for _ in ts]
         weights = frame_1.new_zeros(1, 1, height, width)
         for top in tile_starts(height, tile[0], overlap):

@@ -14,14 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 NTSC = Fraction(1000, 1001)
 MIN_TICKS_PER_SECOND = 10_000
 MAX_TICKS_PER_SECOND = 1_000_000
 
 
-class Moment(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Moment:
     """Output frame `index` is shown at `time` (output clock) and shows `source_time`."""
 
     index: int
@@ -163,9 +164,12 @@ Grid = UniformGrid | SubdivisionGrid
 class Timing(Protocol):
     """What a grid has to know of a source: SourceInfo says what each is."""
 
-    rate: Fraction
-    start: Fraction
-    time_base: Fraction
+    @property
+    def rate(self) -> Fraction: ...
+    @property
+    def start(self) -> Fraction: ...
+    @property
+    def time_base(self) -> Fraction: ...
 
 
 def make_grid(target: Target, source: Timing) -> Grid:

@@ -6,6 +6,7 @@ is read at DatasetCatalog.get(name). The root is the environment variable DETECT
 """
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from .vimeo90k import load_vimeo90k
 SAMPLE_CLIPS_FOLDER = "videos/sample_clips"
 
 # name -> (loader, folder under the root, the loader's other arguments)
-_PREDEFINED_SPLITS = {
+_PREDEFINED_SPLITS: dict[str, tuple[Callable[..., list[dict]], str, tuple]] = {
     "sample_clips_train": (load_sample_clips, SAMPLE_CLIPS_FOLDER, ("train",)),
     "sample_clips_val": (load_sample_clips, SAMPLE_CLIPS_FOLDER, ("val",)),
     "ucf101_train": (load_ucf101, "ucf101", ("train",)),
@@ -62,12 +63,12 @@ def register_all_interpolation(root: str | None = None) -> None:
             name = f"videos_{index.parent.name}"
             command = f"python datasets/prepare_videos.py FOLDER --name {index.parent.name}"
             _register(name, partial(load_prepared_clips, index.parent, name, command))
-    for folder in sorted(Path(root).glob("triplets/*/")):
-        name = f"triplets_{folder.name}"
-        _register(name, partial(load_triplet_folders, folder, name))
+    for triplets in sorted(Path(root).glob("triplets/*/")):
+        name = f"triplets_{triplets.name}"
+        _register(name, partial(load_triplet_folders, triplets, name))
 
 
-def _register(name: str, load) -> None:
+def _register(name: str, load: Callable[[], list[dict]]) -> None:
     if name not in DatasetCatalog.list():
         DatasetCatalog.register(name, load)
         MetadataCatalog.get(name).set(evaluator_type="interpolation")

@@ -2,7 +2,7 @@
 record making."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
@@ -61,7 +61,7 @@ def image_size(file_name: str | Path) -> tuple[int, int]:
 
 
 def clip_record(
-    file_name: str, frames: Sequence[FrameRef], size: tuple[int, int], **optional
+    file_name: str, frames: Iterable[FrameRef], size: tuple[int, int], **optional
 ) -> dict:
     """A record as the mapper takes it; size is (height, width) of the frames."""
     return {
