@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent
 WEIGHTS_SHA256: dict[str, str] = {
     "fast": "0b6ce24d4268c5f61ade1ba8f7dcdb084279ea71905c408c3c3aab3fdf0c674a",
     "fast-roigan": "e78b28841d697c50794bb5f8601d6691f5af0be5e25570836295347607ec54fa",
+    "paper": "f3d0434e8f55969233bfd324dcbbe8f870b4bacf03bca7047e2ff70b098e2ff4",
     "rpn_R_18_FPN": "7147adcf2fd4665e3769c0bc591bbfbf2f0283a9159f083b2542b9626f34bdda",
 }
 
