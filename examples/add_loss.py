@@ -21,8 +21,8 @@ def laplacian_loss(frame: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 @META_ARCH_REGISTRY.register()
 class LaplacianInterpolator(FrameInterpolator):
-    def _synthesis_losses(self, outputs: GeneratorOutput, frame_t: torch.Tensor) -> dict:
-        losses = super()._synthesis_losses(outputs, frame_t)
+    def synthesis_losses(self, outputs: GeneratorOutput, frame_t: torch.Tensor) -> dict:
+        losses = super().synthesis_losses(outputs, frame_t)
         losses["loss_laplacian"] = WEIGHT * laplacian_loss(outputs.pred_frame, frame_t)
         return losses
 

@@ -12,7 +12,7 @@ ALLOWED = {
     "files": set(),
     "weight_files": set(),
     "layers": set(),
-    "catalog": set(),
+    "catalog": {"weight_files"},
     "video": {"files"},
     "cli": {
         "config",

@@ -6,10 +6,12 @@ Detectron2) by an unpickler that knows numpy arrays and nothing else.
 
 import codecs
 import collections
+import hashlib
 import io
 import os
 import pickle
 import pickletools
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -33,6 +35,20 @@ class UnreadableWeightsError(ValueError):
 
     def __reduce__(self):
         return type(self), (self.file_name, self.reason)
+
+
+def check_sha256(
+    path: str | os.PathLike,
+    expected: str | None,
+    advice: str = "Delete it and fetch it, or install its package, again",
+) -> None:
+    """Raises UnreadableWeightsError if a file is not what it was when its hash was noted."""
+    found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    if expected is None or found != expected.lower():
+        raise UnreadableWeightsError(
+            path,
+            f"is damaged or another file: its sha256 is {found}, expected {expected}. {advice}",
+        )
 
 
 def read_weights(file_name: str) -> dict[str, Any]:

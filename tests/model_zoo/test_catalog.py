@@ -98,7 +98,7 @@ def test_a_file_with_another_hash_is_refused(tmp_path, monkeypatch):
     path.write_bytes(b"abc")
     right = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
     assert catalog.get_local_path(f"{path}#sha256={right}") == str(path)
-    with pytest.raises(ValueError, match=f"w.pth is damaged.*{right}, expected 1234"):
+    with pytest.raises(ValueError, match=f"w.pth: is damaged.*{right}, expected 1234"):
         catalog.get_local_path(f"{path}#sha256=1234")
     monkeypatch.setitem(catalog.WEIGHTS_SHA256, "rpn_R_18_FPN", "0" * 64)
     with pytest.raises(ValueError, match="rpn_R_18_FPN"):

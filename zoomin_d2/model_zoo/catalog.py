@@ -4,13 +4,16 @@
 `"zoo:rpn_R_18_FPN.yaml"` the config that goes with it.
 """
 
-import hashlib
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlparse
 
 from detectron2.utils.file_io import Detectron2Handler, PathManager
 from iopath.common.file_io import PathHandler, get_cache_dir
+
+from zoomin_d2.weight_files import check_sha256
+
+_check_once = cache(check_sha256)  # a file is looked up several times in a run
 
 ROOT = Path(__file__).resolve().parent
 
@@ -42,7 +45,7 @@ class ZooPathHandler(PathHandler):
                 f"'{path}' is not in the model zoo. It has: {', '.join(available())}."
             )
         if name in WEIGHTS_SHA256:
-            check_sha256(local, WEIGHTS_SHA256[name])
+            _check_once(local, WEIGHTS_SHA256[name])
         return str(local)
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs):
@@ -56,17 +59,6 @@ class ZooPathHandler(PathHandler):
         return True
 
     _exists = _isfile
-
-
-@cache
-def check_sha256(path: Path, expected: str) -> None:
-    """Raises ValueError if a file is not what it was when its hash was noted."""
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != expected.lower():
-        raise ValueError(
-            f"{path} is damaged or another file: its sha256 is {found}, expected {expected}. "
-            "Delete it and fetch it again (or reinstall the package)"
-        )
 
 
 def available() -> list[str]:
@@ -84,14 +76,14 @@ def get_local_path(path: str) -> str:
             "#sha256=<hex>", and then the file must have that hash.
 
     Raises:
-        ValueError: the file has another hash.
+        UnreadableWeightsError: the file has another hash.
         FileNotFoundError: no such file in the zoo, or it could not be downloaded; the message
             says which file to fetch and where to put it.
     """
     path, _, digest = path.partition("#sha256=")
     if digest:
         local = get_local_path(path)
-        check_sha256(Path(local), digest)
+        _check_once(local, digest)
         return local
     url = path.replace(Detectron2Handler.PREFIX, Detectron2Handler.S3_DETECTRON2_PREFIX, 1)
     if not url.startswith(("http://", "https://")):

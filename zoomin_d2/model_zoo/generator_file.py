@@ -28,7 +28,7 @@ from zoomin_d2.files import write_atomically
 from zoomin_d2.model_zoo import catalog
 from zoomin_d2.modeling.generator import build_generator
 from zoomin_d2.modeling.generator_options import config_of, generator_options
-from zoomin_d2.weight_files import UnreadableWeightsError, read_weights
+from zoomin_d2.weight_files import UnreadableWeightsError, check_sha256, read_weights
 
 FORMAT_VERSION = "1"
 PREFIX = "generator."
@@ -107,7 +107,7 @@ def load_generator(name_or_path: str | os.PathLike, *, averaged: bool = True) ->
     """
     path, shipped = _find(os.fspath(name_or_path))
     if shipped:
-        _check_sha256(path, shipped)
+        check_sha256(path, catalog.WEIGHTS_SHA256.get(shipped))
     if path.suffix == ".safetensors":
         metadata = read_metadata(path)
         if "generator" not in metadata:
@@ -168,17 +168,6 @@ def _find(name_or_path: str) -> tuple[Path, str]:
         f"'{name_or_path}' is neither a model of the zoo ({_offer()}) nor a .safetensors or .pth "
         "file that is there"
     )
-
-
-def _check_sha256(path: Path, name: str) -> None:
-    expected = catalog.WEIGHTS_SHA256.get(name)
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != expected:
-        raise UnreadableWeightsError(
-            path,
-            f"is not the file that ships as 'zoo:{name}' (sha256 {found}, expected {expected}): "
-            "install the package again",
-        )
 
 
 def _options_beside(path: Path) -> dict:

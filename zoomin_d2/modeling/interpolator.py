@@ -177,7 +177,7 @@ class FrameInterpolator(nn.Module):
         )
         with self.autocast():
             outputs = self._outside["trained"](frame_1, frame_2, self._times(batched_inputs))
-            losses = self._synthesis_losses(outputs, frame_t)
+            losses = self.synthesis_losses(outputs, frame_t)
             record = StepRecord(
                 frame_1,
                 frame_t,
@@ -211,10 +211,16 @@ class FrameInterpolator(nn.Module):
                 result["proposals"] = instances
         return results
 
-    def _synthesis_losses(
+    def synthesis_losses(
         self, outputs: GeneratorOutput, frame_t: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """L_synth (eq. 8): on both the coarse and the final frame, as section 3.4 says."""
+        """L_synth (eq. 8): on both the coarse and the final frame, as section 3.4 says.
+
+        A subclass may add to it (examples/add_loss.py): keys with "loss" in them are summed.
+
+        Args:
+            outputs: with gradients. frame_t: (N, 3, H, W), the truth.
+        """
         pred_frame, coarse_frame, flow_1t, flow_2t, blend_mask, level_frames = outputs
         losses = {
             "loss_photometric": self.loss_weights["photometric"]
