@@ -73,6 +73,25 @@ def test_errors_have_their_exit_codes(run, clip, tmp_path):
     assert run(source, tmp_path / "out.mp4", "--overwrite")[0] == 0
 
 
+@pytest.mark.parametrize(
+    "inputs, output",
+    [(["in.mp4", "in.mp4"], "/proc/absent/out/"), (["n" * 300 + ".mp4"], "out.mp4")],
+)
+def test_paths_that_cannot_be_are_told(run, clip, tmp_path, monkeypatch, inputs, output):
+    clip()
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(*inputs, output)
+    assert code == 2
+    assert "No such file" in err or "too long" in err
+
+
+def test_a_batch_goes_on_after_a_name_that_is_too_long(run, clip, tmp_path):
+    code, _, err = run(clip(), tmp_path / ("n" * 300 + ".mp4"), tmp_path / "outputs")
+    assert code == 3
+    assert "File name too long" in err and "1 of 2 done" in err
+    assert count_frames(tmp_path / "outputs/in.mp4") == 24
+
+
 def test_damage_has_an_exit_code_and_an_output(run, clip, tmp_path):
     source = clip("in.mkv", 100)
     data = source.read_bytes()

@@ -218,17 +218,30 @@ def test_outputs_are_not_overwritten_unasked(run, write_video, make_frames):
 
 @pytest.mark.parametrize(
     "name, words",
-    [("out.xyz", "unknown kind"), ("absent/out.mp4", "no such folder")],
+    [
+        ("out.xyz", "unknown kind"),
+        ("absent/out.mp4", "no such folder"),
+        ("folder.mp4", "is a folder, not a file"),
+        ("folder.gif", "is a folder, not a file"),
+        ("ü" * 125 + ".mp4", "longer than 246 bytes"),
+        ("n" * 300 + ".gif", "longer than 246 bytes"),
+    ],
 )
-def test_outputs_that_cannot_be(run, write_video, make_frames, name, words):
+def test_outputs_that_cannot_be(run, tmp_path, write_video, make_frames, name, words):
     source = write_video("in.mp4", make_frames(6))
+    for folder in ("folder.mp4", "folder.gif"):
+        (tmp_path / folder).mkdir()
+    before = sorted(tmp_path.iterdir())
     with pytest.raises(OutputError, match=words):
-        run(source, name)
+        run(source, name, JobOptions(overwrite=True))
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_inputs_that_are_no_videos(run, tmp_path, write_video):
     empty = tmp_path / "empty.mp4"
     empty.touch()
+    loop = tmp_path / "loop.mp4"
+    loop.symlink_to(loop)
     text = tmp_path / "text.mp4"
     text.write_text("not a video " * 100)
     sound = tmp_path / "sound.wav"
@@ -242,6 +255,8 @@ def test_inputs_that_are_no_videos(run, tmp_path, write_video):
         (text, "is not a video"),
         (sound, r"no video stream \(it holds: audio\)"),
         (tmp_path / "absent.mp4", "no such file"),
+        (tmp_path / ("n" * 300 + ".mp4"), "File name too long"),
+        (loop, "Too many levels of symbolic links"),
     ]:
         with pytest.raises(BadInputError, match=words):
             run(file, "out.mp4")

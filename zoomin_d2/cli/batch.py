@@ -51,6 +51,7 @@ def plan_jobs(paths: list[str]) -> list[Job]:
 
     Raises:
         ValueError: no output; several videos for one file.
+        OSError: a folder cannot be made or looked into; a name is too long.
     """
     if len(paths) < 2:
         raise ValueError("give at least one input, and the output last")

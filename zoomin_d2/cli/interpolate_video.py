@@ -1,6 +1,7 @@
 """zoomin-interpolate: a smoother or slower video out of a video, with everything else kept."""
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -8,7 +9,6 @@ import warnings
 from collections.abc import Callable
 from fractions import Fraction
 from functools import reduce
-from pathlib import Path
 
 from zoomin_d2.video import (
     Hooks,
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         make_target(args)
         jobs = plan_jobs(args.paths)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     # Detectron2's anchors, nothing that a user could do anything about
     warnings.filterwarnings("ignore", message="torch.meshgrid")
@@ -143,7 +143,7 @@ def print_report(report: Report, quiet: bool) -> None:
 
 def _hint(job: Job, error: VideoError | None) -> str:
     """How to go on, where a part of the work is kept and the error does not say so itself."""
-    kept = Path(job.output + ".segments").exists() and "--resume" not in str(error)
+    kept = os.path.exists(job.output + ".segments") and "--resume" not in str(error)
     return ". The same command with --resume goes on" if kept else ""
 
 

@@ -26,6 +26,7 @@ from .verify import check_space, verify_video
 
 Progress = Callable[[int, int], None]
 StopRequest = threading.Event
+MAX_NAME = 255 - len(".segments")  # bytes of a file's name, which files beside it lengthen
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,10 @@ def count_frames(info: SourceInfo, target: Target, limit: Fraction | None = None
 
 def check_output(output: Path, overwrite: bool, source_file: Path | None = None) -> None:
     """Raises OutputError if `output` must not or cannot be written."""
+    if len(os.fsencode(output.name)) > MAX_NAME:
+        raise OutputError(f"{output}: the name is longer than {MAX_NAME} bytes")
+    if output.is_dir():
+        raise OutputError(f"{output} is a folder, not a file that could be replaced")
     if source_file is not None and output.exists() and output.samefile(source_file):
         raise OutputError(f"{output} is the input itself")
     if output.exists() and not overwrite:

@@ -1,5 +1,6 @@
 """Whatever a user names as an input, opened as a source of frames."""
 
+import os
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -31,7 +32,7 @@ def open_source(inputs: list[str], rate: Fraction | None = None, raw: str | None
     if inputs[0] == PIPE:
         return _open_raw(raw) if raw else VideoReader(sys.stdin.buffer)
     path = paths[0]
-    if path.is_dir():
+    if os.path.isdir(path):  # Path's own raises for a name that is too long
         return ImageReader(list_images(path), rate, str(path))
     if is_image(path):
         raise BadInputError(f"{path}: one image alone has nothing to interpolate to")
