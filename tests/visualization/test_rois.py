@@ -9,6 +9,7 @@ from zoomin_d2.visualization.roi_grid import INK, RoiRow, draw_roi_grid
 from zoomin_d2.visualization.rois import (
     Place,
     choose_places,
+    find_focus,
     grow_to_square,
     rank_places,
     score_roi,
@@ -45,6 +46,16 @@ def test_choice_is_limited_by_image_and_scene():
     assert [p.name for p in choose_places(places, 9)] == ["x/a/0", "x/a/1", "x/b/0"]
     assert [p.name for p in choose_places(places, 9, per_scene=1)] == ["x/a/0", "x/b/0"]
     assert len(choose_places(places, 3, per_image=2)) == 3
+
+
+def test_the_focus_lies_where_most_moves():
+    truth = np.zeros((100, 200, 3), np.uint8)
+    average = truth.copy()
+    average[60:70, 150:160] = 30
+    x, y, difficulty = find_focus((100, 0, 200, 100), average, truth)
+    assert abs(100 + 100 * x - 155) < 20 and abs(100 * y - 65) < 20
+    assert difficulty == pytest.approx(3, abs=0.01)  # a hundredth of the area is 30 off
+    assert find_focus((0, 0, 50, 50), average, truth) == (0.5, 0.5, 0.0)
 
 
 def test_psnr_inside_the_box():

@@ -17,6 +17,7 @@ Box = tuple[int, int, int, int]
 # pred and truth, (3, h, w) uint8 -> number, or None where it is not defined
 RoiMetric = Callable[[Tensor, Tensor], float | None]
 
+_FOCUS = 33  # pixels
 _MAX_IOU = 0.3  # of two places of one image
 
 
@@ -85,6 +86,21 @@ def grow_to_square(box: Box, height: int, width: int) -> Box:
     left = min(max(x0 - (new_width - (x1 - x0)) // 2, 0), width - new_width)
     top = min(max(y0 - (new_height - (y1 - y0)) // 2, 0), height - new_height)
     return left, top, left + new_width, top + new_height
+
+
+def find_focus(box: Box, average: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
+    """Where in a ROI most moves: (x, y) as shares of its sides, and its `difficulty` (see `Place`).
+
+    The middle where nothing moves. What counts is the mean over _FOCUS x _FOCUS pixels.
+    """
+    x0, y0, x1, y1 = box
+    error = (average[y0:y1, x0:x1].astype(np.float32) - truth[y0:y1, x0:x1]) ** 2
+    error = cv2.blur(error.mean(axis=2), (_FOCUS, _FOCUS), borderType=cv2.BORDER_CONSTANT)
+    y, x = np.unravel_index(int(error.argmax()), error.shape)
+    difficulty = float(error.mean() ** 0.5)
+    if difficulty == 0:
+        return 0.5, 0.5, 0.0
+    return (int(x) + 0.5) / (x1 - x0), (int(y) + 0.5) / (y1 - y0), difficulty
 
 
 def score_roi(

@@ -141,8 +141,8 @@
 
   const showZoom = (index, at) => {
     shown = index;
-    centre = at ?? [0.5, 0.5];
     const roi = triplet.rois[index];
+    centre = at ?? roi.focus;
     const [x0, y0, x1, y1] = roi.box;
     const title = make("p", {}, make("b", {}, `Proposal ${index + 1}`), `: ${x1 - x0} × ${y1 - y0} px`);
     const items = [source("truth"), ...sources().filter((item) => item.method || item.key === "average")];
@@ -196,7 +196,8 @@
     document.querySelectorAll(".roi").forEach((button) => button.remove());
     byId("zoom").replaceChildren(make("p", {}, "No proposals are saved for this triplet."));
     triplet.rois.forEach(addRoi);
-    if (triplet.rois.length) showZoom(0);
+    const moves = triplet.rois.map((roi) => roi.difficulty);
+    if (moves.length) showZoom(moves.indexOf(Math.max(...moves)));
   };
 
   const showDetails = () => {
@@ -240,7 +241,8 @@
   datasets.forEach((dataset, number) => {
     if (!dataset.triplets.length) return;
     const group = make("optgroup", { label: dataset.name });
-    group.append(...dataset.triplets.map((item, i) => option(item.name, `${number}/${i}`)));
+    const short = (name) => (name.startsWith(`${dataset.name}/`) ? name.slice(dataset.name.length + 1) : name);
+    group.append(...dataset.triplets.map((item, i) => option(short(item.name), `${number}/${i}`)));
     byId("triplet").append(group);
   });
   byId("triplet").addEventListener("input", () => choose(...byId("triplet").value.split("/").map(Number)));

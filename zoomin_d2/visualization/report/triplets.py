@@ -24,7 +24,7 @@ from zoomin_d2.visualization.report.saved import (
     shared_frames,
 )
 from zoomin_d2.visualization.report.scores import Scores
-from zoomin_d2.visualization.rois import Box, RoiMetric, score_roi
+from zoomin_d2.visualization.rois import Box, RoiMetric, find_focus, score_roi
 
 MAX_ROIS = 8
 
@@ -107,9 +107,12 @@ def _roi(
     average: np.ndarray | None,
     roi_metrics: Mapping[str, RoiMetric],
 ) -> dict:
+    x, y, difficulty = (0.5, 0.5, 0.0) if average is None else find_focus(box, average, truth)
     colour = ", ".join(str(round(255 * channel)) for channel in rank_colour(rank))
     return {
         "box": list(box),
+        "focus": [x, y],  # where the zoom looks first
+        "difficulty": difficulty,
         "colour": f"rgb({colour})",
         "methods": [score_roi(pred, truth, box, roi_metrics) for pred in preds],
         "average": None if average is None else score_roi(average, truth, box, roi_metrics),
