@@ -1,10 +1,47 @@
-"""Writing files that are whole or absent; every room may use it."""
+"""Writing files that are whole or absent, in folders that are ours; every room may use it."""
 
+import errno
+import fcntl
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
+
+logger = logging.getLogger(__name__)
+
+_HELD: dict[str, IO] = {}  # lock file -> what is open while this process lives
+
+
+def hold_folder(folder: str | os.PathLike) -> bool:
+    """Keep other processes that ask out of a folder, which is made, for as long as this one lives.
+
+    The lock is this process's alone: it ends with it, however that ends, and children that outlive
+    it do not hold it.
+
+    Returns:
+        whether it is ours; False: another process holds it.
+
+    Raises:
+        OSError: the folder cannot be made or written to.
+    """
+    path = os.path.realpath(os.path.join(folder, ".lock"))
+    if path in _HELD:
+        return True
+    os.makedirs(folder, exist_ok=True)
+    file = open(path, "w")  # noqa: SIM115 (held while the process lives)
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            file.close()
+            return False
+        logger.warning(
+            "%s: no locks on this file system (%s); let no two runs share it", path, error
+        )
+    _HELD[path] = file
+    return True
 
 
 def write_atomically(path: str | os.PathLike, write: Callable[[IO[bytes]], Any]) -> None:

@@ -15,6 +15,7 @@ from detectron2.utils.logger import setup_logger
 from zoomin_d2.config import get_zoomin_cfg
 from zoomin_d2.data import MissingDatasetError, resolve_datasets
 from zoomin_d2.engine.provenance import collect_provenance, read_provenance, write_provenance
+from zoomin_d2.files import hold_folder
 from zoomin_d2.modeling import GENERATOR_REGISTRY
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
 
     Raises:
         FileNotFoundError: if there is no such file, or no weights where MODEL.WEIGHTS says.
-        ValueError: if an override does not fit.
+        ValueError: if the file or an override does not fit, or a number makes no sense.
     """
     cfg = get_zoomin_cfg()
     if config_file:
@@ -53,8 +54,9 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
             f"MODEL.GENERATOR.NAME is '{cfg.MODEL.GENERATOR.NAME}', there are: "
             f"{', '.join(sorted(name for name, _ in GENERATOR_REGISTRY))}"
         )
+    _check_numbers(cfg)
     weights = cfg.MODEL.WEIGHTS
-    if weights and not PathManager.exists(weights):
+    if weights and (os.path.isdir(weights) or not PathManager.exists(weights)):
         raise FileNotFoundError(f"there is no file '{weights}' (MODEL.WEIGHTS)")
     # More loader processes than cores only get in each other's way.
     cfg.DATALOADER.NUM_WORKERS = min(cfg.DATALOADER.NUM_WORKERS, os.cpu_count() or 1)
@@ -73,6 +75,42 @@ def _empty_keys(cfg: CfgNode, defaults: CfgNode, prefix: str = "") -> list[str]:
         elif isinstance(default, CfgNode):
             empty += _empty_keys(value, default, f"{prefix}{key}.")
     return empty
+
+
+def _check_numbers(cfg: CfgNode) -> None:
+    """Numbers that would fail later, in words that do not name their key."""
+    least = {
+        1: {
+            "SOLVER.IMS_PER_BATCH": cfg.SOLVER.IMS_PER_BATCH,
+            "SOLVER.CHECKPOINT_PERIOD": cfg.SOLVER.CHECKPOINT_PERIOD,
+            "SOLVER.METRIC_PERIOD": cfg.SOLVER.METRIC_PERIOD,
+        },
+        0: {
+            "SOLVER.MAX_ITER": cfg.SOLVER.MAX_ITER,
+            "SOLVER.BASE_LR": cfg.SOLVER.BASE_LR,
+            "DATALOADER.NUM_WORKERS": cfg.DATALOADER.NUM_WORKERS,
+            "TEST.EVAL_PERIOD": cfg.TEST.EVAL_PERIOD,
+            "VIS_PERIOD": cfg.VIS_PERIOD,
+        },
+    }
+    for bound, values in least.items():
+        for key, value in values.items():
+            if not value >= bound:  # nan is not, either
+                raise ValueError(f"{key} is {value}: it must be at least {bound}")
+    size = cfg.INPUT.CROP_SIZE
+    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+        raise ValueError(f"INPUT.CROP_SIZE is {size}: give [height, width] in pixels")
+
+
+def _hold_output_dir(folder: str) -> None:
+    try:
+        is_ours = hold_folder(folder)
+    except OSError as error:
+        raise ValueError(f"OUTPUT_DIR '{folder}' cannot be written to: {error}") from error
+    if not is_ours:
+        raise ValueError(
+            f"another run is training in OUTPUT_DIR '{folder}': wait for it, or give another"
+        )
 
 
 def make_deterministic(cfg: CfgNode) -> None:
@@ -94,13 +132,16 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
         args: of Detectron2's `default_argument_parser`; ``deterministic`` is optional.
 
     Raises:
-        SystemExit: if the config, its weights or its data are not there; with what to do.
+        SystemExit: if the config, its weights, its data or its output folder are not there, or
+            another run writes to that folder; with what to do.
     """
     try:
         cfg = setup_cfg(args.config_file, args.opts)
         if getattr(args, "deterministic", False) and cfg.SEED < 0:
             raise ValueError("--deterministic needs a SEED, 0 or more, to begin from")
         resolved = resolve_datasets(cfg, eval_only=args.eval_only)
+        if comm.is_main_process() and not args.eval_only:
+            _hold_output_dir(cfg.OUTPUT_DIR)
     except (ValueError, FileNotFoundError, MissingDatasetError) as error:
         sys.exit(f"{os.path.basename(sys.argv[0])}: {error}")  # the user's to mend: no traceback
     cfg.DATASETS.TRAIN = tuple(resolved.train)

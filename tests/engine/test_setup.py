@@ -1,0 +1,65 @@
+"""What is wrong with a run's settings is said before it begins, in the words of the settings."""
+
+import subprocess
+import sys
+
+import pytest
+from run_helpers import make_trainer
+
+from zoomin_d2.engine import setup_cfg
+from zoomin_d2.files import hold_folder
+
+HOLD = (
+    "import sys; from zoomin_d2.files import hold_folder\n"
+    "print(hold_folder(sys.argv[1]), flush=True); sys.stdin.read()"
+)
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("SOLVER.IMS_PER_BATCH", "0"),
+        ("SOLVER.CHECKPOINT_PERIOD", "0"),
+        ("SOLVER.METRIC_PERIOD", "0"),
+        ("SOLVER.MAX_ITER", "-1"),
+        ("SOLVER.BASE_LR", "-0.1"),
+        ("DATALOADER.NUM_WORKERS", "-1"),
+        ("TEST.EVAL_PERIOD", "-1"),
+        ("VIS_PERIOD", "-1"),
+        ("INPUT.CROP_SIZE", "[0, 64]"),
+        ("INPUT.CROP_SIZE", "[64]"),
+        ("INPUT.CROP_SIZE", "['a', 64]"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_named(key, value):
+    with pytest.raises(ValueError, match=f"^{key} is "):
+        setup_cfg("", [key, value])
+
+
+def test_weights_that_are_a_folder_are_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*MODEL\.WEIGHTS"):
+        setup_cfg("", ["MODEL.WEIGHTS", str(tmp_path)])
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "n" * 300])
+def test_an_output_folder_that_cannot_be_is_named(datasets_here, tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=r"OUTPUT_DIR '.*' cannot be written to"):
+        make_trainer(datasets_here, tmp_path / name)
+
+
+def test_two_runs_do_not_share_an_output_folder(datasets_here, tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    other = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert other.stdout.readline() == "True\n"
+        with pytest.raises(SystemExit, match="another run is training in OUTPUT_DIR"):
+            make_trainer(datasets_here, tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    finally:
+        other.kill()
+        other.communicate()
+    assert hold_folder(tmp_path)  # what was killed holds nothing
+    assert hold_folder(tmp_path)  # nor is a second run of this process another one
