@@ -57,6 +57,9 @@ def main(argv: list[str] | None = None) -> int:
             "PyAV is not installed (pip install 'av>=17'): reading videos with OpenCV, whose "
             "conversion to RGB ignores the file's colour matrix and range."
         )
+    if not args.name or Path(args.name).name != args.name or args.name == "..":
+        logger.error("--name '%s' is no plain name: the dataset becomes videos_NAME", args.name)
+        return 1
     root = args.root if args.root is not None else Path(datasets_root())
     try:
         options = PackOptions(args.short_side, args.hr_scale, pack=not args.index_only)

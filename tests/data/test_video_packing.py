@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -119,6 +122,50 @@ def test_processes_give_what_one_gives(videos, tmp_path):
     assert json.dumps(one) == json.dumps(two)
 
 
+def test_what_is_no_file_is_skipped_and_named(videos, tmp_path):
+    (videos / "gone.mp4").symlink_to("nowhere.mp4")
+    (videos / "loop.mp4").symlink_to("loop.mp4")
+    (videos / "up").symlink_to("..")
+    (videos / "folder.mp4").mkdir()
+    (videos / "empty.mp4").touch()
+    os.mkfifo(videos / "pipe.mp4")  # nobody writes to it: to open it is to wait
+    index = prepare(videos, tmp_path / "out")
+    corrupt = {item["file"].rpartition("/")[2]: item["reason"] for item in index["corrupt_videos"]}
+    assert corrupt.keys() == {"bad.mp4", "empty.mp4", "gone.mp4", "loop.mp4", "pipe.mp4"}
+    assert all("is no file" in corrupt[f"{name}.mp4"] for name in ("gone", "loop", "pipe"))
+    assert index["counts"]["shots"] == 3
+
+
+def test_names_that_would_share_a_file_do_not(tmp_path, write_video, moving_frames):
+    names = ["a.b.mp4", "a_b.mp4", "x/y.mp4", "x__y.mp4", "line\nbreak.mp4"]
+    names += ["/".join("d" * 90 for _ in range(3)) + ".mp4"]
+    for seed, name in enumerate(names):
+        write_video(tmp_path / "source" / name, moving_frames(5, seed=seed))
+    raw = os.fsencode(tmp_path / "source") + b"/latin-\xe9.mp4"  # a name that is no UTF-8
+    os.rename(write_video(tmp_path / "late.mp4", moving_frames(5, seed=9)), raw)
+    index = prepare(tmp_path / "source", tmp_path / "out")
+    assert index["counts"]["shots"] == len({shot["file"] for shot in index["shots"]}) == 7
+    again = prepare(tmp_path / "source", tmp_path / "out")
+    assert json.dumps(again) == json.dumps(index)
+    firsts = {FrameStore().read(record["frames"][0]).tobytes() for record in load(tmp_path / "out")}
+    assert len(firsts) == 7
+
+
+def test_two_runs_do_not_prepare_one_folder(videos, tmp_path):
+    code = "import sys; from zoomin_d2.files import hold_folder\n"
+    code += "print(hold_folder(sys.argv[1]), flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(tmp_path / "out")]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline() == "True\n"
+        with pytest.raises(OSError, match="Another run is preparing"):
+            prepare(videos, tmp_path / "out")
+    finally:
+        other.kill()
+        other.communicate()
+    assert prepare(videos, tmp_path / "out")["counts"]["shots"] == 3
+
+
 def test_no_space_is_said_before_the_work(videos, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 50_000})
     monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: usage)
@@ -174,5 +221,7 @@ def test_command(videos, tmp_path, run_command):
     assert "1 corrupt_videos" in text and "bad.mp4" in text
     assert "Dataset videos_mine is ready" in text
     assert len(load(tmp_path / "videos" / "mine")) == 4
+    code, text = run_command("prepare_videos.py", videos, "--name", "../../mine")
+    assert code == 1 and "no plain name" in text
     code, text = run_command("prepare_videos.py", tmp_path / "absent", *options)
     assert code == 1 and "There is no folder" in text

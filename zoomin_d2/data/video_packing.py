@@ -6,8 +6,11 @@ NAME/shots/VIDEO_000_hr.npy  the same frames at hr_scale times the size, if aske
 NAME/videos/VIDEO.json   one finished video; makes a second run go on where the first stopped
 """
 
+import hashlib
 import json
 import logging
+import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from zoomin_d2.files import write_json
+from zoomin_d2.files import hold_folder, write_json
 
 from .packing import (
     INDEX_NAME,
@@ -31,6 +34,8 @@ from .shot_analysis import analyse_video
 from .video_file import VIDEO_SUFFIXES, CorruptFrameError, VideoFile, iter_frames, probe_video
 
 logger = logging.getLogger(__name__)
+
+MAX_KEY = 200  # bytes; file systems take names of 255, and ours get endings
 
 
 @dataclass(frozen=True)
@@ -90,12 +95,13 @@ def prepare_video_folder(
 
     Raises:
         FileNotFoundError: no video files under source.
-        OSError: too little disk space (checked before), or writing failed.
+        OSError: too little disk space (checked before), writing failed, or another run is at it.
         RuntimeError: no video yields a usable run of frames.
     """
     source, destination = Path(source), Path(destination)
     options = options or PackOptions()
-    videos = sorted(path for path in source.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+    found = (path for path in source.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+    videos = sorted(path for path in found if not path.is_dir())
     if not source.is_dir():
         raise FileNotFoundError(f"There is no folder {source}. Give a folder of videos.")
     if not videos:
@@ -104,12 +110,17 @@ def prepare_video_folder(
         )
     (destination / "shots").mkdir(parents=True, exist_ok=True)
     (destination / "videos").mkdir(exist_ok=True)
+    if not hold_folder(destination):
+        raise OSError(
+            f"Another run is preparing {destination}. Wait for it, or give another --name."
+        )
     for leftover in destination.rglob("*.part"):
         leftover.unlink()
 
+    keys = _video_keys(videos, source)
     done: dict[Path, dict] = {}
     for video in videos:
-        entry = _finished_entry(video, source, destination, options)
+        entry = _finished_entry(video, keys[video], destination, options)
         if entry is not None:
             done[video] = entry
     todo = [video for video in videos if video not in done]
@@ -117,7 +128,7 @@ def prepare_video_folder(
         logger.info("%d of %d videos are prepared already", len(done), len(videos))
     if options.pack:
         _check_disk_space(todo, destination, options)
-    jobs = [(prepare_video, (video, source, destination, options)) for video in todo]
+    jobs = [(prepare_video, (video, source, destination, options, keys[video])) for video in todo]
     entries = run_jobs(jobs, num_workers, "videos", show_progress)
     done.update(zip(todo, entries))
     index = make_index(
@@ -134,8 +145,23 @@ def prepare_video_folder(
     return index
 
 
+def _video_keys(videos: list[Path], source: Path) -> dict[Path, str]:
+    """A name for the files of each video. Those that would share one, and those that no file
+    system would take, get a hash of their path."""
+    keys = {video: _video_key(video, source) for video in videos}
+    counts = Counter(keys.values())
+    for video, key in keys.items():
+        if counts[key] > 1 or len(key.encode()) > MAX_KEY:
+            key = key.encode()[:MAX_KEY].decode(errors="ignore")
+            path = os.fsencode(video.relative_to(source))
+            keys[video] = f"{key}_{hashlib.sha256(path).hexdigest()[:8]}"
+    return keys
+
+
 def _video_key(video: Path, source: Path) -> str:
-    return "__".join(video.relative_to(source).parts).replace(".", "_")
+    key = "__".join(video.relative_to(source).parts).replace(".", "_")
+    # A name of a file is bytes, that of a dataset's record is text.
+    return os.fsencode(key).decode(errors="replace")
 
 
 def _signature(video: Path, options: PackOptions) -> dict:
@@ -143,10 +169,10 @@ def _signature(video: Path, options: PackOptions) -> dict:
     return {"size": stat.st_size, "mtime": int(stat.st_mtime), "options": asdict(options)}
 
 
-def _finished_entry(
-    video: Path, source: Path, destination: Path, options: PackOptions
-) -> dict | None:
-    path = destination / "videos" / f"{_video_key(video, source)}.json"
+def _finished_entry(video: Path, key: str, destination: Path, options: PackOptions) -> dict | None:
+    if not video.is_file():  # waiting for a pipe's writer would take forever
+        return {"corrupt": _corrupt(video, "is no file, or a link to none")}
+    path = destination / "videos" / f"{key}.json"
     if not path.exists():
         return None
     entry = json.loads(path.read_text())
@@ -169,9 +195,11 @@ def _check_disk_space(videos: list[Path], destination: Path, options: PackOption
     require_disk_space(destination, total, advice)
 
 
-def prepare_video(video: Path, source: Path, destination: Path, options: PackOptions) -> dict:
-    """Analyse and pack one video; never raises for a corrupt one."""
-    key = _video_key(video, source)
+def prepare_video(
+    video: Path, source: Path, destination: Path, options: PackOptions, key: str | None = None
+) -> dict:
+    """Analyse and pack one video; never raises for a corrupt one. `key` names its files."""
+    key = key or _video_key(video, source)
     entry: dict = {"signature": _signature(video, options)}
     try:
         analysis = analyse_video(video)
@@ -182,11 +210,15 @@ def prepare_video(video: Path, source: Path, destination: Path, options: PackOpt
             shot["fps"] = analysis.fps
         entry.update(shots=shots, counts=analysis.counts)
     except CorruptFrameError as error:
-        entry["corrupt"] = {"file": str(video), "reason": error.reason}
+        entry["corrupt"] = _corrupt(video, error.reason)
     except ValueError as error:  # frames too small for the options
-        entry["corrupt"] = {"file": str(video), "reason": str(error)}
+        entry["corrupt"] = _corrupt(video, str(error))
     write_json(destination / "videos" / f"{key}.json", entry)
     return entry
+
+
+def _corrupt(video: Path, reason: str) -> dict:
+    return {"file": os.fsencode(video).decode(errors="replace"), "reason": reason}
 
 
 def _pack_shots(video: Path, shots: list, prefix: Path, options: PackOptions) -> list[dict]:
