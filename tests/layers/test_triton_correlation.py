@@ -1,4 +1,4 @@
-"""zoomin_d2.layers.triton_kernels against the definitions: on a GPU, or interpreted."""
+"""zoomin_d2.layers.triton_correlation against the definitions: on a GPU, or interpreted."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ pytest.importorskip("triton")
 
 CASES = """
 import torch
-from zoomin_d2.layers import triton_kernels
+from zoomin_d2.layers import triton_correlation
 from zoomin_d2.layers.correlation import bilateral_correlation
 
 device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -25,7 +25,7 @@ for size, radius, dtype, layout in (
             for _ in range(2))
     with torch.no_grad():
         expected = bilateral_correlation(a.float(), b.float(), radius)
-        found = triton_kernels.bilateral_correlation(a, b, radius)
+        found = triton_correlation.bilateral_correlation(a, b, radius)
     assert found.dtype == dtype and found.shape == expected.shape
     torch.testing.assert_close(found.float(), expected, atol=1e-5 if dtype == torch.float32
                                else 5e-3, rtol=1e-3 if dtype == torch.float16 else 1e-5)
@@ -34,7 +34,7 @@ for size, radius, dtype, layout in (
         pair, same = ([x.clone().requires_grad_() for x in (a, b)] for _ in range(2))
         weight = torch.randn(expected.shape, generator=random).to(device)
         (bilateral_correlation(*pair, radius) * weight).sum().backward()
-        (triton_kernels.bilateral_correlation(*same, radius) * weight).sum().backward()
+        (triton_correlation.bilateral_correlation(*same, radius) * weight).sum().backward()
         for x, y in zip(pair, same):
             torch.testing.assert_close(y.grad, x.grad, atol=1e-4, rtol=1e-4)
 print("equal")

@@ -28,9 +28,9 @@ def bilateral_correlation(
         d = (dx, dy) in row-major order, dy first.
     """
     if _USE_TRITON and features_1.is_cuda:
-        from zoomin_d2.layers import triton_kernels
+        from zoomin_d2.layers import triton_correlation
 
-        return triton_kernels.bilateral_correlation(features_1, features_2, radius)
+        return triton_correlation.bilateral_correlation(features_1, features_2, radius)
     channels, height, width = features_1.shape[1:]
     diameter = 2 * radius + 1
     padded_1, padded_2 = (F.pad(x, (radius,) * 4) for x in (features_1, features_2))

@@ -2,16 +2,20 @@
 
 What makes it fast, each switchable: convolutions in half precision and channels-last; 8-bit frames
 stay 8-bit until they are on the device and become so again there; on a GPU, one CUDA graph per
-frame size replaces a few hundred kernel launches by one; `torch.compile` fuses what lies between
-convolutions. Nothing waits for the GPU: the caller does, when it reads the result.
+frame size replaces a few hundred kernel launches by one; Triton kernels (modeling/fast_triton.py)
+or `torch.compile` fuse what lies between convolutions. Nothing waits for the GPU: the caller does,
+when it reads the result.
 """
 
 import contextlib
+import os
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from zoomin_d2.modeling import FastGenerator
 
 Run = Callable[[Tensor, Tensor, list[Tensor]], list[Tensor]]
 
@@ -28,6 +32,11 @@ def default_dtype(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+def can_use_triton(generator: nn.Module) -> bool:
+    """Whether there are fused kernels for this network (modeling/fast_triton.py)."""
+    return isinstance(generator, FastGenerator)
+
+
 class InferenceEngine:
     """Runs a generator on one device in one precision.
 
@@ -39,9 +48,12 @@ class InferenceEngine:
         compile: True for `torch.compile`, or the name of one of its modes that makes no CUDA graphs
             of its own ("max-autotune-no-cudagraphs" tries Triton's convolutions, for minutes).
         cuda_graphs: record one graph per frame size, at the second call with it. None: on a GPU.
+        triton: run `fast` in fused kernels (modeling/fast_triton.py) instead of PyTorch's; "tune"
+            also times other tiles of each at the first call with a size. None: what the environment
+            variable ZOOMIN_TRITON says ("1", "tune"), for half precision on a GPU.
 
     Raises:
-        ValueError: the device does not know this dtype.
+        ValueError: the device does not know this dtype, or there are no such kernels.
     """
 
     def __init__(
@@ -52,6 +64,7 @@ class InferenceEngine:
         *,
         compile: bool | str = False,
         cuda_graphs: bool | None = None,
+        triton: bool | str | None = None,
     ):
         if dtype not in (torch.float32, torch.float16, torch.bfloat16):
             raise ValueError(f"dtype must be float32, float16 or bfloat16, got {dtype}")
@@ -65,7 +78,17 @@ class InferenceEngine:
             .requires_grad_(False)
         )
         self._forward = self._interpolate
-        if compile:
+        if triton is None:
+            half = dtype != torch.float32 and device.type == "cuda"
+            triton = half and can_use_triton(generator) and os.environ.get("ZOOMIN_TRITON", "")
+        if triton in (True, "1", "tune"):
+            if not can_use_triton(generator):
+                raise ValueError(f"there are no Triton kernels for {type(generator).__name__}")
+            from zoomin_d2.modeling.fast_triton import FastTriton  # needs the package triton
+
+            self._fused = FastTriton(self.generator, tune=triton == "tune")
+            self._forward = self._interpolate_fused
+        elif compile:
             mode = compile if isinstance(compile, str) else "default"
             self._forward = torch.compile(self._interpolate, mode=mode, dynamic=False)
         use_graphs = device.type == "cuda" if cuda_graphs is None else cuda_graphs
@@ -97,6 +120,13 @@ class InferenceEngine:
         if as_8bit:  # halves up, as evaluation.metrics.to_8bit
             return [(x.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8) for x in frames]
         return [x.float() for x in frames]
+
+    def _interpolate_fused(
+        self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
+    ) -> list[Tensor]:
+        if frame_1.dtype != torch.uint8 or frame_2.dtype != torch.uint8:
+            frame_1, frame_2 = (self._to_float(x).float() for x in (frame_1, frame_2))
+        return self._fused(frame_1, frame_2, ts)
 
     def _to_float(self, frame: Tensor) -> Tensor:
         if frame.dtype != torch.uint8:

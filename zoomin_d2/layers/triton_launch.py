@@ -1,0 +1,48 @@
+"""Every launch of a Triton kernel in this room goes through `launch`: run, or only compiled.
+
+Compiling ahead does two things: a test without a GPU sees that a kernel compiles for one and what
+registers it takes; and on a machine with many cores, all kernels compile at once.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+import triton
+
+_compile_only: ContextVar[Callable | None] = ContextVar("compile_only", default=None)
+
+
+def launch(kernel: triton.JITFunction, grid: tuple[int, ...], *args, **options) -> None:
+    """``kernel[grid](*args, **options)`` on the GPU where the first argument, a tensor, is."""
+    seen = _compile_only.get()
+    with torch.cuda.device_of(args[0]):
+        if seen is None:
+            kernel[grid](*args, **options)
+        else:
+            seen(kernel.warmup(*args, grid=grid, **options))
+
+
+@contextmanager
+def compile_only(seen: Callable[[object], object] = lambda compiled: None) -> Iterator[None]:
+    """Within, `launch` compiles and runs nothing; ``seen`` is called with what was compiled."""
+    token = _compile_only.set(seen)
+    try:
+        yield
+    finally:
+        _compile_only.reset(token)
+
+
+def compiling() -> bool:
+    """Whether `launch` runs nothing at present: results are then not to be looked at."""
+    return _compile_only.get() is not None
+
+
+def compile_ahead(run: Callable[[], object], num_threads: int) -> None:
+    """Compile everything that ``run()`` launches, on several threads; Triton keeps it on disk."""
+    if not hasattr(triton, "AsyncCompileMode"):  # before Triton 3.5
+        return
+    with ThreadPoolExecutor(num_threads) as pool, triton.AsyncCompileMode(pool), compile_only():
+        run()
