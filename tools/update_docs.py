@@ -26,6 +26,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 REFERENCE = re.compile(
     r"`([\w/]+\.py):([A-Za-z_][\w.]*)`|\[`([\w/]+\.py):(\d+)` ([\w.]+)\]\([^)]*\)"
 )
+_COLUMNS = ("model", "generator", "recipe", "parameters", "kMAC/pixel", "file")
+_COLUMNS += ("numbers (dataset: values)",)
 TABLE = re.compile(r"(<!-- models -->\n).*?(<!-- /models -->)", re.DOTALL)
 
 
@@ -70,14 +72,15 @@ def with_lines(text: str, exact: bool = True) -> str:
 def models_table() -> str:
     """The models that ship, as a Markdown table."""
     lines = [
-        "| model | generator | parameters | kMAC/pixel | file | numbers (dataset: values) |",
-        "|---|---|---|---|---|---|",
+        "| " + " | ".join(_COLUMNS) + " |",
+        "|---" * len(_COLUMNS) + "|",
     ]
     lines += [_generator_row(name) for name in shipped_generators()]
     others = sorted(WEIGHTS_SHA256.keys() - set(shipped_generators()))
     for name in others:
         size = (ROOT / "weights" / f"{name}.safetensors").stat().st_size / 1e6
-        lines.append(f"| {_card_link(name)} | a detector | - | - | {size:.1f} MB | see its card |")
+        cells = [_card_link(name), "a detector", _recipe_link(name), "-", "-", f"{size:.1f} MB"]
+        lines.append("| " + " | ".join([*cells, "see its card"]) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -87,8 +90,9 @@ def _generator_row(name: str) -> str:
     macs = count_macs(loaded.generator, 720, 1280).kilo_per_pixel
     size = (ROOT / "weights" / f"{name}.safetensors").stat().st_size / 1e6
     numbers = card_numbers((ROOT / "weights" / f"{name}.md").read_text()) or "see its card"
-    cells = [_card_link(name), f"`{loaded.options['NAME']}`", f"{learnt / 1e6:.2f} M"]
-    return "| " + " | ".join([*cells, f"{macs:.1f}", f"{size:.1f} MB", numbers]) + " |"
+    cells = [_card_link(name), f"`{loaded.options['NAME']}`", _recipe_link(name)]
+    cells += [f"{learnt / 1e6:.2f} M", f"{macs:.1f}", f"{size:.1f} MB", numbers]
+    return "| " + " | ".join(cells) + " |"
 
 
 def card_numbers(card: str) -> str:
@@ -113,6 +117,15 @@ def card_numbers(card: str) -> str:
 
 def _card_link(name: str) -> str:
     return f"[`{name}`](../zoomin_d2/model_zoo/weights/{name}.md)"
+
+
+def _recipe_link(name: str) -> str:
+    """The first config that a model's card names: what trained it."""
+    card = (ROOT / "weights" / f"{name}.md").read_text()
+    recipe = re.search(r"\bconfigs/([\w/]+)\.yaml\b", card)
+    if recipe is None:
+        raise ValueError(f"the card of {name} does not name the config that trained it")
+    return f"[`{recipe[1]}`](../{recipe[0]})"
 
 
 def updated_pages(exact: bool = True) -> dict[Path, str]:

@@ -14,7 +14,6 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 # ITU-T H.273 code points, as FFmpeg's AVCOL_* use them
 UNSPECIFIED = 2
-RGB_MATRIX = 0
 _SWS_MATRIX = {
     1: Colorspace.ITU709,
     4: Colorspace.FCC,

@@ -3,10 +3,9 @@
 import time
 from pathlib import Path
 
-from .errors import DamagedVideoError, InterruptedRunError, OutputError
-from .job import Hooks, JobOptions, check_output, count_frames, limit_frames
-from .pipeline import CONTEXT, Interpolate, interpolate_frames
-from .queues import Worker
+from .errors import OutputError
+from .job import Hooks, JobOptions, check_output, count_frames, feed, limit_frames
+from .pipeline import CONTEXT, Interpolate, OutputFrame, interpolate_frames
 from .report import Report
 from .segments import SegmentReport
 from .source import Source
@@ -40,30 +39,17 @@ def run_direct_job(
     first = sink.next_frame() if options.resume and isinstance(sink, ImageFolder) else 0
     place = _place_of(source, first, total)
     counts = SegmentReport()
-    worker = Worker(sink.write, size=4)
-    stopped: BaseException | None = None
+
+    def write(frame: OutputFrame) -> None:
+        sink.write(frame)
+        counts.count(frame)
+
     try:
         frames = interpolate_frames(source, interpolate, target, options.stream, first, place)
         if options.limit is not None:
             frames = limit_frames(frames, (info.start + options.limit) * target.slowmo)
-        try:
-            for done, frame in enumerate(frames, first + 1):
-                counts.count(frame)
-                worker.put(hooks.decorate(frame) if hooks.decorate else frame)
-                if hooks.progress is not None:
-                    hooks.progress(done, total)
-                if hooks.stop is not None and hooks.stop.is_set():
-                    stopped = InterruptedRunError("Stopped")
-                    break
-                if options.on_damage == "fail" and source.damage:
-                    break
-        except KeyboardInterrupt:
-            stopped = InterruptedRunError("Stopped")
-        finally:
-            frames.close()
-            worker.close()
-        if options.on_damage == "fail" and source.damage:
-            stopped = DamagedVideoError(f"{info.name}: {source.damage.describe()}")
+        fail = options.on_damage == "fail"
+        stopped_by = feed(frames, write, source, hooks, first, total, fail)
         sink.finish()
     except BaseException:
         sink.abort()
@@ -75,9 +61,9 @@ def run_direct_job(
     report.damage = source.damage.describe() if source.damage else ""
     report.duration = float(report.output_frames / grid.fps)
     report.seconds = round(time.monotonic() - begun, 2)
-    if stopped is not None:
+    if stopped_by is not None:
         on = "; --resume goes on" if sink.resumable else ""
-        raise type(stopped)(f"{stopped} after {report.output_frames} frames of {output}{on}")
+        raise type(stopped_by)(f"{stopped_by} after {report.output_frames} frames of {output}{on}")
     return report
 
 

@@ -14,7 +14,7 @@ import av
 
 from .assemble import AudioMode, CopyPlan, assemble, plan_copy
 from .encoder import EncodeOptions, EncoderSettings, choose_encoder
-from .errors import DamagedVideoError, InterruptedRunError, OutputError
+from .errors import DamagedVideoError, InterruptedRunError, OutputError, VideoError
 from .pipeline import Interpolate, OutputFrame, StreamOptions, interpolate_frames
 from .queues import Worker
 from .reader import VideoReader
@@ -109,7 +109,9 @@ def run_video_job(
             frames = limit_frames(frames, (info.start + options.limit) * target.slowmo)
         writer = SegmentWriter(folder, settings)
         fail = options.on_damage == "fail"
-        rest, stopped_by = _encode(frames, source, writer, folder.next_frame, total, hooks, fail)
+        first = folder.next_frame
+        stopped_by = feed(frames, writer.write, source, hooks, first, total, fail)
+        rest = writer.finish(complete=stopped_by is None)
         files, counts = folder.files(), folder.reports()
         if rest is not None:
             files, counts = [*files, rest[0]], [*counts, rest[1]]
@@ -160,18 +162,25 @@ def partial_path(output: Path) -> Path:
     return output.with_name(f"{output.stem}.partial{output.suffix}")
 
 
-def _encode(
+def feed(
     frames: Generator[OutputFrame, None, None],
+    write: Callable[[OutputFrame], None],
     source: Source,
-    writer: SegmentWriter,
+    hooks: Hooks,
     done: int,
     total: int,
-    hooks: Hooks,
     fail_on_damage: bool,
-) -> tuple[tuple[Path, SegmentReport] | None, BaseException | None]:
-    """Feed the encoder; returns what is in no noted segment, and what stopped the run early."""
-    worker = Worker(writer.write, size=4)
-    stopped_by: BaseException | None = None
+) -> VideoError | None:
+    """Give the frames, decorated, to `write` in a thread of its own, and close them.
+
+    Args:
+        done, total: for `hooks.progress`: frames of earlier runs, and of the whole output.
+
+    Returns:
+        what stopped the run early: the user, or with `fail_on_damage` the source.
+    """
+    worker = Worker(write, size=4)
+    stopped_by: VideoError | None = None
     try:
         for frame in frames:
             worker.put(hooks.decorate(frame) if hooks.decorate else frame)
@@ -190,7 +199,7 @@ def _encode(
         worker.close()
     if fail_on_damage and source.damage:
         stopped_by = DamagedVideoError(f"{source.info.name}: {source.damage.describe()}")
-    return writer.finish(complete=stopped_by is None), stopped_by
+    return stopped_by
 
 
 def _report(
@@ -244,7 +253,7 @@ def _finish(
 
 
 def _keep_partial(
-    problem: BaseException,
+    problem: VideoError,
     files: list[Path],
     output: Path,
     settings: EncoderSettings,
