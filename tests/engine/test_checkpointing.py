@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from zoomin_d2.engine.checkpointing import FORMAT_VERSION, AtomicCheckpointer, GeneratorEMA
+from zoomin_d2.engine.provenance import read_provenance
 from zoomin_d2.weight_files import UnreadableWeightsError
 
 
@@ -163,6 +164,21 @@ def test_a_checkpoint_that_was_not_named_any_more_is_found_if_it_is_this_runs(tm
     assert other.newest_good_checkpoint() == ""
     other.tag_last_checkpoint("model_0000002.pth")
     assert _resumed_value(other) == 2
+
+
+@pytest.mark.parametrize(
+    "content", [b"", bytes(17), b"\xff\xfe"], ids=["empty", "zeros", "no text"]
+)
+def test_a_damaged_last_checkpoint_costs_nothing(tmp_path, content):
+    checkpointer = _run_of_three(tmp_path)
+    (tmp_path / "last_checkpoint").write_bytes(content)
+    assert _resumed_value(checkpointer) == 3
+
+
+@pytest.mark.parametrize("content", ["{", "3", "\0" * 9])
+def test_a_damaged_provenance_is_none(tmp_path, content):
+    (tmp_path / "provenance.json").write_text(content)
+    assert read_provenance(str(tmp_path)) == {}
 
 
 def test_a_checkpoint_with_nan_is_not_resumed_from(tmp_path):

@@ -147,7 +147,7 @@ class AtomicCheckpointer(SafeCheckpointer):
 
     def _candidates(self) -> list[tuple[str, bool]]:
         """(file, whether last_checkpoint names it), the best to resume from first."""
-        tagged = os.path.basename(self.get_checkpoint_file()) if self.has_checkpoint() else ""
+        tagged = self._tagged()
         numbers = {
             int(match[1]): match[0]
             for name in os.listdir(self.save_dir or ".")
@@ -168,6 +168,20 @@ class AtomicCheckpointer(SafeCheckpointer):
         if tagged:
             order.insert(len(newer), tagged)
         return [(os.path.join(self.save_dir, name), name == tagged) for name in order]
+
+    def _tagged(self) -> str:
+        """The file that last_checkpoint names; "" where it names none."""
+        try:
+            with open(os.path.join(self.save_dir, "last_checkpoint"), "rb") as f:
+                name = f.read().decode().strip()
+        except FileNotFoundError:
+            return ""
+        except UnicodeDecodeError:
+            name = ""
+        if not name or "\0" in name:
+            self.logger.warning("%s/last_checkpoint is damaged, it names no file", self.save_dir)
+            return ""
+        return os.path.basename(name)
 
     def _written_at(self, name: str) -> int:
         return os.stat(os.path.join(self.save_dir, name)).st_mtime_ns

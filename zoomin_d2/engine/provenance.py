@@ -1,6 +1,7 @@
 """Where a number comes from: data, commit, command and device, written beside every result."""
 
 import json
+import logging
 import os
 import platform
 import shlex
@@ -12,6 +13,8 @@ import torch
 from detectron2.config import CfgNode
 
 from zoomin_d2.files import write_json
+
+logger = logging.getLogger(__name__)
 
 _FILE = "provenance.json"
 
@@ -65,9 +68,13 @@ def write_provenance(output_dir: str, provenance: dict) -> None:
 
 
 def read_provenance(output_dir: str) -> dict:
-    """What `write_provenance` left in ``output_dir``, or {} where nothing was written."""
+    """What `write_provenance` left in ``output_dir``, or {} where nothing was, or is damaged."""
     path = os.path.join(output_dir, _FILE)
     if not os.path.exists(path):
         return {}
-    with open(path) as f:
-        return json.load(f)
+    try:
+        with open(path) as f:
+            return dict(json.load(f))
+    except (TypeError, ValueError) as error:
+        logger.warning("%s is damaged (%s): where the run comes from is not known", path, error)
+        return {}
