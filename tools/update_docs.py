@@ -26,8 +26,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 REFERENCE = re.compile(
     r"`([\w/]+\.py):([A-Za-z_][\w.]*)`|\[`([\w/]+\.py):(\d+)` ([\w.]+)\]\([^)]*\)"
 )
-_COLUMNS = ("model", "generator", "recipe", "parameters", "kMAC/pixel", "file")
-_COLUMNS += ("numbers (dataset: values)",)
+_COLUMNS = (
+    *("model", "generator", "recipe", "parameters", "kMAC/pixel", "file"),
+    "numbers (dataset: values)",
+)
 TABLE = re.compile(r"(<!-- models -->\n).*?(<!-- /models -->)", re.DOTALL)
 
 

@@ -28,6 +28,7 @@ what it must be, 130 stopped (go on with --resume); of several inputs, the first
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """The options of `zoomin-interpolate`."""
     parser = argparse.ArgumentParser(
         prog="zoomin-interpolate",
         description="Make a video smoother or slower; everything else in it is kept.",
@@ -124,6 +125,7 @@ def make_target(args: argparse.Namespace) -> Target:
 
 
 def make_options(args: argparse.Namespace, model: Model) -> JobOptions:
+    """What the parsed options mean for a job."""
     stream = StreamOptions(
         cut_threshold=None if args.no_cuts else args.cut_threshold,
         on_cut=args.on_cut,

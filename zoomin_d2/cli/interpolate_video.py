@@ -56,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def entry_point() -> None:
+    """The console script `zoomin-interpolate`."""
     sys.exit(main())
 
 

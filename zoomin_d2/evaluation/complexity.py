@@ -40,6 +40,7 @@ class MACs:
 
     @property
     def total(self) -> int:
+        """Of all operations that are counted."""
         return sum(self.by_operation.values())
 
     @property

@@ -35,6 +35,7 @@ class FrameKind(NamedTuple):
 
     @property
     def is_8bit(self) -> bool:
+        """Whether values are whole numbers 0..255."""
         return self.dtype in (np.dtype("uint8"), torch.uint8)
 
 

@@ -101,14 +101,17 @@ class Interpolator:
 
     @property
     def device(self) -> torch.device:
+        """Where the network is."""
         return self._engine.device
 
     @property
     def dtype(self) -> torch.dtype:
+        """The precision that it computes in."""
         return self._engine.dtype
 
     @property
     def generator(self) -> nn.Module:
+        """The network, on `device`."""
         return self._engine.generator
 
     @overload

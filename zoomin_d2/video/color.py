@@ -104,6 +104,7 @@ def path_for_images(height: int, deep: bool) -> ColorPath:
 
 
 def is_rgb(pix_fmt: str) -> bool:
+    """Whether FFmpeg's pixel format holds RGB rather than YUV or grey."""
     return pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2"))
 
 

@@ -96,6 +96,7 @@ class EncoderSettings:
         return {"prores_ks": ".mov", "ffv1": ".nut"}.get(self.codec, ".mp4")
 
     def add_stream(self, container: av.container.OutputContainer) -> av.VideoStream:
+        """A stream for this encoder in a container that is open for writing."""
         added = container.add_stream(self.codec, rate=self.fps, options=dict(self.options))
         stream = cast(av.VideoStream, added)
         stream.width, stream.height, stream.pix_fmt = self.width, self.height, self.pix_fmt

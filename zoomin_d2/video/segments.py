@@ -42,6 +42,7 @@ class SegmentReport:
     last_source: int = -1
 
     def count(self, frame: OutputFrame) -> None:
+        """Add one frame of the output."""
         self.frames += 1
         self.made += frame.kind == "made"
         self.repeats += frame.repeats
@@ -133,9 +134,11 @@ class SegmentFolder:
         self._write()
 
     def reports(self) -> list[SegmentReport]:
+        """Of every finished segment, in order."""
         return [SegmentReport(**segment["report"]) for segment in self.segments]
 
     def files(self) -> list[Path]:
+        """Every finished segment, in order."""
         return [self.path / segment["file"] for segment in self.segments]
 
     def release(self, remove: bool) -> None:

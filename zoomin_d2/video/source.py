@@ -96,10 +96,12 @@ class Damage:
         )
 
     def note(self, time: Fraction | float, what: str) -> None:
+        """Remember a place (seconds) and what happened there; of many, the first 20."""
         if len(self.places) < 20:
             self.places.append((round(float(time), 3), what))
 
     def describe(self) -> str:
+        """All of it in one line, for people."""
         parts = []
         if self.lost_frames or self.corrupt_frames:
             lost, corrupt = self.lost_frames, self.corrupt_frames

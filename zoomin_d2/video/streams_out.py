@@ -34,22 +34,25 @@ class ImageFolder:
             raise os_error(error, f"Cannot make the folder {folder}") from error
 
     def path(self, index: int) -> Path:
+        """The file of output frame `index`."""
         return self._folder / f"{index:06d}{self._suffix}"
 
     def next_frame(self) -> int:
+        """The first frame that is missing, where a stopped run goes on."""
         index = 0
         while self.path(index).exists():
             index += 1
         return index
 
     def write(self, frame: OutputFrame) -> None:
+        """Raises DiskFullError, OutputError."""
         write_image(self.path(frame.index), frame.image)
 
     def finish(self) -> None:
-        pass
+        """Nothing: every file is whole already."""
 
     def abort(self) -> None:
-        pass
+        """Nothing: what is written stays, for `resume`."""
 
 
 class GifFile:
@@ -70,6 +73,7 @@ class GifFile:
         self._start = Fraction(0)
 
     def write(self, frame: OutputFrame) -> None:
+        """Raises DiskFullError, OutputError."""
         image = frame.image
         if image.dtype == np.uint16:
             image = (image >> 8).astype(np.uint8)
@@ -94,6 +98,7 @@ class GifFile:
             raise os_error(error, f"Cannot write {self._path}") from error
 
     def finish(self) -> None:
+        """Complete the file and give it its name; raises DiskFullError, OutputError."""
         try:
             self._container.mux(self._stream.encode())
             self._container.close()
@@ -102,6 +107,7 @@ class GifFile:
             raise os_error(error, f"Cannot write {self._path}") from error
 
     def abort(self) -> None:
+        """Leave nothing behind."""
         with contextlib.suppress(OSError, av.FFmpegError):
             self._container.close()
         self._part.unlink(missing_ok=True)
@@ -131,6 +137,7 @@ class Y4mPipe:
         self._stream = stream
 
     def write(self, frame: OutputFrame) -> None:
+        """Raises OutputError, also when nobody reads any more."""
         picture = self._color.from_rgb(frame.image, self._pix_fmt)
         picture.pts, picture.time_base = frame.index, self._stream.codec_context.time_base
         try:
@@ -141,12 +148,14 @@ class Y4mPipe:
             raise os_error(error, "Cannot write to standard output") from error
 
     def finish(self) -> None:
+        """Hand out what is held back."""
         with contextlib.suppress(BrokenPipeError):
             self._container.mux(self._stream.encode())
             self._container.close()
             self._file.flush()
 
     def abort(self) -> None:
+        """Close without a word; what was written is written."""
         with contextlib.suppress(OSError, av.FFmpegError, ValueError):
             self._container.close()
 

@@ -93,6 +93,7 @@ class SourceClock:
         self._tolerance = time_base if rate is None else min(time_base, 1 / (8 * rate))
 
     def snap(self, time: Fraction) -> Fraction:
+        """The exact time (seconds) of a timestamp."""
         if self.rate is None:
             return time
         exact = self.first + round((time - self.first) * self.rate) / self.rate
@@ -120,6 +121,7 @@ class UniformGrid:
         return [m for m in self.between(index, [time, time + duration]) if m.source_time < end]
 
     def count(self, num_frames: int, duration: Fraction) -> int:
+        """Output frames of a source of `duration` seconds."""
         return max(1, round(duration / self._step))
 
     def _moment(self, n: int) -> Moment:
@@ -152,9 +154,11 @@ class SubdivisionGrid:
         return moments
 
     def tail(self, index: int, time: Fraction, duration: Fraction) -> list[Moment]:
+        """The moments that the last source frame covers."""
         return self.between(index, [time, time + duration])
 
     def count(self, num_frames: int, duration: Fraction) -> int:
+        """Output frames of `num_frames` source frames."""
         return num_frames * self.parts
 
 
