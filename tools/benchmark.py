@@ -8,13 +8,16 @@
 
 One json holds everything (--output, written after every measurement, so that nothing is lost when
 the time is up); benchmark.md and fig4.png are made from it. Existing measurements in the json are
-kept and not repeated with --resume. --budget SECONDS starts nothing new after that time.
+kept and not repeated with --resume. --budget SECONDS starts nothing new after that time; what
+matters most comes first: latency and memory at the sizes 448x256, 2048x1024 and 3840x2160, the same
+compiled, quality, other sizes, throughput.
 
 Latency: median (10th to 90th percentile) of --calls calls for one pair, t = 0.5, frames on the
 device: 8-bit in and out for our models, as they are used; peers get [0, 1] frames of the dtype,
 converted before the clock runs. GPU events on a GPU, wall time on a CPU. Every method runs in
-every mode by the same code: eager; graph (one recorded CUDA graph); compiled (torch.compile, inside
-a CUDA graph on a GPU).
+every mode by the same code: eager; graph (one recorded CUDA graph); triton (our fused kernels in a
+CUDA graph, for `fast`); compiled (torch.compile, inside a CUDA graph on a GPU). The environment's
+ZOOMIN_TRITON=1 puts the cost volume's kernel into the other modes, too.
 """
 
 import argparse
@@ -36,10 +39,12 @@ from zoomin_d2.engine.provenance import git_commit
 from zoomin_d2.engine.setup import setup_cfg
 from zoomin_d2.evaluation.complexity import count_macs, count_parameters
 from zoomin_d2.files import write_json
+from zoomin_d2.model_zoo.inference_engine import can_use_triton
 from zoomin_d2.model_zoo.peers import MODES, TimedModel, TimedPeer, load_model, load_peer
 from zoomin_d2.modeling import build_generator
 
 SIZES = ["448x256", "1280x720", "1920x1080", "2048x1024", "3840x2160", "7680x4320"]
+BARS = {(256, 448), (1024, 2048), (2160, 3840)}  # (height, width) that come first
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 Make = Callable[[str, torch.dtype], TimedModel | TimedPeer]
@@ -55,7 +60,8 @@ class Benchmark:
 
     def __init__(self, path: Path, resume: bool, budget: float, settings: dict):
         self.path = path
-        self.deadline = time.monotonic() + budget
+        self.begin = time.monotonic()
+        self.deadline = self.begin + budget
         self.content = {**settings, "rows": [], "left_out": []}
         if resume and path.exists():
             old = json.loads(path.read_text())
@@ -68,7 +74,7 @@ class Benchmark:
         """Add what ``call()`` returns to the row that ``key`` names, or the error it ends with."""
         if any(key.items() <= row.items() and "error" not in row for row in self.content["rows"]):
             return
-        if time.monotonic() > self.deadline:
+        if self.late():
             self.content["left_out"].append(key)
             self.save()
             return
@@ -85,8 +91,11 @@ class Benchmark:
         self.content["rows"] = [r for r in self.content["rows"] if not key.items() <= r.items()]
         self.content["rows"].append({**key, **result})
         shown = {k: v for k, v in result.items() if k in ("median_ms", "fps", "PSNR", "error")}
-        print(f"{label}: {shown}", flush=True)
+        print(f"[{time.monotonic() - self.begin:5.0f} s] {label}: {shown}", flush=True)
         self.save()
+
+    def late(self) -> bool:
+        return time.monotonic() > self.deadline
 
     def save(self) -> None:
         write_json(self.path, self.content)
@@ -117,9 +126,9 @@ def methods(args: argparse.Namespace, device: torch.device) -> Iterator[tuple[st
     for name, load, random_weights in _generators(args):
         generator = load()
         learnt, frozen = count_parameters(generator)
-        macs = {s: round(count_macs(generator, *s).kilo_per_pixel, 3) for s in args.size}
-        facts = {"parameters": learnt, "frozen_values": frozen}
-        facts["kmac_per_pixel"] = macs[args.size[0]]
+        macs = count_macs(generator, *args.size[0]).kilo_per_pixel
+        facts = {"parameters": learnt, "frozen_values": frozen, "kmac_per_pixel": round(macs, 3)}
+        facts["triton"] = can_use_triton(generator)
 
         def make(mode: str, dtype: torch.dtype, load=load, random_weights=random_weights):
             return TimedModel(load(), device, dtype, mode, random_weights=random_weights)
@@ -145,23 +154,48 @@ def _generators(args: argparse.Namespace) -> Iterator[tuple[str, Callable, bool]
 
 def run(args: argparse.Namespace) -> dict:
     device = torch.device(args.device)
-    modes = [m for m in args.mode if m != "graph" or device.type == "cuda"]
+    modes = [m for m in args.mode if device.type == "cuda" or m not in ("graph", "triton")]
+    quick = [m for m in modes if m != "compiled"]
+    compiled = [m for m in modes if m == "compiled"]
     torch.backends.cudnn.benchmark = device.type == "cuda"
     settings = {"machine": describe_machine(device), "commit": git_commit(), "command": sys.argv}
+    settings["ZOOMIN_TRITON"] = os.environ.get("ZOOMIN_TRITON", "")
     bench = Benchmark(args.output / "benchmark.json", args.resume, args.budget, settings)
     samples = read_samples(args.dataset) if args.dataset else []
     everything = list(methods(args, device))
     bench.content["methods"] = {name: facts for name, _, facts in everything}
-    # Quick modes of everything first: compilation may use up the budget.
-    for mode in modes:
-        for name, make, _ in everything:
-            for dtype in args.dtype:
-                measure_method(bench, name, make, mode, dtype, samples, device, args)
-    if samples and "float32" not in args.dtype:
-        for name, make, _ in everything:  # what every other path is compared with
+    bars = [s for s in args.size if s in BARS]
+    others = [s for s in args.size if s not in BARS]
+
+    def measure(which, sizes, what):
+        # A compiled peer is what the bars are measured by: peers first.
+        for mode in which:
+            for name, make, facts in sorted(everything, key=lambda x: bool(x[2])):
+                if mode == "triton" and not facts.get("triton"):
+                    continue
+                for dtype in args.dtype:
+                    measure_method(bench, name, make, mode, dtype, sizes, what, device, args)
+
+    def score(which):
+        for mode in which:
+            for name, make, facts in everything:
+                if samples and (mode != "triton" or facts.get("triton")):
+                    for dtype in args.dtype:
+                        measure_quality(bench, name, make, mode, dtype, samples, device)
+
+    measure(quick, bars, "latency")
+    measure(compiled, bars, "latency")
+    score(quick)
+    if "float32" not in args.dtype:
+        for name, make, _ in everything if samples else []:  # what others are compared with
             measure_quality(bench, name, make, "eager", "float32", samples, device)
+    measure(quick, others, "latency")
+    measure(quick, args.size, "throughput")
+    measure(compiled, others, "latency")
+    if args.compiled_quality:
+        score(compiled)
     for name, make, facts in everything:
-        if not facts:
+        if not facts and not bench.late():
             bench.content["methods"][name] = peer_facts(make("eager", torch.float32), args, device)
     bench.save()
     (args.output / "benchmark.md").write_text(format_report(bench.content))
@@ -182,8 +216,8 @@ def peer_facts(method: TimedPeer, args: argparse.Namespace, device: torch.device
     return facts
 
 
-def measure_method(bench, name, make, mode, dtype, samples, device, args) -> None:
-    """All measurements of one method in one mode and precision."""
+def measure_method(bench, name, make, mode, dtype, sizes, what, device, args) -> None:
+    """One kind of measurement of one method in one mode and precision, at some sizes."""
     key = {"method": name, "mode": mode, "dtype": dtype}
     built = []
 
@@ -192,29 +226,29 @@ def measure_method(bench, name, make, mode, dtype, samples, device, args) -> Non
             built.append(make(mode, DTYPES[dtype]))
         return built[0]
 
-    for height, width in args.size:
+    for height, width in sizes:
         size = {"width": width, "height": height}
-        bench.measure(
-            {"what": "latency", **key, **size, "batch": 1},
-            lambda h=height, w=width: latency(method(), h, w, device, args),
-        )
-        if args.batch > 1 and height * width <= args.batch_pixels and mode != "compiled":
+        if what == "latency":
+            bench.measure(
+                {"what": "latency", **key, **size, "batch": 1},
+                lambda h=height, w=width: latency(method(), h, w, device, args),
+            )
+            continue
+        if args.batch > 1 and height * width <= args.batch_pixels:
             bench.measure(
                 {"what": "latency", **key, **size, "batch": args.batch},
                 lambda h=height, w=width: latency(method(), h, w, device, args, args.batch),
             )
-        if name in args.peer_names or mode == "compiled":
+        if name in args.peer_names:
             continue
-        bench.measure(
-            {"what": "three times", **key, **size},
-            lambda h=height, w=width: several_times(method(), h, w, device, args),
-        )
         bench.measure(
             {"what": "stream", **key, **size},
             lambda h=height, w=width: streamed(method().engine, h, w, args),
         )
-    if samples and (mode != "compiled" or args.compiled_quality):
-        measure_quality(bench, name, make, mode, dtype, samples, device)
+        bench.measure(
+            {"what": "three times", **key, **size},
+            lambda h=height, w=width: several_times(method(), h, w, device, args),
+        )
 
 
 def measure_quality(bench, name, make, mode, dtype, samples, device) -> None:
@@ -243,7 +277,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--size", nargs="+", type=parse_size, default=[parse_size(s) for s in SIZES]
     )
-    parser.add_argument("--mode", nargs="+", choices=MODES, default=["eager", "graph"])
+    parser.add_argument("--mode", nargs="+", choices=MODES, default=["triton", "graph", "eager"])
     parser.add_argument("--compiled-quality", action="store_true", help="of compiled modes, too")
     parser.add_argument(
         "--dtype", nargs="+", choices=DTYPES, default=["float16" if gpu else "float32"]

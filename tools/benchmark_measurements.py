@@ -42,7 +42,9 @@ def latency(
         lambda: method(*pair), device, num_calls=args.calls, max_seconds=args.seconds
     )
     # A recorded graph's memory is a pool of its own, not allocated anew by its replays.
-    memory = peak_memory(lambda: method(*pair), device) if method.mode == "eager" else None
+    memory = None
+    if method.mode != "graph":
+        memory = peak_memory(lambda: method.unrecorded(*pair), device)
     return {
         "median_ms": round(timing.median, 4),
         "p10_ms": round(timing.low, 4),

@@ -20,6 +20,7 @@ from zoomin_d2.modeling import FastGenerator
 Run = Callable[[Tensor, Tensor, list[Tensor]], list[Tensor]]
 
 _MAX_GRAPHS = 4  # frame sizes kept ready; each keeps its inputs and outputs in memory
+_MAX_TIMES = 64  # values of t kept on the device; each new one costs two launches
 
 
 def default_dtype(device: torch.device) -> torch.dtype:
@@ -93,14 +94,21 @@ class InferenceEngine:
             self._forward = torch.compile(self._interpolate, mode=mode, dynamic=False)
         use_graphs = device.type == "cuda" if cuda_graphs is None else cuda_graphs
         self._graphs = StaticShapes(capture_cuda_graph) if use_graphs else None
+        self._known_times: OrderedDict[tuple, Tensor] = OrderedDict()
 
     def __call__(
-        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
+        self,
+        frame_1: Tensor,
+        frame_2: Tensor,
+        ts: Sequence[float | Tensor],
+        *,
+        recorded: bool = True,
     ) -> list[Tensor]:
         """
         Args:
             frame_1, frame_2: (N, 3, H, W) on any device, uint8 or float in [0, 1].
             ts: the times wanted; each a float in (0, 1), or (N,) of them.
+            recorded: False runs the kernels one by one even if there is a CUDA graph for this size.
 
         Returns:
             one (N, 3, H, W) per t on the engine's device: uint8 for uint8, else float32.
@@ -108,7 +116,7 @@ class InferenceEngine:
         inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
         # no_grad, not inference_mode: what comes out must be usable anywhere, also in autograd.
         with torch.no_grad():
-            if self._graphs is None:
+            if self._graphs is None or not recorded:
                 return self._forward(*inputs)
             return self._graphs(self._forward, *inputs)
 
@@ -147,13 +155,23 @@ class InferenceEngine:
         return frame.to(self.device, non_blocking=True)
 
     def _times(self, ts: Sequence[float | Tensor], n: int) -> list[Tensor]:
-        # `full` passes its value to a kernel; copying a tensor would wait for the GPU.
+        # A tensor of the caller's is copied: what is the same object as before has not changed.
         return [
-            t.to(self.device, torch.float32, non_blocking=True)
+            t.to(self.device, torch.float32, non_blocking=True, copy=True)
             if isinstance(t, Tensor)
-            else torch.full((n,), t, device=self.device)
+            else self._known_time(t, n)
             for t in ts
         ]
+
+    def _known_time(self, t: float, n: int) -> Tensor:
+        stream = torch.cuda.current_stream(self.device) if self.device.type == "cuda" else None
+        key = (t, n, stream)
+        if key not in self._known_times:
+            if len(self._known_times) >= _MAX_TIMES:
+                self._known_times.popitem(last=False)
+            # `full` passes its value to a kernel; copying a tensor would wait for the GPU.
+            self._known_times[key] = torch.full((n,), t, device=self.device)
+        return self._known_times[key]
 
 
 def forward_many(
@@ -221,9 +239,15 @@ def capture_cuda_graph(run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tens
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         recorded = run(*arguments)
 
+    last_ts: list[Tensor | None] = [None] * len(ts)
+
     def replay(frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
-        for static, given in zip(inputs, (frame_1, frame_2, *ts)):
-            static.copy_(given, non_blocking=True)
+        # What surrounds the graph is launched by the host: as few kernels as can be.
+        torch._foreach_copy_(inputs[:2], [frame_1, frame_2], non_blocking=True)
+        for k, (static, given) in enumerate(zip(inputs[2:], ts)):
+            if given is not last_ts[k]:
+                static.copy_(given, non_blocking=True)
+                last_ts[k] = given
         graph.replay()
         return [x.clone() for x in recorded]  # the next replay overwrites them
 

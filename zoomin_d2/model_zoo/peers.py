@@ -17,8 +17,9 @@ from zoomin_d2.model_zoo.inference_engine import InferenceEngine, StaticShapes, 
 
 Peer = Callable[[Tensor, Tensor], Tensor]
 
-# What a method can be run as. "graph" and "compiled" replay a CUDA graph on a GPU.
-MODES = ("eager", "graph", "compiled")
+# What a method can be run as. All but "eager" replay a CUDA graph on a GPU; "triton": fused kernels
+# (modeling/fast_triton.py), for networks that have them.
+MODES = ("eager", "graph", "triton", "compiled")
 
 
 def load_peer(name: str) -> Peer:
@@ -65,6 +66,7 @@ class TimedModel:
             dtype,
             compile=mode == "compiled",
             cuda_graphs=mode != "eager" and device.type == "cuda",
+            triton="tune" if mode == "triton" else False,
         )
 
     @staticmethod
@@ -74,6 +76,10 @@ class TimedModel:
 
     def __call__(self, frame_1: Tensor, frame_2: Tensor) -> Tensor:
         return self.engine(frame_1, frame_2, [0.5])[0]
+
+    def unrecorded(self, frame_1: Tensor, frame_2: Tensor) -> Tensor:
+        """The same without a CUDA graph, whose memory cannot be told from what is kept."""
+        return self.engine(frame_1, frame_2, [0.5], recorded=False)[0]
 
     def many(self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float]) -> list[Tensor]:
         return self.engine(frame_1, frame_2, ts)
@@ -114,6 +120,11 @@ class TimedPeer:
                 return self._inner(frame_1, frame_2, [])[0]
             return self._graphs(self._inner, frame_1, frame_2, [])[0]
 
+    def unrecorded(self, frame_1: Tensor, frame_2: Tensor) -> Tensor:
+        """The same without a CUDA graph."""
+        with torch.no_grad():
+            return self._inner(frame_1, frame_2, [])[0]
+
     def _run(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
         enabled = self._dtype == torch.bfloat16
         with torch.autocast(self._device.type, torch.bfloat16, enabled=enabled):
@@ -128,5 +139,5 @@ def load_model(name_or_path: str) -> nn.Module:
 def _check_mode(mode: str, device: torch.device) -> None:
     if mode not in MODES:
         raise ValueError(f"the mode must be one of {', '.join(MODES)}, got '{mode}'")
-    if mode == "graph" and device.type != "cuda":
-        raise ValueError("the mode 'graph' replays CUDA graphs: it needs a GPU")
+    if mode in ("graph", "triton") and device.type != "cuda":
+        raise ValueError(f"the mode '{mode}' needs a GPU")
