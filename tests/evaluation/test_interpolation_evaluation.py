@@ -181,6 +181,43 @@ def test_bad_inputs_are_named():
         InterpolationEvaluator("toy", num_saved_images=-1)
 
 
+FRAME = torch.full((3, HEIGHT, WIDTH), 100, dtype=torch.uint8)
+RANGE = r"floats must lie in \[0, 1\]"
+
+
+@pytest.mark.parametrize(
+    "truth, error, message",
+    [
+        (FRAME.float(), ValueError, f"from 100 to 100; {RANGE}"),
+        (FRAME / 255 - 0.5, ValueError, RANGE),
+        (torch.full((3, HEIGHT, WIDTH), math.nan), ValueError, f"from nan to nan; {RANGE}"),
+        (FRAME[:, :0], ValueError, "no pixels"),
+        (FRAME[:1], ValueError, r"\(1, 1, 16, 20\); they must be equal"),
+        (torch.cat([FRAME, FRAME[:1]]), ValueError, r"\(1, 4, 16, 20\); they must be equal"),
+        (FRAME[None], ValueError, r"\(1, 1, 3, 16, 20\); they must be equal"),
+        (FRAME.to(torch.uint16) * 257, TypeError, "uint8 or float in .*, got torch.uint16"),
+        (FRAME > 0, TypeError, "got torch.bool"),
+    ],
+    ids=["255", "negative", "nan", "empty", "grey", "rgba", "batch", "16-bit", "bool"],
+)
+def test_what_is_no_true_frame_is_named(truth, error, message):
+    with pytest.raises(error, match=f"'clip/1' cannot be scored.*{message}"):
+        InterpolationEvaluator("toy").process(
+            [make_input("clip/1", frame_t=truth)], [make_output(0)]
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float64])
+def test_dtype_and_memory_layout_do_not_matter(dtype):
+    truth = FRAME if dtype == torch.uint8 else (FRAME / 255).to(dtype)
+    truth = truth.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    assert not truth.is_contiguous()
+    evaluator = InterpolationEvaluator("toy")
+    evaluator.process([], [])  # an empty batch adds nothing
+    evaluator.process([make_input("a", frame_t=truth)], [make_output(10)])
+    assert evaluator.evaluate()["interpolation"]["MAE"] == pytest.approx(10.0)
+
+
 def test_a_dataset_without_images_is_an_error():
     with pytest.raises(ValueError, match="no image of 'toy' was scored"):
         InterpolationEvaluator("toy").evaluate()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -118,6 +119,25 @@ def test_other_sizes_are_named(tool, folders):
     save(folders / "pred" / "clip_b" / "0.png", 1, size=(12, 18))
     with pytest.raises(ValueError, match=r"'clip_b/0' cannot be scored .*12, 18.*12, 16"):
         run(tool, folders)
+
+
+@pytest.mark.parametrize("kind", ["grey", "rgba", "16-bit", "16-bit grey"])
+def test_frames_of_any_kind_are_scored_as_8bit_rgb(tool, tmp_path, kind):
+    """17 x 33 pixels of 100 against 110."""
+    save(tmp_path / "gt" / "0.png", 100, size=(17, 33))
+    (tmp_path / "pred").mkdir()
+    shape = (17, 33) if "grey" in kind else (17, 33, 4) if kind == "rgba" else (17, 33, 3)
+    pixels = np.full(shape, 110 * 257 if "16" in kind else 110)
+    pixels = pixels.astype(np.uint16 if "16" in kind else np.uint8)
+    assert cv2.imwrite(str(tmp_path / "pred" / "0.png"), pixels)
+    assert run(tool, tmp_path)["MAE"] == pytest.approx(10.0)
+
+
+def test_a_single_pixel_is_named(tool, tmp_path):
+    for folder in ("gt", "pred"):
+        save(tmp_path / folder / "0.png", 100, size=(1, 1))
+    with pytest.raises(ValueError, match=r"'0' cannot be scored.*at least 11 x 11"):
+        run(tool, tmp_path)
 
 
 def test_unreadable_files_are_named(tool, folders):
