@@ -48,9 +48,13 @@ class _Rife:
                 for block in (getattr(self.module, f"block{i}") for i in range(4)):
                     block.lastconv[0].weight.mul_(0.01)
         self._constants = {}
+        self._kind = None
 
     def __call__(self, frame_1: torch.Tensor, frame_2: torch.Tensor) -> torch.Tensor:
-        self.module.to(frame_1)
+        kind = (frame_1.dtype, frame_1.device)
+        if kind != self._kind:  # looking at every parameter for each frame takes milliseconds
+            self.module.to(frame_1)
+            self._kind = kind
         height, width = frame_1.shape[-2:]
         padding = (0, -width % _PADDING, 0, -height % _PADDING)
         frame_1, frame_2 = F.pad(frame_1, padding), F.pad(frame_2, padding)
@@ -71,17 +75,23 @@ class _Rife:
         return self._constants[key]
 
 
-_shared: list[_Rife] = []
+_shared: dict[str, _Rife] = {}
 
 
 def rife_v4_6(frame_1: torch.Tensor, frame_2: torch.Tensor) -> torch.Tensor:
     """RIFE v4.6 at t = 0.5."""
-    return _load()(frame_1, frame_2)
+    return _load(rife_v4_6)(frame_1, frame_2)
 
 
-def _load() -> _Rife:
-    if not _shared:
-        _shared.append(_Rife())
-        rife_v4_6.module = _shared[0].module
-        rife_v4_6.random_weights = _shared[0].random_weights
-    return _shared[0]
+def rife_v4_6_channels_last(frame_1: torch.Tensor, frame_2: torch.Tensor) -> torch.Tensor:
+    """The same with weights and frames channels-last, which may be faster in half precision."""
+    frames = (x.contiguous(memory_format=torch.channels_last) for x in (frame_1, frame_2))
+    return _load(rife_v4_6_channels_last, torch.channels_last)(*frames)
+
+
+def _load(peer, memory_format: torch.memory_format = torch.contiguous_format) -> _Rife:
+    if peer.__name__ not in _shared:
+        rife = _shared[peer.__name__] = _Rife()
+        rife.module.to(memory_format=memory_format)
+        peer.module, peer.random_weights = rife.module, rife.random_weights
+    return _shared[peer.__name__]
