@@ -12,7 +12,7 @@ import update_docs
 REPOSITORY = Path(__file__).parents[1]
 PAGES = sorted(
     str(page.relative_to(REPOSITORY))
-    for pattern in ("*.md", "docs/**/*.md", "datasets/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "datasets/*.md", "tools/*.md")
     for page in REPOSITORY.glob(pattern)
 )
 
@@ -29,6 +29,12 @@ def test_links_and_commands_of_a_page(page):
     configs = set(re.findall(r"\bconfigs/[\w/]+\.yaml\b", text))
     assert [x for x in configs if not (REPOSITORY / x).is_file()] == []
     assert not re.findall(r"^[A-Z]+_[A-Z_]+$|TO FILL|TODO", text, re.MULTILINE)
+
+
+def test_every_tool_is_listed():
+    folder = REPOSITORY / "tools"
+    listed = set(re.findall(r"`(\w+\.(?:py|sh))`", (folder / "README.md").read_text()))
+    assert listed == {path.name for path in folder.iterdir() if path.suffix in (".py", ".sh")}
 
 
 def test_lines_and_tables_are_those_of_the_code(capsys):
