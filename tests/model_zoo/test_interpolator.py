@@ -99,6 +99,7 @@ def test_one_time_per_pair(interpolator):
         (torch.zeros(3, 4, 4), ValueError, r"frame\[None\]"),
         (torch.zeros(1, 4, 4, 3), ValueError, r"not \(N, 3, H, W\)"),
         (torch.zeros(1, 3, 0, 4), ValueError, "no pixels"),
+        (torch.zeros(0, 3, 4, 4), ValueError, "no pixels"),
         (torch.full((1, 3, 4, 4), 255.0), ValueError, "floats from 255 to 255"),
         (torch.zeros(1, 3, 4, 4, dtype=torch.int64), TypeError, "float tensor"),
     ],
@@ -119,6 +120,21 @@ def test_pairs_that_do_not_fit(interpolator):
 def test_times_that_are_refused(interpolator, t):
     with pytest.raises(ValueError, match="t must lie between 0 and 1"):
         interpolator(_noise(4, 4, 3), _noise(4, 4, 3), t)
+
+
+@pytest.mark.parametrize("t", [0.0, 1.0, 1.5, float("nan")])
+def test_times_of_pairs_are_looked_at_too(interpolator, t):
+    frames = torch.zeros(2, 3, 4, 4)
+    with pytest.raises(ValueError, match="t must lie between 0 and 1, got"):
+        interpolator(frames, frames, torch.tensor([0.5, t]))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 33), (2, 5)])
+def test_any_size_comes_back(small_generator, size):
+    interpolator = Interpolator(small_generator[0], device="cpu", dtype=torch.float32)
+    first, second = _noise(*size, 3), 255 - _noise(*size, 3)
+    assert interpolator(first, second).shape == (*size, 3)
+    assert [x.shape for x in interpolator(first, first, [0.2, 0.8])] == [(*size, 3)] * 2
 
 
 def test_from_pretrained(small_generator, tmp_path):

@@ -171,7 +171,10 @@ def _check_time(t: float | Tensor, n: int) -> float | Tensor:
     if isinstance(t, Tensor) and t.dim() > 0:
         if t.shape != (n,):
             raise ValueError(f"t must have one value per pair, ({n},), got {tuple(t.shape)}")
-        return t  # values on a GPU are not read back
+        # Values on a GPU are not read back: that would wait for it.
+        if t.device.type == "cpu" and not ((t > 0) & (t < 1)).all():
+            raise ValueError(f"t must lie between 0 and 1, got {t.tolist()}")
+        return t
     return _check_number(t)
 
 
