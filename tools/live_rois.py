@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from detectron2.structures import Boxes
 from report import ShippedProposals
 from torch import Tensor
 from tqdm import tqdm
@@ -37,15 +38,36 @@ def find_places(datasets: Sequence[str], num: int, per_scene: int) -> list[Place
         ValueError: there is no dataset of that name, or not one ROI of a usable size.
     """
     propose = ShippedProposals()
-    places: list[Place] = []
-    for sample in _samples(datasets):
-        average, truth = _baseline("average", sample), to_picture(sample["frame_t"])
-        boxes = propose(sample["frame_t"]).tolist()
-        boxes = [whole_pixels(box, *truth.shape[:2]) for box in boxes]
-        places += rank_places(sample["file_name"], boxes, average, truth, max_side=MAX_SIDE)
+    places = [place for x in _samples(datasets) for place in _rank(x, propose(x["frame_t"]))]
     if not places:
         raise ValueError(f"no frame of {', '.join(datasets)} has a proposal of a usable size")
     return choose_places(places, num, per_scene=per_scene)
+
+
+def live_teaser(
+    datasets: Sequence[str], image: str, model: str, num: int, metrics: Mapping[str, RoiMetric]
+) -> tuple[list[RoiRow], Boxes]:
+    """The `num` hardest ROIs of one image, and all of its proposals (found on the true frame).
+
+    Raises:
+        ValueError: there is no such image, or it has no ROI of a usable size.
+    """
+    sample = next((x for x in _samples(datasets) if x["file_name"].endswith(image)), None)
+    if sample is None:
+        raise ValueError(f"no image of {', '.join(datasets)} is called '{image}'")
+    boxes = ShippedProposals()(sample["frame_t"])
+    places = choose_places(_rank(sample, boxes), num, per_image=num)
+    if not places:
+        raise ValueError(f"{image} has no proposal of a usable size")
+    return _rows(sample, places, {model: Interpolator.from_pretrained(model)}, metrics), Boxes(
+        boxes
+    )
+
+
+def _rank(sample: dict, boxes: Tensor) -> list[Place]:
+    average, truth = _baseline("average", sample), to_picture(sample["frame_t"])
+    whole = [whole_pixels(box, *truth.shape[:2]) for box in boxes.tolist()]
+    return rank_places(sample["file_name"], whole, average, truth, max_side=MAX_SIDE)
 
 
 def live_rows(
@@ -65,16 +87,26 @@ def live_rows(
     methods = {name: Interpolator.from_pretrained(name) for name in models}
     rows = {}
     for sample in _samples(datasets):
-        for place in (place for place in places if place.name == sample["file_name"]):
-            frames = {
-                "truth": to_picture(sample["frame_t"]),
-                "average": _baseline("average", sample),
-                "DIS flow": _baseline("dis_flow", sample),
-            }
-            for name, method in methods.items():
-                frames[_column(name, method)] = to_picture(_interpolate(method, sample))
-            rows[place] = roi_row(place, frames, metrics)
+        chosen = [place for place in places if place.name == sample["file_name"]]
+        if chosen:
+            rows.update(zip(chosen, _rows(sample, chosen, methods, metrics)))
     return [rows[place] for place in places]
+
+
+def _rows(
+    sample: dict,
+    places: Sequence[Place],
+    methods: Mapping[str, Interpolator],
+    metrics: Mapping[str, RoiMetric],
+) -> list[RoiRow]:
+    frames = {
+        "truth": to_picture(sample["frame_t"]),
+        "average": _baseline("average", sample),
+        "DIS flow": _baseline("dis_flow", sample),
+    }
+    for name, method in methods.items():
+        frames[_column(name, method)] = to_picture(_interpolate(method, sample))
+    return [roi_row(place, frames, metrics) for place in places]
 
 
 def _samples(datasets: Sequence[str]) -> Iterator[dict]:

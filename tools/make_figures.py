@@ -4,16 +4,17 @@
     tools/make_figures.py rois    --dataset triplets_dev --model fast fast-roigan -o rois.png
     tools/make_figures.py rois    output/baseline output/gan output/roigan -o rois.png
     tools/make_figures.py frames  output/baseline output/roigan -o frames.png
-    tools/make_figures.py teaser  output/roigan -o docs/images/teaser.jpg
     tools/make_figures.py curves  output/baseline output/roigan -o curves.png
     tools/make_figures.py quality output/roigan output/baselines --time roigan=9.5 -o fig4.svg
 
-rois (Fig. 1, 3), frames (Fig. 5, 6) and teaser take evaluations as tools/report.py does, with saved
+rois (Fig. 1, 3) and frames (Fig. 5, 6) take evaluations as tools/report.py does, with saved
 frames; rois also interpolates by itself, with --model. They show the places where most moves (the
 average of the inputs is farthest from the truth), whatever the methods made of them. curves takes
 trainings with TensorBoard logs. quality (Fig. 4) draws PSNR against milliseconds (--benchmark, or
---time METHOD=MS), or parameters. The grid of the README:
+--time METHOD=MS), or parameters. The pictures of the README:
 
+    tools/make_figures.py teaser --dataset sample_clips_train --image bikes_mp4/002/0/17 --num 2 \\
+        --model fast -o docs/images/teaser.webp
     tools/make_figures.py rois --dataset sample_clips_train sample_clips_val --num 6 \\
         --model fast fast-roigan -o docs/images/rois.webp
 """
@@ -23,7 +24,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from live_rois import find_places, live_rows
+from live_rois import find_places, live_rows, live_teaser
 from PIL import Image
 from report import ShippedProposals, benchmark_costs, find_costs, roi_metrics
 
@@ -73,13 +74,16 @@ def make_rois(args: argparse.Namespace) -> None:
 def make_frames(args: argparse.Namespace) -> None:
     scores = saved_scores(args)
     places = hardest_places(scores, args.num, ShippedProposals())
-    if args.figure == "teaser":
-        places = places[:1]
-        save_image(args.output, teaser(scores[0], places[0]))
-    else:
-        save_image(args.output, frame_figure(scores, places))
+    save_image(args.output, frame_figure(scores, places))
     for place in places:
         print(f"{place.name}: {place.box}, average off by {place.difficulty:.1f} of 255")
+
+
+def make_teaser(args: argparse.Namespace) -> None:
+    if len(args.model) != 1 or not args.image:
+        raise ValueError("a teaser takes one --model, --dataset, and the --image to show")
+    rows, boxes = live_teaser(args.dataset, args.image, args.model[0], args.num, roi_metrics())
+    save_image(args.output, teaser(rows, boxes, list(rows[0].frames)[-1]))
 
 
 def saved_scores(args: argparse.Namespace) -> list[Scores]:
@@ -135,7 +139,7 @@ PICTURES = (".png", ".jpg", ".webp")
 FIGURES = {
     "rois": (make_rois, PICTURES),
     "frames": (make_frames, PICTURES),
-    "teaser": (make_frames, PICTURES),
+    "teaser": (make_teaser, PICTURES),
     "curves": (make_curves, (".png", ".svg", ".pdf")),
     "quality": (make_quality, (".svg",)),
 }
@@ -143,8 +147,11 @@ FIGURES = {
 
 def main(args: argparse.Namespace) -> None:
     make, suffixes = FIGURES[args.figure]
-    if args.model and (args.figure != "rois" or args.sources or not args.dataset):
-        raise ValueError("--model is for rois, with --dataset and without folders of evaluations")
+    can_interpolate = args.figure in ("rois", "teaser")
+    if args.model and (not can_interpolate or args.sources or not args.dataset):
+        raise ValueError(
+            "--model is for rois and teaser, with --dataset and without folders of evaluations"
+        )
     if not args.model and not args.sources:
         raise ValueError("no folders of runs were given")
     if args.output.suffix.lower() not in suffixes:
@@ -162,7 +169,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("sources", nargs="*", default=[], metavar="[NAME=]FOLDER")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--dataset", nargs="+", default=[], help="one, if the sources have several")
-    parser.add_argument("--model", nargs="+", default=[], help="names, files or checkpoints (rois)")
+    parser.add_argument("--model", nargs="+", default=[], help="names, files or checkpoints")
+    parser.add_argument("--image", default="", help="its name, or the end of it (teaser)")
     parser.add_argument("--num", type=int, default=4, help="places shown")
     parser.add_argument("--per-scene", type=int, default=1, help="most of one scene (--model)")
     parser.add_argument("--benchmark", type=Path, help="benchmark.json of tools/benchmark.py")

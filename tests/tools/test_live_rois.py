@@ -65,6 +65,22 @@ def test_the_command_writes_the_grid(samples, small_cfg, tmp_path, capsys):
     assert "DIS flow: PSNR" in capsys.readouterr().out
 
 
+def test_a_teaser_shows_one_image_and_its_rois(samples, small_cfg, tmp_path):
+    model = tmp_path / "small.safetensors"
+    save_generator(model, build_generator(small_cfg), generator_options(small_cfg), "small")
+    output = tmp_path / "teaser.png"
+    words = ["teaser", "--dataset", "x", "--model", model, "--num", 2, "-o", output]
+    with pytest.raises(ValueError, match="the --image to show"):
+        make_figures.main(make_figures.parse_args([str(word) for word in words]))
+    words += ["--image", "2/1"]
+    make_figures.main(make_figures.parse_args([str(word) for word in words]))
+    picture = np.asarray(Image.open(output))
+    width = 330 + 4 * 232  # of the grid; the frame of 64 x 48 pixels above it is as wide
+    assert picture.shape[1] == width and picture[width * 48 // 64 - 2, 0, 3] == 255
+    with pytest.raises(ValueError, match="no image of x is called '7/7'"):
+        live_rois.live_teaser(["x"], "7/7", str(model), 2, {})
+
+
 def test_no_roi_at_all_is_said(samples, monkeypatch):
     monkeypatch.setattr(live_rois, "ShippedProposals", lambda: lambda frame: BOXES[:0])
     with pytest.raises(ValueError, match="no frame of x has a proposal"):

@@ -8,10 +8,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from detectron2.structures import Boxes
 
-from zoomin_d2.visualization.draw import draw_place, draw_proposals, zoom, zoom_panel
+from zoomin_d2.visualization.draw import draw_place, draw_proposals, zoom
 from zoomin_d2.visualization.panel import stack_pictures, tile_pictures
 from zoomin_d2.visualization.report.saved import (
     Propose,
@@ -21,8 +20,10 @@ from zoomin_d2.visualization.report.saved import (
     shared_frames,
 )
 from zoomin_d2.visualization.report.scores import Scores
-from zoomin_d2.visualization.roi_grid import RoiRow
+from zoomin_d2.visualization.roi_grid import RoiRow, draw_roi_grid
 from zoomin_d2.visualization.rois import Place, RoiMetric, choose_places, rank_places, score_roi
+
+_GAP = 16  # pixels between a frame and the grid below it
 
 
 def hardest_places(
@@ -99,16 +100,23 @@ def frame_figure(scores: Sequence[Scores], places: Sequence[Place], width: int =
     return stack_pictures(rows)
 
 
-def teaser(scores: Scores, place: Place, num_rois: int = 3, width: int = 780) -> np.ndarray:
-    """One interpolated frame with its proposals, and some of them zoomed into."""
-    frames = _frames(place.name, [scores])
-    boxes = find_boxes(place.name, [scores], frames["truth"])
-    boxes = Boxes(torch.tensor(boxes or [place.box], dtype=torch.float32))
-    pred = frames[scores.method]
-    drawn = draw_proposals(as_tensor(pred), boxes, scale=width / pred.shape[1])
-    tensors = {key: as_tensor(frame) for key, frame in frames.items()}
-    side = (width - 4 * len(frames)) // (1 + len(frames))
-    return stack_pictures([drawn, zoom_panel(tensors, boxes, zoom_size=side, max_rois=num_rois)])
+def teaser(rows: Sequence[RoiRow], boxes: Boxes, method: str, max_boxes: int = 8) -> np.ndarray:
+    """A frame that a method made, with proposals, above the grid of some of its ROIs.
+
+    Args:
+        rows: ROIs of one image.
+        boxes: proposals of the image, in pixels, the best first; so many are drawn.
+        method: the column whose frame is shown large.
+
+    Returns:
+        (H, W, 4) uint8 RGBA; nothing is behind the grid.
+    """
+    grid = draw_roi_grid(rows)
+    pred = rows[0].frames[method]
+    drawn = draw_proposals(as_tensor(pred), boxes[:max_boxes], scale=grid.shape[1] / pred.shape[1])
+    drawn = np.dstack((drawn, np.full(drawn.shape[:2], 255, np.uint8)))
+    missing = [(0, _GAP), (0, grid.shape[1] - drawn.shape[1]), (0, 0)]
+    return np.concatenate((np.pad(drawn, missing), grid))
 
 
 def _frames(name: str, scores: Sequence[Scores]) -> dict[str, np.ndarray]:
