@@ -1,9 +1,10 @@
 """zoomin_d2.evaluation.traffic against bytes counted by hand."""
 
+import pytest
 import torch
 from torch import nn
 
-from zoomin_d2.evaluation.traffic import count_traffic
+from zoomin_d2.evaluation.traffic import count_traffic, count_triton_traffic
 
 
 class Simple(nn.Module):
@@ -27,5 +28,17 @@ def test_by_hand():
     assert traffic.num_kernels == 3
     assert traffic.by_operator == {"convolution": conv, "relu_": relu, "add": add}
     assert traffic.total == conv + relu + add
+    assert traffic.by_part == {"conv": (conv, 1), "(rest)": (relu + add, 2)}
     assert traffic.unavoidable == weights + 3 * 3 * pixels * half
     assert count_traffic(Simple(), 8, 10, torch.float32).total == 2 * traffic.total
+
+
+def test_triton_kernels_by_hand():
+    pytest.importorskip("triton")
+    from zoomin_d2.layers.triton_correlation import correlate_into
+
+    features = torch.zeros(2, 1, 16, 4, 5)
+    volume = torch.zeros(1, 9, 4, 5)
+    ((name, moved),) = count_triton_traffic(lambda: correlate_into(*features, volume, 1))
+    assert name == "correlation_kernel"
+    assert moved == (2 * 16 + 9) * 20 * 4

@@ -50,3 +50,17 @@ def test_equal_to_the_definitions():
         [sys.executable, "-c", CASES], env=environment, capture_output=True, text=True
     )
     assert result.stdout.strip().endswith("equal"), result.stderr[-2000:]
+
+
+def test_one_operator_to_those_that_trace():
+    from zoomin_d2.layers import triton_correlation
+
+    class Network(torch.nn.Module):
+        def forward(self, a, b):
+            return triton_correlation.bilateral_correlation(a * 2, b, 1)
+
+    program = torch.export.export(Network(), tuple(torch.rand(2, 1, 4, 5, 6)))
+    operators = [str(x.target) for x in program.graph.nodes if x.op == "call_function"]
+    assert operators == ["aten.mul.Tensor", "zoomin_d2.bilateral_correlation.default"]
+    (volume,) = [x.meta["val"] for x in program.graph.nodes if "correlation" in str(x.target)]
+    assert volume.shape == (1, 9, 5, 6)

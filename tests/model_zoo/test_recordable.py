@@ -6,6 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.layers import resize_flow
+from zoomin_d2.model_zoo.inference_engine import InferenceEngine
 from zoomin_d2.modeling import GENERATOR_REGISTRY, build_generator
 
 # Values read back, and tensors made of Python numbers, which are copied to the device: both wait.
@@ -53,3 +54,17 @@ def test_what_is_refused():
         x.sum().item()
     with pytest.raises(AssertionError, match="copied to the device"):
         x.new_tensor([1, 2])
+
+
+@pytest.mark.parametrize("name", sorted(name for name, _ in GENERATOR_REGISTRY))
+def test_compiled_in_one_piece(name, monkeypatch):
+    """A graph break would cost what compilation is for: fusion across it."""
+    monkeypatch.undo()  # tracing may make tensors of numbers
+    cfg = get_zoomin_cfg()
+    cfg.MODEL.GENERATOR.NAME = name
+    engine = InferenceEngine(build_generator(cfg), torch.device("cpu"), torch.bfloat16)
+    frames = torch.randint(0, 256, (2, 1, 3, 50, 70), dtype=torch.uint8)
+    inputs = (*frames, [torch.full((1,), 0.4)])
+    with torch.no_grad():
+        whole = torch.compile(engine._interpolate, backend="eager", fullgraph=True, dynamic=False)
+        assert torch.equal(whole(*inputs)[0], engine._interpolate(*inputs)[0])

@@ -8,7 +8,8 @@ weights, frames in, frame out.
 
 import copy
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -26,6 +27,8 @@ class Traffic:
     unavoidable: int  # weights, both frames and the result
     num_kernels: int  # operators that are no views: about as many launches
     by_operator: dict[str, int]
+    # Child module -> (bytes, kernels); "(rest)" is what runs in none of them.
+    by_part: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class _Recorder(TorchDispatchMode):
@@ -33,6 +36,8 @@ class _Recorder(TorchDispatchMode):
         super().__init__()
         self.bytes: Counter = Counter()
         self.num_kernels = 0
+        self.part = "(rest)"
+        self.parts: dict[str, tuple[int, int]] = {}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
@@ -42,10 +47,21 @@ class _Recorder(TorchDispatchMode):
         is_view = not in_place and any(id(x.untyped_storage()) in shares for x in outputs)
         if outputs and not is_view:
             self.num_kernels += 1
-            self.bytes[str(func).split(".")[1]] += sum(map(_size, inputs)) + sum(
-                map(_size, outputs)
-            )
+            moved = sum(map(_size, inputs)) + sum(map(_size, outputs))
+            self.bytes[str(func).split(".")[1]] += moved
+            total, kernels = self.parts.get(self.part, (0, 0))
+            self.parts[self.part] = (total + moved, kernels + 1)
         return out
+
+    def watch(self, module: nn.Module) -> None:
+        """Tell the children of a module apart; those of a list one by one."""
+        for name, child in module.named_children():
+            items = {name: child}
+            if isinstance(child, nn.ModuleList):
+                items = {f"{name}.{i}": item for i, item in enumerate(child)}
+            for part, item in items.items():
+                item.register_forward_pre_hook(lambda *_, part=part: setattr(self, "part", part))
+                item.register_forward_hook(lambda *_: setattr(self, "part", "(rest)"))
 
 
 def count_traffic(
@@ -58,6 +74,7 @@ def count_traffic(
     """
     skeleton = copy.deepcopy(generator).eval().cpu().to(dtype)
     recorder = _Recorder()
+    recorder.watch(skeleton)
     with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
         frame, t = torch.empty(1, 3, height, width, dtype=dtype), torch.empty(1)
         with recorder:
@@ -65,7 +82,27 @@ def count_traffic(
         weights = sum(x.numel() * x.element_size() for x in skeleton.state_dict().values())
         unavoidable = weights + 3 * _size(frame)
     by_operator = dict(recorder.bytes.most_common())
-    return Traffic(sum(by_operator.values()), unavoidable, recorder.num_kernels, by_operator)
+    return Traffic(
+        sum(by_operator.values()), unavoidable, recorder.num_kernels, by_operator, recorder.parts
+    )
+
+
+def count_triton_traffic(run: Callable[[], object]) -> list[tuple[str, int]]:
+    """Name and bytes of every Triton kernel that ``run()`` would launch; none is compiled or run.
+
+    Every tensor that a kernel is given counts once and whole, also where it writes to a slice.
+    """
+    from zoomin_d2.layers.triton_launch import instead_of_launching  # needs the package triton
+
+    kernels = []
+
+    def note(kernel, grid, args, options) -> None:
+        tensors = {id(x): _size(x) for x in args if isinstance(x, Tensor)}
+        kernels.append((kernel.fn.__name__.strip("_"), sum(tensors.values())))
+
+    with instead_of_launching(note):
+        run()
+    return kernels
 
 
 def _tensors(tree: Any) -> list[Tensor]:

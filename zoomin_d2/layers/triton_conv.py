@@ -9,9 +9,7 @@ Definition: `reference`, in PyTorch. An implicit matrix product: for each of the
 (pixels of a tile, channels) times (channels, output channels).
 """
 
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -20,19 +18,7 @@ import triton.language as tl
 from torch import Tensor, nn
 
 from zoomin_d2.layers.triton_launch import compiling, launch
-
-_TILE_WIDTH = 16  # pixels; tiles are two-dimensional, so that the taps find their rows in the cache
-
-
-@dataclass(frozen=True)
-class Tile:
-    """How a launch divides the work: pixels (rows x 16), output channels, channels per step."""
-
-    rows: int
-    outputs: int
-    channels: int
-    warps: int
-    stages: int
+from zoomin_d2.layers.triton_tiles import TILE_WIDTH, Tile, candidates, fastest
 
 
 def padded(channels: int) -> int:
@@ -98,7 +84,10 @@ class FusedConv:
         """
         key = (x.shape, out.dtype, residual is not None)
         if key not in self._tiles:
-            default, *others = self._candidates(x.shape[0], *self.out_size(*x.shape[1:3]))
+            height, width = self.out_size(*x.shape[1:3])
+            default, *others = candidates(
+                x.shape[0] * height * width, self.weight.shape[2], self.channels
+            )
             if compiling() and tune:
                 for tile in others:
                     self._launch(x, out, residual, tile)
@@ -111,26 +100,6 @@ class FusedConv:
         self._launch(x, out, residual, self._tiles[key])
         return out
 
-    def _candidates(self, n: int, height: int, width: int) -> list[Tile]:
-        outputs = min(triton.next_power_of_2(self.weight.shape[2]), 128)
-        channels = min(triton.next_power_of_2(self.channels), 64)
-        if n * height * width * self.weight.shape[2] < 132 * 2 * 64 * 64:
-            # Too few pixels to fill the GPU: small tiles, many channels a step, deep pipelines.
-            small = min(outputs, 32)
-            deep = min(triton.next_power_of_2(self.channels), 128)
-            return [
-                Tile(2, small, deep, 2, 4),
-                Tile(4, small, deep, 4, 3),
-                Tile(1, small, deep, 2, 4),
-            ]
-        warps = 8 if outputs > 64 else 4
-        return [
-            Tile(8, outputs, channels, warps, 3),
-            Tile(8, outputs, channels, warps, 1),
-            Tile(4, outputs, channels, 4, 3),
-            Tile(16, min(outputs, 64), channels, 8, 3),
-        ]
-
     def _launch(self, x: Tensor, out: Tensor, residual: Tensor | None, tile: Tile) -> None:
         n, in_height, in_width, channels = x.shape
         height, width = self.out_size(in_height, in_width)
@@ -140,7 +109,7 @@ class FusedConv:
                 f"{tuple(x.shape)} with strides {x.stride()}"
             )
         added = out if residual is None else residual
-        tiles = triton.cdiv(height, tile.rows) * triton.cdiv(width, _TILE_WIDTH)
+        tiles = triton.cdiv(height, tile.rows) * triton.cdiv(width, TILE_WIDTH)
         launch(
             _conv_kernel,
             (tiles * n, triton.cdiv(self.weight.shape[2], tile.outputs)),
@@ -167,7 +136,7 @@ class FusedConv:
             RESIDUAL=residual is not None,
             QUARTER=self.quarter,
             ROWS=tile.rows,
-            COLUMNS=_TILE_WIDTH,
+            COLUMNS=TILE_WIDTH,
             OUTPUTS=tile.outputs,
             STEP=tile.channels,
             num_warps=tile.warps,
@@ -192,26 +161,6 @@ class FusedConv:
         y = y.permute(0, 2, 3, 1)
         y = y if residual is None else y + residual.float()
         return F.leaky_relu(y, self.slope)
-
-
-def fastest(tiles: Sequence[Tile], run) -> Tile:
-    """The tile with the least median GPU time of five runs; those that do not fit are skipped."""
-    times = {}
-    for tile in tiles:
-        try:
-            run(tile)
-        except triton.runtime.errors.OutOfResources:
-            continue
-        spans = []
-        for _ in range(5):
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            run(tile)
-            end.record()
-            spans.append((start, end))
-        torch.cuda.synchronize()
-        times[tile] = statistics.median(a.elapsed_time(b) for a, b in spans)
-    return min(times, key=times.get)
 
 
 # The sizes vary from video to video: they must not make another kernel each.

@@ -12,32 +12,40 @@ from contextvars import ContextVar
 import torch
 import triton
 
-_compile_only: ContextVar[Callable | None] = ContextVar("compile_only", default=None)
+# Called as (kernel, grid, args, options) instead of launching, where it is set.
+_instead: ContextVar[Callable | None] = ContextVar("instead", default=None)
 
 
 def launch(kernel: triton.JITFunction, grid: tuple[int, ...], *args, **options) -> None:
     """``kernel[grid](*args, **options)`` on the GPU where the first argument, a tensor, is."""
-    seen = _compile_only.get()
+    instead = _instead.get()
     with torch.cuda.device_of(args[0]):
-        if seen is None:
+        if instead is None:
             kernel[grid](*args, **options)
         else:
-            seen(kernel.warmup(*args, grid=grid, **options))
+            instead(kernel, grid, args, options)
 
 
 @contextmanager
-def compile_only(seen: Callable[[object], object] = lambda compiled: None) -> Iterator[None]:
-    """Within, `launch` compiles and runs nothing; ``seen`` is called with what was compiled."""
-    token = _compile_only.set(seen)
+def instead_of_launching(call: Callable[..., object]) -> Iterator[None]:
+    """Within, `launch` calls ``call(kernel, grid, args, options)`` and runs nothing."""
+    token = _instead.set(call)
     try:
         yield
     finally:
-        _compile_only.reset(token)
+        _instead.reset(token)
+
+
+def compile_only(seen: Callable[[object], object] = lambda compiled: None):
+    """Within, `launch` compiles and runs nothing; ``seen`` is called with what was compiled."""
+    return instead_of_launching(
+        lambda kernel, grid, args, options: seen(kernel.warmup(*args, grid=grid, **options))
+    )
 
 
 def compiling() -> bool:
     """Whether `launch` runs nothing at present: results are then not to be looked at."""
-    return _compile_only.get() is not None
+    return _instead.get() is not None
 
 
 def compile_ahead(run: Callable[[], object], num_threads: int) -> None:

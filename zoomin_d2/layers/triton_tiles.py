@@ -1,0 +1,68 @@
+"""How the convolution kernel divides its work, chosen by size or by the clock."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import triton
+
+TILE_WIDTH = 16  # pixels; tiles are two-dimensional, so that the taps find their rows in the cache
+# An H200's: with fewer products of pixels and outputs than this, large tiles leave it half empty.
+_FILLS_THE_GPU = 132 * 2 * 64 * 64
+
+
+@dataclass(frozen=True)
+class Tile:
+    """How a launch divides the work: pixels (rows x 16), output channels, channels per step."""
+
+    rows: int
+    outputs: int
+    channels: int
+    warps: int
+    stages: int
+
+
+def candidates(pixels: int, outputs_all: int, channels_all: int) -> list[Tile]:
+    """Tiles for a convolution of so many pixels, output and input channels; the default first."""
+    outputs = min(triton.next_power_of_2(outputs_all), 128)
+    channels = min(triton.next_power_of_2(channels_all), 64)
+    if pixels * outputs_all < _FILLS_THE_GPU:
+        # Too few pixels to fill the GPU: small tiles, many channels a step, deep pipelines.
+        small = min(outputs, 32)
+        deep = min(triton.next_power_of_2(channels_all), 128)
+        return [
+            Tile(2, small, deep, 2, 4),
+            Tile(4, small, deep, 4, 3),
+            Tile(1, small, deep, 2, 4),
+            Tile(4, min(outputs, 64), channels, 4, 4),
+        ]
+    warps = 8 if outputs > 64 else 4
+    return [
+        Tile(8, outputs, channels, warps, 3),
+        Tile(8, outputs, channels, warps, 1),
+        Tile(4, outputs, channels, 4, 3),
+        Tile(16, min(outputs, 64), channels, 8, 3),
+    ]
+
+
+def fastest(tiles: Sequence[Tile], run: Callable[[Tile], object]) -> Tile:
+    """The tile with the least median GPU time of five runs; those that do not fit are skipped."""
+    times = {}
+    for tile in tiles:
+        try:
+            run(tile)
+        except triton.runtime.errors.OutOfResources:
+            continue
+        # The device waits while the host, which is slower than a small kernel, queues them all.
+        torch.cuda._sleep(1_000_000)
+        spans = []
+        for _ in range(5):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            run(tile)
+            end.record()
+            spans.append((start, end))
+        torch.cuda.synchronize()
+        times[tile] = statistics.median(a.elapsed_time(b) for a, b in spans)
+    return min(times, key=times.get)
