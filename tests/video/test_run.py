@@ -180,6 +180,12 @@ def test_odd_sizes_are_kept(run, write_video, make_frames, read_video, size, cod
     assert len(frames) == 12
 
 
+def test_sizes_that_x265_dies_of_are_refused(run, write_video, make_frames):
+    source = write_video("in.mkv", make_frames(6, 80, 40), codec="ffv1", pix_fmt="yuv420p10le")
+    with pytest.raises(OutputError, match=r"libx265 needs at least 64x32 pixels.* 40x80"):
+        run(source, "out.mkv")  # 10 bits: x265 by default
+
+
 def test_a_rotated_video_comes_out_upright(run, write_video, make_frames, read_video):
     source = write_video("in.mp4", make_frames(6, 32, 64), rotation=90, aspect=F(2))
     before, _ = read_video(source)

@@ -31,20 +31,22 @@ KEYFRAME_INTERVAL = 240
 @dataclass(frozen=True)
 class _Encoder:
     """`quality`: the option that takes crf; `default`: its value; `options`: always given;
-    `speed`: the option that takes the preset; `odd_420`: takes odd sizes with halved chroma."""
+    `speed`: the option that takes the preset; `odd_420`: takes odd sizes with halved chroma;
+    `min_size`: width and height."""
 
     quality: str
     default: int
     options: dict[str, str] = field(default_factory=dict)
     speed: str = "preset"
     odd_420: bool = False
-    min_side: int = 2
+    min_size: tuple[int, int] = (2, 2)
 
 
 _X265_QUIET = {"x265-params": "log-level=error"}
 _ENCODERS = {
     "libx264": _Encoder("crf", 16),
-    "libx265": _Encoder("crf", 18, _X265_QUIET, min_side=32),  # x265 aborts the process below
+    # x265 writes beyond its memory for widths of 33 to 48, and aborts the process below 32.
+    "libx265": _Encoder("crf", 18, _X265_QUIET, min_size=(64, 32)),
     "libsvtav1": _Encoder("crf", 24, {"preset": "7"}, odd_420=True),
     "libvpx-vp9": _Encoder(
         "crf", 20, {"b": "0", "row-mt": "1", "cpu-used": "3"}, "cpu-used", odd_420=True
@@ -150,10 +152,11 @@ def choose_encoder(
         if not supported & {codec, av.Codec(codec, "w").canonical_name}:
             raise OutputError(f"A {Path(path).suffix} file cannot hold {codec}; .mkv can")
     height, width = size or (info.height, info.width)
-    if min(height, width) < encoder.min_side:
+    if width < encoder.min_size[0] or height < encoder.min_size[1]:
+        least = "x".join(map(str, encoder.min_size))
         raise OutputError(
-            f"{codec} needs at least {encoder.min_side} pixels a side, the video is "
-            f"{width}x{height}: choose another --codec"
+            f"{codec} needs at least {least} pixels, the video is {width}x{height}: choose another "
+            "--codec"
         )
     pix_fmt = options.pix_fmt
     warnings: list[str] = []
