@@ -12,6 +12,7 @@ goes on with the next target; exit code 1 if there were any.
 """
 
 import argparse
+import contextlib
 import faulthandler
 import io
 import json
@@ -45,6 +46,9 @@ from zoomin_d2.data.frame_store import FrameStore
 from zoomin_d2.data.packing import INDEX_VERSION, write_shot
 from zoomin_d2.data.video_file import CorruptFrameError, VideoFile, iter_frames
 from zoomin_d2.engine import setup_cfg
+from zoomin_d2.video.errors import BadInputError
+from zoomin_d2.video.images import ImageReader
+from zoomin_d2.video.reader import VideoReader
 from zoomin_d2.weight_files import UnreadableWeightsError, read_weights
 
 EXAMPLES_PER_ROUND = 200
@@ -222,8 +226,10 @@ def frame_target(folder: Path):
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
             raise Finding(f"a frame of {frame.dtype} {frame.shape}")
         int(frame.sum())  # touch every pixel
+        if path.suffix != ".npy":
+            list(ImageReader([path, path]).frames())
 
-    return damaged_files(seeds), read, (CorruptFrameError,)
+    return damaged_files(seeds), read, (CorruptFrameError, BadInputError)
 
 
 def video_target(folder: Path):
@@ -241,8 +247,15 @@ def video_target(folder: Path):
 
     def read(content: tuple[str, bytes]) -> None:
         path = write_content(folder, content)
+        for reader in (read_through, read_ends, read_for_interpolation):
+            with contextlib.suppress(CorruptFrameError, BadInputError):
+                reader(path)
+
+    def read_through(path: Path) -> None:
         for _ in iter_frames(path):
             pass
+
+    def read_ends(path: Path) -> None:
         video = VideoFile(path)
         try:
             video.read(len(video) - 1)
@@ -250,7 +263,14 @@ def video_target(folder: Path):
         finally:
             video.close()
 
-    return damaged_files(seeds), read, (CorruptFrameError,)
+    def read_for_interpolation(path: Path) -> None:
+        with VideoReader(path) as video:
+            times = [frame.time for frame in video.frames() if video.to_rgb(frame.picture).size]
+            if times != sorted(set(times)):
+                raise Finding(f"times that do not grow: {times}")
+            video.damage.describe()
+
+    return damaged_files(seeds), read, (CorruptFrameError, BadInputError)
 
 
 def checkpoint_target(folder: Path):
