@@ -41,3 +41,14 @@ def test_a_stream_larger_than_its_header_is_not_decoded(write_video, make_frames
     monkeypatch.setattr(reader, "MAX_FRAME_PIXELS", 48 * 64 - 1)  # known to the decoder alone
     with pytest.raises(BadInputError, match="no frame that can be decoded"):
         VideoReader(path)
+
+
+def test_frames_that_change_their_size_are_named(tmp_path, write_video, make_frames):
+    parts = [write_video("a.ts", make_frames(5)), write_video("b.ts", make_frames(5, 64, 96))]
+    path = tmp_path / "both.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with (
+        VideoReader(path) as video,
+        pytest.raises(BadInputError, match=r"changes at 0\.\d+ s, from 64x48 to 96x64"),
+    ):
+        list(video.frames())
