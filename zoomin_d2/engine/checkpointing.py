@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from zoomin_d2.files import write_atomically
+from zoomin_d2.modeling.interpolator import FrameInterpolator
 from zoomin_d2.weight_files import SafeCheckpointer, UnreadableWeightsError, read_weights
 
 # The best checkpoint must not become what --resume continues from.
@@ -246,7 +247,7 @@ class GeneratorEMA:
         decay: per update.
     """
 
-    def __init__(self, model: nn.Module, decay: float):
+    def __init__(self, model: FrameInterpolator, decay: float):
         self.model = model
         self.decay = decay
         self.num_updates = 0
@@ -257,8 +258,8 @@ class GeneratorEMA:
         decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         self.num_updates += 1
         averaged, current = (
-            list(self.generator.parameters()),
-            list(self.model.generator.parameters()),
+            tuple(self.generator.parameters()),
+            tuple(self.model.generator.parameters()),
         )
         torch._foreach_lerp_(averaged, current, 1 - decay)
         # Buffers (the frozen context convolution) are constants: they are carried, not averaged.

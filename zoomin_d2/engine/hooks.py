@@ -78,6 +78,8 @@ class AdversarialHook(HookBase):
 
     def _step(self) -> None:
         record = self.model.step_record
+        assert record is not None and record.valid is not None  # of this iteration's forward
+        assert record.real is not None and record.fake is not None
         self._parallel.train()
         with self.model.autocast():
             # One forward for both halves: a second one before backward breaks DDP's buffers.
@@ -89,7 +91,7 @@ class AdversarialHook(HookBase):
             "loss_d_fake": self.loss_weight * loss_fake,
         }
         self.optimizer.zero_grad()
-        sum(losses.values()).backward()
+        (losses["loss_d_real"] + losses["loss_d_fake"]).backward()
         iteration = self.trainer.iter
         if self.guard.must_skip(iteration, losses, self.discriminator.parameters()):
             self.optimizer.zero_grad(set_to_none=True)
@@ -162,7 +164,9 @@ class VisualizationHook(HookBase):
 
     def after_step(self) -> None:
         if self.period > 0 and (self.trainer.iter + 1) % self.period == 0:
-            panel = training_panel(self.model.step_record)
+            record = self.model.step_record
+            assert record is not None  # of this iteration's forward
+            panel = training_panel(record)
             self.trainer.storage.put_image("training/first_sample", panel)
 
 

@@ -172,6 +172,7 @@ class GuardedTrainer(SimpleTrainer):
         super().__init__(*args, **kwargs)
         self.guard = guard
         self.last_batch: list[dict] | None = None
+        self._data_loader_iter_obj: Iterator[list[dict]] | None = None  # as Detectron2 names it
 
     @property
     def _data_loader_iter(self) -> Iterator[list[dict]]:

@@ -43,7 +43,7 @@ class SaveOnTermination(HookBase):
         self.check = check
         self._is_asked = False
         self._timer: threading.Timer | None = None
-        self._before = None
+        self._before: signal.Handlers | Callable | int | None = None
         self._owner = os.getpid()
 
     def before_train(self) -> None:

@@ -63,6 +63,8 @@ class FrameInterpolator(nn.Module):
     outside the module tree: checkpoints, optimizers and DDP see the generator alone.
     """
 
+    generator: nn.Module
+
     @configurable
     def __init__(
         self,
@@ -217,9 +219,6 @@ class FrameInterpolator(nn.Module):
         """L_synth (eq. 8): on both the coarse and the final frame, as section 3.4 says.
 
         A subclass may add to it (examples/add_loss.py): keys with "loss" in them are summed.
-
-        Args:
-            outputs: with gradients. frame_t: (N, 3, H, W), the truth.
         """
         pred_frame, coarse_frame, flow_1t, flow_2t, blend_mask, level_frames = outputs
         losses = {

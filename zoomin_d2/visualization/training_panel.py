@@ -22,11 +22,16 @@ _PATCHES_SHOWN = 5
 class GeneratorOutput(Protocol):
     """The generator's results: (N, 3, H, W), (N, 2, H, W) in pixels, (N, 1, H, W)."""
 
-    pred_frame: Tensor
-    coarse_frame: Tensor
-    flow_1t: Tensor
-    flow_2t: Tensor
-    blend_mask: Tensor
+    @property
+    def pred_frame(self) -> Tensor: ...
+    @property
+    def coarse_frame(self) -> Tensor: ...
+    @property
+    def flow_1t(self) -> Tensor: ...
+    @property
+    def flow_2t(self) -> Tensor: ...
+    @property
+    def blend_mask(self) -> Tensor: ...
 
 
 class TrainingStep(Protocol):
@@ -35,11 +40,13 @@ class TrainingStep(Protocol):
     frame_1: Tensor  # (N, 3, H, W) RGB in [0, 1]
     frame_t: Tensor
     frame_2: Tensor
-    outputs: GeneratorOutput
     proposals: list[Instances] | None  # N, with proposal_boxes
     real: Tensor | None  # (N * M, 3, S, S) patches; whole frames are not drawn again
     fake: Tensor | None
     valid: Tensor | None  # (N, M) bool: which patches count
+
+    @property
+    def outputs(self) -> GeneratorOutput: ...
 
 
 def training_panel(step: TrainingStep) -> Tensor:
