@@ -41,12 +41,26 @@ def bilateral_correlation(
         )
         volume = (windows_1.flip(2, 3) * windows_2).sum(dim=1).flatten(1, 2)
         return volume * channels**-0.5
-    # The same without (2 r + 1)^2 copies of the features, which are gigabytes for a 4K frame: a row
-    # of displacements at a time, from 2 r + 1 copies of one frame's (views cannot run backwards).
-    shifted_1 = padded_1.unfold(3, width, 1).flip(3)
-    shifted_2 = padded_2.unfold(3, width, 1)
+    # The same without (2 r + 1)^2 copies of the features, which are gigabytes for a 4K frame.
+    padded_1, padded_2 = (x.permute(0, 2, 3, 1) for x in (padded_1, padded_2))
+    steps = range(diameter)
+    if features_1.device.type == "cpu" and features_1.dtype == torch.float32:
+        # One displacement at a time stays in a CPU's cache: up to three times as fast there.
+        costs = [
+            (
+                padded_1[:, 2 * radius - y :, 2 * radius - x :][:, :height, :width]
+                * padded_2[:, y : y + height, x : x + width]
+            ).sum(dim=-1)
+            for y in steps
+            for x in steps
+        ]
+        return torch.stack(costs, dim=1) * channels**-0.5
+    # A row of displacements at a time, from 2 r + 1 copies of the features, (N, H', dx, W, C): an
+    # eighth of the kernels. Slices, because ONNX has no views of windows.
+    shifted_1 = torch.stack([padded_1[:, :, 2 * radius - x :][:, :, :width] for x in steps], dim=2)
+    shifted_2 = torch.stack([padded_2[:, :, x : x + width] for x in steps], dim=2)
     rows = [
-        (shifted_1.narrow(2, 2 * radius - y, height) * shifted_2.narrow(2, y, height)).sum(dim=1)
-        for y in range(diameter)
+        (shifted_1[:, 2 * radius - y :][:, :height] * shifted_2[:, y : y + height]).sum(dim=-1)
+        for y in steps
     ]
     return torch.cat([row.transpose(1, 2) for row in rows], dim=1) * channels**-0.5
