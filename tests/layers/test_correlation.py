@@ -29,6 +29,9 @@ def test_with_and_without_gradient_are_equal():
     with_gradient = bilateral_correlation(a.requires_grad_(), b, 2)
     with torch.no_grad():
         assert torch.allclose(bilateral_correlation(a, b, 2), with_gradient, atol=1e-6)
+        # Not float32 on a CPU: by rows of displacements.
+        by_rows = bilateral_correlation(a.double(), b.double(), 2).float()
+        assert torch.allclose(by_rows, with_gradient, atol=1e-6)
 
 
 def test_swapped_frames_mirror_the_displacements():
