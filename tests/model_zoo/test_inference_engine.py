@@ -102,6 +102,32 @@ def test_cuda_graph_is_the_eager_path(small_generator, dtype):
     assert not torch.equal(swapped[0], found[0])
 
 
+def test_a_recording_can_be_passed_by(weighted_average):
+    engine = InferenceEngine(weighted_average, CPU, torch.float32)
+    engine._graphs = StaticShapes(lambda run, *example: lambda *inputs: ["replayed"])
+    frames = _frames()
+    plain = engine(*frames, [0.5])[0]
+    assert engine(*frames, [0.5]) == ["replayed"]
+    assert torch.equal(engine(*frames, [0.5], recorded=False)[0], plain)
+
+
+def test_the_same_time_is_the_same_tensor_but_a_callers_is_copied(weighted_average):
+    seen = []
+    engine = InferenceEngine(weighted_average, CPU, torch.float32)
+    engine._forward = lambda frame_1, frame_2, ts: seen.append(ts) or []
+    own = torch.tensor([0.25])
+    for _ in range(2):
+        engine(*_frames(), [0.5, own])
+    (first, copied), (second, copied_again) = seen
+    assert first is second and first.tolist() == [0.5]
+    assert copied is not own and copied is not copied_again and copied.tolist() == [0.25]
+
+
+def test_triton_kernels_are_for_networks_that_have_them(weighted_average):
+    with pytest.raises(ValueError, match="no Triton kernels for"):
+        InferenceEngine(weighted_average, CPU, torch.float32, triton=True)
+
+
 def test_what_a_cpu_cannot(weighted_average):
     with pytest.raises(ValueError, match="float16 is for GPUs"):
         InferenceEngine(weighted_average, CPU, torch.float16)

@@ -55,8 +55,8 @@ def bilateral_correlation(
             for x in steps
         ]
         return torch.stack(costs, dim=1) * channels**-0.5
-    # A row of displacements at a time, from 2 r + 1 copies of the features, (N, H', dx, W, C): an
-    # eighth of the kernels. Slices, because ONNX has no views of windows.
+    # A row of displacements at a time, from 2 r + 1 copies of the features, (N, H', dx, W, C): far
+    # fewer kernels. Slices, because ONNX has no views of windows.
     shifted_1 = torch.stack([padded_1[:, :, 2 * radius - x :][:, :, :width] for x in steps], dim=2)
     shifted_2 = torch.stack([padded_2[:, :, x : x + width] for x in steps], dim=2)
     rows = [
