@@ -14,6 +14,7 @@ from zoomin_d2.layers.triton_warp_frames import warp_frames
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
+torch.backends.cudnn.allow_tf32 = False  # the definition is to be exact
 random = torch.Generator().manual_seed(0)
 
 

@@ -8,6 +8,8 @@ from zoomin_d2.modeling import build_generator
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
+torch.backends.cudnn.allow_tf32 = False  # the definition is to be exact
+
 
 def odd_network():
     """Widths that are no multiples of what the kernels want, weights that move something."""
