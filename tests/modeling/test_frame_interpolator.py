@@ -180,3 +180,19 @@ def test_empty_slots_are_masked_for_the_discriminator():
         torch.tensor([[True, True, False, False]]),
     )
     assert torch.allclose(torch.stack(two), torch.stack(four), atol=1e-6)
+
+
+def test_levels_are_compared_with_the_truth_at_their_place(tiny_cfg):
+    # 40 rows are padded to 48: a level's rows must not be compared with rows stretched over them.
+    tiny_cfg.MODEL.PERCEPTUAL.FEATURES = []
+    tiny_cfg.MODEL.FROZEN_RPN.WEIGHTS = ""
+    tiny_cfg.MODEL.DEVICE = "cpu"
+    model = build_model(tiny_cfg)
+    for decoder in model.generator.decoders:
+        torch.nn.init.zeros_(decoder.head.weight)  # no motion
+    still = torch.arange(40)[:, None].expand(3, 40, 64).mul(6).byte()
+    names = ("frame_1", "frame_t", "frame_2")
+    losses = model([{**dict.fromkeys(names, still), "t": 0.5, "file_name": "still"}])
+    # Charbonnier of 0 is epsilon = 1e-3, for colour, x and y, on each of three levels.
+    weight = tiny_cfg.MODEL.LOSS_WEIGHTS.LEVELS * 255
+    assert losses["loss_levels"].item() == pytest.approx(3 * 3 * 1e-3 * weight, rel=1e-3)

@@ -33,7 +33,7 @@ class GeneratorOutput(NamedTuple):
     flow_1t: torch.Tensor  # (N, 2, H, W) pixels, see layers/warp.py
     flow_2t: torch.Tensor  # (N, 2, H, W) pixels
     blend_mask: torch.Tensor  # (N, 1, H, W) in [0, 1], weight of frame_1
-    # Training of coarse-to-fine generators: blends (N, 3, H / s, W / s) of the coarser levels.
+    # Training of coarse-to-fine generators: coarser blends (N, 3, h, w) of the frames as padded.
     level_frames: tuple[torch.Tensor, ...] = ()
 
     @property

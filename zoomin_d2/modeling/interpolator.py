@@ -21,6 +21,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Instances
 from torch import nn
 
+from zoomin_d2.layers import pad_to_multiple
 from zoomin_d2.modeling.batch_inputs import stack_frames, stack_times
 from zoomin_d2.modeling.frozen_rpn import FrozenRPN
 from zoomin_d2.modeling.generator import GeneratorOutput, build_generator
@@ -228,8 +229,9 @@ class FrameInterpolator(nn.Module):
             * smoothness_loss(flow_1t, flow_2t, blend_mask),
         }
         if level_frames:
+            truth = pad_to_multiple(frame_t, self.generator.size_divisibility)  # as the levels are
             losses["loss_levels"] = self.loss_weights["levels"] * sum(
-                photometric_loss(x, F.adaptive_avg_pool2d(frame_t, x.shape[-2:]))
+                photometric_loss(x, F.adaptive_avg_pool2d(truth, x.shape[-2:]))
                 for x in level_frames
             )
         if self.perceptual_features:
