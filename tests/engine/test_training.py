@@ -17,6 +17,7 @@ from run_helpers import (
     OVERRIDES,
     REPOSITORY,
     environment,
+    make_trainer,
     read_losses,
     run,
     train_command,
@@ -162,6 +163,8 @@ def test_a_recipe_trains_evaluates_and_says_on_what(datasets_root, tmp_path, con
     assert 5 < results["results"]["PSNR"] < 60
     assert results["provenance"]["data"].startswith("Training on triplets_tiny")
     assert results["provenance"]["commit"]
+    assert results["provenance"]["iteration"] == 2
+    assert results["provenance"]["proposals"]["NUM"] == 2  # the ROIs of ROI_PSNR
 
     again = tmp_path / "again"
     weights = str(tmp_path / "model_final.pth")
@@ -239,3 +242,28 @@ def test_resuming_with_another_batch_size_goes_on_in_the_stream(
         trainer.train()
         positions.append(trainer.num_samples)
     assert positions == [0, 6, 6, 10]
+
+
+def test_the_average_begins_with_the_weights_that_a_run_begins_with(datasets_here, tmp_path):
+    first = make_trainer(datasets_here, tmp_path / "first", "SEED", "3")
+    first.checkpointer.save("begin")
+    weights = str(tmp_path / "first" / "begin.pth")
+    second = make_trainer(datasets_here, tmp_path / "second", "SEED", "4", "MODEL.WEIGHTS", weights)
+    for ours, theirs in zip(second.ema.generator.parameters(), first.ema.generator.parameters()):
+        assert torch.equal(ours, theirs)
+
+
+def test_scores_are_computed_in_whole_float32(datasets_here, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "zoomin_d2.modeling.interpolator.FrameInterpolator.inference",
+        lambda *_: seen.append(torch.backends.cudnn.allow_tf32) or 1 / 0,
+    )
+    trainer = make_trainer(datasets_here, tmp_path)
+    before = torch.backends.cudnn.allow_tf32
+    cfg = trainer.cfg.clone()
+    cfg.DATASETS.TEST = ("triplets_tiny",)
+    with pytest.raises(ZeroDivisionError):
+        InterpolationTrainer.test(cfg, trainer.bare_model)
+    assert seen == [False]
+    assert torch.backends.cudnn.allow_tf32 == before

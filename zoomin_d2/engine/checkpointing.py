@@ -253,6 +253,11 @@ class GeneratorEMA:
         self.num_updates = 0
         self.generator = copy.deepcopy(model.generator).eval().requires_grad_(False)
 
+    def restart(self) -> None:
+        """Begin anew from the model's generator of this moment."""
+        self.num_updates = 0
+        self.generator.load_state_dict(self.model.generator.state_dict())
+
     @torch.no_grad()
     def update(self) -> None:
         decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))

@@ -4,16 +4,21 @@ import json
 import os
 import re
 import warnings
+from collections.abc import Callable
 
 import detectron2.utils.comm as comm
 import torch
+from detectron2.config import CfgNode
 from detectron2.engine import HookBase, hooks
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from zoomin_d2.engine.checkpointing import GeneratorEMA
 from zoomin_d2.engine.distributed import wrap_for_ddp
 from zoomin_d2.engine.nonfinite import NonFiniteGuard
+from zoomin_d2.engine.solver import build_optimizer
 from zoomin_d2.files import write_json
+from zoomin_d2.modeling import build_discriminator
 from zoomin_d2.modeling.interpolator import FrameInterpolator
 from zoomin_d2.modeling.losses import hinge_d_losses
 from zoomin_d2.visualization import training_panel
@@ -32,7 +37,7 @@ class AdversarialHook(HookBase):
         model: FrameInterpolator,
         discriminator: nn.Module,
         optimizer: torch.optim.Optimizer,
-        scheduler: torch.optim.lr_scheduler.LRScheduler,
+        scheduler: LRScheduler,
         *,
         loss_weight: float,
         start_iter: int = 0,
@@ -133,6 +138,29 @@ class AdversarialHook(HookBase):
         self.discriminator.load_state_dict(state_dict["discriminator"])
         self.optimizer.load_state_dict(state_dict["optimizer"])
         self.scheduler.load_state_dict(state_dict["scheduler"])
+
+
+def build_adversarial_hook(
+    cfg: CfgNode,
+    model: FrameInterpolator,
+    guard: NonFiniteGuard,
+    build_scheduler: Callable[[CfgNode, torch.optim.Optimizer], LRScheduler],
+) -> AdversarialHook | None:
+    """The hook of ``cfg.MODEL.DISCRIMINATOR``; None for the recipe without one."""
+    discriminator = build_discriminator(cfg)
+    if discriminator is None:
+        return None
+    optimizer = build_optimizer(cfg, discriminator.parameters(), cfg.SOLVER.DISCRIMINATOR.LR_FACTOR)
+    return AdversarialHook(
+        model,
+        discriminator,
+        optimizer,
+        build_scheduler(cfg, optimizer),
+        loss_weight=cfg.MODEL.LOSS_WEIGHTS.GAN_D,
+        start_iter=cfg.SOLVER.DISCRIMINATOR.START_ITER,
+        metric_period=cfg.SOLVER.METRIC_PERIOD,
+        guard=guard,
+    )
 
 
 class EMAHook(HookBase):

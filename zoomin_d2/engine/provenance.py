@@ -37,6 +37,7 @@ def collect_provenance(cfg: CfgNode, data_sentence: str | None = None) -> dict:
         "datasets_train": list(cfg.DATASETS.TRAIN),
         "datasets_test": list(cfg.DATASETS.TEST),
         "frozen_rpn": cfg.MODEL.FROZEN_RPN.WEIGHTS or "random weights",
+        "proposals": dict(cfg.MODEL.PROPOSALS),  # ROI numbers of other ROIs are other numbers
         "device": device,
         "torch": torch.__version__,
         "python": platform.python_version(),

@@ -3,7 +3,7 @@
 import logging
 import weakref
 from collections import OrderedDict
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import detectron2.utils.comm as comm
 import torch
@@ -28,18 +28,18 @@ from zoomin_d2.engine import run_record
 from zoomin_d2.engine.checkpointing import BEST_CHECKPOINT, AtomicCheckpointer, GeneratorEMA
 from zoomin_d2.engine.distributed import broadcast_from_main, wrap_for_ddp
 from zoomin_d2.engine.hooks import (
-    AdversarialHook,
     EMAHook,
     ResumableBestCheckpointer,
     ResumablePeriodicCheckpointer,
     VisualizationHook,
+    build_adversarial_hook,
 )
 from zoomin_d2.engine.nonfinite import GuardedTrainer, NonFiniteGuard, WeightCheckHook
 from zoomin_d2.engine.provenance import collect_provenance, read_provenance
 from zoomin_d2.engine.solver import build_lr_scheduler, build_optimizer
 from zoomin_d2.engine.termination import SaveOnTermination
 from zoomin_d2.evaluation import InterpolationEvaluator
-from zoomin_d2.modeling import build_discriminator
+from zoomin_d2.evaluation.precision import whole_float32
 from zoomin_d2.modeling.generator_options import generator_options
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,9 @@ class InterpolationTrainer(DefaultTrainer):
             self._last_eval_results = self.test_averaged()
             return self._last_eval_results
 
-        adversarial = self._build_adversarial_hook()
+        adversarial = build_adversarial_hook(
+            cfg, self.bare_model, self.guard, self.build_lr_scheduler
+        )
         weight_check = WeightCheckHook(
             self.guard,
             cfg.SOLVER.CHECKPOINT_PERIOD,
@@ -150,25 +152,6 @@ class InterpolationTrainer(DefaultTrainer):
             else None,
         ]
 
-    def _build_adversarial_hook(self) -> AdversarialHook | None:
-        cfg = self.cfg
-        discriminator = build_discriminator(cfg)
-        if discriminator is None:
-            return None
-        optimizer = build_optimizer(
-            cfg, discriminator.parameters(), cfg.SOLVER.DISCRIMINATOR.LR_FACTOR
-        )
-        return AdversarialHook(
-            self.bare_model,
-            discriminator,
-            optimizer,
-            self.build_lr_scheduler(cfg, optimizer),
-            loss_weight=cfg.MODEL.LOSS_WEIGHTS.GAN_D,
-            start_iter=cfg.SOLVER.DISCRIMINATOR.START_ITER,
-            metric_period=cfg.SOLVER.METRIC_PERIOD,
-            guard=self.guard,
-        )
-
     def _best_metric(self) -> str:
         # One test set and `test` leaves the level of the dataset out of its results.
         names = self.cfg.DATASETS.TEST
@@ -180,6 +163,8 @@ class InterpolationTrainer(DefaultTrainer):
             self.checkpointer.forget_earlier_run()
         self.iter = -1
         self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
+        if self.iter < 0 and self.ema is not None:
+            self.ema.restart()  # from MODEL.WEIGHTS, not from what was there before they came
         self.start_iter = self.iter + 1  # a checkpoint has the iteration that was just finished
 
     def train(self) -> OrderedDict | None:
@@ -198,10 +183,17 @@ class InterpolationTrainer(DefaultTrainer):
 
     def test_averaged(self) -> OrderedDict:
         """Evaluate the averaged generator (the trained one without EMA)."""
-        if self.ema is None:
-            return self.test(self.cfg, self.bare_model)
-        with self.ema.applied():
-            return self.test(self.cfg, self.bare_model)
+        iteration = min(self.iter + 1, self.max_iter)
+        provenance = {**read_provenance(self.cfg.OUTPUT_DIR), "iteration": iteration}
+        evaluators = [self.build_evaluator(self.cfg, x, provenance) for x in self.cfg.DATASETS.TEST]
+        with self.ema.applied() if self.ema else nullcontext():
+            return self.test(self.cfg, self.bare_model, evaluators)
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: nn.Module, evaluators: list | None = None) -> OrderedDict:
+        """As DefaultTrainer's, in whole float32: a score must not depend on the device."""
+        with whole_float32():
+            return super().test(cfg, model, evaluators)
 
     def _load_batch(self, iteration: int) -> list[dict]:
         """This process's batch of an iteration of now or before, which the guard asks for."""
