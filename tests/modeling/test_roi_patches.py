@@ -44,6 +44,14 @@ def test_high_resolution_patch_shows_the_same_region():
     assert torch.allclose(real[0], crop_roi_patches(low, boxes, 16)[0])
 
 
+def test_a_partner_of_bytes_beside_a_frame_of_floats_of_the_same_size():
+    low = torch.full((2, 3, 32, 32), 0.2)
+    boxes = torch.tensor([[[8.0, 8, 24, 24]], [[8.0, 8, 24, 24]]])
+    partner = torch.full((3, 32, 32), 51, dtype=torch.uint8)  # 0.2, too
+    real = crop_real_patches(low, [partner, None], [1, 1], boxes, 16)
+    assert torch.allclose(real, torch.full_like(real, 0.2))
+
+
 def test_high_resolution_patch_has_detail_that_the_low_one_lacks():
     high = (torch.arange(128) % 2).float().expand(3, 128, 128)  # vanishes in the 4 x 4 average
     low = torch.nn.functional.avg_pool2d(high, 4)

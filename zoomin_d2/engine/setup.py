@@ -84,10 +84,9 @@ def _check_numbers(cfg: CfgNode) -> None:
             "SOLVER.IMS_PER_BATCH": cfg.SOLVER.IMS_PER_BATCH,
             "SOLVER.CHECKPOINT_PERIOD": cfg.SOLVER.CHECKPOINT_PERIOD,
             "SOLVER.METRIC_PERIOD": cfg.SOLVER.METRIC_PERIOD,
+            "SOLVER.MAX_ITER": cfg.SOLVER.MAX_ITER,
         },
         0: {
-            "SOLVER.MAX_ITER": cfg.SOLVER.MAX_ITER,
-            "SOLVER.BASE_LR": cfg.SOLVER.BASE_LR,
             "DATALOADER.NUM_WORKERS": cfg.DATALOADER.NUM_WORKERS,
             "TEST.EVAL_PERIOD": cfg.TEST.EVAL_PERIOD,
             "VIS_PERIOD": cfg.VIS_PERIOD,
@@ -97,6 +96,8 @@ def _check_numbers(cfg: CfgNode) -> None:
         for key, value in values.items():
             if not value >= bound:  # nan is not, either
                 raise ValueError(f"{key} is {value}: it must be at least {bound}")
+    if not cfg.SOLVER.BASE_LR > 0:
+        raise ValueError(f"SOLVER.BASE_LR is {cfg.SOLVER.BASE_LR}: it must be more than 0")
     size = cfg.INPUT.CROP_SIZE
     if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
         raise ValueError(f"INPUT.CROP_SIZE is {size}: give [height, width] in pixels")

@@ -80,11 +80,13 @@ def crop_real_patches(
         (N * M, 3, size, size) float32, as `crop_roi_patches` of the same boxes.
     """
     m = boxes.shape[1]
-    groups: dict[int, list[int]] = {}  # images of one scale go through ROIAlign together
+    # Images of one scale (and one range of values) go through ROIAlign together.
+    groups: dict[tuple[int, torch.dtype], list[int]] = {}
     for i, frame in enumerate(frame_t_hr):
-        groups.setdefault(1 if frame is None else hr_scale[i], []).append(i)
+        kind = (1, frame_t.dtype) if frame is None else (hr_scale[i], frame.dtype)
+        groups.setdefault(kind, []).append(i)
     patches = frame_t.new_empty(len(frame_t), m, 3, size, size, dtype=torch.float32)
-    for scale, members in groups.items():
+    for (scale, _), members in groups.items():
         partners = [(frame_t[i], frame_t_hr[i]) for i in members]
         frames = torch.stack([low if high is None else high for low, high in partners])
         if frames.dtype == torch.uint8:
