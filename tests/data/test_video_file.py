@@ -20,7 +20,14 @@ def level(image: np.ndarray) -> int:
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4")]
+    ("name", "codec"),
+    [
+        ("a.mp4", "libx264"),
+        ("a.mkv", "libx264"),
+        ("a.avi", "mpeg4"),
+        ("a.ts", "libx264"),  # no index in the file: seeking lands behind the keyframe
+        ("a.mpg", "mpeg2video"),
+    ],
 )
 def test_frames_by_index_in_any_order(tmp_path, write_video, name, codec):
     video = VideoFile(write_video(tmp_path / name, grey_frames(25), codec=codec))

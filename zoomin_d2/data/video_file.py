@@ -144,19 +144,20 @@ class VideoFile:
         self._stream.codec_context.thread_count = 1  # as above
         try:
             packets = [
-                (packet.pts, packet.is_keyframe)
+                (packet.pts, packet.is_keyframe, packet.dts)
                 for packet in self._container.demux(self._stream)
                 if packet.size and not packet.is_discard
             ]
         except av.FFmpegError as error:
             raise CorruptFrameError(file_name, f"cannot be indexed: {error}") from error
-        if not packets or any(pts is None for pts, _ in packets):
+        if not packets or any(pts is None for pts, *_ in packets):
             raise CorruptFrameError(
                 file_name, "has no timestamps; pack it with datasets/prepare_videos.py"
             )
-        packets.sort()
-        self._pts = [pts for pts, _ in packets]
-        self._keyframes = [i for i, (_, is_keyframe) in enumerate(packets) if is_keyframe]
+        packets.sort(key=lambda packet: packet[0])
+        self._pts = [pts for pts, *_ in packets]
+        self._dts = [pts if dts is None else dts for pts, _, dts in packets]
+        self._keyframes = [i for i, (_, is_keyframe, _) in enumerate(packets) if is_keyframe]
         self._decoder: Iterator | None = None
         self._next_index = 0  # the index that the decoder gives next
 
@@ -177,23 +178,36 @@ class VideoFile:
             raise CorruptFrameError(self.file_name, f"no frame {index}, only {len(self)} frames")
         place = bisect.bisect_right(self._keyframes, index) - 1
         keyframe = self._keyframes[place] if place >= 0 else 0
+        # Where a file has no index of its own (.ts, .mpg), FFmpeg may land behind the keyframe; its
+        # times are those of decoding there, which begin earlier.
+        starts: list = [self._pts[keyframe], self._dts[keyframe], min(self._dts)]
+        if self._decoder is not None and keyframe <= self._next_index <= index:
+            starts.insert(0, None)  # decode on
         try:
-            if self._decoder is None or not keyframe <= self._next_index <= index:
-                self._container.seek(self._pts[keyframe], stream=self._stream)
-                self._decoder = self._container.decode(self._stream)
-            for frame in self._decoder:
-                if frame.pts is None or frame.pts < self._pts[index]:
-                    continue
-                if frame.pts > self._pts[index] or frame.is_corrupt:
-                    break
-                self._next_index = index + 1
-                return _to_rgb(frame)
+            for start in starts:
+                if start is not None:
+                    self._container.seek(start, stream=self._stream)
+                    self._decoder = self._container.decode(self._stream)
+                if (image := self._decode_until(index)) is not None:
+                    return image
         except av.FFmpegError as error:
             self._decoder = None
             reason = f"frame {index} cannot be decoded: {error}"
             raise CorruptFrameError(self.file_name, reason) from error
         self._decoder = None
         raise CorruptFrameError(self.file_name, f"frame {index} is missing or damaged")
+
+    def _decode_until(self, index: int) -> np.ndarray | None:
+        """Frame `index`, decoding on from where the file stands; None if it does not come."""
+        assert self._decoder is not None
+        for frame in self._decoder:
+            if frame.pts is None or frame.pts < self._pts[index]:
+                continue
+            if frame.pts > self._pts[index] or frame.is_corrupt:
+                break
+            self._next_index = index + 1
+            return _to_rgb(frame)
+        return None
 
 
 def _open(file_name: str | Path):
