@@ -21,6 +21,13 @@ def count_frames(path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
+def test_a_preview_counts_only_the_source_frames_that_it_shows(run, clip, tmp_path):
+    code, _, err = run(clip(num_frames=40), tmp_path / "out.mp4", "--preview", "0.2s")
+    assert (code, "5 -> 10 frames (5 made)" in err) == (0, True), err
+    code, _, err = run(clip(num_frames=40), tmp_path / "out.gif", "--preview", "0.2s")
+    assert (code, "5 -> 10 frames (5 made)" in err) == (0, True), err
+
+
 def test_doubles_by_default_and_says_what_it_did(run, clip, tmp_path):
     code, out, err = run(clip(), tmp_path / "out.mp4")
     assert (code, out) == (0, "")
@@ -52,6 +59,7 @@ def test_wrong_options(run, arguments, words):
     code, _, err = run(*arguments)
     assert code == 2
     assert words in err
+    assert len(err.splitlines()) < 5  # what is wrong, not a screen of options above it
 
 
 def test_an_unknown_model_is_named(run, clip, tmp_path):
@@ -118,6 +126,9 @@ def test_a_failure_late_in_a_run_says_how_to_go_on(run, clip, tmp_path, monkeypa
         code, _, err = run(source, tmp_path / "out.mp4")
     assert code == 7
     assert "not finite" in err and "The same command with --resume goes on" in err
+    code, _, err = run(source, tmp_path / "out.mp4", "--resume", "--crf", "30")
+    assert code == 5 and "or --overwrite to start anew" in err
+    assert "--resume goes on" not in err  # it would not
     code, _, err = run(source, tmp_path / "out.mp4", "--resume")
     assert code == 5 and "model: fails then, average now" in err
 

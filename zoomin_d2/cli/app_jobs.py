@@ -161,7 +161,8 @@ def describe(report: Report) -> str:
         f"took {report.seconds:.1f} s",
     ]
     if report.cuts:
-        facts.append(f"{len(report.cuts)} scene cuts, not interpolated across")
+        cuts = f"{len(report.cuts)} scene cut{'s' * (len(report.cuts) > 1)}"
+        facts.append(f"{cuts}, not interpolated across")
     notes = [*report.warnings, *report.dropped]
     if report.damage:
         notes.append(f"the clip is damaged: {report.damage}")

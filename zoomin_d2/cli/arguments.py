@@ -31,6 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The options of `zoomin-interpolate`."""
     parser = argparse.ArgumentParser(
         prog="zoomin-interpolate",
+        usage="zoomin-interpolate INPUT [INPUT ...] OUTPUT [options]   (--help lists them)",
         description="Make a video smoother or slower; everything else in it is kept.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -58,40 +59,68 @@ def make_parser() -> argparse.ArgumentParser:
         help="a model that ships, a file of weights, or a method without learning: dis, average, "
         "nearest (default: fast)",
     )
-    model.add_argument("--device", nargs="+", help="cpu, cuda, cuda:1; several share the work")
-    model.add_argument("--dtype", choices=["float32", "float16", "bfloat16"])
+    model.add_argument(
+        "--device",
+        nargs="+",
+        help="cpu, cuda, cuda:1; several share the work (default: a GPU if there is one)",
+    )
+    model.add_argument(
+        "--dtype",
+        choices=["float32", "float16", "bfloat16"],
+        help="precision of the model (default: what suits the device)",
+    )
     model.add_argument(
         "--tile",
         type=_tile,
         default="auto",
-        help="side in pixels of the overlapping tiles of large frames, off, or auto: as large as "
-        "fits into the memory that is free",
+        help="side in pixels of the overlapping tiles of large frames, off, or auto (default): as "
+        "large as fits into the memory that is free",
     )
     model.add_argument(
         "--flow-scale",
         type=float,
         default=1.0,
-        help="estimate motion on frames of this size (0.5 for 4K with large motion)",
+        help="estimate motion on frames of this size, relative to the input's (default: 1; 0.5 for "
+        "4K with large motion)",
     )
     frames = parser.add_argument_group("frames")
     frames.add_argument("--no-cuts", action="store_true", help="do not look for scene cuts")
     frames.add_argument(
-        "--cut-threshold", type=float, default=CUT_MIN, help="higher finds fewer cuts, 0 to 255"
+        "--cut-threshold",
+        type=float,
+        default=CUT_MIN,
+        help=f"higher finds fewer cuts, 0 to 255 (default: {CUT_MIN:g})",
     )
-    frames.add_argument("--on-cut", choices=["nearest", "blend"], default="nearest")
+    frames.add_argument(
+        "--on-cut",
+        choices=["nearest", "blend"],
+        default="nearest",
+        help="across a cut, show the nearer frame (default) or blend both",
+    )
     frames.add_argument(
         "--dedupe", action="store_true", help="anime, telecine: spread motion over repeated frames"
     )
-    frames.add_argument("--on-damage", choices=["hold", "fail"], default="hold")
+    frames.add_argument(
+        "--on-damage",
+        choices=["hold", "fail"],
+        default="hold",
+        help="frames that cannot be read: hold the last good one (default), or stop",
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "--codec",
         help="h264, h265, av1, vp9, prores, ffv1, h264_nvenc, hevc_nvenc, av1_nvenc (default: "
         "h264; h265 for 10 bits; vp9 or av1 in .webm)",
     )
-    output.add_argument("--crf", type=int, help="quality, lower is better (h264: 16)")
-    output.add_argument("--preset", help="speed of the encoder, in its own words")
-    output.add_argument("--pix-fmt", help="FFmpeg's name (default: as the input)")
+    output.add_argument(
+        "--crf",
+        type=int,
+        help="quality, lower is better (default: h264 16, h265 18, vp9 20, av1 24)",
+    )
+    output.add_argument(
+        "--preset", help="speed of the encoder, in its own words: slow, fast, for av1 0 to 13"
+    )
+    output.add_argument("--pix-fmt", help="FFmpeg's name, as yuv420p (default: as the input)")
     output.add_argument(
         "--audio",
         choices=["copy", "encode", "stretch", "drop"],

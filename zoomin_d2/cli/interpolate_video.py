@@ -127,7 +127,8 @@ def print_report(report: Report, quiet: bool) -> None:
         print(f"warning: {report.input} is damaged: {report.damage}", file=sys.stderr)
     if quiet:
         return
-    cuts = f", {len(report.cuts)} scene cuts" if report.cuts else ""
+    num_cuts = len(report.cuts)
+    cuts = f", {num_cuts} scene cut{'s' * (num_cuts > 1)}" if num_cuts else ""
     repeats = f", {report.repeated_frames} repeats re-timed" if report.repeated_frames else ""
     speed = report.output_frames / max(report.seconds, 1e-3)
     print(
@@ -144,7 +145,8 @@ def print_report(report: Report, quiet: bool) -> None:
 
 def _hint(job: Job, error: VideoError | None) -> str:
     """How to go on, where a part of the work is kept and the error does not say so itself."""
-    kept = os.path.exists(job.output + ".segments") and "--resume" not in str(error)
+    told = any(option in str(error) for option in ("--resume", "--overwrite"))
+    kept = os.path.exists(job.output + ".segments") and not told
     return ". The same command with --resume goes on" if kept else ""
 
 

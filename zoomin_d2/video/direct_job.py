@@ -54,7 +54,9 @@ def run_direct_job(
     except BaseException:
         sink.abort()
         raise
-    report.source_frames = max(source.count, counts.last_source + 1)
+    report.source_frames = counts.last_source + 1
+    if options.limit is None:  # a limited run reads ahead of the frame that it shows
+        report.source_frames = max(source.count, report.source_frames)
     report.made_frames = counts.made
     report.output_frames = first + counts.frames
     report.cuts, report.repeated_frames = counts.cuts, counts.repeats

@@ -116,6 +116,8 @@ def run_video_job(
         if rest is not None:
             files, counts = [*files, rest[0]], [*counts, rest[1]]
         report = _report(source, output, settings, plan, counts)
+        if options.limit is not None:  # frames are read ahead of the one that is shown
+            report.source_frames = max(c.last_source + 1 for c in counts) if counts else 0
         if stopped_by is not None:
             raise _keep_partial(stopped_by, files, output, settings, plan, report)
         _finish(files, output, settings, plan, report if options.limit is not None else None)
