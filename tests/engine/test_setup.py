@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from run_helpers import make_trainer
+from run_helpers import REPOSITORY, make_trainer
 
 from zoomin_d2.engine import setup_cfg
+from zoomin_d2.engine.setup import unread_keys
 from zoomin_d2.files import hold_folder
 
 HOLD = (
@@ -35,6 +37,28 @@ HOLD = (
 def test_numbers_that_make_no_sense_are_named(key, value):
     with pytest.raises(ValueError, match=f"^{key} is "):
         setup_cfg("", [key, value])
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "",
+        *sorted((REPOSITORY / "configs").glob("*.yaml")),
+        *sorted((REPOSITORY / "configs").glob("[!r]*/*.yaml")),
+    ],
+    ids=lambda p: "/".join(Path(p).parts[-2:]),
+)
+def test_no_recipe_sets_a_key_that_nothing_reads(recipe):
+    assert unread_keys(setup_cfg(str(recipe), [])) == []
+
+
+def test_keys_that_nothing_reads_are_said(datasets_here, tmp_path):
+    detectors = ("INPUT.CROP.SIZE", "[0.5,0.5]", "SOLVER.MOMENTUM", "0.5")
+    make_trainer(datasets_here, tmp_path, *detectors)
+    assert (
+        "Nothing here reads INPUT.CROP.SIZE, SOLVER.MOMENTUM: "
+        in (tmp_path / "log.txt").read_text()
+    )
 
 
 def test_weights_that_are_a_folder_are_no_file(tmp_path):

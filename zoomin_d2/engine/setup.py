@@ -7,7 +7,7 @@ import sys
 
 import detectron2.utils.comm as comm
 import torch
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import default_setup
 from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import setup_logger
@@ -15,10 +15,24 @@ from detectron2.utils.logger import setup_logger
 from zoomin_d2.config import get_zoomin_cfg
 from zoomin_d2.data import MissingDatasetError, resolve_datasets
 from zoomin_d2.engine.provenance import collect_provenance, read_provenance, write_provenance
+from zoomin_d2.engine.run_record import config_record
 from zoomin_d2.files import hold_folder
 from zoomin_d2.modeling import GENERATOR_REGISTRY
 
 logger = logging.getLogger(__name__)
+
+# Of Detectron2's own keys, those that do something here.
+_READ_KEYS = (
+    *("VERSION", "SEED", "OUTPUT_DIR", "VIS_PERIOD", "CUDNN_BENCHMARK", "FLOAT32_PRECISION"),
+    *("MODEL.DEVICE", "MODEL.META_ARCHITECTURE", "MODEL.WEIGHTS", "DATALOADER.NUM_WORKERS"),
+    *("DATASETS.TRAIN", "DATASETS.TEST", "TEST.EVAL_PERIOD", "TEST.EXPECTED_RESULTS"),
+    *("SOLVER.IMS_PER_BATCH", "SOLVER.REFERENCE_WORLD_SIZE", "SOLVER.MAX_ITER"),
+    *("SOLVER.BASE_LR", "SOLVER.BASE_LR_END", "SOLVER.LR_SCHEDULER_NAME", "SOLVER.STEPS"),
+    *("SOLVER.GAMMA", "SOLVER.NUM_DECAYS", "SOLVER.RESCALE_INTERVAL", "SOLVER.WEIGHT_DECAY"),
+    *("SOLVER.CHECKPOINT_PERIOD", "SOLVER.AMP.ENABLED"),
+    *("SOLVER.WARMUP_FACTOR", "SOLVER.WARMUP_ITERS", "SOLVER.WARMUP_METHOD"),
+    *(f"SOLVER.CLIP_GRADIENTS.{x}" for x in ("ENABLED", "CLIP_TYPE", "CLIP_VALUE", "NORM_TYPE")),
+)
 
 
 def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
@@ -103,6 +117,16 @@ def _check_numbers(cfg: CfgNode) -> None:
         raise ValueError(f"INPUT.CROP_SIZE is {size}: give [height, width] in pixels")
 
 
+def unread_keys(cfg: CfgNode) -> list[str]:
+    """Keys of Detectron2 that were set to something and mean nothing here."""
+    defaults = config_record(get_cfg())
+    return [
+        key
+        for key, value in config_record(cfg).items()
+        if value != defaults.get(key, value) and key not in _READ_KEYS
+    ]
+
+
 def _hold_output_dir(folder: str) -> None:
     try:
         is_ours = hold_folder(folder)
@@ -155,6 +179,12 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
         make_deterministic(cfg)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zoomin_d2")
     logger.info(resolved.sentence)
+    if unread := unread_keys(cfg):
+        logger.warning(
+            "Nothing here reads %s: Detectron2 has it for detectors. What there is instead: "
+            "zoomin_d2/config.py; the frozen detector's keys: MODEL.FROZEN_RPN.CONFIG_FILE",
+            ", ".join(unread),
+        )
     if cfg.MODEL.DEVICE == "cpu" and not torch.cuda.is_available():
         logger.warning("No GPU is used: the recipes' batches and schedules are made for one")
     # An evaluation leaves alone what its folder says of the training.
