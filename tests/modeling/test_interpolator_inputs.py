@@ -62,6 +62,13 @@ def test_sizes_that_differ_and_an_empty_batch_are_named(model, make_batch):
         model([])
 
 
+def test_bytes_and_floats_in_one_batch_are_named(model, make_batch):
+    batch = make_batch(2, 20, 24)
+    batch[1]["frame_1"] = batch[1]["frame_1"] / 255  # stacked, the bytes would stay 0..255
+    with pytest.raises(TypeError, match=r"'frame_1' must have one dtype.*float32.*uint8"):
+        model(batch)
+
+
 def test_nan_in_a_frame_is_named_by_the_evaluator(model, make_batch):
     batch = make_batch(1, 20, 24)
     batch[0]["frame_1"] = torch.full((3, 20, 24), float("nan"))

@@ -62,7 +62,7 @@ class InterpolationDatasetMapper:
         frame_spacing_unit: "frames" or "ms"; "ms" needs records with `fps`.
         arbitrary_t: frame_t anywhere strictly between frame_1 and frame_2.
         scale_range: (min, max) factor of random downscaling (area averaging), 0 < min <= max <= 1.
-            A factor that would make the frame smaller than the crop is not drawn.
+            A factor that would make the frame smaller than the crop becomes the one that just fits.
         flip_horizontal_prob, flip_vertical_prob, transpose_prob: of these transforms.
         time_reversal_prob: of swapping frame_1 and frame_2, which makes t into 1 - t.
         high_resolution: give frame_t_hr where the record has it.

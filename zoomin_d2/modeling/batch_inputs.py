@@ -8,13 +8,16 @@ def stack_frames(batched_inputs: list[dict], key: str, device: torch.device) -> 
 
     Raises:
         ValueError: there are no samples, or frames of several sizes.
-        TypeError: a dtype whose range is not known.
+        TypeError: several dtypes, or one whose range is not known.
     """
     sizes = {tuple(x[key].shape) for x in batched_inputs}
     if len(sizes) != 1:
         raise ValueError(
             f"'{key}' must have one size per batch, got {sorted(sizes) or 'no samples'}"
         )
+    dtypes = {x[key].dtype for x in batched_inputs}
+    if len(dtypes) != 1:
+        raise TypeError(f"'{key}' must have one dtype per batch, got {sorted(map(str, dtypes))}")
     frames = _stack([x[key] for x in batched_inputs])
     if frames.dtype != torch.uint8 and not frames.is_floating_point():
         raise TypeError(f"'{key}' must be uint8, or float in [0, 1], got {frames.dtype}")
