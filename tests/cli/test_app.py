@@ -85,9 +85,22 @@ def test_what_is_no_video_is_told_and_leaves_nothing(tmp_path):
         run(tmp_path / "notes.mp4", Target(multi=2), tmp_path / "results")
 
 
+def test_stop_shows_what_was_made_until_then(clip, tmp_path):
+    stop = threading.Event()
+    path, words = app_jobs.interpolate_clip(
+        *(str(clip), Target(multi=2), "dis", False, Limits(), tmp_path),
+        lambda done, total: stop.set() if done == 5 else None,
+        stop,
+    )
+    assert 5 <= num_frames(path) < 2 * FRAMES
+    assert words.startswith("**Stopped**") and "--resume" not in words
+    assert list(Path(path).parent.iterdir()) == [Path(path)]  # the segments are gone
+
+
 def test_choices_become_targets():
     assert app_jobs.make_target(SMOOTHER, 3) == Target(multi=3)
-    assert app_jobs.make_target(RATE, 59.94).fps == Fraction(2997, 50)
+    assert app_jobs.make_target(RATE, 59.94).fps == Fraction(60000, 1001)
+    assert app_jobs.make_target(RATE, 47.5).fps == Fraction(95, 2)
     assert app_jobs.make_target(SLOWER, 2.5) == Target(slowmo=Fraction(5, 2))
     for kind, value in ((SMOOTHER, 1.5), (RATE, 0), (SLOWER, 1)):
         with pytest.raises(ValueError, match="must be"):
@@ -138,6 +151,17 @@ def test_a_visitor_interpolates_a_clip(page, clip, tmp_path):
         page.locator("#result a[download]").first.click()
     download.value.save_as(tmp_path / "result.mp4")
     assert num_frames(tmp_path / "result.mp4") == 2 * FRAMES
+
+
+def test_the_number_says_what_it_is_of(page):
+    for choice, label, value in (
+        (RATE, "Frames per second", "60"),
+        (SLOWER, "Times as long", "4"),
+        (SMOOTHER, "Times as many frames", "2"),
+    ):
+        page.get_by_label(choice, exact=True).check()
+        page.locator("#value").get_by_text(label, exact=True).wait_for(timeout=20000)
+        assert page.locator("#value input").input_value() == value
 
 
 def test_a_visitor_reads_what_is_wrong(page):

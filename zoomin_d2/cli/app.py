@@ -26,6 +26,9 @@ from .app_jobs import (
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 TITLE = "zoomin_d2: video frame interpolation"
+# What the number beside a choice is, and where it begins.
+NUMBERS = {SMOOTHER: ("Times as many frames", 2), RATE: ("Frames per second", 60)}
+NUMBERS[SLOWER] = ("Times as long", 4)
 
 
 def build_app(limits: Limits | None = None):
@@ -44,9 +47,13 @@ def build_app(limits: Limits | None = None):
     # Gone when the app is; the page copies what it shows.
     results = tempfile.TemporaryDirectory(prefix="zoomin-app-")
 
+    def told(error: Exception) -> gr.Error:
+        """In words on the page, without a traceback in the terminal."""
+        return gr.Error(_for_a_visitor(error), duration=None, print_exception=False)
+
     def run_clip(upload, kind, value, model, draw, request: gr.Request, progress=gr.Progress()):  # noqa: B008
         if not upload:
-            raise gr.Error("Upload a clip first.")
+            raise told(ValueError("Upload a clip first."))
         stop = stops[request.session_hash] = threading.Event()
         progress(0, desc="Loading the model")
 
@@ -58,7 +65,7 @@ def build_app(limits: Limits | None = None):
             folder = Path(results.name)
             return interpolate_clip(upload, target, model, draw, limits, folder, tell, stop)
         except (ValueError, VideoError, OSError) as error:
-            raise gr.Error(_for_a_visitor(error), duration=None) from error
+            raise told(error) from error
         finally:
             stops.pop(request.session_hash, None)
 
@@ -70,16 +77,16 @@ def build_app(limits: Limits | None = None):
         try:
             return interpolate_images(first, second, int(num), model, draw, limits)
         except (ValueError, OSError) as error:
-            raise gr.Error(_for_a_visitor(error), duration=None) from error
+            raise told(error) from error
 
     def model_choice():
         return gr.Dropdown(choices, value=choices[0][1], label="Model")
 
     with gr.Blocks(title=TITLE, analytics_enabled=False) as app:
         gr.Markdown(
-            f"# {TITLE}\nA clip of at most {limits.seconds:g} s and {limits.pixels:,} pixels a "
-            "frame, or two images. Audio and timing are kept; scene cuts are not interpolated "
-            "across. Longer ones: `zoomin-interpolate` on the command line."
+            f"# {TITLE}\nA clip of at most {limits.seconds:g} s and {limits.pixels / 1e6:.1f} "
+            "megapixels a frame, or two images. Audio and timing are kept; scene cuts are not "
+            "interpolated across. Longer ones: `zoomin-interpolate` on the command line."
         )
         with gr.Tab("Clip"):
             with gr.Row():
@@ -89,7 +96,7 @@ def build_app(limits: Limits | None = None):
                 )
             with gr.Row():
                 kind = gr.Radio([SMOOTHER, RATE, SLOWER], value=SMOOTHER, label="Make it")
-                value = gr.Number(2, label="by / to", minimum=1, elem_id="value")
+                value = gr.Number(2, label=NUMBERS[SMOOTHER][0], minimum=1, elem_id="value")
                 model = model_choice()
                 draw = gr.Checkbox(False, label="Draw object proposals")
             with gr.Row():
@@ -99,8 +106,7 @@ def build_app(limits: Limits | None = None):
             inputs = [upload, kind, value, model, draw]
             go.click(run_clip, inputs, [result, words], concurrency_limit=1)
             halt.click(stop_clip, None, None, queue=False)
-            defaults = {SMOOTHER: 2, RATE: 60, SLOWER: 4}
-            kind.change(defaults.get, kind, value)
+            kind.change(lambda k: gr.Number(NUMBERS[k][1], label=NUMBERS[k][0]), kind, value)
         with gr.Tab("Two images"):
             with gr.Row():
                 first = gr.Image(label="Frame 1", sources=["upload"], elem_id="first")
@@ -132,14 +138,23 @@ def launch_options() -> dict:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Options of the command."""
     parser = argparse.ArgumentParser(prog="zoomin-app", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves others, too")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="0.0.0.0 serves others, too (default: 127.0.0.1, this computer alone)",
+    )
     parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")
     parser.add_argument("--open", action="store_true", help="open a browser")
     limits = Limits()
-    parser.add_argument("--max-seconds", type=float, default=limits.seconds)
-    parser.add_argument("--max-pixels", type=int, default=limits.pixels)
-    parser.add_argument("--max-frames", type=int, default=limits.frames)
-    parser.add_argument("--max-upload", default="500mb", help="size of an upload")
+    default = "(default: %(default)s)"
+    parser.add_argument(
+        "--max-seconds", type=float, default=limits.seconds, help=f"of a clip {default}"
+    )
+    parser.add_argument("--max-pixels", type=int, default=limits.pixels, help=f"a frame {default}")
+    parser.add_argument(
+        "--max-frames", type=int, default=limits.frames, help=f"of a result {default}"
+    )
+    parser.add_argument("--max-upload", default="500mb", help=f"size of an upload {default}")
     return parser.parse_args(argv)
 
 
@@ -152,10 +167,15 @@ def entry_point(argv: list[str] | None = None) -> None:
         app = build_app(Limits(args.max_seconds, args.max_pixels, args.max_frames))
     except ImportError as error:
         sys.exit(f"zoomin-app: {error}")
-    app.launch(
+    # Gradio's own words are about options that this command does not have.
+    _, url, _ = app.launch(
         server_name=args.host,
         server_port=args.port,
         inbrowser=args.open,
         max_file_size=args.max_upload,
+        quiet=True,
+        prevent_thread_lock=True,
         **launch_options(),
     )
+    print(f"zoomin-app: open {url} in a browser; Ctrl-C ends it", flush=True)
+    app.block_thread()

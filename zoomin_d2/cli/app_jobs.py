@@ -17,15 +17,19 @@ import torch
 from zoomin_d2.model_zoo.interpolator import Interpolator
 from zoomin_d2.video import Hooks, JobOptions, Report, Target, interpolate_source, open_source
 from zoomin_d2.video.encoder import EncodeOptions
+from zoomin_d2.video.errors import InterruptedRunError
+from zoomin_d2.video.job import partial_path
 from zoomin_d2.video.pipeline import OutputFrame, StreamOptions
+from zoomin_d2.video.segments import segments_path
 from zoomin_d2.video.source import SourceInfo
+from zoomin_d2.video.timeline import parse_rate
 
 from .draw import ProposalDrawing
 from .models import Model, load_model
 
 WITHOUT_LEARNING = {"dis": "OpenCV DIS flow (no learning)", "average": "average (no learning)"}
 KEEP_SECONDS = 3600
-SMOOTHER, RATE, SLOWER = "smoother: times", "frames per second", "slow motion: times"
+SMOOTHER, RATE, SLOWER = "smoother", "a frame rate", "slow motion"
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def make_target(kind: str, value: float) -> Target:
     if kind == RATE:
         if not 1 <= value <= 240:
             raise ValueError(f"Frames per second must be 1 to 240, not {value:g}.")
-        return Target(fps=Fraction(value).limit_denominator(1001))
+        return Target(fps=parse_rate(str(value)))
     if not 1 < value <= 16:
         raise ValueError(f"Slow motion must be more than 1 and at most 16 times, not {value:g}.")
     return Target(slowmo=Fraction(value).limit_denominator(1000))
@@ -119,7 +123,8 @@ def interpolate_clip(
         stop: set it to stop early; what is done is lost.
 
     Returns:
-        path of the result; and what was done, in words (Markdown).
+        path of the result, after `stop` of what was made until then; and what was done, in words
+        (Markdown).
 
     Raises:
         ValueError, VideoError: in words for the page.
@@ -146,7 +151,11 @@ def interpolate_clip(
             report = interpolate_source(
                 source, str(output), model.interpolate, target, options, hooks
             )
-        except BaseException:
+        except BaseException as error:
+            partial = partial_path(output)
+            if isinstance(error, InterruptedRunError) and partial.exists():
+                shutil.rmtree(segments_path(output), ignore_errors=True)
+                return str(partial), "**Stopped**: this is what was made until then."
             shutil.rmtree(output.parent, ignore_errors=True)
             raise
     return str(output), describe(report)

@@ -50,6 +50,11 @@ class SegmentReport:
         self.last_source = frame.source_index
 
 
+def segments_path(output: Path) -> Path:
+    """Where the segments of an unfinished run lie."""
+    return output.with_name(output.name + ".segments")
+
+
 class SegmentFolder:
     """The folder `<output>.segments`, held by one run at a time.
 
@@ -65,7 +70,7 @@ class SegmentFolder:
     """
 
     def __init__(self, output: Path, settings: dict[str, Any], resume: bool, overwrite: bool):
-        self.path = output.with_name(output.name + ".segments")
+        self.path = segments_path(output)
         self.segments: list[dict[str, Any]] = []
         self.settings = settings
         existed = self.path.exists()
