@@ -52,6 +52,15 @@ def test_dataset(run_example, small_cfg, tmp_path):
         DatasetCatalog.remove("my_frames")
 
 
+def test_training_with_code_of_your_own(run_example, monkeypatch):
+    module = run_example("train_with_my_dataset")
+    monkeypatch.setattr(module.train_net, "main", lambda args: "my_frames" in DatasetCatalog.list())
+    try:
+        assert module.main(None)
+    finally:
+        DatasetCatalog.remove("my_frames")
+
+
 def test_generator(run_example, small_cfg, make_batch):
     if "tiny" not in GENERATOR_REGISTRY:
         run_example("add_generator")

@@ -44,6 +44,7 @@ def main(args: argparse.Namespace) -> dict | None:
 def report(cfg: CfgNode) -> None:
     """The page of what was evaluated; a page that fails must not fail the training."""
     name = os.path.basename(os.path.normpath(cfg.OUTPUT_DIR))
+    logging.getLogger("zoomin_d2").info("Making the report page")
     try:
         scores = find_scores([f"{name}={cfg.OUTPUT_DIR}/inference"])
         page = write_report(f"{cfg.OUTPUT_DIR}/report", scores, METRICS, title=name)

@@ -88,3 +88,12 @@ def test_two_runs_do_not_share_an_output_folder(datasets_here, tmp_path):
         other.communicate()
     assert hold_folder(tmp_path)  # what was killed holds nothing
     assert hold_folder(tmp_path)  # nor is a second run of this process another one
+
+
+def test_an_option_after_the_overrides_is_told_where_it_goes():
+    with pytest.raises(
+        ValueError, match=r"'--resume' stands after KEY VALUE.* before the first KEY"
+    ):
+        setup_cfg("", ["SOLVER.MAX_ITER", "5", "--resume"])
+    with pytest.raises(ValueError, match=r"SOLVER\.MAX_ITER' has no value"):
+        setup_cfg("", ["SEED", "1", "SOLVER.MAX_ITER"])

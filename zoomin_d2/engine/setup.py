@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+import warnings
 
 import detectron2.utils.comm as comm
 import torch
@@ -54,6 +55,7 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
             raise ValueError(
                 f"the config file '{config_file}' cannot be used: {type(error).__name__}: {error}"
             ) from error
+    _check_pairs(overrides)
     try:
         cfg.merge_from_list(overrides)
     except (AssertionError, KeyError) as error:  # yacs' way to say so
@@ -77,6 +79,17 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"  # `provenance` and the log say which device it was
     return cfg
+
+
+def _check_pairs(overrides: list[str]) -> None:
+    """argparse takes all that follows the first KEY for overrides, options too."""
+    late = [x for x in overrides if isinstance(x, str) and x.startswith("--")]
+    if late:
+        raise ValueError(
+            f"'{late[0]}' stands after KEY VALUE overrides: options go before the first KEY"
+        )
+    if len(overrides) % 2:
+        raise ValueError(f"of the overrides KEY VALUE ..., '{overrides[-1]}' has no value")
 
 
 def _empty_keys(cfg: CfgNode, defaults: CfgNode, prefix: str = "") -> list[str]:
@@ -174,6 +187,8 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
     if comm.is_main_process():
         print(resolved.sentence, flush=True)
     cfg.freeze()
+    # Detectron2's anchors, nothing that a user could do anything about.
+    warnings.filterwarnings("ignore", message="torch.meshgrid")
     default_setup(cfg, args)
     if getattr(args, "deterministic", False):
         make_deterministic(cfg)
