@@ -1,6 +1,7 @@
 """Whole runs of tools/train_net.py on tiny triplets: killed, resumed, spread over processes."""
 
 import argparse
+import hashlib
 import json
 import os
 import signal
@@ -172,6 +173,9 @@ def test_a_recipe_trains_evaluates_and_says_on_what(datasets_root, tmp_path, con
     evaluated = json.loads((again / "inference" / "triplets_tiny" / "results.json").read_text())
     assert evaluated["results"] == results["results"]  # the averaged weights
     assert evaluated["provenance"]["weights"] == weights
+    digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+    assert evaluated["provenance"]["weights_sha256"] == digest
+    assert evaluated["provenance"]["iteration"] == 2
     assert evaluated["provenance"]["trained"]["data"].startswith("Training on triplets_tiny")
     assert not (again / "provenance.json").exists()
 

@@ -1,5 +1,6 @@
 """Where a number comes from: data, commit, command and device, written beside every result."""
 
+import hashlib
 import json
 import logging
 import os
@@ -8,9 +9,11 @@ import shlex
 import subprocess
 import sys
 import uuid
+from collections.abc import Mapping
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.utils.file_io import PathManager
 
 from zoomin_d2.files import write_json
 
@@ -42,6 +45,24 @@ def collect_provenance(cfg: CfgNode, data_sentence: str | None = None) -> dict:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "run_id": uuid.uuid4().hex,  # which files of a folder belong to one run
+    }
+
+
+def describe_weights(path: str, checkpoint: Mapping) -> dict:
+    """Which weights are evaluated: their file, its sha256, and what it says of its training.
+
+    Args:
+        path: as MODEL.WEIGHTS.
+        checkpoint: what was loaded from there; of a training, it knows the last iteration.
+    """
+    with PathManager.open(path, "rb") as f:
+        digest = hashlib.sha256(f.read()).hexdigest()
+    iteration = checkpoint.get("iteration")
+    return {
+        "weights": path,
+        "weights_sha256": digest,
+        "iteration": None if iteration is None else iteration + 1,
+        "trained": checkpoint.get("provenance"),
     }
 
 

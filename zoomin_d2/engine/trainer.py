@@ -35,7 +35,7 @@ from zoomin_d2.engine.hooks import (
     build_adversarial_hook,
 )
 from zoomin_d2.engine.nonfinite import GuardedTrainer, NonFiniteGuard, WeightCheckHook
-from zoomin_d2.engine.provenance import collect_provenance, read_provenance
+from zoomin_d2.engine.provenance import collect_provenance, describe_weights, read_provenance
 from zoomin_d2.engine.solver import build_lr_scheduler, build_optimizer
 from zoomin_d2.engine.termination import SaveOnTermination
 from zoomin_d2.evaluation import InterpolationEvaluator
@@ -284,8 +284,8 @@ class InterpolationTrainer(DefaultTrainer):
                 "--eval-only needs weights: give MODEL.WEIGHTS FILE, or --resume with the "
                 "OUTPUT_DIR of a training"
             )
-        trained = checkpointer.load(weights, checkpointables=[]).get("provenance")
-        provenance = {**collect_provenance(cfg), "weights": weights, "trained": trained}
+        checkpoint = checkpointer.load(weights, checkpointables=[])
+        provenance = {**collect_provenance(cfg), **describe_weights(weights, checkpoint)}
         evaluators = [cls.build_evaluator(cfg, x, provenance) for x in cfg.DATASETS.TEST]
         return cls.test(cfg, model, evaluators)
 
