@@ -246,6 +246,24 @@ def test_pipes_in_and_out(run, clip, tmp_path, monkeypatch):
     assert count_frames(tmp_path / "out.mkv") == 20
 
 
+def test_an_mp4_in_a_pipe_needs_its_index_first(run, tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8)
+    with av.open(str(tmp_path / "in.mp4"), "w") as out:  # more than FFmpeg keeps of a pipe
+        stream = out.add_stream("libx264", rate=25, options={"crf": "1", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 128, 128, "yuv420p"
+        for k in range(12):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.roll(noise, 7 * k * k, axis=1))))
+        out.mux(stream.encode())
+
+    class Pipe:  # reads, and does not seek
+        read = io.BytesIO((tmp_path / "in.mp4").read_bytes()).read
+
+    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=Pipe()))
+    code, _, err = run("-", tmp_path / "out.mkv")
+    assert code == 3
+    assert "its index is at its end, which a pipe cannot reach: give the file" in err
+
+
 def test_raw_video_on_standard_input(run, tmp_path, monkeypatch):
     raw = b"".join(bytes([10 * i]) * (32 * 16 * 3) for i in range(8))
     monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=io.BytesIO(raw)))

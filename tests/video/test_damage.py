@@ -50,8 +50,16 @@ def test_a_file_cut_at_60_percent_is_told(tmp_path, make_clip, average):
 def test_an_mp4_without_its_index_is_no_video(tmp_path, make_clip, average):
     source = make_clip("mp4")
     _truncate(source, 0.6)
-    with pytest.raises(BadInputError, match=r"is not a video, or is damaged"):
+    with pytest.raises(BadInputError, match=r"an MP4 whose index .* stopped early"):
         interpolate_video(str(source), str(tmp_path / "out.mp4"), average, MULTI)
+
+
+def test_what_is_no_video_is_named_once(tmp_path, average):
+    (tmp_path / "notes.mp4").write_text("no video")
+    with pytest.raises(BadInputError) as told:
+        interpolate_video(str(tmp_path / "notes.mp4"), str(tmp_path / "out.mp4"), average, MULTI)
+    reason = "is not a video, or is damaged (Invalid data found when processing input)"
+    assert str(told.value) == f"{tmp_path / 'notes.mp4'}: {reason}"
 
 
 def test_an_mp4_with_its_index_cut_at_60_percent(tmp_path, make_clip, average):

@@ -51,6 +51,10 @@ class VideoReader:
         first = next(self._raw_frames, None)
         if first is None:
             detail = f" ({self.damage.describe()})" if self.damage else ""
+            if self.is_pipe and "mp4" in self._container.format.name:
+                detail = (
+                    " (an MP4: its index is at its end, which a pipe cannot reach: give the file)"
+                )
             raise BadInputError(f"{self.name}: holds no frame that can be decoded{detail}")
         self.info = self._describe(first)
         self._clock = SourceClock(self.info.time_base, self._steady_rate(), self.info.start)
@@ -114,7 +118,13 @@ class VideoReader:
         except IsADirectoryError as error:
             raise BadInputError(f"{self.name}: is a folder") from error
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise BadInputError(f"{self.name}: is not a video, or is damaged ({error})") from error
+            reason = f"is not a video, or is damaged ({getattr(error, 'strerror', None) or error})"
+            if self.file is not None and _lacks_index(self.file):
+                reason = (
+                    "is an MP4 whose index (moov) is missing. It is written last: the recording or "
+                    "the copy stopped early"
+                )
+            raise BadInputError(f"{self.name}: {reason}") from error
         streams = [s for s in self._container.streams.video if not _is_cover(s)]
         if not streams:
             kinds = ", ".join(s.type for s in self._container.streams) or "nothing"
@@ -204,7 +214,7 @@ class VideoReader:
                     continue
                 yield from frames
         except av.FFmpegError as error:
-            self.damage.read_error = str(error)
+            self.damage.read_error = str(getattr(error, "strerror", None) or error)
 
     def _time(self, frame: av.VideoFrame, previous: Fraction | None, usual: Fraction) -> Fraction:
         if frame.pts is None:
@@ -263,3 +273,24 @@ def _warnings(frame: av.VideoFrame, to_rgb) -> Iterator[str]:
         alpha = upright(frame.reformat(format="rgba", threads=1).to_ndarray(), 0)[..., 3]
         if alpha.min() < 255:
             yield "transparency is dropped: the output has no alpha channel"
+
+
+def _lacks_index(path: Path) -> bool:
+    """Whether a file begins as an MP4 or MOV and no box at its top level is the index."""
+    try:
+        with open(path, "rb") as file:
+            place, end = 0, os.fstat(file.fileno()).st_size
+            while place + 8 <= end:
+                file.seek(place)
+                header = file.read(16)
+                size, kind = int.from_bytes(header[:4]), header[4:8]
+                if kind == b"moov" or (place == 0 and kind != b"ftyp"):
+                    return False
+                if size == 1:  # the real one follows
+                    size = int.from_bytes(header[8:16])
+                if size < 8:  # 0: to the end of the file
+                    break
+                place += size
+            return place > 0
+    except OSError:
+        return False
