@@ -74,7 +74,8 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     for item in index["corrupt_videos"]:
         logger.warning("Skipped a corrupt video: %s: %s", item["file"], item["reason"])
-    logger.info("%s", ", ".join(f"{n} {name}" for name, n in index["counts"].items()))
+    counts = {name.replace("_", " "): n for name, n in index["counts"].items()}
+    logger.info("%s", ", ".join(f"{name}: {n}" for name, n in counts.items()))
     logger.info("Dataset videos_%s is ready in %s", args.name, root / "videos" / args.name)
     return 0
 

@@ -218,7 +218,7 @@ def test_command(videos, tmp_path, run_command):
     options = ("--name", "mine", "--root", tmp_path, "--workers", 1)
     code, text = run_command("prepare_videos.py", videos, *options)
     assert code == 0
-    assert "1 corrupt_videos" in text and "bad.mp4" in text
+    assert "corrupt videos: 1, " in text and "bad.mp4" in text
     assert "Dataset videos_mine is ready" in text
     assert len(load(tmp_path / "videos" / "mine")) == 4
     code, text = run_command("prepare_videos.py", videos, "--name", "../../mine")
