@@ -6,7 +6,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from matplotlib.ticker import FormatStrFormatter
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from tabulate import tabulate
 
 _STYLE = {"tablefmt": "github", "disable_numparse": True}
@@ -42,17 +42,20 @@ def draw_quality_against_time(content: dict, path: Path) -> bool:
     points = quality_and_time(content)
     if not points:
         return False
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
     for index, (name, x, y, parameters, mode) in enumerate(points):
         colour = f"C{index % 10}"
         axes.scatter(x, y, s=max(parameters / 1e6, 0.2) * 100, alpha=0.6, color=colour)
-        text = f"{name} ({mode})" + (f"\n{parameters / 1e6:.1f} M" if parameters else "")
-        axes.annotate(text, (x, y), (12, 6), textcoords="offset points", fontsize=9)
+        # Names in a legend: next to their circles, those of equals would lie on one another.
+        text = f"{name} ({mode})" + (f", {parameters / 1e6:.1f} M" if parameters else "")
+        axes.scatter([], [], s=60, alpha=0.6, color=colour, label=text)
     sizes = {(r["width"], r["height"]) for r in _rows(content, "latency", batch=1)}
     width, height = _common_size(content, sizes)
     axes.set_xscale("log")
-    for set_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-        set_formatter(FormatStrFormatter("%g"))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
     axes.margins(x=0.5, y=0.25)
     axes.set_xlabel(f"milliseconds per {width} x {height} frame, {content['machine']['device']}")
     axes.set_ylabel("PSNR (dB)")
