@@ -30,6 +30,7 @@ from detectron2.engine.hooks import (
 )
 
 from zoomin_d2.engine import InterpolationTrainer, run_distributed, setup_cfg, setup_run
+from zoomin_d2.evaluation.timing import synchronize
 
 MODES = {"eager": "False", "compiled": "True"}  # SOLVER.COMPILE
 MEASURED = "measured.json"
@@ -44,8 +45,7 @@ class Stopwatch(HookBase):
         self.started = self.seconds = 0.0
 
     def _now(self) -> float:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        synchronize(self.trainer.bare_model.device)
         return time.perf_counter()
 
     def after_step(self) -> None:

@@ -37,13 +37,18 @@ class UnreadableWeightsError(ValueError):
         return type(self), (self.file_name, self.reason)
 
 
+def sha256_of(path: str | os.PathLike) -> str:
+    """Of a file's content, in hex."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
 def check_sha256(
     path: str | os.PathLike,
     expected: str | None,
     advice: str = "Delete it and fetch it, or install its package, again",
 ) -> None:
     """Raises UnreadableWeightsError if a file is not what it was when its hash was noted."""
-    found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    found = sha256_of(path)
     if expected is None or found != expected.lower():
         raise UnreadableWeightsError(
             path,

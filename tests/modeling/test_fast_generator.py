@@ -9,7 +9,7 @@ from zoomin_d2.evaluation.complexity import count_macs
 from zoomin_d2.layers import backward_warp
 from zoomin_d2.modeling import build_generator
 from zoomin_d2.modeling.losses import photometric_loss
-from zoomin_d2.modeling.motion_decoder import Time, blend_along, finer_motion, flows_at
+from zoomin_d2.modeling.motion_decoder import Time, blend_along, both_flows, finer_motion
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_motion_means_the_same_on_every_grid():
     finer = finer_motion(motion)
     assert finer.shape == (1, 5, 8, 12)
     assert finer[:, :4].eq(3.0).all() and finer[:, 4:].eq(1.5).all()
-    flow_1t, flow_2t = flows_at(motion, Time.of(torch.tensor([0.25])))
+    flow_1t, flow_2t = both_flows(motion, Time.of(torch.tensor([0.25]))).chunk(2)
     assert flow_1t.eq(0.75).all() and flow_2t.eq(2.25).all()
 
 

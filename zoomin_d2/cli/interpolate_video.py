@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from fractions import Fraction
 from functools import reduce
+from pathlib import Path
 
 from zoomin_d2.video import (
     Hooks,
@@ -20,6 +21,7 @@ from zoomin_d2.video import (
     open_source,
 )
 from zoomin_d2.video.compare import Comparison
+from zoomin_d2.video.segments import segments_path
 
 from .arguments import make_options, make_parser, make_target
 from .batch import Job, Outcome, plan_jobs, run_batch
@@ -146,7 +148,7 @@ def print_report(report: Report, quiet: bool) -> None:
 def _hint(job: Job, error: VideoError | None) -> str:
     """How to go on, where a part of the work is kept and the error does not say so itself."""
     told = any(option in str(error) for option in ("--resume", "--overwrite"))
-    kept = os.path.exists(job.output + ".segments") and not told
+    kept = os.path.exists(segments_path(Path(job.output))) and not told
     return ". The same command with --resume goes on" if kept else ""
 
 

@@ -1,6 +1,5 @@
 """Where a number comes from: data, commit, command and device, written beside every result."""
 
-import hashlib
 import json
 import logging
 import os
@@ -16,6 +15,7 @@ from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
 
 from zoomin_d2.files import write_json
+from zoomin_d2.weight_files import sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,12 +55,10 @@ def describe_weights(path: str, checkpoint: Mapping) -> dict:
         path: as MODEL.WEIGHTS.
         checkpoint: what was loaded from there; of a training, it knows the last iteration.
     """
-    with PathManager.open(path, "rb") as f:
-        digest = hashlib.sha256(f.read()).hexdigest()
     iteration = checkpoint.get("iteration")
     return {
         "weights": path,
-        "weights_sha256": digest,
+        "weights_sha256": sha256_of(PathManager.get_local_path(path)),
         "iteration": None if iteration is None else iteration + 1,
         "trained": checkpoint.get("provenance"),
     }

@@ -74,6 +74,12 @@ def gather_level(
 
 
 @triton.jit
+def bilinear(a, b, c, d, over, down):
+    """Between the four neighbours: a, b above, c, d below."""
+    return (a * (1 - over) + b * over) * (1 - down) + (c * (1 - over) + d * over) * down
+
+
+@triton.jit
 def upsampled(plane, y, x, half_height, half_width, inside):
     """A plane of half the size, bilinear (align_corners=False) at the pixels (y, x) of this one."""
     odd_y = y % 2
@@ -88,7 +94,7 @@ def upsampled(plane, y, x, half_height, half_width, inside):
     b = tl.load(plane + above * half_width + right, mask=inside, other=0.0)
     c = tl.load(plane + below * half_width + left, mask=inside, other=0.0)
     d = tl.load(plane + below * half_width + right, mask=inside, other=0.0)
-    return (a * (1 - over) + b * over) * (1 - down) + (c * (1 - over) + d * over) * down
+    return bilinear(a, b, c, d, over, down)
 
 
 @triton.jit(do_not_specialize=["n", "height", "width"])
@@ -150,9 +156,8 @@ def _gather_kernel(
             d = tl.load(
                 source + ((bottom * width + right) * feature_pitch)[:, None] + at, mask=mask
             )
-            upper = a.to(tl.float32) * (1 - over) + b.to(tl.float32) * over
-            lower = c.to(tl.float32) * (1 - over) + d.to(tl.float32) * over
-            value = upper * (1 - down) + lower * down
+            a, b, c, d = a.to(tl.float32), b.to(tl.float32), c.to(tl.float32), d.to(tl.float32)
+            value = bilinear(a, b, c, d, over, down)
         else:
             value = tl.load(
                 source + (pixel * feature_pitch)[:, None] + channel[None, :], mask=mask

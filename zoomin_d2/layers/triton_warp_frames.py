@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoomin_d2.layers.triton_frame_conv import scale_of
 from zoomin_d2.layers.triton_launch import launch
-from zoomin_d2.layers.triton_warp import upsampled
+from zoomin_d2.layers.triton_warp import bilinear, upsampled
 
 _PIXELS = 64
 FRAME_CHANNELS = 32  # 2 frames x 3 colours x 4 pixels, the mask's logit, zeros
@@ -57,7 +57,7 @@ def _sample(frame, top, bottom, left, right, down, over, mask):
     b = tl.load(frame + top + right, mask=mask, other=0).to(tl.float32)
     c = tl.load(frame + bottom + left, mask=mask, other=0).to(tl.float32)
     d = tl.load(frame + bottom + right, mask=mask, other=0).to(tl.float32)
-    return (a * (1 - over) + b * over) * (1 - down) + (c * (1 - over) + d * over) * down
+    return bilinear(a, b, c, d, over, down)
 
 
 @triton.jit

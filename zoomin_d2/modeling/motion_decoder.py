@@ -130,11 +130,6 @@ def both_flows(motion: torch.Tensor, time: Time) -> torch.Tensor:
     return (pairs * time.flow_factors).flatten(0, 1)
 
 
-def flows_at(motion: torch.Tensor, time: Time) -> tuple[torch.Tensor, torch.Tensor]:
-    """``flow_1t``, ``flow_2t`` (N, 2, h, w) of a motion."""
-    return both_flows(motion, time).chunk(2)
-
-
 def blend_along(motion: torch.Tensor, frames: torch.Tensor, time: Time) -> torch.Tensor:
     """Frames of a level's size, (2N, 3, h, w), warped and blended by its motion (eq. 1)."""
     warped = backward_warp(frames, both_flows(motion, time))

@@ -19,14 +19,14 @@ from .pipeline import Interpolate, OutputFrame, StreamOptions, interpolate_frame
 from .queues import Worker
 from .reader import VideoReader
 from .report import Report
-from .segments import SegmentFolder, SegmentReport, SegmentWriter, os_error
+from .segments import SEGMENTS_SUFFIX, SegmentFolder, SegmentReport, SegmentWriter, os_error
 from .source import Source, SourceInfo
 from .timeline import Target, make_grid
 from .verify import check_space, verify_video
 
 Progress = Callable[[int, int], None]
 StopRequest = threading.Event
-MAX_NAME = 255 - len(".segments")  # bytes of a file's name, which files beside it lengthen
+MAX_NAME = 255 - len(SEGMENTS_SUFFIX)  # bytes of a file's name, which files beside it lengthen
 
 
 @dataclass(frozen=True)

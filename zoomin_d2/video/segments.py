@@ -27,6 +27,7 @@ from .pipeline import OutputFrame
 
 SEGMENT_FRAMES = KEYFRAME_INTERVAL
 JOURNAL = "journal.json"
+SEGMENTS_SUFFIX = ".segments"
 MIN_FREE_BYTES = 64 * 2**20
 VERSION = 1
 
@@ -52,7 +53,7 @@ class SegmentReport:
 
 def segments_path(output: Path) -> Path:
     """Where the segments of an unfinished run lie."""
-    return output.with_name(output.name + ".segments")
+    return Path(f"{output}{SEGMENTS_SUFFIX}")
 
 
 class SegmentFolder:
