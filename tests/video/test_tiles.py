@@ -87,6 +87,12 @@ def test_other_errors_are_not_taken_for_it(pair):
     assert not is_out_of_memory(ValueError("out of memory"))
 
 
+def test_a_measurement_that_shows_nothing_is_repeated(monkeypatch):
+    sizes = iter([100, 100, 100, 100 + 7 * 384 * 384])  # before and at the highest, twice
+    monkeypatch.setattr("zoomin_d2.video.memory._status", lambda key: next(sizes))
+    assert measure_bytes_per_pixel(lambda *_: [], torch.rand(1, 3, 8, 8)) == 7
+
+
 def test_auto_measures_the_model_and_the_machine(monkeypatch):
     def hungry(frame_1, frame_2, ts):
         features = frame_1.repeat(1, 100, 1, 1)  # 1200 bytes per pixel

@@ -55,8 +55,11 @@ def measure_bytes_per_pixel(
     ts = [(i + 1) / (num_times + 1) for i in range(num_times)]
     try:
         interpolate(probe, probe, ts)  # what is allocated once and for all
-        with _Peak(like.device) as peak:
-            interpolate(probe, probe, ts)
+        for _ in range(3):  # where the system takes other pages away meanwhile, nothing shows
+            with _Peak(like.device) as peak:
+                interpolate(probe, probe, ts)
+            if peak.num_bytes > 0:
+                break
     except (OSError, ValueError):
         return None
     return peak.num_bytes / probe[0, 0].numel() if peak.num_bytes > 0 else None
