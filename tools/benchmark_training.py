@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How many samples a second a training takes in, and how that grows with GPUs.
 
-    tools/benchmark_training.py --config-file configs/roigan.yaml --gpus 1 2 --mode eager compiled
+    tools/benchmark_training.py --config-file configs/roigan.yaml --gpus 1 2 --mode eager graph
     tools/benchmark_training.py --config-file configs/fast/baseline.yaml --minutes 20 SEED 1
 
 Every measurement is a short training in a process of its own: the first third of its iterations is
@@ -32,7 +32,12 @@ from detectron2.engine.hooks import (
 from zoomin_d2.engine import InterpolationTrainer, run_distributed, setup_cfg, setup_run
 from zoomin_d2.evaluation.timing import synchronize
 
-MODES = {"eager": "False", "compiled": "True"}  # SOLVER.COMPILE
+MODES = {  # SOLVER.COMPILE, SOLVER.CUDA_GRAPH
+    "eager": ("False", "False"),
+    "compiled": ("True", "False"),
+    "graph": ("False", "True"),
+    "compiled-graph": ("True", "True"),
+}
 MEASURED = "measured.json"
 COLUMNS = ("mode", "processes", "batch", "s/iteration", "samples/s", "speed-up", "data s", "GiB")
 
@@ -99,7 +104,7 @@ def run_measurement(args: argparse.Namespace, output: Path, mode: str, processes
     opts = [
         *args.opts,
         *("SOLVER.MAX_ITER", str(args.iterations)),
-        *("SOLVER.COMPILE", MODES[mode]),
+        *("SOLVER.COMPILE", MODES[mode][0], "SOLVER.CUDA_GRAPH", MODES[mode][1]),
         *("SOLVER.METRIC_PERIOD", str(args.iterations // 6)),
         *("VIS_PERIOD", "0"),
         *("OUTPUT_DIR", str(output)),

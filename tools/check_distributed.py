@@ -3,9 +3,10 @@
 
     tools/check_distributed.py                       # every check; some minutes on two cores
     tools/check_distributed.py groups failing-rank   # some of them
+    ZOOMIN_CHECK_DEVICE=cuda tools/check_distributed.py two sigterm-two failing-rank killed-rank
 
-Runs are tiny and on the CPU (gloo). What is asked of each is in the function's docstring; the first
-that fails ends the tool with exit code 1.
+Runs are tiny and on the CPU (gloo), or on two GPUs (NCCL). What is asked of each is in the
+function's docstring; the first that fails ends the tool with exit code 1.
 """
 
 import argparse
@@ -150,6 +151,18 @@ def groups(runs: Runs) -> str:
     return _same_losses(runs)
 
 
+def two(runs: Runs) -> str:
+    """Two processes of one machine, all three recipes: the losses of one with the whole batch."""
+    found = []
+    for config in ("baseline", "gan", "roigan"):
+        runs.output = runs.folder / config
+        runs.processes.clear()
+        command = train_command(config, runs.output, "--num-gpus=2")
+        assert runs.start(command).wait(200) == 0, runs.logs()[-3000:]
+        found.append(f"{config}: {_same_losses(runs, config)}")
+    return "; ".join(found)
+
+
 def torchrun(runs: Runs) -> str:
     """The same, started by torchrun as on two machines."""
     port = _free_port()
@@ -163,11 +176,11 @@ def torchrun(runs: Runs) -> str:
     return _same_losses(runs)
 
 
-def _same_losses(runs: Runs) -> str:
+def _same_losses(runs: Runs, config: str = "roigan") -> str:
     two = read_losses(runs.output)
-    runs.output = runs.folder / "alone"
+    runs.output = runs.folder / f"{config}_alone"
     runs.processes.clear()
-    assert runs.start(train_command("roigan", runs.output)).wait(200) == 0, runs.logs()[-3000:]
+    assert runs.start(train_command(config, runs.output)).wait(200) == 0, runs.logs()[-3000:]
     one = read_losses(runs.output)
     assert one.keys() == two.keys() and len(one) == 8
     worst = max(abs(two[i][k] - v) / max(abs(v), 1e-3) for i in one for k, v in one[i].items())
@@ -235,7 +248,7 @@ def fail_on_purpose(args: argparse.Namespace) -> None:
 CHECKS: dict[str, Callable[[Runs], str]] = {
     function.__name__.replace("_", "-"): function
     for function in (
-        *(sigterm, sigterm_two, groups, torchrun, failing_rank, failing_group, killed_rank),
+        *(sigterm, sigterm_two, two, groups, torchrun, failing_rank, failing_group, killed_rank),
     )
 }
 

@@ -4,10 +4,13 @@
     tools/measure_video.py memory                         # peak memory at 1,000 and 4,000 frames
     tools/measure_video.py overhead                       # DIS flow, 640x360 and 1280x720
     tools/measure_video.py overhead --config-file configs/fast/baseline.yaml    # random weights
+    tools/measure_video.py stages real.mp4 --fps 60 --repeat 4                  # what bounds it
 
-The clip is made here: noise that moves, H.264. Each memory figure comes from a process of its own.
-Overhead is (time of the whole job - time of the model alone) / time of the model alone; the model
-alone makes the same frames from pairs that lie in memory.
+Without a clip of yours one is made here: noise that moves, H.264. Each memory figure comes from a
+process of its own. Overhead is (time of the whole job - time of the model alone) / time of the
+model alone; the model alone makes the same frames from pairs that lie in memory. `stages` times the
+whole job, and what it does in threads side by side, each alone: decoding to RGB, the model with the
+copies to and from its device, and the job without a model. The slowest bounds the job.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -27,7 +31,11 @@ from zoomin_d2.cli.models import load_model
 from zoomin_d2.model_zoo.interpolator import Interpolator
 from zoomin_d2.modeling import build_generator
 from zoomin_d2.video import Target, interpolate_video, open_source
-from zoomin_d2.video.frames import to_tensor
+from zoomin_d2.video.encoder import EncodeOptions
+from zoomin_d2.video.frames import to_array, to_tensor
+from zoomin_d2.video.job import JobOptions
+from zoomin_d2.video.pipeline import StreamOptions
+from zoomin_d2.video.timeline import parse_rate
 
 
 def make_clip(path: Path, num_frames: int, size: tuple[int, int]) -> None:
@@ -120,6 +128,77 @@ def time_alone(clip: Path, interpolate, num_pairs: int) -> np.ndarray:
         return clocks() - begun
 
 
+def measure_stages(args: argparse.Namespace, folder: Path) -> None:
+    """Output frames per second of a job on a real clip, and of its stages alone."""
+    clip, output = folder / "clip.mp4", folder / "out.mp4"
+    loop_clip(args.clip, clip, args.repeat)
+    model = load_model(args.model, args.device)
+    encode = EncodeOptions(preset=args.preset)
+
+    def run(source: Path, interpolate, device: str):
+        options = JobOptions(StreamOptions(device=device), encode, overwrite=True)
+        begun = time.perf_counter()
+        target = Target(fps=args.fps)
+        report = interpolate_video(str(source), str(output), interpolate, target, options)
+        return report, time.perf_counter() - begun
+
+    run(args.clip, model.interpolate, model.device)  # what happens once
+    report, whole = run(clip, model.interpolate, model.device)
+    _, without_model = run(clip, lambda frame_1, frame_2, ts: [frame_1] * len(ts), "cpu")
+
+    begun = time.perf_counter()
+    images: list[np.ndarray] = []
+    with open_source([str(clip)]) as source:
+        for frame in source.frames():
+            images = [*images[-7:], source.to_rgb(frame.picture)]
+    decoding = time.perf_counter() - begun
+
+    ts = [0.4, 0.8]  # as from 24 to 60 fps
+    num_calls = report.made_frames // len(ts)
+    begun = time.perf_counter()
+    before = to_tensor(images[0], model.device)
+    with torch.no_grad():
+        for i in range(num_calls):
+            after = to_tensor(images[(i + 1) % len(images)], model.device)
+            for made in model.interpolate(before, after, ts):
+                to_array(made, deep=False)
+            before = after
+    modelling = time.perf_counter() - begun
+    print(
+        f"{model.name} on {model.device}, {report.width}x{report.height}, {report.encoder} "
+        f"{args.preset or ''}: {report.source_frames} -> {report.output_frames} frames at "
+        f"{report.fps}, {report.made_frames} of them made"
+    )
+    times = {
+        "whole job": whole,
+        "decoding and encoding, no model": without_model,
+        "decoding to RGB alone": decoding,
+        "model alone, with copies": modelling,
+    }
+    for name, seconds in times.items():
+        rate = report.output_frames / seconds
+        print(f"  {name}: {seconds:.2f} s, {rate:.1f} output frames a second")
+
+
+def loop_clip(clip: Path, output: Path, times: int) -> None:
+    """A video stream one after the other, without decoding it."""
+    with av.open(str(output), "w") as out:
+        stream, offset = None, 0
+        for _ in range(times):
+            with av.open(str(clip)) as source:
+                video = source.streams.video[0]
+                stream = stream or out.add_stream_from_template(video)
+                end = 0
+                for packet in source.demux(video):
+                    if packet.dts is None:
+                        continue
+                    end = max(end, packet.pts + packet.duration)
+                    packet.pts, packet.dts = packet.pts + offset, packet.dts + offset
+                    packet.stream = stream
+                    out.mux(packet)
+                offset += end
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -132,6 +211,13 @@ def main(argv: list[str] | None = None) -> None:
     overhead.add_argument("--model", default="dis")
     overhead.add_argument("--config-file")
     overhead.add_argument("--num-pairs", type=int, default=40)
+    stages = commands.add_parser("stages")
+    stages.add_argument("clip", type=Path)
+    stages.add_argument("--fps", type=parse_rate, default=Fraction(60))
+    stages.add_argument("--repeat", type=int, default=1, help="the clip, so many times")
+    stages.add_argument("--model", default="fast")
+    stages.add_argument("--device", nargs="+")
+    stages.add_argument("--preset", help="of the encoder")
     one = commands.add_parser("one", help="what memory runs")
     one.add_argument("paths", nargs=2, type=Path)
     args = parser.parse_args(argv)
@@ -139,8 +225,12 @@ def main(argv: list[str] | None = None) -> None:
         print(json.dumps(run_once(*args.paths)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        measure = measure_memory if args.command == "memory" else measure_overhead
-        measure(args, Path(folder))
+        measures = {
+            "memory": measure_memory,
+            "overhead": measure_overhead,
+            "stages": measure_stages,
+        }
+        measures[args.command](args, Path(folder))
 
 
 if __name__ == "__main__":

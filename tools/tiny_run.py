@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+DEVICE = os.environ.get("ZOOMIN_CHECK_DEVICE", "cpu")  # "cuda": runs of several processes use NCCL
 OVERRIDES = [
-    *("MODEL.DEVICE", "cpu"),
+    *("MODEL.DEVICE", DEVICE),
     *("MODEL.GENERATOR.FLOW_CHANNELS", "[4,4]"),
     *("MODEL.GENERATOR.SYNTHESIS_CHANNELS", "2"),
     *("MODEL.GENERATOR.SYNTHESIS_KERNEL", "3"),
@@ -67,7 +68,7 @@ def environment(datasets_root: Path) -> dict:
         "DETECTRON2_DATASETS": str(datasets_root),
         "PYTHONPATH": str(REPOSITORY),
         "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
+        **({"CUDA_VISIBLE_DEVICES": ""} if DEVICE == "cpu" else {}),
     }
 
 

@@ -98,7 +98,9 @@ def _add_solver_keys(cfg: CN) -> None:
     cfg.SOLVER.DISCRIMINATOR.LR_FACTOR = 1.0  # learning rate of D as a factor of BASE_LR
     cfg.SOLVER.DISCRIMINATOR.START_ITER = 0  # iterations without any adversarial term
 
-    cfg.SOLVER.COMPILE = False  # torch.compile of the generator in training
+    cfg.SOLVER.COMPILE = False  # torch.compile of the generator and its losses in training
+    # Replay them as CUDA graphs: the host launches two things instead of some two thousand.
+    cfg.SOLVER.CUDA_GRAPH = False
 
     # Leave out and count iterations whose loss or gradient is NaN or inf, instead of stopping; to
     # know, every iteration waits for the GPU.

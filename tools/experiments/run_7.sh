@@ -4,9 +4,11 @@
 #   export DETECTRON2_DATASETS=...    # with videos_train and videos_hr, see docs/experiments.md
 #   tools/experiments/run_7.sh train fast 18 out/fast        # minutes on one GPU, from zoo:fast
 #   tools/experiments/run_7.sh train paper 8 out/paper       # CUDA_VISIBLE_DEVICES picks the GPU
-#   tools/experiments/run_7.sh recipes fast out/fast/ema.safetensors out/recipes_fast
+#   tools/experiments/run_7.sh recipes fast out/fast/ema.safetensors out/recipes_fast [RECIPE ...]
 #
-# PYTHON names the interpreter. For a rehearsal on a CPU: EXTRA ("KEY VALUE" pairs for every run), TRIAL, MODES.
+# A RECIPE is config:lambda:seed, or config:lambda:seed:lr for real patches at the input's size.
+# PYTHON names the interpreter, MODES what `train` chooses from, JOBS how many recipes run at once.
+# For a rehearsal on a CPU: EXTRA ("KEY VALUE" pairs for every run), TRIAL (iterations).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-python}
@@ -26,40 +28,50 @@ train() { # GENERATOR MINUTES OUT
     esac
     options+=(MODEL.WEIGHTS "zoo:$generator" SEED 2 "${common[@]}" "${extra[@]}")
     # shellcheck disable=SC2086
-    "$PYTHON" tools/benchmark_training.py --config-file "$config" --mode ${MODES:-compiled eager} \
+    "$PYTHON" tools/benchmark_training.py --config-file "$config" --mode ${MODES:-graph eager} \
         --iterations "${TRIAL:-90}" --minutes "$minutes" "${options[@]}" OUTPUT_DIR "$out/trial"
-    local best
-    best=$("$PYTHON" -c "
+    local compiled graph iterations
+    read -r compiled graph iterations < <("$PYTHON" -c "
 import json, sys
 best = min(json.load(open(sys.argv[1])), key=lambda x: x['s/iteration'])
-print(best['mode'] == 'compiled', int(60 * float(sys.argv[2]) / best['s/iteration']))
+flags = ('compiled' in best['mode'], 'graph' in best['mode'])
+print(*flags, int(60 * float(sys.argv[2]) / best['s/iteration']))
 " "$out/trial/benchmark_training.json" "$minutes")
-    "$PYTHON" tools/train_net.py --config-file "$config" "${options[@]}" \
-        SOLVER.COMPILE "${best% *}" SOLVER.MAX_ITER "${best#* }" OUTPUT_DIR "$out"
+    "$PYTHON" tools/train_net.py --config-file "$config" "${options[@]}" SOLVER.COMPILE "$compiled" \
+        SOLVER.CUDA_GRAPH "$graph" SOLVER.MAX_ITER "$iterations" OUTPUT_DIR "$out"
     "$PYTHON" tools/export_model.py "$out/model_final.pth" "$out/ema.safetensors" --dtype float32
 }
 
-recipes() { # GENERATOR WEIGHTS OUT
-    local generator=$1 weights=$2 out=$3 folder=configs
+recipe() { # CONFIG:LAMBDA:SEED[:lr] FOLDER OUT KEY VALUE ...
+    local config weight seed resolution name="${1//:/_}" folder=$2 out=$3
+    IFS=: read -r config weight seed resolution <<<"$1"
+    shift 3
+    [ "$resolution" = lr ] && set -- "$@" INPUT.HIGH_RESOLUTION False
+    "$PYTHON" tools/train_net.py --config-file "$folder/$config.yaml" "$@" SEED "$seed" \
+        MODEL.LOSS_WEIGHTS.GAN_G "$weight" OUTPUT_DIR "$out/$name" >"$out/$name.log" 2>&1 &&
+        "$PYTHON" tools/export_model.py "$out/$name/model_final.pth" "$out/$name.safetensors" \
+            >>"$out/$name.log" 2>&1 || echo "$name failed, see $out/$name.log" >&2
+}
+
+recipes() { # GENERATOR WEIGHTS OUT [RECIPE ...]
+    local generator=$1 weights=$2 out=$3 folder=configs each
+    shift 3
     [ "$generator" = fast ] && folder=configs/fast
+    [ $# = 0 ] && set -- {baseline:0.1,gan:10.0,roigan:3.0,roigan:10.0}:{1,2}
     local options=(MODEL.WEIGHTS "$weights" MODEL.PERCEPTUAL.FEATURES "['rpn']"
         SOLVER.IMS_PER_BATCH 16 SOLVER.MAX_ITER 700 SOLVER.BASE_LR 1e-4 SOLVER.WARMUP_ITERS 50
         SOLVER.DISCRIMINATOR.LR_FACTOR 4.0 SOLVER.EMA.DECAY 0.99 "${common[@]}")
     # On an H200 `paper` roigan met "misaligned address" with both of these on (run 5).
     [ "$generator" = paper ] && options+=(CUDNN_BENCHMARK False MODEL.GENERATOR.CHANNELS_LAST False)
-    local seed recipe
-    for seed in 1 2; do
-        for recipe in baseline:0.1 gan:10.0 roigan:3.0 roigan:10.0; do
-            local name="${recipe/:/_}_s$seed"
-            "$PYTHON" tools/train_net.py --config-file "$folder/${recipe%:*}.yaml" \
-                "${options[@]}" MODEL.LOSS_WEIGHTS.GAN_G "${recipe#*:}" SEED "$seed" \
-                "${extra[@]}" OUTPUT_DIR "$out/$name" || { echo "$name failed" >&2 && continue; }
-            "$PYTHON" tools/export_model.py "$out/$name/model_final.pth" "$out/$name.safetensors"
-        done
+    mkdir -p "$out"
+    for each in "$@"; do
+        while [ "$(jobs -rp | wc -l)" -ge "${JOBS:-1}" ]; do wait -n || true; done
+        recipe "$each" "$folder" "$out" "${options[@]}" "${extra[@]}" &
     done
+    wait
 }
 
 case ${1:-} in
 train | recipes) "$@" ;;
-*) sed -n '2,9s/^# \{0,1\}//p' "$0" && exit 2 ;;
+*) sed -n '2,11s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac

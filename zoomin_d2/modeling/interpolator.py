@@ -12,7 +12,6 @@ Naming convention:
 """
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -38,22 +37,8 @@ from zoomin_d2.modeling.roi_patches import (
     pad_proposals,
     valid_slots,
 )
-
-
-@dataclass
-class StepRecord:
-    """What one training forward left for the hooks (discriminator step, pictures); all detached."""
-
-    frame_1: torch.Tensor  # (N, 3, H, W)
-    frame_t: torch.Tensor
-    frame_2: torch.Tensor
-    outputs: GeneratorOutput
-    num_skipped: int = 0  # unreadable records that were replaced in this batch
-    proposals: list[Instances] | None = None
-    # What the discriminator judges: (N * M, 3, S, S) patches, or (N, 3, H, W) whole images.
-    real: torch.Tensor | None = None
-    fake: torch.Tensor | None = None
-    valid: torch.Tensor | None = None  # (N, M) bool; None when every region counts
+from zoomin_d2.modeling.step_record import StepRecord
+from zoomin_d2.modeling.synthesis_step import SynthesisStep
 
 
 @META_ARCH_REGISTRY.register()
@@ -91,8 +76,8 @@ class FrameInterpolator(nn.Module):
             patch_size: side of the zoomed patches, pixels.
             roi_metrics: also return proposals in eval mode.
             use_bf16: bfloat16 autocast in training, on devices that have it.
-            compile_generator: train through torch.compile; takes a minute at the start. Evaluation
-                stays uncompiled: each new frame size would be compiled anew.
+            compile_generator: train generator and losses through torch.compile; takes a minute at
+                the start. Evaluation stays uncompiled: each new frame size would be compiled anew.
         """
         super().__init__()
         if proposal_source not in ("real", "synthesized", "both"):
@@ -101,8 +86,8 @@ class FrameInterpolator(nn.Module):
             )
         self.generator = generator
         self._outside = {"frozen_rpn": frozen_rpn, "discriminator": None}
-        self._outside["trained"] = (
-            torch.compile(generator, dynamic=False) if compile_generator else generator
+        self._outside["synthesis_step"] = SynthesisStep(
+            generator, self.synthesis_losses, compiled=compile_generator
         )
         self.loss_weights = loss_weights
         self.perceptual_features = perceptual_features
@@ -155,6 +140,20 @@ class FrameInterpolator(nn.Module):
         """Let the adversarial loss see a discriminator, which stays its owner's; None ends it."""
         self._outside["discriminator"] = discriminator
 
+    def record_training(self, num_samples: int, size: tuple[int, int]) -> None:
+        """From now on train by CUDA graphs (modeling/synthesis_step.py); does nothing on a CPU.
+
+        Args:
+            num_samples: N of this process; size: (H, W) of the crops. All batches must be so.
+        """
+        if self.device.type != "cuda":
+            return
+        was_training = self.training
+        self.train()
+        with self.autocast():
+            self._outside["synthesis_step"].record(num_samples, size, self.device)
+        self.train(was_training)
+
     def _apply(self, fn, recurse=True):
         # The detector is no submodule, but it goes where the model goes (`.to`, `.cuda`, ...).
         if self.frozen_rpn is not None:
@@ -179,19 +178,18 @@ class FrameInterpolator(nn.Module):
             self._stack(batched_inputs, k) for k in ("frame_1", "frame_t", "frame_2")
         )
         with self.autocast():
-            outputs = self._outside["trained"](frame_1, frame_2, self._times(batched_inputs))
-            losses = self.synthesis_losses(outputs, frame_t)
+            pred_frame, outputs, losses = self._outside["synthesis_step"](
+                frame_1, frame_2, frame_t, self._times(batched_inputs)
+            )
             record = StepRecord(
                 frame_1,
                 frame_t,
                 frame_2,
-                outputs.detached(),
+                outputs,
                 num_skipped=sum(x.get("num_skipped", 0) for x in batched_inputs),
             )
             if self.discriminator is not None:
-                losses["loss_gan_g"] = self._adversarial_loss(
-                    outputs.pred_frame, batched_inputs, record
-                )
+                losses["loss_gan_g"] = self._adversarial_loss(pred_frame, batched_inputs, record)
         self.step_record = record
         return losses
 
@@ -290,7 +288,8 @@ class FrameInterpolator(nn.Module):
             and device == "cuda"
             and torch.cuda.is_bf16_supported(including_emulation=False)
         )
-        return torch.autocast(device, dtype=torch.bfloat16, enabled=enabled)
+        # Without the cache of converted weights: a CUDA graph must hold their conversion.
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=enabled, cache_enabled=False)
 
     def _stack(self, batched_inputs: list[dict], key: str) -> torch.Tensor:
         return stack_frames(batched_inputs, key, self.device)
