@@ -66,7 +66,7 @@ def environment(datasets_root: Path) -> dict:
     return {
         **os.environ,
         "DETECTRON2_DATASETS": str(datasets_root),
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.getenv("PYTHONPATH")])),
         "OMP_NUM_THREADS": "1",
         **({"CUDA_VISIBLE_DEVICES": ""} if DEVICE == "cpu" else {}),
     }

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from zoomin_d2.model_zoo.generator_file import load_generator
 from zoomin_d2.model_zoo.inference_engine import InferenceEngine, StaticShapes, forward_many
 
 CPU = torch.device("cpu")
@@ -133,3 +134,16 @@ def test_what_a_cpu_cannot(weighted_average):
         InferenceEngine(weighted_average, CPU, torch.float16)
     with pytest.raises(ValueError, match=r"got torch\.int8"):
         InferenceEngine(weighted_average, CPU, torch.int8)
+
+
+def test_kernels_that_cannot_be_used_are_replaced_by_pytorch(caplog):
+    generator = load_generator("fast").generator
+    engine = InferenceEngine(generator, CPU, torch.float32)
+    frames = _frames(32, 48)
+    expected = engine(*frames, [0.3])
+    engine._forward = engine._fused_or_plain  # as on a GPU; here is none to compile for
+    for _ in range(2):
+        (found,) = engine(*frames, [0.3])
+        assert torch.equal(found, expected[0])
+    warnings = [x for x in caplog.records if "cannot be used here" in x.getMessage()]
+    assert len(warnings) == 1

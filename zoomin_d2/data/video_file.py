@@ -20,6 +20,8 @@ from zoomin_d2.video.limits import MAX_FRAME_PIXELS, why_too_large
 try:
     import av
     from av.video.reformatter import Interpolation
+
+    from zoomin_d2.video.containers import open_container
 except ImportError:  # PyAV has no wheel for every platform; iter_frames then uses OpenCV
     av = None  # type: ignore[assignment]
 
@@ -212,8 +214,7 @@ class VideoFile:
 
 def _open(file_name: str | Path):
     try:
-        # Titles in old or damaged files are not always UTF-8.
-        container = av.open(str(file_name), metadata_errors="replace")
+        container = open_container(str(file_name))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise CorruptFrameError(file_name, f"cannot be opened: {error}") from error
     if not container.streams.video:

@@ -36,6 +36,10 @@ def candidates(pixels: int, outputs_all: int, channels_all: int) -> list[Tile]:
             Tile(4, small, deep, 4, 3),
             Tile(1, small, deep, 2, 4),
             Tile(4, min(outputs, 64), channels, 4, 4),
+            Tile(1, 16, deep, 1, 4),
+            Tile(2, 16, deep, 2, 4),
+            Tile(2, small, channels, 1, 4),
+            Tile(8, small, channels, 4, 3),
         ]
     warps = 8 if outputs > 64 else 4
     return [

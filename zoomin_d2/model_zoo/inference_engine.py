@@ -8,6 +8,7 @@ when it reads the result.
 """
 
 import contextlib
+import logging
 import os
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from zoomin_d2.modeling import FastGenerator
+
+logger = logging.getLogger(__name__)
 
 Run = Callable[[Tensor, Tensor, list[Tensor]], list[Tensor]]
 
@@ -50,8 +53,9 @@ class InferenceEngine:
             of its own ("max-autotune-no-cudagraphs" tries Triton's convolutions, for minutes).
         cuda_graphs: record one graph per frame size, at the second call with it. None: on a GPU.
         triton: run `fast` in fused kernels (modeling/fast_triton.py) instead of PyTorch's; "tune"
-            also times other tiles of each at the first call with a size. None: what the environment
-            variable ZOOMIN_TRITON says ("1", "tune"), for half precision on a GPU.
+            also times other tiles of each at the first call with a size. None: for half precision
+            on a GPU, where they can be compiled and nothing else was asked for; the environment
+            variable ZOOMIN_TRITON changes that ("0": never; "tune").
 
     Raises:
         ValueError: the device does not know this dtype, or there are no such kernels.
@@ -78,17 +82,18 @@ class InferenceEngine:
             .eval()
             .requires_grad_(False)
         )
+        self._fused = None  # made at the first call
         self._forward = self._interpolate
-        if triton is None:
-            half = dtype != torch.float32 and device.type == "cuda"
-            triton = half and can_use_triton(generator) and os.environ.get("ZOOMIN_TRITON", "")
-        if triton in (True, "1", "tune"):
+        chosen = triton is None
+        if chosen:
+            half = dtype != torch.float32 and device.type == "cuda" and not compile
+            wanted = os.environ.get("ZOOMIN_TRITON", "1")
+            triton = half and can_use_triton(generator) and wanted != "0" and wanted
+        if triton:
             if not can_use_triton(generator):
                 raise ValueError(f"there are no Triton kernels for {type(generator).__name__}")
-            from zoomin_d2.modeling.fast_triton import FastTriton  # needs the package triton
-
-            self._fused = FastTriton(self.generator, tune=triton == "tune")
-            self._forward = self._interpolate_fused
+            self._tune = triton == "tune"
+            self._forward = self._fused_or_plain if chosen else self._interpolate_fused
         elif compile:
             mode = compile if isinstance(compile, str) else "default"
             self._forward = torch.compile(self._interpolate, mode=mode, dynamic=False)
@@ -129,9 +134,33 @@ class InferenceEngine:
             return [(x.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8) for x in frames]
         return [x.float() for x in frames]
 
+    def _fused_or_plain(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
+        """The first call, where nobody asked for the kernels: they may not compile here."""
+        try:
+            frames = self._interpolate_fused(frame_1, frame_2, ts)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # of a package, a compiler or a driver: many kinds
+            logger.warning(
+                "The fused kernels of this model cannot be used here, PyTorch's take up to four "
+                "times as long (%s: %s). Triton needs a C compiler (Debian: apt install gcc); "
+                "ZOOMIN_TRITON=0 leaves the kernels alone.",
+                type(error).__name__,
+                error,
+            )
+            self._forward = self._interpolate
+        else:
+            self._forward = self._interpolate_fused
+            return frames
+        return self._interpolate(frame_1, frame_2, ts)
+
     def _interpolate_fused(
         self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
     ) -> list[Tensor]:
+        if self._fused is None:
+            from zoomin_d2.modeling.fast_triton import FastTriton  # needs the package triton
+
+            self._fused = FastTriton(self.generator, tune=self._tune)
         if frame_1.dtype != torch.uint8 or frame_2.dtype != torch.uint8:
             frame_1, frame_2 = (self._to_float(x).float() for x in (frame_1, frame_2))
         return self._fused(frame_1, frame_2, ts)
@@ -242,8 +271,9 @@ def capture_cuda_graph(run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tens
     last_ts: list[Tensor | None] = [None] * len(ts)
 
     def replay(frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
-        # What surrounds the graph is launched by the host: as few kernels as can be.
-        torch._foreach_copy_(inputs[:2], [frame_1, frame_2], non_blocking=True)
+        # Two plain copies: for bytes, `_foreach_copy_` takes ten times as long as the GPU's memcpy.
+        inputs[0].copy_(frame_1, non_blocking=True)
+        inputs[1].copy_(frame_2, non_blocking=True)
         for k, (static, given) in enumerate(zip(inputs[2:], ts)):
             if given is not last_ts[k]:
                 static.copy_(given, non_blocking=True)

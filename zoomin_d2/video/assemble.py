@@ -17,6 +17,7 @@ from typing import Literal
 import av
 
 from .audio import encode_audio
+from .containers import open_container
 from .encoder import EncoderSettings, container_format
 from .errors import OutputError
 from .scratch import scratch_container
@@ -69,7 +70,7 @@ def plan_copy(
     if mode == "copy" and slowmo != 1:
         raise OutputError("Sound cannot be copied into slow motion: --audio stretch or drop")
     container = container_format(output)
-    with av.open(str(source), metadata_errors="replace") as opened:
+    with open_container(str(source)) as opened:
         for stream in opened.streams:
             if stream.index == video_index or _is_chapter_track(opened, stream):
                 continue
@@ -133,7 +134,7 @@ def assemble(
             video.codec_context.framerate = settings.fps
         feeds = [_video_packets(segments, video, settings)]
         if plan.source is not None:
-            source = stack.enter_context(av.open(str(plan.source), metadata_errors="replace"))
+            source = stack.enter_context(open_container(str(plan.source)))
             feeds += _copies(source, plan.source, out, video, plan, until)
         for _, _, packet in heapq.merge(*feeds, key=lambda entry: entry[:2]):
             out.mux(packet)
@@ -263,7 +264,7 @@ def _try_audio(container: str, source: Path, index: int, slowmo: Fraction | None
     Args:
         slowmo: None copies them.
     """
-    with av.open(str(source), metadata_errors="replace") as opened:
+    with open_container(str(source)) as opened:
         stream = opened.streams[index]
         with scratch_container(container) as scratch:
             try:

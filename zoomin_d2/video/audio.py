@@ -8,6 +8,8 @@ from typing import cast
 
 import av
 
+from .containers import open_container
+
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 8: "7.1"}
 _MAX_STRETCH = Fraction(2)  # of one `atempo` filter: tempo 0.5 at the slowest
 
@@ -43,7 +45,7 @@ def encode_audio(
 
 def _packets(index, file, target, slowmo, until, offset) -> Iterator:
     # a reader of its own: filters hold sound back, and the others should not wait for it
-    with av.open(str(file), metadata_errors="replace") as source:
+    with open_container(str(file)) as source:
         frames = _timed(source.decode(source.streams[index]), offset, slowmo, until)
         start = next(frames, None)
         if start is None:

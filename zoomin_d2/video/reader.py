@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from .color import color_path, upright
+from .containers import open_container
 from .errors import BadInputError
 from .hdr import read_hdr_metadata
 from .limits import MAX_FRAME_PIXELS, why_too_large
@@ -112,7 +113,7 @@ class VideoReader:
 
     def _open(self) -> None:
         try:
-            self._container = av.open(self._file, **self._open_options, metadata_errors="replace")
+            self._container = open_container(self._file, **self._open_options)
         except FileNotFoundError as error:
             raise BadInputError(f"{self.name}: no such file") from error
         except IsADirectoryError as error:
