@@ -7,6 +7,7 @@ import benchmark_report
 import pytest
 import torch
 
+from zoomin_d2.engine.setup import setup_cfg
 from zoomin_d2.model_zoo.generator_file import save_generator
 from zoomin_d2.model_zoo.peers import TimedModel, TimedPeer, load_peer
 from zoomin_d2.modeling import build_generator
@@ -91,11 +92,22 @@ def test_errors_cost_one_row(model, tmp_path):
     )
 
 
+def untrained(frame_1, frame_2):
+    """A peer that finds out at its first frame that it has no weights."""
+    untrained.random_weights = True
+    return frame_1
+
+
 def test_random_weights_are_timed_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmark, "read_samples", lambda dataset: [{}])
-    content = _run(tmp_path, "--config-file", "configs/baseline.yaml", "--dataset", "x")
-    (row,) = _rows(content, what="quality")
-    assert "its weights are random" in row["error"]
+    frame = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    sample = {"frame_1": frame, "frame_t": frame, "frame_2": frame}
+    monkeypatch.setattr(benchmark, "read_samples", lambda dataset: [sample])
+    tiny = ["MODEL.GENERATOR.FLOW_CHANNELS", "[4,4]"]
+    monkeypatch.setattr(benchmark, "setup_cfg", lambda config, _: setup_cfg(config, tiny))
+    arguments = ["--config-file", "configs/baseline.yaml", "--peer", f"{__name__}:untrained"]
+    content = _run(tmp_path, *arguments, "--dataset", "x")
+    rows = _rows(content, what="quality")
+    assert len(rows) == 2 and all("its weights are random" in row["error"] for row in rows)
     assert not (tmp_path / "out" / "fig4.png").exists()
 
 
