@@ -31,7 +31,7 @@ setup(
         "pycocotools",
         "numpy",
         "tensorboard",
-        "av>=17",
+        "av>=17,<19",
         "tqdm",
         "matplotlib",
         "safetensors",

@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     logger = setup_logger(name="zoomin_d2")
     if not has_pyav():
         logger.warning(
-            "PyAV is not installed (pip install 'av>=17'): reading videos with OpenCV, whose "
+            "PyAV is not installed (pip install 'av>=17,<19'): reading videos with OpenCV, whose "
             "conversion to RGB ignores the file's colour matrix and range."
         )
     if not args.name or Path(args.name).name != args.name or args.name == "..":

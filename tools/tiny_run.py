@@ -12,6 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 DEVICE = os.environ.get("ZOOMIN_CHECK_DEVICE", "cpu")  # "cuda": runs of several processes use NCCL
 OVERRIDES = [
     *("MODEL.DEVICE", DEVICE),
+    *("SOLVER.AMP.ENABLED", "False"),  # bfloat16 hides what is compared
     *("MODEL.GENERATOR.FLOW_CHANNELS", "[4,4]"),
     *("MODEL.GENERATOR.SYNTHESIS_CHANNELS", "2"),
     *("MODEL.GENERATOR.SYNTHESIS_KERNEL", "3"),

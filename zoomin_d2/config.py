@@ -99,7 +99,7 @@ def _add_solver_keys(cfg: CN) -> None:
     cfg.SOLVER.DISCRIMINATOR.START_ITER = 0  # iterations without any adversarial term
 
     cfg.SOLVER.COMPILE = False  # torch.compile of the generator and its losses in training
-    # Replay them as CUDA graphs: the host launches two things instead of some two thousand.
+    # Replay them as CUDA graphs: two launches instead of some two thousand. For one GPU.
     cfg.SOLVER.CUDA_GRAPH = False
 
     # Leave out and count iterations whose loss or gradient is NaN or inf, instead of stopping; to

@@ -137,7 +137,7 @@ class VideoFile:
     def __init__(self, file_name: str | Path):
         if av is None:
             raise ImportError(
-                f"Reading single frames of {file_name} needs PyAV: pip install 'av>=17'. "
+                f"Reading single frames of {file_name} needs PyAV: pip install 'av>=17,<19'. "
                 "Or pack the video first: python datasets/prepare_videos.py"
             )
         self.file_name = str(file_name)

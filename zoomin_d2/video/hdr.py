@@ -4,11 +4,12 @@ FFmpeg hands it out with decoded frames; encoders take it as parameters of their
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 import av
-from av.sidedata.sidedata import SideData, Type
+from av.buffer import Buffer
+from av.sidedata.sidedata import Type
 
 _DISPLAY = struct.Struct("=20iii")  # AVMasteringDisplayMetadata: ten AVRational, two flags
 _LIGHT = struct.Struct("=II")  # AVContentLightMetadata
@@ -30,13 +31,14 @@ class HdrMetadata(NamedTuple):
 
 def read_hdr_metadata(frame: av.VideoFrame) -> HdrMetadata | None:
     """What a decoded frame carries; None if nothing."""
-    display, light = None, None
-    for data in cast(Iterable[SideData], frame.side_data):  # the stubs call it a mapping
-        if data.type == Type.MASTERING_DISPLAY_METADATA:
-            display = _display(bytes(data))
-        elif data.type == Type.CONTENT_LIGHT_LEVEL:
-            light = _LIGHT.unpack_from(bytes(data))
-    return HdrMetadata(display, light) if display or light else None
+    carried = cast(Mapping[Type, Buffer], frame.side_data)  # the stubs have its keys as text
+    display = carried.get(Type.MASTERING_DISPLAY_METADATA)
+    light = carried.get(Type.CONTENT_LIGHT_LEVEL)
+    hdr = HdrMetadata(
+        None if display is None else _display(bytes(display)),
+        None if light is None else _LIGHT.unpack_from(bytes(light)),
+    )
+    return hdr if hdr.display or hdr.light else None
 
 
 def encoder_parameters(codec: str, hdr: HdrMetadata) -> tuple[str, str] | None:
