@@ -19,9 +19,10 @@ ROOT = Path(__file__).resolve().parent
 
 # sha256 of every weight file that ships.
 WEIGHTS_SHA256: dict[str, str] = {
-    "fast": "0b6ce24d4268c5f61ade1ba8f7dcdb084279ea71905c408c3c3aab3fdf0c674a",
-    "fast-roigan": "e78b28841d697c50794bb5f8601d6691f5af0be5e25570836295347607ec54fa",
-    "paper": "f3d0434e8f55969233bfd324dcbbe8f870b4bacf03bca7047e2ff70b098e2ff4",
+    "fast": "dc810e52d518c99520d05837f55f69c1420010dcddcccc036d43364c5ec6f1f4",
+    "fast-roigan": "1f53afd5fd8ab9fedd91f247e99653c15a478151094152be095dea57cec09b1d",
+    "paper": "21c7a0dcce939e16cbc24002dfb01aaf4c35db5e3348a72a154ce60813f3b863",
+    "paper-roigan": "e69c657f13f89442bfa03ad1862c9263c1931ed971f56cfb060fb82ad9a7e57c",
     "rpn_R_18_FPN": "7147adcf2fd4665e3769c0bc591bbfbf2f0283a9159f083b2542b9626f34bdda",
 }
 
