@@ -135,9 +135,9 @@ class InferenceEngine:
         return [x.float() for x in frames]
 
     def _fused_or_plain(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
-        """The first call, where nobody asked for the kernels: they may not compile here."""
+        """Where nobody asked for the kernels: one of them may not compile, or not fit, here."""
         try:
-            frames = self._interpolate_fused(frame_1, frame_2, ts)
+            return self._interpolate_fused(frame_1, frame_2, ts)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # of a package, a compiler or a driver: many kinds
@@ -149,9 +149,6 @@ class InferenceEngine:
                 error,
             )
             self._forward = self._interpolate
-        else:
-            self._forward = self._interpolate_fused
-            return frames
         return self._interpolate(frame_1, frame_2, ts)
 
     def _interpolate_fused(
