@@ -18,7 +18,15 @@ from pathlib import Path
 
 import torch
 from check_resume import differences
-from tiny_run import DEVICE, REPOSITORY, environment, read_losses, train_command, write_triplets
+from tiny_run import (
+    DEVICE,
+    REPOSITORY,
+    environment,
+    read_losses,
+    relative_difference,
+    train_command,
+    write_triplets,
+)
 
 
 def train(folder: Path, name: str, datasets: Path, config: str, opts: list[str]) -> tuple:
@@ -39,11 +47,7 @@ def compare(first: tuple, second: tuple) -> tuple[str, bool]:
     if losses == other_losses and not differences(weights, other_weights):
         return f"{len(losses)} iterations: losses and weights are equal, bit by bit", True
     apart = [i for i in losses if losses[i] != other_losses[i]]
-    relative = max(
-        abs(x - other_losses[i][k]) / max(abs(x), 1e-9)
-        for i in losses
-        for k, x in losses[i].items()
-    )
+    relative = relative_difference(losses, other_losses)
     a, b = (torch.cat([x.flatten() for x in w.values()]) for w in (weights, other_weights))
     begin = f"losses differ from iteration {apart[0]} on" if apart else "losses are equal"
     return (

@@ -23,7 +23,14 @@ from pathlib import Path
 import detectron2.utils.comm as comm
 import psutil
 from detectron2.engine import default_argument_parser
-from tiny_run import REPOSITORY, environment, read_losses, train_command, write_triplets
+from tiny_run import (
+    REPOSITORY,
+    environment,
+    read_losses,
+    relative_difference,
+    train_command,
+    write_triplets,
+)
 
 from zoomin_d2.engine import InterpolationTrainer, run_distributed, setup_run
 
@@ -183,7 +190,7 @@ def _same_losses(runs: Runs, config: str = "roigan") -> str:
     assert runs.start(train_command(config, runs.output)).wait(200) == 0, runs.logs()[-3000:]
     one = read_losses(runs.output)
     assert one.keys() == two.keys() and len(one) == 8
-    worst = max(abs(two[i][k] - v) / max(abs(v), 1e-3) for i in one for k, v in one[i].items())
+    worst = relative_difference(one, two)
     assert worst < 0.02, f"losses differ by up to {worst:.2%}"
     return f"8 iterations, losses equal to one process's within {worst:.1e} of their value"
 

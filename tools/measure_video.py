@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from fractions import Fraction
 from pathlib import Path
 
@@ -147,10 +148,8 @@ def measure_stages(args: argparse.Namespace, folder: Path) -> None:
     _, without_model = run(clip, lambda frame_1, frame_2, ts: [frame_1] * len(ts), "cpu")
 
     begun = time.perf_counter()
-    images: list[np.ndarray] = []
     with open_source([str(clip)]) as source:
-        for frame in source.frames():
-            images = [*images[-7:], source.to_rgb(frame.picture)]
+        images = deque((source.to_rgb(frame.picture) for frame in source.frames()), maxlen=8)
     decoding = time.perf_counter() - begun
 
     ts = [0.4, 0.8]  # as from 24 to 60 fps

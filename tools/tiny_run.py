@@ -73,6 +73,15 @@ def environment(datasets_root: Path) -> dict:
     }
 
 
+def relative_difference(losses: dict, others: dict) -> float:
+    """The largest of two `read_losses`, of the value in the first, 0.001 at least."""
+    return max(
+        abs(others[i][k] - value) / max(abs(value), 1e-3)
+        for i, values in losses.items()
+        for k, value in values.items()
+    )
+
+
 def read_losses(output: Path) -> dict[int, dict[str, float]]:
     """Iteration -> losses; where an iteration was done twice, what was written last."""
     lines = [json.loads(line) for line in (output / "metrics.json").read_text().splitlines()]

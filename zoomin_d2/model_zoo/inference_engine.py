@@ -84,12 +84,11 @@ class InferenceEngine:
         )
         self._fused = None  # made at the first call
         self._forward = self._interpolate
-        chosen = triton is None
+        half_on_gpu = dtype != torch.float32 and device.type == "cuda"
+        chosen = triton is None and half_on_gpu and not compile and can_use_triton(generator)
         if chosen:
-            half = dtype != torch.float32 and device.type == "cuda" and not compile
-            wanted = os.environ.get("ZOOMIN_TRITON", "1")
-            triton = half and can_use_triton(generator) and wanted != "0" and wanted
-        if triton:
+            triton = os.environ.get("ZOOMIN_TRITON", "1")
+        if triton in (True, "1", "tune"):
             if not can_use_triton(generator):
                 raise ValueError(f"there are no Triton kernels for {type(generator).__name__}")
             self._tune = triton == "tune"

@@ -148,11 +148,9 @@ class FrameInterpolator(nn.Module):
         """
         if self.device.type != "cuda":
             return
-        was_training = self.training
         self.train()
         with self.autocast():
             self._outside["synthesis_step"].record(num_samples, size, self.device)
-        self.train(was_training)
 
     def _apply(self, fn, recurse=True):
         # The detector is no submodule, but it goes where the model goes (`.to`, `.cuda`, ...).

@@ -1,13 +1,8 @@
-"""A file that PyAV opens for reading, whichever PyAV there is."""
+"""A file that PyAV opens for reading."""
 
 from typing import Any
 
 import av
-
-# Titles in old or damaged files are not always UTF-8. From PyAV 19 on nothing needs to be said.
-_LENIENT: dict[str, Any] = (
-    {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
-)
 
 
 def open_container(file: Any, **options: Any) -> av.container.InputContainer:
@@ -20,4 +15,5 @@ def open_container(file: Any, **options: Any) -> av.container.InputContainer:
     Raises:
         av.FFmpegError, OSError, ValueError: as ``av.open`` does.
     """
-    return av.open(file, **options, **_LENIENT)
+    # Titles in old or damaged files are not always UTF-8.
+    return av.open(file, **options, metadata_errors="replace")
