@@ -10,6 +10,7 @@ from zoomin_d2.layers.triton_conv import FusedConv, padded
 from zoomin_d2.layers.triton_correlation import correlate_into
 from zoomin_d2.layers.triton_frame_conv import FrameConv
 from zoomin_d2.layers.triton_warp import gather_level
+from zoomin_d2.layers.triton_warp_blend import warp_blend
 from zoomin_d2.layers.triton_warp_frames import warp_frames
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -164,8 +165,42 @@ def frames():
             close(pred, expected, torch.float32, 4 * scale)
 
 
+def features_and_frames():
+    for height, width, pitch, channels, scale, dtype in (
+        (5, 13, 16, 12, 2.0, torch.float32),
+        (8, 12, 12, 64, 60.0, torch.float32),  # far outside
+        (7, 6, 8, 16, 2.0, torch.float16),
+    ):
+        n, t = 2, torch.tensor([0.25, 0.6], device=DEVICE)
+        pair = [torch.rand(n, 3, height, width, generator=random).to(DEVICE) for _ in range(2)]
+        exact = pair
+        if dtype == torch.float16:
+            pair = [(x * 255).to(torch.uint8) for x in pair]
+            exact = [x / 255 for x in pair]
+        features = rand(2 * n, height, pitch, channels, dtype=dtype)
+        motion = rand(n, 5, 4, 8, scale=scale)  # of the frames, padded
+        motion[:, 4] /= scale
+        out = torch.full((n, height, pitch, channels + 8), 9.0, dtype=dtype, device=DEVICE)
+        warp_blend(*pair, features, motion, t, out)
+        times = t.view(-1, 1, 1, 1)
+        full = finer(motion)[..., :height, :width]
+        mask = torch.sigmoid(full[:, 4:] + torch.logit(1 - times))
+        maps = [
+            torch.cat((first(features)[k * n : (k + 1) * n, ..., :width].float(), exact[k]), 1)
+            for k in range(2)
+        ]
+        expected = blend(
+            backward_warp(maps[0], full[:, 0:2] * 2 * times),
+            backward_warp(maps[1], full[:, 2:4] * 2 * (1 - times)),
+            mask,
+        )
+        close(first(out)[:, : channels + 3, :, :width], expected, dtype, 4 * scale)
+        assert (out[..., channels + 3 :] == 0).all() and (out[:, :, width:] == 0).all()
+
+
 with torch.no_grad():
     convolutions()
     levels()
     frames()
+    features_and_frames()
 print("equal")

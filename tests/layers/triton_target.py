@@ -15,6 +15,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 
 from zoomin_d2.layers import triton_launch
+from zoomin_d2.layers.triton_warp_blend import warp_blend
 from zoomin_d2.model_zoo.generator_file import load_generator
 from zoomin_d2.modeling.fast_triton import FastTriton
 
@@ -55,7 +56,7 @@ def describe(compiled) -> dict:
 
 
 def compile_for_hopper(tune: bool, sizes: list[tuple[int, int]]) -> list[dict]:
-    """Every kernel of `fast` in float16 for 8-bit frames of these sizes, once."""
+    """Every kernel of `fast` in float16 for 8-bit frames of these sizes, once, and `paper`'s."""
     triton.runtime.driver.set_active(Hopper())
     fused = FastTriton(load_generator("fast").generator.half().eval(), tune=tune)
     kernels = {}
@@ -64,6 +65,10 @@ def compile_for_hopper(tune: bool, sizes: list[tuple[int, int]]) -> list[dict]:
         for height, width in sizes:
             frame = torch.zeros(1, 3, height, width, dtype=torch.uint8)
             fused(frame, frame, [torch.full((1,), 0.5)])
+        features = torch.zeros(2, *frame.shape[2:], 64, dtype=torch.half)
+        out = torch.zeros(1, *frame.shape[2:], 72, dtype=torch.half)
+        motion = torch.zeros(1, 5, 1, 1)
+        warp_blend(frame, frame, features, motion, torch.full((1,), 0.5), out)
 
     triton_launch.compile_ahead(run, num_threads=2)
     with triton_launch.compile_only(lambda x: kernels.setdefault(x.hash, x)):

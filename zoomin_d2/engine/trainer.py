@@ -168,10 +168,9 @@ class InterpolationTrainer(DefaultTrainer):
         self.start_iter = self.iter + 1  # a checkpoint has the iteration that was just finished
 
     def train(self) -> OrderedDict | None:
-        # Before data workers' threads use the GPU. With several processes it was never tried.
-        if self.cfg.SOLVER.CUDA_GRAPH and comm.get_world_size() == 1:
-            size = tuple(self.cfg.INPUT.CROP_SIZE)
-            self.bare_model.record_training(self.cfg.SOLVER.IMS_PER_BATCH, size)
+        if self.cfg.SOLVER.CUDA_GRAPH:  # before data workers' threads use the GPU
+            num_samples = self.cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()
+            self.bare_model.record_training(num_samples, tuple(self.cfg.INPUT.CROP_SIZE))
         self._trainer.data_loader = self.build_train_loader(
             self.cfg, self.num_samples, self.stream_seed
         )

@@ -2,7 +2,7 @@
 
 What makes it fast, each switchable: convolutions in half precision and channels-last; 8-bit frames
 stay 8-bit until they are on the device and become so again there; on a GPU, one CUDA graph per
-frame size replaces a few hundred kernel launches by one; Triton kernels (modeling/fast_triton.py)
+frame size replaces a few hundred kernel launches by one; Triton kernels (modeling/*_triton.py)
 or `torch.compile` fuse what lies between convolutions. Nothing waits for the GPU: the caller does,
 when it reads the result.
 """
@@ -11,12 +11,12 @@ import contextlib
 import logging
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from zoomin_d2.modeling import FastGenerator
+from zoomin_d2.modeling import FastGenerator, PaperGenerator
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +37,19 @@ def default_dtype(device: torch.device) -> torch.dtype:
 
 
 def can_use_triton(generator: nn.Module) -> bool:
-    """Whether there are fused kernels for this network (modeling/fast_triton.py)."""
-    return isinstance(generator, FastGenerator)
+    """Whether there are fused kernels for this network: see `fuse`."""
+    return isinstance(generator, (FastGenerator, PaperGenerator))
+
+
+def fuse(generator: nn.Module, *, tune: bool = False) -> Run:
+    """A network in fused kernels (modeling/fast_triton.py, paper_triton.py); needs Triton."""
+    if isinstance(generator, PaperGenerator):
+        from zoomin_d2.modeling.paper_triton import PaperTriton
+
+        return PaperTriton(generator)
+    from zoomin_d2.modeling.fast_triton import FastTriton
+
+    return FastTriton(generator, tune=tune)
 
 
 class InferenceEngine:
@@ -52,8 +63,8 @@ class InferenceEngine:
         compile: True for `torch.compile`, or the name of one of its modes that makes no CUDA graphs
             of its own ("max-autotune-no-cudagraphs" tries Triton's convolutions, for minutes).
         cuda_graphs: record one graph per frame size, at the second call with it. None: on a GPU.
-        triton: run `fast` in fused kernels (modeling/fast_triton.py) instead of PyTorch's; "tune"
-            also times other tiles of each at the first call with a size. None: for half precision
+        triton: run in fused kernels (modeling/*_triton.py) instead of PyTorch's; "tune" also
+            times other tiles of `fast`'s at the first call with a size. None: for half precision
             on a GPU, where they can be compiled and nothing else was asked for; the environment
             variable ZOOMIN_TRITON changes that ("0": never; "tune").
 
@@ -154,9 +165,7 @@ class InferenceEngine:
         self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
     ) -> list[Tensor]:
         if self._fused is None:
-            from zoomin_d2.modeling.fast_triton import FastTriton  # needs the package triton
-
-            self._fused = FastTriton(self.generator, tune=self._tune)
+            self._fused = fuse(self.generator, tune=self._tune)
         if frame_1.dtype != torch.uint8 or frame_2.dtype != torch.uint8:
             frame_1, frame_2 = (self._to_float(x).float() for x in (frame_1, frame_2))
         return self._fused(frame_1, frame_2, ts)
@@ -255,14 +264,15 @@ def capture_cuda_graph(run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tens
     arguments = (inputs[0], inputs[1], inputs[2:])
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):  # what happens only once must not be recorded
-        for _ in range(2):
-            run(*arguments)
-    torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    # What other threads do meanwhile, decoding for one, is theirs.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        recorded = run(*arguments)
+    with _fastest_convolutions():
+        with torch.cuda.stream(stream):  # what happens only once must not be recorded
+            for _ in range(2):
+                run(*arguments)
+        torch.cuda.current_stream().wait_stream(stream)
+        # What other threads do meanwhile, decoding for one, is theirs.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            recorded = run(*arguments)
 
     last_ts: list[Tensor | None] = [None] * len(ts)
 
@@ -278,3 +288,14 @@ def capture_cuda_graph(run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tens
         return [x.clone() for x in recorded]  # the next replay overwrites them
 
     return replay
+
+
+@contextlib.contextmanager
+def _fastest_convolutions() -> Iterator[None]:
+    """cuDNN tries its algorithms, which pays for what will be replayed, and only for that."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

@@ -7,6 +7,7 @@ that nobody takes its quality for that of the method.
 """
 
 import importlib
+import os
 from collections.abc import Callable, Sequence
 
 import torch
@@ -18,7 +19,7 @@ from zoomin_d2.model_zoo.inference_engine import InferenceEngine, StaticShapes, 
 Peer = Callable[[Tensor, Tensor], Tensor]
 
 # What a method can be run as. All but "eager" replay a CUDA graph on a GPU; "triton": fused kernels
-# (modeling/fast_triton.py), for networks that have them.
+# (modeling/*_triton.py), for networks that have them, with the tiles that users get by themselves.
 MODES = ("eager", "graph", "triton", "compiled")
 
 
@@ -60,13 +61,14 @@ class TimedModel:
         self.mode = mode
         self.random_weights = random_weights
         self.module = generator
+        fused = "tune" if os.environ.get("ZOOMIN_TRITON") == "tune" else True
         self.engine = InferenceEngine(
             generator,
             device,
             dtype,
             compile=mode == "compiled",
             cuda_graphs=mode != "eager" and device.type == "cuda",
-            triton="tune" if mode == "triton" else False,
+            triton=fused if mode == "triton" else False,
         )
 
     @staticmethod

@@ -8,7 +8,12 @@ from zoomin_d2.modeling.discriminators import (
 )
 from zoomin_d2.modeling.fast_generator import FastGenerator
 from zoomin_d2.modeling.frozen_rpn import FrozenRPN
-from zoomin_d2.modeling.generator import GENERATOR_REGISTRY, GeneratorOutput, build_generator
+from zoomin_d2.modeling.generator import (
+    GENERATOR_REGISTRY,
+    GeneratorOutput,
+    PaperGenerator,
+    build_generator,
+)
 from zoomin_d2.modeling.interpolator import FrameInterpolator, StepRecord
 
 __all__ = [
@@ -18,6 +23,7 @@ __all__ = [
     "FrozenRPN",
     "GeneratorOutput",
     "ImageDiscriminator",
+    "PaperGenerator",
     "ROIDiscriminator",
     "StepRecord",
     "build_discriminator",

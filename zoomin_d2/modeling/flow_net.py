@@ -64,8 +64,22 @@ class FlowUNet(nn.Module):
         Returns:
             flow_1t, flow_2t: (N, 2, H, W) pixels; blend_mask: (N, 1, H, W) in (0, 1); all float32.
         """
+        motion = self.motion(frame_1, frame_2, t)
         t = t.float().view(-1, 1, 1, 1)
-        t_map = t.to(frame_1.dtype).expand(-1, 1, *frame_1.shape[-2:])
+        size = tuple(frame_1.shape[-2:])
+        flow_1t = resize_flow(motion[:, 0:2], size) * (2 * t)
+        flow_2t = resize_flow(motion[:, 2:4], size) * (2 * (1 - t))
+        mask_logit = nn.functional.interpolate(
+            motion[:, 4:], size=size, mode="bilinear", align_corners=False
+        )
+        return flow_1t, flow_2t, torch.sigmoid(mask_logit + torch.logit(1 - t))
+
+    def motion(self, frame_1: torch.Tensor, frame_2: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """Motion on half the grid, (N, 5, H / 2, W / 2) float32, of the same arguments.
+
+        Its flows are to be multiplied by 2 t and 2 (1 - t), its logit added to that of 1 - t.
+        """
+        t_map = t.float().view(-1, 1, 1, 1).to(frame_1.dtype).expand(-1, 1, *frame_1.shape[-2:])
         x = torch.cat((frame_1 - 0.5, frame_2 - 0.5, t_map - 0.5), dim=1)
         skips = []
         for block in self.encoder:
@@ -77,10 +91,4 @@ class FlowUNet(nn.Module):
             # Twice the grid, twice the pixels: only the flows are rescaled, not the mask's logit.
             motion = torch.cat((upsample_2x(motion[:, :4]) * 2, upsample_2x(motion[:, 4:])), dim=1)
             motion = motion + head(x).float()
-        size = tuple(frame_1.shape[-2:])
-        flow_1t = resize_flow(motion[:, 0:2], size) * (2 * t)
-        flow_2t = resize_flow(motion[:, 2:4], size) * (2 * (1 - t))
-        mask_logit = nn.functional.interpolate(
-            motion[:, 4:], size=size, mode="bilinear", align_corners=False
-        )
-        return flow_1t, flow_2t, torch.sigmoid(mask_logit + torch.logit(1 - t))
+        return motion

@@ -1,4 +1,4 @@
-"""zoomin_d2.modeling.fast_triton: the frames of `FastGenerator.forward`, in Triton kernels."""
+"""zoomin_d2.modeling.{fast,paper}_triton: the frames of the networks' forward, fused."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def test_equal_to_the_definition():
     if not torch.cuda.is_available():
         environment["TRITON_INTERPRET"] = "1"
     result = subprocess.run(
-        [sys.executable, Path(__file__).parent / "fast_triton_cases.py"],
+        [sys.executable, Path(__file__).parent / "fused_cases.py"],
         env=environment,
         capture_output=True,
         text=True,
@@ -29,16 +29,16 @@ def test_equal_to_the_definition():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("triton", [True, "tune"])
-def test_weights_that_ship_on_a_gpu(dtype, triton):
+@pytest.mark.parametrize("name, triton", [("fast", True), ("fast", "tune"), ("paper", True)])
+def test_weights_that_ship_on_a_gpu(dtype, name, triton):
     cuda = torch.device("cuda")
     random = torch.Generator().manual_seed(0)
     small = torch.rand(1, 3, 20, 30, generator=random)
     frame_1 = torch.nn.functional.interpolate(small, size=(270, 475), mode="bicubic").clamp(0, 1)
     frames = [(x * 255).to(cuda, torch.uint8) for x in (frame_1, frame_1.roll((2, 5), (2, 3)))]
-    exact = InferenceEngine(load_generator("fast").generator, cuda, torch.float32)
+    exact = InferenceEngine(load_generator(name).generator, cuda, torch.float32)
     expected = exact(*frames, [0.5, 0.3])
-    engine = InferenceEngine(load_generator("fast").generator, cuda, dtype, triton=triton)
+    engine = InferenceEngine(load_generator(name).generator, cuda, dtype, triton=triton)
     for _ in range(3):  # plain, recorded, replayed
         for a, b in zip(engine(*frames, [0.5, 0.3]), expected):
             difference = (a.int() - b.int()).abs().float()
