@@ -168,9 +168,12 @@ class InterpolationTrainer(DefaultTrainer):
         self.start_iter = self.iter + 1  # a checkpoint has the iteration that was just finished
 
     def train(self) -> OrderedDict | None:
-        if self.cfg.SOLVER.CUDA_GRAPH:  # before data workers' threads use the GPU
-            num_samples = self.cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()
-            self.bare_model.record_training(num_samples, tuple(self.cfg.INPUT.CROP_SIZE))
+        # Before data workers' threads use the GPU. Not with several processes: once
+        # DistributedDataParallel holds the parameters, their gradients cannot be recorded
+        # (cudaErrorStreamCaptureImplicit, two H100, PyTorch 2.11).
+        if self.cfg.SOLVER.CUDA_GRAPH and comm.get_world_size() == 1:
+            size = tuple(self.cfg.INPUT.CROP_SIZE)
+            self.bare_model.record_training(self.cfg.SOLVER.IMS_PER_BATCH, size)
         self._trainer.data_loader = self.build_train_loader(
             self.cfg, self.num_samples, self.stream_seed
         )
