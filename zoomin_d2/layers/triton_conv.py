@@ -21,9 +21,9 @@ from zoomin_d2.layers.triton_launch import compiling, launch
 from zoomin_d2.layers.triton_tiles import TILE_WIDTH, Tile, candidates, fastest
 
 
-def padded(channels: int) -> int:
+def padded(channels: int, multiple: int = 16) -> int:
     """Channels of a buffer: aligned to 16, as 16-byte accesses and the matrix units want them."""
-    return -(-channels // 16) * 16
+    return triton.cdiv(channels, multiple) * multiple
 
 
 class FusedConv:

@@ -97,6 +97,47 @@ def upsampled(plane, y, x, half_height, half_width, inside):
     return bilinear(a, b, c, d, over, down)
 
 
+@triton.jit
+def warped(
+    source,
+    row,
+    column,
+    at,
+    motion,
+    factor,
+    y,
+    x,
+    height,
+    width,
+    half_height,
+    half_width,
+    inside,
+    mask,
+):
+    """(P, C) float32 of a map at its pixels (y, x) (P,), moved by factor * the upsampled motion.
+
+    ``row`` and ``column`` are the map's strides, ``at`` (1, C) the offsets of its channels; motion
+    begins with its planes dx and dy, of half the size.
+    """
+    plane = half_height * half_width
+    to_x = x + factor * upsampled(motion, y, x, half_height, half_width, inside)
+    to_y = y + factor * upsampled(motion + plane, y, x, half_height, half_width, inside)
+    to_x = tl.minimum(tl.maximum(to_x, 0.0), (width - 1).to(tl.float32))
+    to_y = tl.minimum(tl.maximum(to_y, 0.0), (height - 1).to(tl.float32))
+    left = to_x.to(tl.int32)
+    top = to_y.to(tl.int32)
+    over = (to_x - left)[:, None]
+    down = (to_y - top)[:, None]
+    right = tl.minimum(left + 1, width - 1)
+    bottom = tl.minimum(top + 1, height - 1)
+    a = tl.load(source + (top * row + left * column)[:, None] + at, mask=mask, other=0)
+    b = tl.load(source + (top * row + right * column)[:, None] + at, mask=mask, other=0)
+    c = tl.load(source + (bottom * row + left * column)[:, None] + at, mask=mask, other=0)
+    d = tl.load(source + (bottom * row + right * column)[:, None] + at, mask=mask, other=0)
+    a, b, c, d = a.to(tl.float32), b.to(tl.float32), c.to(tl.float32), d.to(tl.float32)
+    return bilinear(a, b, c, d, over, down)
+
+
 @triton.jit(do_not_specialize=["n", "height", "width"])
 def _gather_kernel(
     features,
@@ -139,25 +180,22 @@ def _gather_kernel(
             # Twice the pixels on the finer grid, and 2 t or 2 (1 - t) of what unit time moves.
             factor = 2 * tl.where(role == 0, 2 * t, 2 * (1 - t))
             own = motion + (image * 5 + 2 * role) * plane
-            to_x = x + factor * upsampled(own, y, x, half_height, half_width, inside)
-            to_y = y + factor * upsampled(own + plane, y, x, half_height, half_width, inside)
-            to_x = tl.minimum(tl.maximum(to_x, 0.0), (width - 1).to(tl.float32))
-            to_y = tl.minimum(tl.maximum(to_y, 0.0), (height - 1).to(tl.float32))
-            left = to_x.to(tl.int32)
-            top = to_y.to(tl.int32)
-            over = (to_x - left)[:, None]
-            down = (to_y - top)[:, None]
-            right = tl.minimum(left + 1, width - 1)
-            bottom = tl.minimum(top + 1, height - 1)
-            at = channel[None, :]
-            a = tl.load(source + ((top * width + left) * feature_pitch)[:, None] + at, mask=mask)
-            b = tl.load(source + ((top * width + right) * feature_pitch)[:, None] + at, mask=mask)
-            c = tl.load(source + ((bottom * width + left) * feature_pitch)[:, None] + at, mask=mask)
-            d = tl.load(
-                source + ((bottom * width + right) * feature_pitch)[:, None] + at, mask=mask
+            value = warped(
+                source,
+                width * feature_pitch,
+                feature_pitch,
+                channel[None, :],
+                own,
+                factor,
+                y,
+                x,
+                height,
+                width,
+                half_height,
+                half_width,
+                inside,
+                mask,
             )
-            a, b, c, d = a.to(tl.float32), b.to(tl.float32), c.to(tl.float32), d.to(tl.float32)
-            value = bilinear(a, b, c, d, over, down)
         else:
             value = tl.load(
                 source + (pixel * feature_pitch)[:, None] + channel[None, :], mask=mask

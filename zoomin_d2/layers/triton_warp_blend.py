@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoomin_d2.layers.triton_frame_conv import scale_of
 from zoomin_d2.layers.triton_launch import launch
-from zoomin_d2.layers.triton_warp import bilinear, upsampled
+from zoomin_d2.layers.triton_warp import upsampled, warped
 
 _PIXELS = 32
 
@@ -61,32 +61,6 @@ def warp_blend(
     return out
 
 
-@triton.jit
-def _positions(motion, factor, y, x, height, width, half_height, half_width, inside):
-    """Offsets of two rows and two columns around where the flow points, and the weights between."""
-    plane = half_height * half_width
-    to_x = x + factor * upsampled(motion, y, x, half_height, half_width, inside)
-    to_y = y + factor * upsampled(motion + plane, y, x, half_height, half_width, inside)
-    to_x = tl.minimum(tl.maximum(to_x, 0.0), (width - 1).to(tl.float32))
-    to_y = tl.minimum(tl.maximum(to_y, 0.0), (height - 1).to(tl.float32))
-    left = to_x.to(tl.int32)
-    top = to_y.to(tl.int32)
-    right = tl.minimum(left + 1, width - 1)
-    bottom = tl.minimum(top + 1, height - 1)
-    return top, bottom, left, right, to_y - top, to_x - left
-
-
-@triton.jit
-def _sample(source, top, bottom, left, right, down, over, row, column, at, mask):
-    """(P, C) between four neighbours; ``at`` (1, C) are the offsets of the channels."""
-    a = tl.load(source + (top * row + left * column)[:, None] + at, mask=mask, other=0)
-    b = tl.load(source + (top * row + right * column)[:, None] + at, mask=mask, other=0)
-    c = tl.load(source + (bottom * row + left * column)[:, None] + at, mask=mask, other=0)
-    d = tl.load(source + (bottom * row + right * column)[:, None] + at, mask=mask, other=0)
-    a, b, c, d = a.to(tl.float32), b.to(tl.float32), c.to(tl.float32), d.to(tl.float32)
-    return bilinear(a, b, c, d, over[:, None], down[:, None])
-
-
 @triton.jit(
     do_not_specialize=["n", "height", "width", "pitch", "half_height", "half_width", "scale"]
 )
@@ -128,12 +102,8 @@ def _warp_blend_kernel(
     own = motion + image * 5 * half_height * half_width
     other = own + 2 * half_height * half_width
     # Twice the pixels on the finer grid, and 2 t or 2 (1 - t) of what unit time moves.
-    top_1, bottom_1, left_1, right_1, down_1, over_1 = _positions(
-        own, 4 * t, y, x, height, width, half_height, half_width, seen
-    )
-    top_2, bottom_2, left_2, right_2, down_2, over_2 = _positions(
-        other, 4 * (1 - t), y, x, height, width, half_height, half_width, seen
-    )
+    t_1 = 4 * t
+    t_2 = 4 * (1 - t)
     logit = upsampled(
         own + 4 * half_height * half_width, y, x, half_height, half_width, seen
     ) + tl.log((1 - t) / t)
@@ -145,31 +115,36 @@ def _warp_blend_kernel(
         mask = seen[:, None] & (channel < CHANNELS)
         row = pitch.to(tl.int64) * CHANNELS  # many pixels times many channels
         source = features + image * height * row
-        one = _sample(
+        one = warped(
             source,
-            top_1,
-            bottom_1,
-            left_1,
-            right_1,
-            down_1,
-            over_1,
             row,
             CHANNELS,
             channel,
+            own,
+            t_1,
+            y,
+            x,
+            height,
+            width,
+            half_height,
+            half_width,
+            seen,
             mask,
         )
-        source += n * height * row
-        two = _sample(
-            source,
-            top_2,
-            bottom_2,
-            left_2,
-            right_2,
-            down_2,
-            over_2,
+        two = warped(
+            source + n * height * row,
             row,
             CHANNELS,
             channel,
+            other,
+            t_2,
+            y,
+            x,
+            height,
+            width,
+            half_height,
+            half_width,
+            seen,
             mask,
         )
         value = two + weight * (one - two)
@@ -181,30 +156,36 @@ def _warp_blend_kernel(
     else:
         colour = tl.arange(0, NARROW)[None, :]
         shown = seen[:, None] & (colour < 3)
-        frame_1 = _sample(
+        frame_1 = warped(
             first + image * n1,
-            top_1,
-            bottom_1,
-            left_1,
-            right_1,
-            down_1,
-            over_1,
             y1,
             x1,
             colour * c1,
+            own,
+            t_1,
+            y,
+            x,
+            height,
+            width,
+            half_height,
+            half_width,
+            seen,
             shown,
         )
-        frame_2 = _sample(
+        frame_2 = warped(
             second + image * n2,
-            top_2,
-            bottom_2,
-            left_2,
-            right_2,
-            down_2,
-            over_2,
             y2,
             x2,
             colour * c2,
+            other,
+            t_2,
+            y,
+            x,
+            height,
+            width,
+            half_height,
+            half_width,
+            seen,
             shown,
         )
         frame = scale * (frame_2 + weight * (frame_1 - frame_2))

@@ -50,7 +50,7 @@ class _Decoder:
     def __init__(self, decoder: MotionDecoder, features: int, hidden: int):
         costs = (2 * decoder.radius + 1) ** 2 if decoder.radius else 0
         self.radius, self.features, self.hidden = decoder.radius, features, hidden
-        self.slot = -(-features // 8) * 8  # 16 bytes
+        self.slot = padded(features, 8)  # 16 bytes
         self.tail = 2 * self.slot + costs
         self.channels = padded(self.tail + hidden + 6)
         second = range(self.slot, self.slot + features)

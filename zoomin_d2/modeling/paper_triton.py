@@ -13,6 +13,8 @@ from torch import Tensor
 
 from zoomin_d2.layers import pad_to_multiple
 from zoomin_d2.layers.folded_conv import FoldedConv
+from zoomin_d2.layers.triton_conv import padded
+from zoomin_d2.layers.triton_frame_conv import scale_of
 from zoomin_d2.layers.triton_warp_blend import warp_blend
 from zoomin_d2.modeling.generator import PaperGenerator
 
@@ -31,7 +33,7 @@ class PaperTriton:
         # Four channels of a frame make pixels of 8 bytes; of a frame corrected, likewise.
         self._context = FoldedConv(context.weight, context.bias, _FOLD, in_channels=4)
         # cuDNN wants multiples of 8 channels.
-        self._channels = -(-(context.channels + 3) // 8) * 8
+        self._channels = padded(context.channels + 3, 8)
         first, second, last = (x for x in synthesis if isinstance(x, torch.nn.Conv2d))
         self._synthesis = [
             FoldedConv(first.weight, first.bias, _FOLD, in_channels=self._channels),
@@ -48,7 +50,7 @@ class PaperTriton:
         Returns:
             one (N, 3, H, W) per t, of the frames' dtype and memory format.
         """
-        exact = [_to_float(x) for x in (frame_1, frame_2)]
+        exact = [x.float() * scale_of(x) for x in (frame_1, frame_2)]
         padded = [pad_to_multiple(x, self._flow_net.size_divisibility) for x in exact]
         features = self._features(*exact)
         return [
@@ -86,7 +88,3 @@ class PaperTriton:
         if frame_1.dtype == torch.uint8:  # halves up, as evaluation.metrics.to_8bit
             pred = pred.mul_(255).add_(0.5)
         return torch.empty_like(frame_1).copy_(pred.permute(0, 3, 1, 2))
-
-
-def _to_float(frame: Tensor) -> Tensor:
-    return frame.float() / 255 if frame.dtype == torch.uint8 else frame.float()
