@@ -140,9 +140,6 @@ def main(args: argparse.Namespace) -> None:
     results = []
     for mode in args.mode:
         for processes in args.gpus:
-            if "graph" in mode and processes > 1:
-                print(f"{mode}, {processes}: left out, several processes are not recorded")
-                continue
             folder = output / f"{mode}_{processes}"
             try:
                 result = run_measurement(args, folder, mode, processes)

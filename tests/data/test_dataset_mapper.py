@@ -5,7 +5,6 @@ import torch
 
 from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.data import CorruptFrameError, InterpolationDatasetMapper
-from zoomin_d2.data.dataset_mapper import TransposeTransform
 from zoomin_d2.data.packing import box_average
 
 
@@ -201,14 +200,6 @@ def test_flips_and_transposition(make_hr_clip, probabilities, undo):
     whole = np.load(record["frames"][0][0])[0]
     for key in ("frame_1", "frame_t", "frame_2"):
         assert np.array_equal(undo(to_image(sample[key])), whole)
-
-
-def test_transposition_of_coordinates():
-    image = np.zeros((4, 6), np.uint8)
-    image[1, 5] = 9
-    transform = TransposeTransform()
-    ((x, y),) = transform.apply_coords(np.array([[5, 1]]))
-    assert transform.apply_image(image)[y, x] == 9
 
 
 def test_high_resolution_can_be_left_out(make_hr_clip):

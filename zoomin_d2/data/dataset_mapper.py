@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.data import transforms as T
 
 from .frame_store import CorruptFrameError, FrameStore, read_image
 from .worker import prepare_worker
@@ -25,16 +24,6 @@ class Window(NamedTuple):
     middle: int
     last: int
     t: float
-
-
-class TransposeTransform(T.Transform):
-    """Swaps x and y."""
-
-    def apply_image(self, img: np.ndarray) -> np.ndarray:
-        return img.swapaxes(0, 1)
-
-    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
-        return coords[:, ::-1]
 
 
 class InterpolationDatasetMapper:
@@ -201,17 +190,18 @@ class InterpolationDatasetMapper:
         y0 = int(place_y * (record["height"] - source_height + 1))
         x0 = int(place_x * (record["width"] - source_width + 1))
         box = np.array([x0, y0, x0 + source_width, y0 + source_height])
-        geometry = T.TransformList(
-            ([TransposeTransform()] if is_transposed else [])
-            + ([T.HFlipTransform(crop_width)] if flips[0] < self.flip_horizontal_prob else [])
-            + ([T.VFlipTransform(crop_height)] if flips[1] < self.flip_vertical_prob else [])
-        )
+        flip_horizontal = flips[0] < self.flip_horizontal_prob
+        flip_vertical = flips[1] < self.flip_vertical_prob
 
         def load(ref, factor: int = 1) -> torch.Tensor:
             image = self._store.read(ref, tuple((box * factor).tolist()))
             if image.shape[:2] != (height * factor, width * factor):
                 image = _area_averaged(image, (width * factor, height * factor))
-            return _to_tensor(geometry.apply_image(image))
+            # Views: the one copy is _to_tensor's. (Detectron2's transforms make one each.)
+            image = image.swapaxes(0, 1) if is_transposed else image
+            image = image[:, ::-1] if flip_horizontal else image
+            image = image[::-1] if flip_vertical else image
+            return _to_tensor(image)
 
         frames = record["frames"]
         sample = {

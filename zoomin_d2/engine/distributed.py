@@ -21,8 +21,9 @@ def wrap_for_ddp(module: nn.Module) -> nn.Module:
     ``broadcast_buffers=False`` also leaves out the buffers when DDP first copies the weights. The
     vectors of spectral normalisation belong to their weights: with another process's weights they
     give a norm near zero, and logits of any size. So buffers are copied here, once.
+
+    ``device_ids=None``: inputs come to the network as they are. DistributedDataParallel would send
+    each frame of a batch to the GPU by itself and wait for it; the network sends the whole batch.
     """
     broadcast_from_main(module)
-    on_cpu = next(module.parameters()).device.type == "cpu"
-    kwargs = {"device_ids": None} if on_cpu else {}
-    return create_ddp_model(module, broadcast_buffers=False, **kwargs)
+    return create_ddp_model(module, broadcast_buffers=False, device_ids=None)

@@ -71,6 +71,12 @@ class InterpolationTrainer(DefaultTrainer):
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         if model.frozen_rpn is not None:
             broadcast_from_main(model.frozen_rpn)  # matters for random weights only
+        if cfg.SOLVER.CUDA_GRAPH:
+            # Before DistributedDataParallel holds the parameters, whose gradients could not be
+            # recorded then (cudaErrorStreamCaptureImplicit), and before data workers' threads use
+            # the GPU. Weights that are loaded later come to the same place in memory.
+            num_samples = cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()
+            model.record_training(num_samples, tuple(cfg.INPUT.CROP_SIZE))
         self.guard = NonFiniteGuard(
             cfg.OUTPUT_DIR,
             skip=cfg.SOLVER.SKIP_NONFINITE,
@@ -168,12 +174,6 @@ class InterpolationTrainer(DefaultTrainer):
         self.start_iter = self.iter + 1  # a checkpoint has the iteration that was just finished
 
     def train(self) -> OrderedDict | None:
-        # Before data workers' threads use the GPU. Not with several processes: once
-        # DistributedDataParallel holds the parameters, their gradients cannot be recorded
-        # (cudaErrorStreamCaptureImplicit, two H100, PyTorch 2.11).
-        if self.cfg.SOLVER.CUDA_GRAPH and comm.get_world_size() == 1:
-            size = tuple(self.cfg.INPUT.CROP_SIZE)
-            self.bare_model.record_training(self.cfg.SOLVER.IMS_PER_BATCH, size)
         self._trainer.data_loader = self.build_train_loader(
             self.cfg, self.num_samples, self.stream_seed
         )
