@@ -99,7 +99,7 @@ def _add_solver_keys(cfg: CN) -> None:
     cfg.SOLVER.DISCRIMINATOR.START_ITER = 0  # iterations without any adversarial term
 
     cfg.SOLVER.COMPILE = False  # torch.compile of the generator and its losses in training
-    # Replay them as CUDA graphs: two launches instead of some two thousand. For one GPU.
+    # Replay them as CUDA graphs: two launches instead of some two thousand.
     cfg.SOLVER.CUDA_GRAPH = False
 
     # Leave out and count iterations whose loss or gradient is NaN or inf, instead of stopping; to
@@ -127,6 +127,9 @@ def _add_input_keys(cfg: CN) -> None:
     # Random downscaling of the frames before the crop: factor drawn from [min, max], max <= 1.
     cfg.INPUT.SCALE_RANGE = [1.0, 1.0]
     cfg.INPUT.HIGH_RESOLUTION = True  # load frame_t_hr where the dataset has it
+    # Keep all frames of the training set in the memory of the device and cut crops out there
+    # (data/device_frames.py): a GPU then waits for no processor. A GB holds 960 frames of 768x432.
+    cfg.DATALOADER.FRAMES_ON_DEVICE = False
 
     # () = the paper's mix (UCF101 + Cityscapes) as far as it is on disk, else the sample clips.
     cfg.DATASETS.TRAIN = ()

@@ -1,4 +1,5 @@
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from zoomin_d2.data import (
 )
 from zoomin_d2.data.batching import pack_samples, unpack_samples
 from zoomin_d2.data.build import MAX_SKIPPED_IN_A_ROW, cut_triplets
-from zoomin_d2.data.samplers import StreamSampler
+from zoomin_d2.data.stream_order import StreamOrder, positions
 
 BATCH = 4
 
@@ -114,30 +115,52 @@ def test_negative_seed_is_drawn_and_logged(cfg, log):
     assert str(seed) in log.text
 
 
-# --- the sampler -----------------------------------------------------------------------------
+# --- its order -------------------------------------------------------------------------------
 
 
 def test_an_epoch_holds_each_record_as_often_as_its_weight():
-    sampler = StreamSampler([3, 1, 2], seed=5)
-    assert sampler.epoch_size == 6
-    stream = list(itertools.islice(sampler, 18))
-    assert [position for position, _ in stream] == list(range(18))
-    epochs = [[index for _, index in stream[i : i + 6]] for i in (0, 6, 12)]
+    order = StreamOrder([3, 1, 2], seed=5)
+    assert order.epoch_size == 6
+    epochs = [[order[i + k] for i in range(6)] for k in (0, 6, 12)]
     assert [sorted(epoch) for epoch in epochs] == [[0, 0, 0, 1, 2, 2]] * 3
     assert len({tuple(epoch) for epoch in epochs}) > 1  # shuffled anew
 
 
-def test_sampler_starts_anywhere():
-    whole = list(itertools.islice(StreamSampler([3, 1, 2], seed=5), 20))
-    for start in (1, 6, 13):
-        part = itertools.islice(StreamSampler([3, 1, 2], seed=5, start_position=start), 5)
-        assert list(part) == whole[start : start + 5]
+def test_the_order_does_not_depend_on_what_was_asked_before():
+    order = StreamOrder([3, 1, 2], seed=5)
+    whole = [order[i] for i in range(20)]
+    for i in (13, 1, 19, 6):
+        assert order[i] == whole[i] == StreamOrder([3, 1, 2], seed=5)[i]
 
 
 @pytest.mark.parametrize("weights", [[], [1, 0]])
-def test_sampler_wants_positive_weights(weights):
+def test_order_wants_positive_weights(weights):
     with pytest.raises(ValueError, match="positive weight"):
-        StreamSampler(weights, seed=0)
+        StreamOrder(weights, seed=0)
+
+
+def test_positions_of_two_workers_of_two_processes():
+    def first(process, worker):
+        return list(itertools.islice(positions(100, 3, process, worker), 6))
+
+    # Process 0 has 100, 102, ...: batches of three, which its workers make in turn.
+    assert first((0, 2), (0, 1)) == [100, 102, 104, 106, 108, 110]
+    assert first((0, 2), (0, 2)) == [100, 102, 104, 112, 114, 116]
+    assert first((0, 2), (1, 2)) == [106, 108, 110, 118, 120, 122]
+    assert first((1, 2), (1, 2)) == [107, 109, 111, 119, 121, 123]
+
+
+def test_many_workers_draw_no_more_positions_than_they_make(cfg, clips, monkeypatch):
+    drawn = []
+    order = StreamOrder.__getitem__
+    monkeypatch.setattr(
+        StreamOrder, "__getitem__", lambda self, position: drawn.append(1) or order(self, position)
+    )
+    stream = build_interpolation_train_loader(cfg).loader.dataset
+    info = SimpleNamespace(id=3, num_workers=16)
+    monkeypatch.setattr("torch.utils.data.get_worker_info", lambda: info)
+    list(itertools.islice(stream, 2 * BATCH))
+    assert len(drawn) == 2 * BATCH
 
 
 def test_a_clip_weighs_its_triplets(cfg, clips):

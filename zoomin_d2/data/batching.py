@@ -5,6 +5,7 @@ so a batch is stacked in the worker and taken apart, without copying, in the mai
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 
@@ -44,11 +45,18 @@ class UnpackedLoader:
     Args:
         loader: gives packed batches.
         records_summary: what they are made of, for whoever wants to compare.
+        frames: what they are cut from, for whoever wants another loader of it.
     """
 
-    def __init__(self, loader: Iterable[PackedBatch], records_summary: dict | None = None):
+    def __init__(
+        self,
+        loader: Iterable[PackedBatch],
+        records_summary: dict | None = None,
+        frames: Any = None,
+    ):
         self.loader = loader
         self.records_summary = records_summary
+        self.frames = frames
 
     def __iter__(self) -> Iterator[list[dict]]:
         return map(unpack_samples, self.loader)

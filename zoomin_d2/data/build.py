@@ -7,7 +7,8 @@ SOLVER.IMS_PER_BATCH, stays), and a stream opened at start_position goes on exac
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,42 +23,71 @@ from detectron2.utils import comm
 
 from .batching import UnpackedLoader, pack_samples
 from .dataset_mapper import InterpolationDatasetMapper
+from .device_frames import CropPlanner, DeviceFrames, DeviceLoader, pack_plans
 from .frame_store import CorruptFrameError
 from .resolve import get_records, resolve_datasets
-from .samplers import StreamSampler
+from .stream_order import StreamOrder, positions
 
 logger = logging.getLogger(__name__)
 
 # A record that cannot be read is replaced by another; so many failures in a row are no accident.
 MAX_SKIPPED_IN_A_ROW = 100
+SampleMaker = Callable[[dict, np.random.Generator], dict]  # from a record
 TEST_TRIPLETS_PER_CLIP = 4
 
 
-class TrainingStream(torchdata.Dataset):
-    """Samples by (position, record index), as StreamSampler gives them.
+class TrainingStream(torchdata.IterableDataset):
+    """The endless samples of one process, each worker making its share of the batches.
+
+    Detectron2 would hand it the positions of all workers, `batch size` times over, to take its own
+    ones out: with 25 workers that took longer than making the samples.
 
     A record with a corrupt frame is replaced by another one, chosen by (seed, position) alone;
     sample["num_skipped"] counts the records tried in vain, and each bad file is logged once.
+
+    Args:
+        records: what samples are made from.
+        make_sample: makes one.
+        order: of the records.
+        seed: of everything that is drawn for a sample.
+        start_position: see `positions`.
+        batch_size: of this process.
     """
 
-    def __init__(self, records: list[dict], mapper: InterpolationDatasetMapper, seed: int):
+    def __init__(
+        self,
+        records: list[dict],
+        make_sample: SampleMaker,
+        order: StreamOrder,
+        *,
+        seed: int,
+        start_position: int,
+        batch_size: int,
+    ):
         self._records = DatasetFromList(records, copy=False)
-        self._mapper = mapper
+        self._make_sample = make_sample
+        self._order = order
         self._seed = seed
+        self._start_position = start_position
+        self._batch_size = batch_size
+        self._process = comm.get_rank(), comm.get_world_size()
         self._logged_files: set[str] = set()
 
-    def __len__(self) -> int:
-        return len(self._records)
+    def __iter__(self) -> Iterator[dict]:
+        info = torchdata.get_worker_info()
+        worker = (info.id, info.num_workers) if info else (0, 1)
+        mine = positions(self._start_position, self._batch_size, self._process, worker)
+        return map(self._sample, mine)
 
-    def __getitem__(self, position_and_index: tuple[int, int]) -> dict:
+    def _sample(self, position: int) -> dict:
         """Raises RuntimeError when MAX_SKIPPED_IN_A_ROW records in a row cannot be read."""
-        position, index = position_and_index
+        index = self._order[position]
         for num_skipped in range(MAX_SKIPPED_IN_A_ROW):
             rng = np.random.default_rng([self._seed, position, num_skipped])
             if num_skipped:
-                index = int(rng.integers(len(self)))
+                index = int(rng.integers(len(self._records)))
             try:
-                sample = self._mapper(self._records[index], rng)
+                sample = self._make_sample(self._records[index], rng)
             except CorruptFrameError as error:
                 self._log_once(error)
                 continue
@@ -89,21 +119,26 @@ def stream_seed(cfg: CfgNode) -> int:
 
 
 def build_interpolation_train_loader(
-    cfg: CfgNode, start_position: int = 0, seed: int | None = None
-) -> Iterable[list[dict]]:
+    cfg: CfgNode,
+    start_position: int = 0,
+    seed: int | None = None,
+    frames: DeviceFrames | None = None,
+) -> UnpackedLoader:
     """The endless training stream of cfg.DATASETS.TRAIN.
 
     In an epoch a clip comes up once per triplet that it holds, so every frame counts alike.
 
     Args:
-        cfg: DATASETS, INPUT, DATALOADER.NUM_WORKERS, SOLVER.IMS_PER_BATCH and SEED are read.
+        cfg: DATASETS, INPUT, DATALOADER, SOLVER.IMS_PER_BATCH, SEED and MODEL.DEVICE are read.
         start_position: samples (over all processes) already used: on resume,
             iteration * SOLVER.IMS_PER_BATCH.
         seed: of the stream; None = `stream_seed(cfg)`.
+        frames: those of an earlier loader of the same data, to be used again.
 
     Returns:
         An iterable of lists of IMS_PER_BATCH / world size samples (see the mapper), whose
-        ``records_summary`` says what it reads (see `summarize_records`).
+        ``records_summary`` says what it reads (see `summarize_records`), and whose ``frames`` are
+        in the device's memory with DATALOADER.FRAMES_ON_DEVICE, else None.
 
     Raises:
         MissingDatasetError: a dataset is not on disk.
@@ -114,25 +149,39 @@ def build_interpolation_train_loader(
     mapper = InterpolationDatasetMapper(cfg, is_train=True)
     _check_records(records, mapper)
     seed = stream_seed(cfg) if seed is None else seed
-    sampler = StreamSampler([_num_triplets(record) for record in records], seed, start_position)
+    order = StreamOrder([_num_triplets(record) for record in records], seed)
     logger.info(
         "Training stream: %d clips, %d frames, %d samples per epoch; starts at sample %d",
         len(records),
         sum(len(record["frames"]) for record in records),
-        sampler.epoch_size,
+        order.epoch_size,
         start_position,
     )
+    make_sample: SampleMaker = mapper
+    collate: Callable[[list[dict]], Any] = pack_samples
+    if cfg.DATALOADER.FRAMES_ON_DEVICE:
+        device = torch.device(cfg.MODEL.DEVICE)
+        frames = frames or DeviceFrames(records, device, mapper.high_resolution)
+        make_sample, collate = CropPlanner(mapper, frames.places), pack_plans
     loader = build_detection_train_loader(
-        TrainingStream(records, mapper, seed),
+        TrainingStream(
+            records,
+            make_sample,
+            order,
+            seed=seed,
+            start_position=start_position,
+            batch_size=cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size(),
+        ),
         mapper=None,
-        sampler=sampler,
         total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
         aspect_ratio_grouping=False,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
-        collate_fn=pack_samples,
+        collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
     )
-    return UnpackedLoader(loader, summarize_records(records))
+    if frames is not None:
+        loader = DeviceLoader(loader, frames, mapper)
+    return UnpackedLoader(loader, summarize_records(records), frames)
 
 
 def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> Iterable[list[dict]]:

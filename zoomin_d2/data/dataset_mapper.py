@@ -26,6 +26,17 @@ class Window(NamedTuple):
     t: float
 
 
+class Crop(NamedTuple):
+    """What a training sample shows of its clip, and how; all of its randomness is in here."""
+
+    window: Window  # frame_1 first: the later one after time reversal
+    box: tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels of the frames, x1 and y1 excluded
+    size: tuple[int, int]  # (height, width) that the box is averaged to
+    transpose: bool
+    flip_horizontal: bool  # after transposition, as flip_vertical
+    flip_vertical: bool
+
+
 class InterpolationDatasetMapper:
     """Makes a sample out of a record.
 
@@ -123,12 +134,9 @@ class InterpolationDatasetMapper:
         prepare_worker()
         if not self.is_train:
             return self._test_sample(record)
-        problem = self.problem_with(record)
-        if problem is not None:
-            raise ValueError(f"{record['file_name']}: {problem}")
         if rng is None:
             raise ValueError("a training sample takes an rng: all its randomness comes from there")
-        return self._train_sample(record, rng)
+        return self._train_sample(record, self.choose_crop(record, rng))
 
     def problem_with(self, record: dict) -> str | None:
         """Why training cannot use this record, in words; None if it can."""
@@ -173,49 +181,70 @@ class InterpolationDatasetMapper:
         )
         return lowest, highest
 
-    def _train_sample(self, record: dict, rng: np.random.Generator) -> dict:
-        first, middle, last, t = self.choose_window(record, rng)
+    def choose_crop(self, record: dict, rng: np.random.Generator) -> Crop:
+        """Draw a training sample. Raises ValueError where `problem_with` the record finds one."""
+        problem = self.problem_with(record)
+        if problem is not None:
+            raise ValueError(f"{record['file_name']}: {problem}")
+        window = self.choose_window(record, rng)
         scale = rng.uniform(self.scale_range[0], self.scale_range[1])
         place_y, place_x, reverse, *flips = rng.random(6)
         if reverse < self.time_reversal_prob:
-            first, last, t = last, first, 1.0 - t
+            window = Window(window.last, window.middle, window.first, 1.0 - window.t)
 
         is_transposed = flips[2] < self.transpose_prob
-        crop_height, crop_width = self.crop_size
-        height, width = (crop_width, crop_height) if is_transposed else self.crop_size
+        height, width = self.crop_size[::-1] if is_transposed else self.crop_size
         # the part of the frame that becomes the crop; as large as the frame at most
         scale = max(scale, height / record["height"], width / record["width"])
         source_height = min(record["height"], round(height / scale))
         source_width = min(record["width"], round(width / scale))
         y0 = int(place_y * (record["height"] - source_height + 1))
         x0 = int(place_x * (record["width"] - source_width + 1))
-        box = np.array([x0, y0, x0 + source_width, y0 + source_height])
-        flip_horizontal = flips[0] < self.flip_horizontal_prob
-        flip_vertical = flips[1] < self.flip_vertical_prob
+        return Crop(
+            window,
+            (x0, y0, x0 + source_width, y0 + source_height),
+            (height, width),
+            transpose=bool(is_transposed),
+            flip_horizontal=bool(flips[0] < self.flip_horizontal_prob),
+            flip_vertical=bool(flips[1] < self.flip_vertical_prob),
+        )
 
+    def describe(self, record: dict, crop: Crop) -> dict:
+        """A training sample's values that are no frames."""
+        first, middle, last, t = crop.window
+        height, width = self.crop_size
+        name = f"{record['file_name']}/{first}_{middle}_{last}"
+        values = {"t": t, "file_name": name, "height": height, "width": width}
+        if self.gives_high_resolution(record):
+            values["hr_scale"] = record["hr_scale"]
+        return values
+
+    def gives_high_resolution(self, record: dict) -> bool:
+        return self.high_resolution and "hr_frames" in record
+
+    def _train_sample(self, record: dict, crop: Crop) -> dict:
         def load(ref, factor: int = 1) -> torch.Tensor:
-            image = self._store.read(ref, tuple((box * factor).tolist()))
-            if image.shape[:2] != (height * factor, width * factor):
-                image = _area_averaged(image, (width * factor, height * factor))
+            x0, y0, x1, y1 = (x * factor for x in crop.box)
+            image = self._store.read(ref, (x0, y0, x1, y1))
+            height, width = (x * factor for x in crop.size)
+            if image.shape[:2] != (height, width):
+                image = _area_averaged(image, (width, height))
             # Views: the one copy is _to_tensor's. (Detectron2's transforms make one each.)
-            image = image.swapaxes(0, 1) if is_transposed else image
-            image = image[:, ::-1] if flip_horizontal else image
-            image = image[::-1] if flip_vertical else image
+            image = image.swapaxes(0, 1) if crop.transpose else image
+            image = image[:, ::-1] if crop.flip_horizontal else image
+            image = image[::-1] if crop.flip_vertical else image
             return _to_tensor(image)
 
+        first, middle, last, _ = crop.window
         frames = record["frames"]
         sample = {
             "frame_1": load(frames[first]),
             "frame_t": load(frames[middle]),
             "frame_2": load(frames[last]),
-            "t": t,
-            "file_name": f"{record['file_name']}/{first}_{middle}_{last}",
-            "height": crop_height,
-            "width": crop_width,
+            **self.describe(record, crop),
         }
-        if self.high_resolution and "hr_frames" in record:
+        if self.gives_high_resolution(record):
             sample["frame_t_hr"] = load(record["hr_frames"][middle], record["hr_scale"])
-            sample["hr_scale"] = record["hr_scale"]
         return sample
 
     def _test_sample(self, record: dict) -> dict:

@@ -206,7 +206,8 @@ class InterpolationTrainer(DefaultTrainer):
         if iteration == self.iter:
             return self._trainer.last_batch
         position = self._position - (self.iter - iteration) * self.cfg.SOLVER.IMS_PER_BATCH
-        return next(iter(self.build_train_loader(self.cfg, position, self.stream_seed)))
+        frames = self._trainer.data_loader.frames
+        return next(iter(self.build_train_loader(self.cfg, position, self.stream_seed, frames)))
 
     def run_step(self) -> None:
         self._position = self.num_samples
@@ -251,8 +252,10 @@ class InterpolationTrainer(DefaultTrainer):
         ]
 
     @classmethod
-    def build_train_loader(cls, cfg: CfgNode, start_position: int = 0, seed: int | None = None):
-        return build_interpolation_train_loader(cfg, start_position, seed)
+    def build_train_loader(
+        cls, cfg: CfgNode, start_position: int = 0, seed: int | None = None, frames=None
+    ):
+        return build_interpolation_train_loader(cfg, start_position, seed, frames)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
