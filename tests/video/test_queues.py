@@ -88,3 +88,40 @@ def test_a_worker_that_fails_says_so_and_does_not_hang():
             time.sleep(0.01)
     with pytest.raises(OSError, match="full"):
         worker.close()
+
+
+def test_worker_prepares_several_at_a_time_and_works_in_order():
+    done, together, running = [], [], set()
+    barrier = threading.Barrier(2, timeout=10)
+
+    def prepare(item):
+        running.add(item)
+        if item < 2:  # neither goes on before both have begun
+            barrier.wait()
+        together.append(len(running))
+        time.sleep(0.02 if item == 0 else 0)  # the first is ready last
+        return 10 * item
+
+    worker = Worker(done.append, size=2, prepare=prepare)
+    for item in range(6):
+        worker.put(item)
+    worker.close()
+    assert done == [0, 10, 20, 30, 40, 50]
+    assert max(together) >= 2
+
+
+def test_an_error_in_preparing_is_raised_and_ends_the_work():
+    done = []
+
+    def prepare(item):
+        if item == 2:
+            raise ValueError("two")
+        return item
+
+    worker = Worker(done.append, size=1, prepare=prepare)
+    with pytest.raises(ValueError, match="two"):
+        for item in range(100):
+            worker.put(item)
+    with pytest.raises(ValueError, match="two"):
+        worker.close()
+    assert done == [0, 1]

@@ -110,7 +110,7 @@ def run_video_job(
         writer = SegmentWriter(folder, settings)
         fail = options.on_damage == "fail"
         first = folder.next_frame
-        stopped_by = feed(frames, writer.write, source, hooks, first, total, fail)
+        stopped_by = feed(frames, writer.write, source, hooks, first, total, fail, writer.convert)
         rest = writer.finish(complete=stopped_by is None)
         files, counts = folder.files(), folder.reports()
         if rest is not None:
@@ -166,22 +166,24 @@ def partial_path(output: Path) -> Path:
 
 def feed(
     frames: Generator[OutputFrame, None, None],
-    write: Callable[[OutputFrame], None],
+    write: Callable[[Any], None],
     source: Source,
     hooks: Hooks,
     done: int,
     total: int,
     fail_on_damage: bool,
+    convert: Callable[[OutputFrame], Any] | None = None,
 ) -> VideoError | None:
     """Give the frames, decorated, to `write` in a thread of its own, and close them.
 
     Args:
+        convert: makes of a frame what `write` takes, several at a time; None: nothing to do.
         done, total: for `hooks.progress`: frames of earlier runs, and of the whole output.
 
     Returns:
         what stopped the run early: the user, or with `fail_on_damage` the source.
     """
-    worker = Worker(write, size=4)
+    worker = Worker(write, size=4, prepare=convert)
     stopped_by: VideoError | None = None
     try:
         for frame in frames:

@@ -2,15 +2,16 @@
 
 Source frames that fall on a moment of the output pass unchanged; between two frames of one shot
 the model makes the frames; across a cut, a gap of lost frames and after the last frame nothing is
-invented. Decoding (and all conversion to RGB) runs in a thread of its own, a few frames ahead.
+invented. Decoding runs in a thread of its own, a few frames ahead; conversion to RGB in more.
 """
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from .errors import ModelError
 from .frames import is_finite, mix, to_array, to_tensor
-from .queues import ordered_map, prefetch
+from .queues import CONVERTERS, ordered_map, prefetch
 from .scene_cuts import MarkedFrame, mark_steps
 from .source import Source
 from .step_rules import CUT_MIN
@@ -89,11 +90,15 @@ class _Shown:
     up to the next that is shown."""
 
     marked: MarkedFrame
-    image: np.ndarray
+    conversion: Future[np.ndarray]
     times: list[Fraction]
     read_on: tuple[Fraction, int]
     last_duration: Fraction
     tensor: Tensor | None = None
+
+    @property
+    def image(self) -> np.ndarray:
+        return self.conversion.result()
 
     @property
     def time(self) -> Fraction:
@@ -193,11 +198,20 @@ def _shown_frames(
     marked: Iterable[MarkedFrame], source: Source, options: StreamOptions
 ) -> Iterator[_Shown]:
     """Convert to RGB; where asked, merge short runs of repeats into the frame they repeat."""
+    with ThreadPoolExecutor(CONVERTERS, "convert") as pool:
+        yield from _converted(marked, lambda x: pool.submit(source.to_rgb, x), options)
+
+
+def _converted(
+    marked: Iterable[MarkedFrame],
+    convert: Callable[[Any], Future[np.ndarray]],
+    options: StreamOptions,
+) -> Iterator[_Shown]:
     history: deque[tuple[Fraction, int]] = deque(maxlen=CONTEXT)
 
     def shown(item: MarkedFrame) -> _Shown:
         frame = item.frame
-        image = source.to_rgb(frame.picture)
+        image = convert(frame.picture)
         frame.picture = None
         return _Shown(item, image, [frame.time], history[0], frame.duration)
 

@@ -1,5 +1,6 @@
 """Stages of the pipeline in threads, with bounded queues between them."""
 
+import os
 import queue
 import threading
 from collections import deque
@@ -10,6 +11,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 _END = object()
+# Conversions between YUV and RGB at a time: one takes longer than encoding does per frame.
+CONVERTERS = min(4, os.cpu_count() or 1)
 
 
 def prefetch(items: Iterable[T], size: int) -> Generator[T, None, None]:
@@ -83,12 +86,23 @@ def ordered_map(
 
 
 class Worker:
-    """Calls `work(item)` in a thread, in order, at most `size` items behind.
+    """Calls `work(prepare(item))` in a thread, in order, at most `size` items behind.
 
     An exception in the thread is raised by the next `put`, or by `close`.
+
+    Args:
+        prepare: is called in further threads, for several items at a time.
     """
 
-    def __init__(self, work: Callable[[Any], None], size: int, name: str = "encode"):
+    def __init__(
+        self,
+        work: Callable[[Any], None],
+        size: int,
+        name: str = "encode",
+        prepare: Callable[[Any], Any] | None = None,
+    ):
+        self._prepare = prepare
+        self._pool = ThreadPoolExecutor(CONVERTERS, "convert")  # has no thread before it is used
         self._buffer: queue.Queue = queue.Queue(maxsize=size)
         self._error: BaseException | None = None
         self._work = work
@@ -96,6 +110,9 @@ class Worker:
         self._thread.start()
 
     def put(self, item: Any) -> None:
+        self._raise()
+        if self._prepare is not None:
+            item = self._pool.submit(self._prepare, item)
         while True:
             self._raise()
             try:
@@ -114,6 +131,7 @@ class Worker:
                 except queue.Full:
                     continue
         self._thread.join()
+        self._pool.shutdown(cancel_futures=True)
         self._raise()
 
     def _raise(self) -> None:
@@ -126,7 +144,7 @@ class Worker:
             if item is _END:
                 return
             try:
-                self._work(item)
+                self._work(item if self._prepare is None else item.result())
             except BaseException as error:  # raised again where the items come from
                 self._error = error
                 return

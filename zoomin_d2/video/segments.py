@@ -15,7 +15,7 @@ import shutil
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 
@@ -161,23 +161,36 @@ class SegmentFolder:
             raise os_error(error, f"Cannot write {self.path / JOURNAL}") from error
 
 
+class Picture(NamedTuple):
+    """A frame of the output, and what the encoder takes of it."""
+
+    frame: OutputFrame
+    picture: av.VideoFrame
+
+
 class SegmentWriter:
-    """Encodes frames into segments. `write` and `finish` are called by one thread at a time."""
+    """Encodes frames into segments. `write` and `finish` are called by one thread at a time,
+    `convert` by any number."""
 
     def __init__(self, folder: SegmentFolder, settings: EncoderSettings):
         self._folder, self._settings = folder, settings
         self._container: av.container.OutputContainer | None = None
         self._first = self._next = folder.next_frame
 
-    def write(self, frame: OutputFrame) -> None:
+    def convert(self, frame: OutputFrame) -> Picture:
+        """The frame as the encoder takes it."""
+        picture = self._settings.color.from_rgb(frame.image, self._settings.pix_fmt)
+        ticks = round(frame.time / self._settings.time_base)
+        picture.pts, picture.time_base = ticks, self._settings.time_base
+        return Picture(frame, picture)
+
+    def write(self, converted: Picture) -> None:
         """Raises DiskFullError, OutputError."""
+        frame, picture = converted
         if frame.index != self._next:
             raise AssertionError(f"frame {frame.index} came where {self._next} was due")
         try:
             container = self._container or self._open()
-            picture = self._settings.color.from_rgb(frame.image, self._settings.pix_fmt)
-            ticks = round(frame.time / self._settings.time_base)
-            picture.pts, picture.time_base = ticks, self._settings.time_base
             container.mux(self._stream.encode(picture))
             self._next += 1
             self._last_frame = frame
