@@ -16,7 +16,7 @@ Latency: median (10th to 90th percentile) of --calls calls for one pair, t = 0.5
 device: 8-bit in and out for our models, as they are used; peers get [0, 1] frames of the dtype,
 converted before the clock runs. GPU events on a GPU, wall time on a CPU. Every method runs in
 every mode by the same code: eager; graph (one recorded CUDA graph); triton (our fused kernels in a
-CUDA graph, for `fast`); compiled (torch.compile, inside a CUDA graph on a GPU). The environment's
+CUDA graph); compiled (torch.compile, inside a CUDA graph on a GPU). The environment's
 ZOOMIN_TRITON=1 puts the cost volume's kernel into the other modes, too.
 """
 

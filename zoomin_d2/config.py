@@ -128,7 +128,7 @@ def _add_input_keys(cfg: CN) -> None:
     cfg.INPUT.SCALE_RANGE = [1.0, 1.0]
     cfg.INPUT.HIGH_RESOLUTION = True  # load frame_t_hr where the dataset has it
     # Keep all frames of the training set in the memory of the device and cut crops out there
-    # (data/device_frames.py): a GPU then waits for no processor. A GB holds 960 frames of 768x432.
+    # (data/device_frames.py): a GPU then waits for no processor. 1,000 frames of 768x432 are a GB.
     cfg.DATALOADER.FRAMES_ON_DEVICE = False
 
     # () = the paper's mix (UCF101 + Cityscapes) as far as it is on disk, else the sample clips.

@@ -175,7 +175,7 @@ class InterpolationTrainer(DefaultTrainer):
 
     def train(self) -> OrderedDict | None:
         self._trainer.data_loader = self.build_train_loader(
-            self.cfg, self.num_samples, self.stream_seed
+            self.cfg, self.num_samples, seed=self.stream_seed
         )
         summary = self._trainer.data_loader.records_summary
         run_record.check_data(self._records_summary, summary)
@@ -206,8 +206,8 @@ class InterpolationTrainer(DefaultTrainer):
         if iteration == self.iter:
             return self._trainer.last_batch
         position = self._position - (self.iter - iteration) * self.cfg.SOLVER.IMS_PER_BATCH
-        frames = self._trainer.data_loader.frames
-        return next(iter(self.build_train_loader(self.cfg, position, self.stream_seed, frames)))
+        stream = {"seed": self.stream_seed, "frames": self._trainer.data_loader.frames}
+        return next(iter(self.build_train_loader(self.cfg, position, **stream)))
 
     def run_step(self) -> None:
         self._position = self.num_samples
@@ -252,10 +252,8 @@ class InterpolationTrainer(DefaultTrainer):
         ]
 
     @classmethod
-    def build_train_loader(
-        cls, cfg: CfgNode, start_position: int = 0, seed: int | None = None, frames=None
-    ):
-        return build_interpolation_train_loader(cfg, start_position, seed, frames)
+    def build_train_loader(cls, cfg: CfgNode, start_position: int = 0, **stream):
+        return build_interpolation_train_loader(cfg, start_position, **stream)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
