@@ -87,7 +87,8 @@ def measure(args: argparse.Namespace) -> None:
         "batch": batch,
         "s/iteration": stopwatch.seconds,
         "samples/s": batch / stopwatch.seconds,
-        "data s": trainer.storage.history("data_time").median(args.iterations // 2),
+        # Not the median: workers' batches come in bursts, most of them without any wait.
+        "data s": trainer.storage.history("data_time").avg(args.iterations // 2),
         "GiB": torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None,
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "torch": torch.__version__,

@@ -248,6 +248,16 @@ def test_resuming_with_another_batch_size_goes_on_in_the_stream(
     assert positions == [0, 6, 6, 10]
 
 
+def test_frames_on_the_device_give_the_losses_of_worker_processes(datasets_here, tmp_path):
+    options = ("SOLVER.MAX_ITER", "3", "DATALOADER.NUM_WORKERS", "1")
+    for flag in ("False", "True"):
+        options_of_run = (*options, "DATALOADER.FRAMES_ON_DEVICE", flag)
+        make_trainer(datasets_here, tmp_path / flag, *options_of_run).train()
+    expected = read_losses(tmp_path / "False")
+    assert len(expected) == 3
+    assert read_losses(tmp_path / "True") == expected  # bitwise: nothing is scaled
+
+
 def test_the_average_begins_with_the_weights_that_a_run_begins_with(datasets_here, tmp_path):
     first = make_trainer(datasets_here, tmp_path / "first", "SEED", "3")
     first.checkpointer.save("begin")
