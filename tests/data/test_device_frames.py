@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from zoomin_d2 import get_zoomin_cfg
-from zoomin_d2.data import build_interpolation_train_loader
+from zoomin_d2.data import CorruptFrameError, build_interpolation_train_loader
 from zoomin_d2.data import device_frames as device_frames_module
-from zoomin_d2.data.area_crops import area_crops
+from zoomin_d2.data.area_crops import area_crops, area_crops_on
 from zoomin_d2.data.device_frames import DeviceFrames
 
 DEVICES = [
@@ -82,6 +82,17 @@ def test_pixels_that_are_covered_in_part_count_in_part():
 def test_halves_go_up():
     image = torch.tensor([10, 11, 20, 20], dtype=torch.uint8)[:, None].repeat(1, 3)
     assert crop_of(image, 0, [4, 1], [1, 4], (1, 2), 3)[0].tolist() == [[11, 20]]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_of_every_size_nothing_is_lost(device):
+    """i * size * (1 / size) may be less than i: then one pixel for one found the pixel before."""
+    for size in (82, 328, 752):
+        row = torch.arange(size, device=device).remainder(255).add(1).to(torch.uint8)
+        pixels = row[:, None].repeat(1, 3)
+        numbers = [torch.tensor([x], device=device) for x in (0, [size, 1], [1, size])]
+        crop = area_crops_on(device)(pixels, *numbers, (1, size), 1)
+        assert torch.equal(crop[0, 0, 0], row)
 
 
 def test_strides_transpose_and_flip():
@@ -167,6 +178,42 @@ def test_images_are_kept_one_by_one(cfg, register, tmp_path):
     cfg.DATALOADER.FRAMES_ON_DEVICE = True
     for sample, other in zip(take(cfg, 2), expected, strict=True):
         assert torch.equal(sample["frame_t"], other["frame_t"])
+
+
+def test_frames_that_are_views_and_files_in_another_order(cfg, clips, tmp_path, monkeypatch):
+    """As rotated videos give them, and as numpy may have saved them."""
+    path = tmp_path / "a.npy"
+    np.save(path, np.asfortranarray(np.load(path)))
+    cfg.INPUT.SCALE_RANGE = [1.0, 1.0]
+    expected = take(cfg, 3)
+    open_shot = device_frames_module.open_shot
+    monkeypatch.setattr(
+        device_frames_module, "open_shot", lambda file: open_shot(file)[:, ::-1].copy()[:, ::-1]
+    )
+    cfg.DATALOADER.FRAMES_ON_DEVICE = True
+    for sample, other in zip(take(cfg, 3), expected, strict=True):
+        assert torch.equal(sample["frame_t"], other["frame_t"])
+
+
+def test_a_frame_past_the_end_of_its_shot_is_not_the_next_shots(clips):
+    frames = DeviceFrames(clips, torch.device("cpu"), False)
+    file_name = clips[0]["frames"][0][0]
+    assert frames.places.start((file_name, 8), 40 * 48) == 8 * 40 * 48
+    with pytest.raises(CorruptFrameError, match="no frame 9, only 9"):
+        frames.places.start((file_name, 9), 40 * 48)
+
+
+def test_one_bad_image_leaves_the_others(tmp_path):
+    image = np.zeros((40, 48, 3), np.uint8)
+    names = [str(tmp_path / f"{i}.png") for i in range(4)]
+    for name in names:
+        cv2.imwrite(name, image)
+    (tmp_path / "2.png").write_bytes(b"no image")
+    record = {"file_name": "images", "frames": names, "height": 40, "width": 48}
+    places = DeviceFrames([record], torch.device("cpu"), False).places
+    assert places.start(names[3], 40 * 48) == 3 * 40 * 48
+    with pytest.raises(CorruptFrameError, match=r"2\.png"):
+        places.start(names[2], 40 * 48)
 
 
 @pytest.mark.parametrize("damage", ["missing", "another size"])

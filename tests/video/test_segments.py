@@ -243,3 +243,15 @@ def test_images_of_another_size_end_the_run(tmp_path, average):
         cv2.imwrite(str(folder / f"{i}.png"), np.zeros((*size, 3), np.uint8))
     with pytest.raises(BadInputError, match=r"2\.png: 31x20 uint8, but the first image is 30x20"):
         interpolate_video(str(folder), str(tmp_path / "out.mp4"), average, MULTI)
+
+
+def test_a_frame_that_cannot_be_converted_is_an_error_by_name(
+    tmp_path, source, average, monkeypatch
+):
+    def fail(self, image, pix_fmt):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("zoomin_d2.video.color.ColorPath.from_rgb", fail)
+    with pytest.raises(OutputError, match="Cannot convert frame 0"):
+        interpolate_video(str(source), str(tmp_path / "out.mp4"), average, MULTI, OPTIONS)
+    assert not (tmp_path / "out.mp4").exists()

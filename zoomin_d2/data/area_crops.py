@@ -52,12 +52,14 @@ def area_crops(
 
 def _taps(extents: torch.Tensor, size: int, num_taps: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Source pixels along one side, (N, num_taps, size) int64, and their shares of the mean."""
-    edges = torch.arange(size + 1, device=extents.device) * extents[:, None] / size
-    low, high = edges[:, None, :-1], edges[:, None, 1:]
-    places = low.floor() + torch.arange(num_taps, device=extents.device)[:, None]
+    edges = torch.arange(size + 1, device=extents.device) * extents[:, None]
+    # Divided as integers: a compiled float division may come out just below a whole number.
+    first = (edges[:, :-1] // size)[:, None]
+    places = first + torch.arange(num_taps, device=extents.device)[:, None]
+    low, high = edges[:, None, :-1] / size, edges[:, None, 1:] / size
     covered = torch.minimum(high, places + 1) - torch.maximum(low, places)
     weights = covered.clamp(min=0) * (size / extents[:, None, None])
-    return torch.minimum(places.long(), extents[:, None, None] - 1), weights
+    return torch.minimum(places, extents[:, None, None] - 1), weights
 
 
 @functools.cache

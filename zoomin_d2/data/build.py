@@ -163,6 +163,8 @@ def build_interpolation_train_loader(
         device = torch.device(cfg.MODEL.DEVICE)
         frames = frames or DeviceFrames(records, device, mapper.high_resolution)
         make_sample, collate = CropPlanner(mapper, frames.places), pack_plans
+    else:
+        frames = None
     loader = build_detection_train_loader(
         TrainingStream(
             records,

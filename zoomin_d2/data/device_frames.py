@@ -30,18 +30,21 @@ class FramePlaces:
     """Where a frame begins in `DeviceFrames.pixels`; small, for worker processes."""
 
     def __init__(self) -> None:
-        self.starts: dict[FrameRef, int] = {}  # of a packed shot's file, or of one frame
-        self.problems: dict[str, str] = {}  # file -> why its frames are not there
-
-    def leave_out(self, error: CorruptFrameError) -> None:
-        self.problems[error.file_name] = error.reason
+        # Of a packed shot's file, or of one frame: first pixel, and number of frames.
+        self.parts: dict[FrameRef, tuple[int, int]] = {}
+        self.problems: dict[FrameRef, str] = {}  # why such a part is not there
 
     def start(self, ref: FrameRef, num_pixels: int) -> int:
         """The first pixel of a frame of so many. Raises CorruptFrameError where it is not there."""
-        if reason := self.problems.get(_file_name(ref)):
-            raise CorruptFrameError(_file_name(ref), reason)
-        start = self.starts[_part(ref)]
-        return start if isinstance(ref, str) or not _is_packed(ref) else start + ref[1] * num_pixels
+        part = _part(ref)
+        if part in self.problems:
+            raise CorruptFrameError(_file_name(ref), self.problems[part])
+        start, num_frames = self.parts[part]
+        if isinstance(ref, str) or not _is_packed(ref):
+            return start
+        if not 0 <= ref[1] < num_frames:
+            raise CorruptFrameError(ref[0], f"no frame {ref[1]}, only {num_frames} frames")
+        return start + ref[1] * num_pixels
 
 
 class DeviceFrames:
@@ -78,19 +81,20 @@ class DeviceFrames:
             try:
                 count = len(read(part)) if _is_packed(part) else 1
             except CorruptFrameError as error:
-                self.places.leave_out(error)
+                self.places.problems[part] = error.reason
                 continue
-            self.places.starts[part] = num_pixels
+            self.places.parts[part] = num_pixels, count
             num_pixels += count * height * width
         _check_memory(3 * num_pixels, device)
         self.pixels = torch.empty((num_pixels, 3), dtype=torch.uint8, device=device)
-        for part, start in self.places.starts.items():
+        for part, (start, _) in self.places.parts.items():
             try:
                 frames = read(part)
             except CorruptFrameError as error:
-                self.places.leave_out(error)
+                self.places.problems[part] = error.reason
                 continue
-            pixels = torch.from_numpy(frames).view(-1, 3)
+            # (A rotated video's frames are views.)
+            pixels = torch.from_numpy(np.ascontiguousarray(frames)).view(-1, 3)
             self.pixels[start : start + len(pixels)] = pixels
         logger.info(
             "%.1f GB of frames lie in the memory of %s, after %.0f s",

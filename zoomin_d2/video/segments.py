@@ -178,8 +178,11 @@ class SegmentWriter:
         self._first = self._next = folder.next_frame
 
     def convert(self, frame: OutputFrame) -> Picture:
-        """The frame as the encoder takes it."""
-        picture = self._settings.color.from_rgb(frame.image, self._settings.pix_fmt)
+        """The frame as the encoder takes it. Raises OutputError."""
+        try:
+            picture = self._settings.color.from_rgb(frame.image, self._settings.pix_fmt)
+        except (OSError, av.FFmpegError) as error:
+            raise os_error(error, f"Cannot convert frame {frame.index}") from error
         ticks = round(frame.time / self._settings.time_base)
         picture.pts, picture.time_base = ticks, self._settings.time_base
         return Picture(frame, picture)
