@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "zoomin_d2/__init__.py").read_text()).group(1)
+VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "zoomin_d2/version.py").read_text()).group(1)
 
 setup(
     name="zoomin_d2",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from zoomin_d2.data.datasets.layout import clip_record, image_size
+from zoomin_d2.data.datasets.records import clip_record, image_size
 
 
 def load_my_frames(root: str) -> list[dict]:

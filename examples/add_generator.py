@@ -4,12 +4,10 @@ Here: one convolution that guesses both flows at once, everything else from the 
 """
 
 import torch
-from detectron2.config import CfgNode
 from torch import nn
 
+from zoomin_d2.generators import GENERATORS, GeneratorOutput
 from zoomin_d2.layers import backward_warp, blend
-from zoomin_d2.modeling import GENERATOR_REGISTRY
-from zoomin_d2.modeling.generator import GeneratorOutput
 
 
 class TinyGenerator(nn.Module):
@@ -28,10 +26,8 @@ class TinyGenerator(nn.Module):
         return GeneratorOutput(frame, frame, flow_1t, flow_2t, mask)
 
 
-@GENERATOR_REGISTRY.register()
-def tiny(cfg: CfgNode) -> TinyGenerator:
-    return TinyGenerator()
-
+# Called with the keys of MODEL.GENERATOR.TINY, in lower case, where the config has such a node.
+GENERATORS["tiny"] = TinyGenerator
 
 # MODEL.GENERATOR.NAME tiny now trains, evaluates and exports it. In the package: a file in
-# zoomin_d2/modeling/, imported in its __init__.py.
+# zoomin_d2/generators/, listed in its build.py.

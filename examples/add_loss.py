@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from detectron2.modeling import META_ARCH_REGISTRY
 
-from zoomin_d2.modeling.generator import GeneratorOutput
-from zoomin_d2.modeling.interpolator import FrameInterpolator
+from zoomin_d2.generators.paper import GeneratorOutput
+from zoomin_d2.modeling.meta_arch import FrameInterpolator
 
 WEIGHT = 10.0  # applied here, once
 

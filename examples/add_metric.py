@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from zoomin_d2.evaluation.extra_metrics import EXTRA_METRICS
-from zoomin_d2.evaluation.metrics import boxes_to_mask, to_8bit
+from zoomin_d2.evaluation.metrics import boxes_to_mask
 from zoomin_d2.evaluation.results import METRICS, Metric
+from zoomin_d2.frames import to_8bit
 
 
 def max_error(

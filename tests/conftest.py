@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 
 from zoomin_d2 import get_zoomin_cfg
 
+pytest_plugins = ["tests.helpers.tiny_configs", "tests.helpers.generators", "tests.helpers.videos"]
 torch.set_num_threads(1)  # the suite runs on two cores, often beside other work
 
 
@@ -17,9 +18,9 @@ def small_cfg() -> CfgNode:
     """The paper's model with few channels, on the CPU, on the detector config that ships."""
     cfg = get_zoomin_cfg()
     cfg.MODEL.DEVICE = "cpu"
-    cfg.MODEL.GENERATOR.FLOW_CHANNELS = [8, 8, 8]
-    cfg.MODEL.GENERATOR.SYNTHESIS_CHANNELS = 4
-    cfg.MODEL.GENERATOR.SYNTHESIS_KERNEL = 3
+    cfg.MODEL.GENERATOR.PAPER.FLOW_CHANNELS = [8, 8, 8]
+    cfg.MODEL.GENERATOR.PAPER.SYNTHESIS_CHANNELS = 4
+    cfg.MODEL.GENERATOR.PAPER.SYNTHESIS_KERNEL = 3
     cfg.MODEL.FROZEN_RPN.WEIGHTS = ""
     cfg.MODEL.PROPOSALS.NUM = 4
     cfg.MODEL.DISCRIMINATOR.CHANNELS = 4

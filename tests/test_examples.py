@@ -13,7 +13,7 @@ from detectron2.modeling import build_model
 from zoomin_d2.data import build_interpolation_test_loader
 from zoomin_d2.evaluation import METRICS, InterpolationEvaluator
 from zoomin_d2.evaluation.extra_metrics import EXTRA_METRICS
-from zoomin_d2.modeling import GENERATOR_REGISTRY
+from zoomin_d2.generators import GENERATORS
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -62,7 +62,7 @@ def test_training_with_code_of_your_own(run_example, monkeypatch):
 
 
 def test_generator(run_example, small_cfg, make_batch):
-    if "tiny" not in GENERATOR_REGISTRY:
+    if "tiny" not in GENERATORS:
         run_example("add_generator")
     small_cfg.MODEL.GENERATOR.NAME = "tiny"
     model = build_model(small_cfg)

@@ -9,13 +9,14 @@ import fuzz
 import numpy as np
 import pytest
 
-from zoomin_d2.data.datasets.layout import MissingDatasetError
+from zoomin_d2.data.datasets.records import MissingDatasetError
 from zoomin_d2.data.datasets.snu_film import load_snu_film
 from zoomin_d2.data.datasets.vimeo90k import load_vimeo90k
-from zoomin_d2.data.frame_store import CorruptFrameError, open_shot
+from zoomin_d2.data.frame_store import open_shot
 from zoomin_d2.data.packing import write_shot
 from zoomin_d2.data.video_file import VideoFile, iter_frames
 from zoomin_d2.engine import setup_cfg
+from zoomin_d2.frames import CorruptFrameError
 from zoomin_d2.weight_files import UnreadableWeightsError, read_weights
 
 SEEDS = Path(__file__).parent / "data" / "seeds"

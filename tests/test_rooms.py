@@ -6,44 +6,16 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "zoomin_d2"
-# room -> rooms that it may import. "catalog" is model_zoo/catalog.py: names and files only.
-ALLOWED = {
-    "config": set(),
-    "files": set(),
-    "weight_files": set(),
-    "layers": set(),
-    "catalog": {"weight_files"},
-    "video": {"files"},
-    "cli": {
-        "config",
-        "video",
-        "evaluation",
-        "files",
-        "layers",
-        "model_zoo",
-        "modeling",
-        "visualization",
-    },
-    "data": {"config", "files", "video"},
-    "modeling": {"config", "layers", "catalog", "weight_files"},
-    "visualization": {"files", "layers"},
-    "evaluation": {"layers", "files", "visualization", "weight_files"},
-    "engine": {
-        "config",
-        "files",
-        "weight_files",
-        "data",
-        "modeling",
-        "evaluation",
-        "visualization",
-    },
-    "model_zoo": {"catalog", "config", "files", "layers", "modeling", "weight_files"},
-}
+# The rooms, lowest first: each may import those before it (HOUSE: imports go down the list).
+ORDER = [
+    *("version", "old_names", "files", "frames", "weight_files", "config"),
+    *("layers", "generators", "video", "model_zoo", "inference"),
+    *("modeling", "data", "visualization", "evaluation", "engine", "cli"),
+]
 
 
 def _room(module: str) -> str:
-    parts = module.split(".")
-    return "catalog" if parts[1:3] == ["model_zoo", "catalog"] else parts[1]
+    return module.split(".")[1]
 
 
 def _imports(path: Path) -> set[str]:
@@ -67,10 +39,11 @@ def test_imports_go_one_way(path):
     if path == PACKAGE / "__init__.py":
         return  # registers everything
     room = _room(module)
-    wrong = {x for x in _imports(path) if _room(x) not in ALLOWED[room] | {room}}
+    allowed = ORDER[: ORDER.index(room) + 1]
+    wrong = {x for x in _imports(path) if _room(x) not in allowed}
     assert not wrong, f"room '{room}' must not import {sorted(wrong)}"
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.stem)
 def test_files_stay_readable_in_one_sitting(path):
-    assert len(path.read_text().splitlines()) <= 310
+    assert len(path.read_text().splitlines()) <= 400

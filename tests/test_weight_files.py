@@ -10,7 +10,8 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from safetensors.torch import save_file
 
-from zoomin_d2.weight_files import SafeCheckpointer, UnreadableWeightsError, read_weights
+from zoomin_d2.modeling.safe_checkpointer import SafeCheckpointer
+from zoomin_d2.weight_files import UnreadableWeightsError, read_weights
 
 
 class _Evil:

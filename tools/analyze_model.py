@@ -3,7 +3,7 @@
 
     tools/analyze_model.py --config-file configs/baseline.yaml
     tools/analyze_model.py --config-file configs/a.yaml configs/b.yaml --size 1280x720 --json m.json
-    tools/analyze_model.py --config-file configs/baseline.yaml MODEL.GENERATOR.SYNTHESIS_KERNEL 5
+    tools/analyze_model.py --config-file configs/gan.yaml MODEL.GENERATOR.PAPER.SYNTHESIS_KERNEL 5
 
 Runs no network and needs no weights, GPU or detector. What counts as a MAC, and what does not, is
 said in zoomin_d2/evaluation/complexity.py and below the table.
@@ -18,7 +18,7 @@ from tabulate import tabulate
 
 from zoomin_d2.engine.setup import setup_cfg
 from zoomin_d2.evaluation.complexity import MACs, count_macs, count_parameters
-from zoomin_d2.evaluation.traffic import count_traffic
+from zoomin_d2.evaluation.memory_traffic import count_traffic
 from zoomin_d2.files import write_json
 from zoomin_d2.modeling import build_generator
 

@@ -35,12 +35,12 @@ from benchmark_measurements import latency, peer_macs, quality, several_times, s
 from benchmark_report import draw_quality_against_time, format_report
 
 from zoomin_d2.data import MissingDatasetError, build_interpolation_test_loader
-from zoomin_d2.engine.provenance import git_commit
+from zoomin_d2.engine.resilience.provenance import git_commit
 from zoomin_d2.engine.setup import setup_cfg
 from zoomin_d2.evaluation.complexity import count_macs, count_parameters
 from zoomin_d2.files import write_json
-from zoomin_d2.model_zoo.inference_engine import can_use_triton
-from zoomin_d2.model_zoo.peers import MODES, TimedModel, TimedPeer, load_model, load_peer
+from zoomin_d2.inference.engine import can_use_triton
+from zoomin_d2.inference.peers import MODES, TimedModel, TimedPeer, load_model, load_peer
 from zoomin_d2.modeling import build_generator
 
 SIZES = ["448x256", "1280x720", "1920x1080", "2048x1024", "3840x2160", "7680x4320"]

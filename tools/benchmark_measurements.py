@@ -8,9 +8,9 @@ import torch
 from zoomin_d2.evaluation.complexity import count_macs_of_call
 from zoomin_d2.evaluation.metrics import psnr
 from zoomin_d2.evaluation.timing import peak_memory, synchronize, time_call
-from zoomin_d2.model_zoo.inference_engine import InferenceEngine
-from zoomin_d2.model_zoo.peers import TimedModel, TimedPeer
-from zoomin_d2.model_zoo.streaming import interpolate_stream
+from zoomin_d2.inference.engine import InferenceEngine
+from zoomin_d2.inference.peers import TimedModel, TimedPeer
+from zoomin_d2.inference.streaming import interpolate_stream
 
 Method = TimedModel | TimedPeer
 

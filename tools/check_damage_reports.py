@@ -22,7 +22,7 @@ import av
 
 from zoomin_d2.data.datasets.sample_clips import find_sample_videos
 from zoomin_d2.video.errors import BadInputError
-from zoomin_d2.video.reader import VideoReader
+from zoomin_d2.video.read.reader import VideoReader
 
 
 class FrameThreads(VideoReader):

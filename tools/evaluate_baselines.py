@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from zoomin_d2.data import MissingDatasetError, build_interpolation_test_loader
-from zoomin_d2.engine.provenance import git_commit
+from zoomin_d2.engine.resilience.provenance import git_commit
 from zoomin_d2.engine.setup import setup_cfg
 from zoomin_d2.evaluation import BASELINES, InterpolationEvaluator, format_results_table
 from zoomin_d2.modeling.frozen_rpn import FrozenRPN

@@ -20,10 +20,11 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from zoomin_d2.data.frame_store import CorruptFrameError, read_image
+from zoomin_d2.data.frame_store import read_image
 from zoomin_d2.evaluation.extra_metrics import EXTRA_METRICS, score_extra, usable_extra_metrics
 from zoomin_d2.evaluation.metrics import score_image
 from zoomin_d2.evaluation.results import format_results_table, summarize, write_results
+from zoomin_d2.frames import CorruptFrameError
 
 IMAGE_EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 

@@ -7,7 +7,7 @@
 safetensors (the default): the averaged weights in half precision, with all that is needed to
 rebuild the network; `Interpolator.from_pretrained(file)` and MODEL.WEIGHTS take it. Beside it a
 model card is begun, fast.md, unless there is one; the sha256 for model_zoo/catalog.py is printed.
-onnx, torchscript, torch.export: float32, any H, W and t (zoomin_d2/model_zoo/export.py says it in
+onnx, torchscript, torch.export: float32, any H, W and t (zoomin_d2/inference/export.py says it in
 full); these run without this package.
 """
 
@@ -20,7 +20,7 @@ import torch
 
 from zoomin_d2.evaluation.complexity import count_macs, count_parameters
 from zoomin_d2.files import write_atomically
-from zoomin_d2.model_zoo.export import FORMATS, export
+from zoomin_d2.inference.export import FORMATS, export
 from zoomin_d2.model_zoo.generator_file import LoadedGenerator, load_generator, save_generator
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}

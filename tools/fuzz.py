@@ -37,18 +37,19 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from safetensors.torch import save as save_safetensors
 
-from zoomin_d2.data.datasets.layout import MissingDatasetError
 from zoomin_d2.data.datasets.prepared_clips import load_prepared_clips
+from zoomin_d2.data.datasets.records import MissingDatasetError
 from zoomin_d2.data.datasets.snu_film import load_snu_film
 from zoomin_d2.data.datasets.triplet_folders import load_triplet_folders
 from zoomin_d2.data.datasets.vimeo90k import load_vimeo90k
 from zoomin_d2.data.frame_store import FrameStore
 from zoomin_d2.data.packing import INDEX_VERSION, write_shot
-from zoomin_d2.data.video_file import CorruptFrameError, VideoFile, iter_frames
+from zoomin_d2.data.video_file import VideoFile, iter_frames
 from zoomin_d2.engine import setup_cfg
+from zoomin_d2.frames import CorruptFrameError
 from zoomin_d2.video.errors import BadInputError
-from zoomin_d2.video.images import ImageReader
-from zoomin_d2.video.reader import VideoReader
+from zoomin_d2.video.read.images import ImageReader
+from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.weight_files import UnreadableWeightsError, read_weights
 
 EXAMPLES_PER_ROUND = 200

@@ -19,10 +19,10 @@ from zoomin_d2.data import build_interpolation_test_loader
 from zoomin_d2.engine.setup import setup_cfg
 from zoomin_d2.evaluation import BASELINES
 from zoomin_d2.visualization import to_picture
-from zoomin_d2.visualization.draw import whole_pixels
-from zoomin_d2.visualization.figures import roi_row
+from zoomin_d2.visualization.paper_figures import roi_row
+from zoomin_d2.visualization.proposals import whole_pixels
 from zoomin_d2.visualization.roi_grid import RoiRow
-from zoomin_d2.visualization.rois import Place, RoiMetric, choose_places, rank_places
+from zoomin_d2.visualization.roi_ranking import Place, RoiMetric, choose_places, rank_places
 
 # (frame_1, frame_2 (N, 3, H, W) in [0, 1], t (N,)) -> frames
 Method = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -30,7 +30,7 @@ from report import ShippedProposals, benchmark_costs, find_costs, roi_metrics
 
 from zoomin_d2.files import write_atomically
 from zoomin_d2.visualization.curves import draw_curves, read_curves
-from zoomin_d2.visualization.figures import frame_figure, hardest_places, roi_rows, teaser
+from zoomin_d2.visualization.paper_figures import frame_figure, hardest_places, roi_rows, teaser
 from zoomin_d2.visualization.report import Scores, find_scores
 from zoomin_d2.visualization.report.plot import Cost, draw_quality_plot
 from zoomin_d2.visualization.report.scores import split_name

@@ -29,14 +29,14 @@ import torch
 
 from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.cli.models import load_model
-from zoomin_d2.model_zoo.interpolator import Interpolator
+from zoomin_d2.frames import to_array, to_tensor
+from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.modeling import build_generator
 from zoomin_d2.video import Target, interpolate_video, open_source
-from zoomin_d2.video.encoder import EncodeOptions
-from zoomin_d2.video.frames import to_array, to_tensor
-from zoomin_d2.video.job import JobOptions
-from zoomin_d2.video.pipeline import StreamOptions
-from zoomin_d2.video.timeline import parse_rate
+from zoomin_d2.video.jobs.container_job import JobOptions
+from zoomin_d2.video.time.pipeline import StreamOptions
+from zoomin_d2.video.time.timeline import parse_rate
+from zoomin_d2.video.write.encoder import EncodeOptions
 
 
 def make_clip(path: Path, num_frames: int, size: tuple[int, int]) -> None:

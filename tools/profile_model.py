@@ -6,9 +6,9 @@
     OMP_NUM_THREADS=2 tools/profile_model.py --mode eager --device cpu --size 448x256
 
 Counts: kernels and megabytes that they read and write in half precision, stage by stage, of
-PyTorch's eager mode (zoomin_d2/evaluation/traffic.py) and of the fused Triton kernels. Times: five
-calls per mode and size under torch.profiler, the median frame's GPU time by kernel; modes as in
-tools/benchmark.py. Everything is printed, and written to --output as profile.md.
+PyTorch's eager mode (zoomin_d2/evaluation/memory_traffic.py) and of the fused Triton kernels.
+Times: five calls per mode and size under torch.profiler, the median frame's GPU time by kernel;
+modes as in tools/benchmark.py. Everything is printed, and written to --output as profile.md.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from benchmark_measurements import random_frames
 from tabulate import tabulate
 from torch.profiler import ProfilerActivity, profile
 
+from zoomin_d2.evaluation.memory_traffic import count_traffic, count_triton_traffic
 from zoomin_d2.evaluation.timing import synchronize
-from zoomin_d2.evaluation.traffic import count_traffic, count_triton_traffic
 from zoomin_d2.files import write_atomically
-from zoomin_d2.model_zoo.peers import MODES, TimedModel, load_model
-from zoomin_d2.modeling import FastGenerator
+from zoomin_d2.generators import FastGenerator
+from zoomin_d2.inference.peers import MODES, TimedModel, load_model
 
 CALLS = 5
 _STYLE = {"tablefmt": "github", "disable_numparse": True}
@@ -54,7 +54,7 @@ def counts(name: str, height: int, width: int) -> str:
 
 def triton_kernels(name: str, height: int, width: int) -> list[tuple[str, int]]:
     """Name and bytes of every Triton kernel for one 8-bit pair, in order."""
-    from zoomin_d2.modeling.fast_triton import FastTriton
+    from zoomin_d2.inference.fused.fast import FastTriton
 
     fused = FastTriton(load_model(name).half().eval())
     frame = torch.empty(1, 3, height, width, dtype=torch.uint8)

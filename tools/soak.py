@@ -130,8 +130,12 @@ def interpolate_again_and_again(clip: str, seconds: float, model: str) -> None:
     if model:
         interpolator = Interpolator.from_pretrained(model, device="cpu")
     else:
-        small = ["MODEL.GENERATOR.FLOW_CHANNELS", "[8,8,8]", "MODEL.GENERATOR.SYNTHESIS_CHANNELS"]
-        cfg = setup_cfg("", [*small, "4", "MODEL.GENERATOR.SYNTHESIS_KERNEL", "3"])
+        small = [
+            "MODEL.GENERATOR.PAPER.FLOW_CHANNELS",
+            "[8,8,8]",
+            "MODEL.GENERATOR.PAPER.SYNTHESIS_CHANNELS",
+        ]
+        cfg = setup_cfg("", [*small, "4", "MODEL.GENERATOR.PAPER.SYNTHESIS_KERNEL", "3"])
         interpolator = Interpolator(build_generator(cfg).eval(), device="cpu")
     end = time.monotonic() + seconds
     jobs = frames = 0

@@ -1,16 +1,14 @@
 #!/usr/bin/env python3
-"""Set what the documentation takes from the code: line numbers, and the table of models.
+"""Set what the documentation takes from the weight files that ship: the table of models.
 
     tools/update_docs.py            # write
     tools/update_docs.py --check    # only say what is out of date; exit code 1 if anything is
 
-In docs/paper_to_code.md `path:name` becomes a link to the line where that function, class or
-method is defined. In docs/model_zoo.md the table between the marks is made anew from the weight
-files that ship and their cards: of a card, the table whose first heading is "dataset".
+In docs/model_zoo.md the table between the marks is made anew from the weight files that ship and
+their cards: of a card, the table whose first heading is "dataset".
 """
 
 import argparse
-import ast
 import json
 import re
 import sys
@@ -22,53 +20,11 @@ from zoomin_d2.model_zoo.catalog import ROOT, WEIGHTS_SHA256
 from zoomin_d2.model_zoo.generator_file import load_generator, shipped_generators
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# `path:name` as written by hand, or [`path:line` name](...) as it becomes.
-REFERENCE = re.compile(
-    r"`([\w/]+\.py):([A-Za-z_][\w.]*)`|\[`([\w/]+\.py):(\d+)` ([\w.]+)\]\([^)]*\)"
-)
 _COLUMNS = (
     *("model", "generator", "recipe", "parameters", "kMAC/pixel", "file"),
     "numbers (dataset: values)",
 )
 TABLE = re.compile(r"(<!-- models -->\n).*?(<!-- /models -->)", re.DOTALL)
-
-
-def find_lines(path: str, name: str) -> range:
-    """Lines of the definition of a function, a class or (Class.method) a method.
-
-    Raises:
-        ValueError: there is no such file or no such name in it.
-    """
-    file = REPOSITORY / path
-    if not file.is_file():
-        raise ValueError(f"there is no {path}")
-    node: ast.AST = ast.parse(file.read_text())
-    for part in name.split("."):
-        kinds = (ast.FunctionDef, ast.ClassDef)
-        found = [x for x in ast.iter_child_nodes(node) if isinstance(x, kinds) and x.name == part]
-        if not found:
-            raise ValueError(f"{path} defines no '{name}'")
-        node = found[0]
-    return range(node.lineno, node.end_lineno + 1)
-
-
-def with_lines(text: str, exact: bool = True) -> str:
-    """The page with every reference at its line.
-
-    Args:
-        exact: at the first line; else a line anywhere in the definition stays, so that not every
-            edit of a file above it makes the page out of date.
-    """
-
-    def link(match: re.Match) -> str:
-        path, name = match[1] or match[3], match[2] or match[5]
-        lines = find_lines(path, name)
-        line = int(match[4] or 0)
-        if exact or line not in lines:
-            line = lines.start
-        return f"[`{path}:{line}` {name}](../{path}#L{line})"
-
-    return REFERENCE.sub(link, text)
 
 
 def models_table() -> str:
@@ -130,14 +86,11 @@ def _recipe_link(name: str) -> str:
     return f"[`{recipe[1]}`](../{recipe[0]})"
 
 
-def updated_pages(exact: bool = True) -> dict[Path, str]:
-    """Page -> its text as it should be; `exact` as for `with_lines`."""
-    lines, models = (REPOSITORY / "docs" / f"{x}.md" for x in ("paper_to_code", "model_zoo"))
+def updated_page() -> tuple[Path, str]:
+    """docs/model_zoo.md, and its text as it should be."""
+    page = REPOSITORY / "docs/model_zoo.md"
     table = models_table()
-    return {
-        lines: with_lines(lines.read_text(), exact),
-        models: TABLE.sub(lambda m: m[1] + table + m[2], models.read_text()),
-    }
+    return page, TABLE.sub(lambda m: m[1] + table + m[2], page.read_text())
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -146,15 +99,15 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--check", action="store_true", help="write nothing")
     args = parser.parse_args(argv)
-    pages = updated_pages(exact=not args.check)
-    outdated = {page: text for page, text in pages.items() if page.read_text() != text}
-    for page, text in outdated.items():
-        print(f"{page.relative_to(REPOSITORY)} {'is out of date' if args.check else 'updated'}")
-        if not args.check:
-            write_atomically(page, lambda f, text=text: f.write(text.encode()))
-    if outdated and args.check:
-        print("run tools/update_docs.py")
-    return int(bool(outdated) and args.check)
+    page, text = updated_page()
+    if page.read_text() == text:
+        return 0
+    if args.check:
+        print(f"{page.relative_to(REPOSITORY)} is out of date: run tools/update_docs.py")
+        return 1
+    write_atomically(page, lambda f: f.write(text.encode()))
+    print(f"{page.relative_to(REPOSITORY)} updated")
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,28 +1,33 @@
 """Video frame interpolation on Detectron2, after "Zoom-In-to-Check" (Yuan et al., CVPR 2019).
 
-Importing the package registers its datasets, its meta-architecture and the "zoo:" names. For use:
-``from zoomin_d2 import Interpolator``.
+For use: ``from zoomin_d2 import Interpolator``, which needs no Detectron2. For training:
+``from zoomin_d2 import get_zoomin_cfg`` (or `add_zoomin_config`), which also registers the
+datasets, the meta-architecture and the "zoo:" names with Detectron2.
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from zoomin_d2 import data, model_zoo, modeling  # registration
-from zoomin_d2.config import add_zoomin_config, get_zoomin_cfg
+from zoomin_d2.version import __version__
 
-__version__ = "0.1.0"
-__all__ = [
-    "Interpolator",
-    "add_zoomin_config",
-    "data",
-    "get_zoomin_cfg",
-    "model_zoo",
-    "modeling",
-]
+if TYPE_CHECKING:
+    from zoomin_d2.config import add_zoomin_config, get_zoomin_cfg
+    from zoomin_d2.inference.interpolator import Interpolator
+
+__all__ = ["Interpolator", "__version__", "add_zoomin_config", "get_zoomin_cfg"]
+
+# Imported when asked for: using a model needs no Detectron2, training needs no engine for it.
+_HOMES = {
+    "Interpolator": "zoomin_d2.inference.interpolator",
+    "add_zoomin_config": "zoomin_d2.config",
+    "get_zoomin_cfg": "zoomin_d2.config",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Interpolator":  # imported when asked for: training does not need it
-        from zoomin_d2.model_zoo.interpolator import Interpolator
-
-        return Interpolator
-    raise AttributeError(f"module 'zoomin_d2' has no attribute '{name}'")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zoomin_d2' has no attribute '{name}'")
+    if _HOMES[name] == "zoomin_d2.config":
+        import_module("zoomin_d2.data")  # registration
+        import_module("zoomin_d2.modeling")
+    return getattr(import_module(_HOMES[name]), name)

@@ -5,8 +5,33 @@ VIS_PERIOD, SEED, OUTPUT_DIR, ...); where our default differs, it is set here to
 SOLVER.AMP.ENABLED means bfloat16 without a scaler, in training, on GPUs that have it.
 """
 
+from collections.abc import Sequence
+
 from detectron2.config import CfgNode as CN
 from detectron2.config import get_cfg
+
+from zoomin_d2.old_names import CONFIG_KEYS, rename_keys
+
+
+class Config(CN):
+    """A Detectron2 config that also takes the names that keys had in earlier versions."""
+
+    @classmethod
+    def _create_config_tree_from_dict(cls, dic: dict, key_list: list) -> dict:
+        return CN._create_config_tree_from_dict(dic, key_list)  # nodes are Detectron2's own
+
+    @classmethod
+    def _decode_cfg_value(cls, value: object) -> object:
+        return CN._decode_cfg_value(value)
+
+    def merge_from_other_cfg(self, cfg_other: CN) -> None:
+        rename_keys(cfg_other)
+        super().merge_from_other_cfg(cfg_other)
+
+    def merge_from_list(self, cfg_list: Sequence) -> None:
+        keys = [CONFIG_KEYS.get(key, key) for key in cfg_list[::2]]
+        values = cfg_list[1::2]
+        super().merge_from_list([x for pair in zip(keys, values) for x in pair])
 
 
 def add_zoomin_config(cfg: CN) -> None:
@@ -19,7 +44,7 @@ def add_zoomin_config(cfg: CN) -> None:
 
 def get_zoomin_cfg() -> CN:
     """A fresh Detectron2 config that already holds the keys of zoomin_d2."""
-    cfg = get_cfg()
+    cfg = Config(get_cfg())
     add_zoomin_config(cfg)
     return cfg
 
@@ -29,17 +54,20 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.WEIGHTS = ""  # a training checkpoint, an exported file, or "zoo:<name>"; "" = scratch
 
     cfg.MODEL.GENERATOR = CN()
-    cfg.MODEL.GENERATOR.NAME = "paper"  # a name in GENERATOR_REGISTRY
-    # Widths of the flow U-Net, one entry per resolution; the first works at half resolution.
-    cfg.MODEL.GENERATOR.FLOW_CHANNELS = [32, 64, 96, 128, 160, 192]
-    # Width of the synthesis network, and its kernel size in pixels (the paper: 9).
-    cfg.MODEL.GENERATOR.SYNTHESIS_CHANNELS = 32
-    cfg.MODEL.GENERATOR.SYNTHESIS_KERNEL = 9
-    # Shape of the context convolution copied from the frozen detector (ResNet stems: 64 of 7x7).
-    cfg.MODEL.GENERATOR.CONTEXT_CHANNELS = 64
-    cfg.MODEL.GENERATOR.CONTEXT_KERNEL = 7
+    cfg.MODEL.GENERATOR.NAME = "paper"  # a name in zoomin_d2.generators.GENERATORS
     cfg.MODEL.GENERATOR.CHANNELS_LAST = False  # memory format of the convolutions
-    # Of the generator "fast": one value per level at 1/2, 1/4, 1/8, 1/16 of the size.
+
+    # Of each generator, a node of its name: the keys are its class's arguments.
+    cfg.MODEL.GENERATOR.PAPER = CN()
+    # Widths of the flow U-Net, one entry per resolution; the first works at half resolution.
+    cfg.MODEL.GENERATOR.PAPER.FLOW_CHANNELS = [32, 64, 96, 128, 160, 192]
+    # Width of the synthesis network, and its kernel size in pixels (the paper: 9).
+    cfg.MODEL.GENERATOR.PAPER.SYNTHESIS_CHANNELS = 32
+    cfg.MODEL.GENERATOR.PAPER.SYNTHESIS_KERNEL = 9
+    # Shape of the context convolution copied from the frozen detector (ResNet stems: 64 of 7x7).
+    cfg.MODEL.GENERATOR.PAPER.CONTEXT_CHANNELS = 64
+    cfg.MODEL.GENERATOR.PAPER.CONTEXT_KERNEL = 7
+    # One value per level at 1/2, 1/4, 1/8, 1/16 of the size.
     cfg.MODEL.GENERATOR.FAST = CN()
     cfg.MODEL.GENERATOR.FAST.PYRAMID_CHANNELS = [24, 40, 64, 96]
     cfg.MODEL.GENERATOR.FAST.DECODER_CHANNELS = [32, 64, 96, 128]
@@ -128,7 +156,7 @@ def _add_input_keys(cfg: CN) -> None:
     cfg.INPUT.SCALE_RANGE = [1.0, 1.0]
     cfg.INPUT.HIGH_RESOLUTION = True  # load frame_t_hr where the dataset has it
     # Keep all frames of the training set in the memory of the device and cut crops out there
-    # (data/device_frames.py): a GPU then waits for no processor. 1,000 frames of 768x432 are a GB.
+    # (data/on_device/): a GPU then waits for no processor. 1,000 frames of 768x432 are a GB.
     cfg.DATALOADER.FRAMES_ON_DEVICE = False
 
     # () = the paper's mix (UCF101 + Cityscapes) as far as it is on disk, else the sample clips.

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from safetensors.torch import load_file
 
 
@@ -184,20 +183,3 @@ class ArrayUnpickler(pickle.Unpickler):
                 f"it names {module}.{name}, which is no array: such a file could run code and is "
                 "not read"
             ) from None
-
-
-class SafeCheckpointer(DetectionCheckpointer):
-    """DetectionCheckpointer that reads its files with `read_weights`."""
-
-    def load(self, path: str, *args, **kwargs) -> dict:
-        try:
-            return super().load(path, *args, **kwargs)
-        finally:
-            # Detectron2's stays set when reading fails, and then no file can be read any more.
-            self._parsed_url_during_load = None
-
-    def _load_file(self, filename: str) -> dict:
-        data = read_weights(filename)
-        if "matching_heuristics=True" in getattr(self._parsed_url_during_load, "query", ""):
-            data["matching_heuristics"] = True
-        return data

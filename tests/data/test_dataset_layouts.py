@@ -3,8 +3,8 @@ a part is missing."""
 
 import numpy as np
 import pytest
-from layout_helpers import assert_explains, values_of, write_image
 
+from tests.helpers.dataset_trees import assert_explains, values_of, write_image
 from zoomin_d2.data import InterpolationDatasetMapper, MissingDatasetError
 from zoomin_d2.data.datasets import (
     middlebury,

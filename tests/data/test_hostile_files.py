@@ -7,13 +7,14 @@ import zlib
 import numpy as np
 import pytest
 
-from zoomin_d2.data.datasets.layout import MissingDatasetError, resolve_inside
 from zoomin_d2.data.datasets.prepared_clips import load_prepared_clips
+from zoomin_d2.data.datasets.records import MissingDatasetError, resolve_inside
 from zoomin_d2.data.datasets.snu_film import load_snu_film
 from zoomin_d2.data.datasets.ucf101 import read_split
-from zoomin_d2.data.frame_store import CorruptFrameError, open_shot, read_image
+from zoomin_d2.data.frame_store import open_shot, read_image
 from zoomin_d2.data.packing import INDEX_VERSION, write_shot
 from zoomin_d2.data.video_file import VideoFile, iter_frames, probe_video, require_frame_size
+from zoomin_d2.frames import CorruptFrameError
 
 
 def _png(width: int, height: int) -> bytes:

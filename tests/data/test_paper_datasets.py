@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from layout_helpers import assert_explains, values_of, write_image
 
+from tests.helpers.dataset_trees import assert_explains, values_of, write_image
 from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.data import InterpolationDatasetMapper, MissingDatasetError
 from zoomin_d2.data.datasets import cityscapes, ucf101, ucf101_interp

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from zoomin_d2.data.shot_analysis import analyse_video, find_runs
-from zoomin_d2.data.video_file import CorruptFrameError
+from zoomin_d2.frames import CorruptFrameError
 
 FPS = 25.0
 

@@ -3,7 +3,8 @@ import pytest
 
 from zoomin_d2.data import video_file
 from zoomin_d2.data.datasets.sample_clips import find_sample_videos
-from zoomin_d2.data.video_file import CorruptFrameError, VideoFile, iter_frames, probe_video
+from zoomin_d2.data.video_file import VideoFile, iter_frames, probe_video
+from zoomin_d2.frames import CorruptFrameError
 
 BT709, BT601 = 1, 5
 RED = np.array([200, 30, 40])

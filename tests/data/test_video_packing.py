@@ -10,8 +10,9 @@ from zoomin_d2.data import packing, video_packing
 from zoomin_d2.data.datasets.prepared_clips import load_prepared_clips
 from zoomin_d2.data.frame_store import FrameStore
 from zoomin_d2.data.packing import box_average, crop_to_multiple, write_shot
-from zoomin_d2.data.video_file import CorruptFrameError, iter_frames
+from zoomin_d2.data.video_file import iter_frames
 from zoomin_d2.data.video_packing import PackOptions, prepare_video_folder
+from zoomin_d2.frames import CorruptFrameError
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from run_helpers import write_triplets
+
+from tests.helpers.training_runs import write_triplets
 
 
 @pytest.fixture(scope="session")

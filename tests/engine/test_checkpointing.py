@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from zoomin_d2.engine.checkpointing import FORMAT_VERSION, AtomicCheckpointer, GeneratorEMA
-from zoomin_d2.engine.provenance import read_provenance
+from zoomin_d2.engine.checkpointing import FORMAT_VERSION, AtomicCheckpointer
+from zoomin_d2.engine.ema import GeneratorEMA
+from zoomin_d2.engine.resilience.provenance import read_provenance
 from zoomin_d2.weight_files import UnreadableWeightsError
 
 

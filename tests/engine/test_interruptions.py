@@ -7,9 +7,9 @@ import check_distributed
 import check_resume
 import pytest
 import torch
-from run_helpers import make_trainer, write_triplets
 
-from zoomin_d2.data.frame_store import CorruptFrameError
+from tests.helpers.training_runs import make_trainer, write_triplets
+from zoomin_d2.frames import CorruptFrameError
 from zoomin_d2.weight_files import UnreadableWeightsError
 
 # Real processes: what the tools try at length, in its shortest form.
@@ -41,7 +41,7 @@ def test_other_networks_are_refused_and_other_settings_are_said(datasets_here, t
     with pytest.raises(ValueError, match=r"(?s)MODEL.DISCRIMINATOR.NAME: 'none' then, 'roi' now.*"):
         make_trainer(datasets_here, tmp_path, config="roigan", resume=True)
     with pytest.raises(ValueError, match=r"does not fit MODEL\.GENERATOR"):
-        overrides = ("MODEL.GENERATOR.FLOW_CHANNELS", "[4,6]")
+        overrides = ("MODEL.GENERATOR.PAPER.FLOW_CHANNELS", "[4,6]")
         make_trainer(datasets_here, tmp_path, *overrides, config="baseline", resume=True)
     log.clear()
     overrides = ("SOLVER.BASE_LR", "0.5", "OUTPUT_DIR", str(tmp_path))

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from run_helpers import REPOSITORY, make_trainer
 
+from tests.helpers.training_runs import REPOSITORY, make_trainer
 from zoomin_d2.engine import setup_cfg
 from zoomin_d2.engine.setup import unread_keys
 from zoomin_d2.files import hold_folder

@@ -14,7 +14,8 @@ import pytest
 import torch
 from detectron2.engine import launch
 from detectron2.utils.events import EventStorage
-from run_helpers import (
+
+from tests.helpers.training_runs import (
     OVERRIDES,
     REPOSITORY,
     environment,
@@ -23,9 +24,8 @@ from run_helpers import (
     run,
     train_command,
 )
-
 from zoomin_d2.engine import InterpolationTrainer, setup_run
-from zoomin_d2.engine.launching import run_and_leave
+from zoomin_d2.engine.resilience.launching import run_and_leave
 from zoomin_d2.model_zoo.generator_file import load_generator
 
 
@@ -270,7 +270,7 @@ def test_the_average_begins_with_the_weights_that_a_run_begins_with(datasets_her
 def test_scores_are_computed_in_whole_float32(datasets_here, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "zoomin_d2.modeling.interpolator.FrameInterpolator.inference",
+        "zoomin_d2.modeling.meta_arch.FrameInterpolator.inference",
         lambda *_: seen.append(torch.backends.cudnn.allow_tf32) or 1 / 0,
     )
     trainer = make_trainer(datasets_here, tmp_path)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from zoomin_d2.model_zoo import catalog
 from zoomin_d2.model_zoo.generator_file import load_generator, shipped_generators
+from zoomin_d2.modeling.zoo_paths import get_local_path
 
 
 def test_config_builds_a_plain_detectron2_proposal_network():
@@ -68,7 +69,7 @@ def test_no_network_says_what_to_fetch_and_where_to_put_it(monkeypatch, tmp_path
     monkeypatch.setattr(file_io, "download", offline)
     monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
     with pytest.raises(FileNotFoundError) as error:
-        catalog.get_local_path(URL)
+        get_local_path(URL)
     message = str(error.value)
     assert URL in message
     assert "https://dl.fbaipublicfiles.com/" + CACHED in message
@@ -78,13 +79,13 @@ def test_no_network_says_what_to_fetch_and_where_to_put_it(monkeypatch, tmp_path
     # Following the message works, still without a network.
     (tmp_path / CACHED).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / CACHED).write_bytes(b"weights")
-    assert catalog.get_local_path(URL) == str(tmp_path / CACHED)
+    assert get_local_path(URL) == str(tmp_path / CACHED)
 
 
 def test_local_path_passes_through(tmp_path):
     file = tmp_path / "model.pth"
     file.write_bytes(b"weights")
-    assert catalog.get_local_path(str(file)) == str(file)
+    assert get_local_path(str(file)) == str(file)
 
 
 def test_a_name_is_no_path():
@@ -97,9 +98,9 @@ def test_a_file_with_another_hash_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "w.pth"
     path.write_bytes(b"abc")
     right = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
-    assert catalog.get_local_path(f"{path}#sha256={right}") == str(path)
+    assert get_local_path(f"{path}#sha256={right}") == str(path)
     with pytest.raises(ValueError, match=f"w.pth: is damaged.*{right}, expected 1234"):
-        catalog.get_local_path(f"{path}#sha256=1234")
+        get_local_path(f"{path}#sha256=1234")
     monkeypatch.setitem(catalog.WEIGHTS_SHA256, "rpn_R_18_FPN", "0" * 64)
     with pytest.raises(ValueError, match="rpn_R_18_FPN"):
         PathManager.get_local_path("zoo:rpn_R_18_FPN")

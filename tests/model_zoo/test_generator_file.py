@@ -41,7 +41,7 @@ def test_a_file_rebuilds_its_generator_without_a_config(small_generator, file):
     loaded = load_generator(file)
     assert loaded.name == "small"
     assert loaded.options == small_generator[1]
-    assert loaded.options["FLOW_CHANNELS"] == [8, 8, 8]
+    assert loaded.options["PAPER"]["FLOW_CHANNELS"] == [8, 8, 8]
     assert json.loads(loaded.metadata["trained"]) == {"commit": "abc"}
     assert not loaded.generator.training
     assert next(loaded.generator.parameters()).dtype == torch.float32

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from zoomin_d2.engine.setup import setup_cfg
+from zoomin_d2.inference.peers import TimedModel, TimedPeer, load_peer
 from zoomin_d2.model_zoo.generator_file import save_generator
-from zoomin_d2.model_zoo.peers import TimedModel, TimedPeer, load_peer
 from zoomin_d2.modeling import build_generator
 from zoomin_d2.modeling.generator_options import generator_options
 
@@ -102,7 +102,7 @@ def test_random_weights_are_timed_only(tmp_path, monkeypatch):
     frame = torch.zeros(3, 32, 32, dtype=torch.uint8)
     sample = {"frame_1": frame, "frame_t": frame, "frame_2": frame}
     monkeypatch.setattr(benchmark, "read_samples", lambda dataset: [sample])
-    tiny = ["MODEL.GENERATOR.FLOW_CHANNELS", "[4,4]"]
+    tiny = ["MODEL.GENERATOR.PAPER.FLOW_CHANNELS", "[4,4]"]
     monkeypatch.setattr(benchmark, "setup_cfg", lambda config, _: setup_cfg(config, tiny))
     arguments = ["--config-file", "configs/baseline.yaml", "--peer", f"{__name__}:untrained"]
     content = _run(tmp_path, *arguments, "--dataset", "x")

@@ -8,7 +8,7 @@ from detectron2.structures import Boxes, Instances
 from PIL import Image
 
 from zoomin_d2.evaluation import InterpolationEvaluator
-from zoomin_d2.visualization.figures import hardest_places
+from zoomin_d2.visualization.paper_figures import hardest_places
 from zoomin_d2.visualization.report import find_scores
 
 BOXES = [[0.0, 0.0, 30.0, 30.0], [32.0, 32.0, 62.0, 62.0]]

@@ -9,9 +9,7 @@ import threading
 import warnings
 from pathlib import Path
 
-from zoomin_d2.video.errors import VideoError
-
-from .app_jobs import (
+from zoomin_d2.cli.app_jobs import (
     RATE,
     SLOWER,
     SMOOTHER,
@@ -21,6 +19,7 @@ from .app_jobs import (
     make_target,
     model_choices,
 )
+from zoomin_d2.video.errors import VideoError
 
 # Asked before gradio is imported: it would look for updates and report that it was started.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")

@@ -14,18 +14,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from zoomin_d2.model_zoo.interpolator import Interpolator
+from zoomin_d2.cli.models import Model, load_model
+from zoomin_d2.cli.proposals import ProposalDrawing
+from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.video import Hooks, JobOptions, Report, Target, interpolate_source, open_source
-from zoomin_d2.video.encoder import EncodeOptions
 from zoomin_d2.video.errors import InterruptedRunError
-from zoomin_d2.video.job import partial_path
-from zoomin_d2.video.pipeline import OutputFrame, StreamOptions
-from zoomin_d2.video.segments import segments_path
-from zoomin_d2.video.source import SourceInfo
-from zoomin_d2.video.timeline import parse_rate
-
-from .draw import ProposalDrawing
-from .models import Model, load_model
+from zoomin_d2.video.jobs.container_job import partial_path
+from zoomin_d2.video.read.source import SourceInfo
+from zoomin_d2.video.time.pipeline import OutputFrame, StreamOptions
+from zoomin_d2.video.time.timeline import parse_rate
+from zoomin_d2.video.write.encoder import EncodeOptions
+from zoomin_d2.video.write.segments import segments_path
 
 WITHOUT_LEARNING = {"dis": "OpenCV DIS flow (no learning)", "average": "average (no learning)"}
 KEEP_SECONDS = 3600

@@ -3,13 +3,12 @@
 import argparse
 from fractions import Fraction
 
-from zoomin_d2.video.encoder import EncodeOptions
-from zoomin_d2.video.job import JobOptions
-from zoomin_d2.video.pipeline import StreamOptions
-from zoomin_d2.video.step_rules import CUT_MIN
-from zoomin_d2.video.timeline import Target, parse_rate
-
-from .models import Model
+from zoomin_d2.cli.models import Model
+from zoomin_d2.video.jobs.container_job import JobOptions
+from zoomin_d2.video.time.pipeline import StreamOptions
+from zoomin_d2.video.time.step_detection import CUT_MIN
+from zoomin_d2.video.time.timeline import Target, parse_rate
+from zoomin_d2.video.write.encoder import EncodeOptions
 
 EPILOG = """
 examples:

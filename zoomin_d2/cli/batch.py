@@ -10,9 +10,9 @@ from pathlib import Path
 from tabulate import tabulate
 
 from zoomin_d2.video import Report, VideoError
-from zoomin_d2.video.encoder import VIDEO_SUFFIXES
-from zoomin_d2.video.images import list_images
-from zoomin_d2.video.opening import PIPE, is_image
+from zoomin_d2.video.read.images import list_images
+from zoomin_d2.video.read.open_source import PIPE, is_image
+from zoomin_d2.video.write.encoder import VIDEO_SUFFIXES
 
 _READ_SUFFIXES = {*VIDEO_SUFFIXES, ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv"}
 DAMAGED = 4

@@ -11,6 +11,11 @@ from fractions import Fraction
 from functools import reduce
 from pathlib import Path
 
+from zoomin_d2.cli.arguments import make_options, make_parser, make_target
+from zoomin_d2.cli.batch import Job, Outcome, plan_jobs, run_batch
+from zoomin_d2.cli.models import load_model
+from zoomin_d2.cli.progress import JsonLines, make_progress
+from zoomin_d2.cli.proposals import ProposalDrawing
 from zoomin_d2.video import (
     Hooks,
     OutputFrame,
@@ -20,14 +25,8 @@ from zoomin_d2.video import (
     make_grid,
     open_source,
 )
-from zoomin_d2.video.compare import Comparison
-from zoomin_d2.video.segments import segments_path
-
-from .arguments import make_options, make_parser, make_target
-from .batch import Job, Outcome, plan_jobs, run_batch
-from .draw import ProposalDrawing
-from .models import load_model
-from .progress import JsonLines, make_progress
+from zoomin_d2.video.write.compare import Comparison
+from zoomin_d2.video.write.segments import segments_path
 
 USAGE = 2
 

@@ -8,12 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from zoomin_d2.evaluation.baselines import average, dis_flow, nearest_frame
-from zoomin_d2.model_zoo.interpolator import Interpolator
-from zoomin_d2.video.pipeline import Interpolate
-from zoomin_d2.video.tiles import TiledInterpolate
-
-from .flow_scale import FlowScaled
+from zoomin_d2.inference.baselines import average, dis_flow, nearest_frame
+from zoomin_d2.inference.flow_scale import FlowScaled
+from zoomin_d2.inference.interpolator import Interpolator
+from zoomin_d2.inference.tiles import TiledInterpolate
+from zoomin_d2.video.time.pipeline import Interpolate
 
 _BASELINES = {"average": average, "nearest": nearest_frame, "dis": dis_flow}
 

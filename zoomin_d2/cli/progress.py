@@ -7,9 +7,8 @@ from typing import IO
 
 from tqdm import tqdm
 
+from zoomin_d2.cli.batch import Job
 from zoomin_d2.video import Report, VideoError
-
-from .batch import Job
 
 JSON_INTERVAL = 0.5  # seconds between lines
 

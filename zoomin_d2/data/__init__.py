@@ -1,17 +1,17 @@
 """Datasets, the mapper, and the data loaders; importing this registers every dataset."""
 
-from .build import (
+from zoomin_d2.data.build import (
     build_interpolation_test_loader,
     build_interpolation_train_loader,
     stream_seed,
 )
-from .dataset_mapper import InterpolationDatasetMapper
-from .datasets.builtin import datasets_root, register_all_interpolation
-from .datasets.detection import register_all_detection
-from .datasets.layout import MissingDatasetError
-from .frame_store import FrameStore
-from .resolve import ResolvedDatasets, resolve_datasets
-from .video_file import CorruptFrameError
+from zoomin_d2.data.dataset_mapper import InterpolationDatasetMapper
+from zoomin_d2.data.datasets.builtin import datasets_root, register_all_interpolation
+from zoomin_d2.data.datasets.detection import register_all_detection
+from zoomin_d2.data.datasets.records import MissingDatasetError
+from zoomin_d2.data.frame_store import FrameStore
+from zoomin_d2.data.training_sets import ResolvedDatasets, resolve_datasets
+from zoomin_d2.frames import CorruptFrameError
 
 __all__ = [
     "CorruptFrameError",

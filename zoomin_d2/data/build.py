@@ -21,12 +21,12 @@ from detectron2.data import (
 )
 from detectron2.utils import comm
 
-from .batching import UnpackedLoader, pack_samples
-from .dataset_mapper import InterpolationDatasetMapper
-from .device_frames import CropPlanner, DeviceFrames, DeviceLoader, pack_plans
-from .frame_store import CorruptFrameError
-from .resolve import get_records, resolve_datasets
-from .stream_order import StreamOrder, positions
+from zoomin_d2.data.batching import UnpackedLoader, pack_samples
+from zoomin_d2.data.dataset_mapper import InterpolationDatasetMapper
+from zoomin_d2.data.on_device.frames import CropPlanner, DeviceFrames, DeviceLoader, pack_plans
+from zoomin_d2.data.stream_order import StreamOrder, positions
+from zoomin_d2.data.training_sets import get_records, resolve_datasets
+from zoomin_d2.frames import CorruptFrameError
 
 logger = logging.getLogger(__name__)
 

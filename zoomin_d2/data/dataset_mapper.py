@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 
-from .frame_store import CorruptFrameError, FrameStore, read_image
-from .worker import prepare_worker
+from zoomin_d2.data.frame_store import FrameStore, read_image
+from zoomin_d2.data.worker_setup import prepare_worker
+from zoomin_d2.frames import CorruptFrameError
 
 
 class Window(NamedTuple):

@@ -18,9 +18,8 @@ import cv2
 import numpy as np
 from detectron2.utils.file_io import PathManager
 
-from zoomin_d2.video.limits import why_image_too_large
-
-from .video_file import CorruptFrameError, VideoFile
+from zoomin_d2.data.video_file import VideoFile
+from zoomin_d2.frames import CorruptFrameError, why_image_too_large
 
 FrameRef: TypeAlias = str | tuple[str, int]
 CropBox: TypeAlias = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, x1 and y1 excluded

@@ -17,8 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from zoomin_d2.files import write_atomically
-
-from .video_file import CorruptFrameError
+from zoomin_d2.frames import CorruptFrameError
 
 INDEX_NAME = "index.json"
 INDEX_VERSION = 1

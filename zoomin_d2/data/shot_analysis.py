@@ -2,7 +2,7 @@
 
 A run is a stretch of consecutive frames of one shot, evenly spaced in time, in which every frame
 differs from the one before: any three neighbours are a valid triplet. Cuts, repeated frames and
-still stretches are found by the rules of zoomin_d2/video/step_rules.py; time is uneven where a step
+still stretches are found by the rules of video/time/step_detection.py; time is uneven where a step
 differs by more than half from the file's median step.
 """
 
@@ -12,9 +12,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from zoomin_d2.video.step_rules import NEIGHBOURHOOD, THUMBNAIL_WIDTH, judge_step
-
-from .video_file import CorruptFrameError, iter_frames, probe_video
+from zoomin_d2.data.video_file import iter_frames, probe_video
+from zoomin_d2.frames import CorruptFrameError
+from zoomin_d2.video.time.step_detection import NEIGHBOURHOOD, THUMBNAIL_WIDTH, judge_step
 
 MIN_RUN = 3  # a triplet
 COMPLETE = 0.9  # fewer of the frames that the header promises are reported as missing

@@ -15,13 +15,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from zoomin_d2.video.limits import MAX_FRAME_PIXELS, why_too_large
+from zoomin_d2.frames import MAX_FRAME_PIXELS, CorruptFrameError, why_too_large
 
 try:
     import av
     from av.video.reformatter import Interpolation
 
-    from zoomin_d2.video.containers import open_container
+    from zoomin_d2.video.read.containers import open_container
 except ImportError:  # PyAV has no wheel for every platform; iter_frames then uses OpenCV
     av = None  # type: ignore[assignment]
 
@@ -29,23 +29,6 @@ logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mpeg", ".ts", ".webm")
 _UNTAGGED_MATRIX = 2  # AVCOL_SPC_UNSPECIFIED
-
-
-class CorruptFrameError(RuntimeError):
-    """A frame or a whole file that should be there cannot be read.
-
-    Attributes:
-        file_name: the file.
-        reason: what is wrong with it.
-    """
-
-    def __init__(self, file_name: str | Path, reason: str):
-        super().__init__(f"{file_name}: {reason}")
-        self.file_name = str(file_name)
-        self.reason = reason
-
-    def __reduce__(self):  # exceptions cross process borders: data loader workers, process pools
-        return type(self), (self.file_name, self.reason)
 
 
 def require_frame_size(file_name: str | Path, width: int, height: int) -> None:

@@ -19,9 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from zoomin_d2.files import hold_folder, write_json
-
-from .packing import (
+from zoomin_d2.data.packing import (
     INDEX_NAME,
     box_average,
     crop_to_multiple,
@@ -30,8 +28,10 @@ from .packing import (
     run_jobs,
     write_shot,
 )
-from .shot_analysis import analyse_video
-from .video_file import VIDEO_SUFFIXES, CorruptFrameError, VideoFile, iter_frames, probe_video
+from zoomin_d2.data.shot_analysis import analyse_video
+from zoomin_d2.data.video_file import VIDEO_SUFFIXES, VideoFile, iter_frames, probe_video
+from zoomin_d2.files import hold_folder, write_json
+from zoomin_d2.frames import CorruptFrameError
 
 logger = logging.getLogger(__name__)
 

@@ -1,9 +1,10 @@
 """Training: who steps what, when, and how a run survives being stopped."""
 
-from zoomin_d2.engine.checkpointing import AtomicCheckpointer, GeneratorEMA
-from zoomin_d2.engine.hooks import AdversarialHook, EMAHook, VisualizationHook
-from zoomin_d2.engine.launching import run_distributed
-from zoomin_d2.engine.nonfinite import NonFiniteError
+from zoomin_d2.engine.checkpointing import AtomicCheckpointer
+from zoomin_d2.engine.ema import EMAHook, GeneratorEMA
+from zoomin_d2.engine.hooks import AdversarialHook, VisualizationHook
+from zoomin_d2.engine.resilience.launching import run_distributed
+from zoomin_d2.engine.resilience.nonfinite import NonFiniteError
 from zoomin_d2.engine.setup import setup_cfg, setup_run
 from zoomin_d2.engine.trainer import InterpolationTrainer
 

@@ -13,14 +13,13 @@ from detectron2.engine import HookBase, hooks
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from zoomin_d2.engine.checkpointing import GeneratorEMA
 from zoomin_d2.engine.distributed import wrap_for_ddp
-from zoomin_d2.engine.nonfinite import NonFiniteGuard
+from zoomin_d2.engine.resilience.nonfinite import NonFiniteGuard
 from zoomin_d2.engine.solver import build_optimizer
 from zoomin_d2.files import write_json
 from zoomin_d2.modeling import build_discriminator
-from zoomin_d2.modeling.interpolator import FrameInterpolator
 from zoomin_d2.modeling.losses import hinge_d_losses
+from zoomin_d2.modeling.meta_arch import FrameInterpolator
 from zoomin_d2.visualization import training_panel
 
 
@@ -161,22 +160,6 @@ def build_adversarial_hook(
         metric_period=cfg.SOLVER.METRIC_PERIOD,
         guard=guard,
     )
-
-
-class EMAHook(HookBase):
-    """Updates the average of the generator after every iteration."""
-
-    def __init__(self, ema: GeneratorEMA):
-        self.ema = ema
-
-    def after_step(self) -> None:
-        self.ema.update()
-
-    def state_dict(self) -> dict:
-        return {"num_updates": self.ema.num_updates}
-
-    def load_state_dict(self, state_dict: dict) -> None:
-        self.ema.num_updates = state_dict["num_updates"]
 
 
 class VisualizationHook(HookBase):

@@ -15,10 +15,14 @@ from detectron2.utils.logger import setup_logger
 
 from zoomin_d2.config import get_zoomin_cfg
 from zoomin_d2.data import MissingDatasetError, resolve_datasets
-from zoomin_d2.engine.provenance import collect_provenance, read_provenance, write_provenance
-from zoomin_d2.engine.run_record import config_record
+from zoomin_d2.engine.resilience.provenance import (
+    collect_provenance,
+    read_provenance,
+    write_provenance,
+)
+from zoomin_d2.engine.resilience.run_record import config_record
 from zoomin_d2.files import hold_folder
-from zoomin_d2.modeling import GENERATOR_REGISTRY
+from zoomin_d2.generators import GENERATORS
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +69,10 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
         raise ValueError(
             f"the config leaves {', '.join(empty)} empty (null), but a value is needed"
         )
-    if cfg.MODEL.GENERATOR.NAME not in GENERATOR_REGISTRY:
+    if cfg.MODEL.GENERATOR.NAME not in GENERATORS:
         raise ValueError(
             f"MODEL.GENERATOR.NAME is '{cfg.MODEL.GENERATOR.NAME}', there are: "
-            f"{', '.join(sorted(name for name, _ in GENERATOR_REGISTRY))}"
+            f"{', '.join(sorted(GENERATORS))}"
         )
     _check_numbers(cfg)
     weights = cfg.MODEL.WEIGHTS

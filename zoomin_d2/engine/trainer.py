@@ -24,22 +24,27 @@ from zoomin_d2.data import (
     build_interpolation_train_loader,
     stream_seed,
 )
-from zoomin_d2.engine import run_record
-from zoomin_d2.engine.checkpointing import BEST_CHECKPOINT, AtomicCheckpointer, GeneratorEMA
+from zoomin_d2.engine.checkpointing import BEST_CHECKPOINT, AtomicCheckpointer
 from zoomin_d2.engine.distributed import broadcast_from_main, wrap_for_ddp
+from zoomin_d2.engine.ema import EMAHook, GeneratorEMA
 from zoomin_d2.engine.hooks import (
-    EMAHook,
     ResumableBestCheckpointer,
     ResumablePeriodicCheckpointer,
     VisualizationHook,
     build_adversarial_hook,
 )
-from zoomin_d2.engine.nonfinite import GuardedTrainer, NonFiniteGuard, WeightCheckHook
-from zoomin_d2.engine.provenance import collect_provenance, describe_weights, read_provenance
+from zoomin_d2.engine.resilience import run_record
+from zoomin_d2.engine.resilience.nonfinite import NonFiniteGuard, WeightCheckHook
+from zoomin_d2.engine.resilience.provenance import (
+    collect_provenance,
+    describe_weights,
+    read_provenance,
+)
+from zoomin_d2.engine.resilience.termination import SaveOnTermination
 from zoomin_d2.engine.solver import build_lr_scheduler, build_optimizer
-from zoomin_d2.engine.termination import SaveOnTermination
+from zoomin_d2.engine.train_loop import GuardedTrainer
 from zoomin_d2.evaluation import InterpolationEvaluator
-from zoomin_d2.evaluation.precision import whole_float32
+from zoomin_d2.evaluation.tf32 import whole_float32
 from zoomin_d2.modeling.generator_options import generator_options
 
 logger = logging.getLogger(__name__)

@@ -56,7 +56,7 @@ def count_macs(generator: nn.Module, height: int, width: int) -> MACs:
     memory. The generator is counted in eval mode and left as it is.
 
     Args:
-        generator: any entry of GENERATOR_REGISTRY; its forward must not read values back
+        generator: any entry of GENERATORS; its forward must not read values back
             (`.item()`), since there are none.
         height, width: of the frames in pixels, any size.
     """

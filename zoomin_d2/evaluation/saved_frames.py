@@ -17,8 +17,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from zoomin_d2.evaluation.metrics import to_8bit
 from zoomin_d2.files import write_atomically
+from zoomin_d2.frames import to_8bit
 from zoomin_d2.visualization import save_picture, to_picture
 
 _FRAMES = {"frame_1": 0, "frame_2": 0, "frame_t": 0, "pred_frame": 1}  # 0: input, 1: output

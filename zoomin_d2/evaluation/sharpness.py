@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoomin_d2.evaluation.metrics import boxes_to_mask, to_8bit
+from zoomin_d2.evaluation.metrics import boxes_to_mask
+from zoomin_d2.frames import to_8bit
 
 
 def sharpness(

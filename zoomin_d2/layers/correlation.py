@@ -28,7 +28,7 @@ def bilateral_correlation(
         d = (dx, dy) in row-major order, dy first.
     """
     if _USE_TRITON and features_1.is_cuda:
-        from zoomin_d2.layers import triton_correlation
+        from zoomin_d2.layers.kernels import correlation as triton_correlation
 
         return triton_correlation.bilateral_correlation(features_1, features_2, radius)
     channels, height, width = features_1.shape[1:]

@@ -1,3 +1,1 @@
-"""What ships with the package, by name. Importing it registers the "zoo:" prefix."""
-
-from . import catalog  # noqa: F401  # registration
+"""What ships with the package, by name; no Detectron2 (modeling/zoo_paths.py tells it)."""

@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from zoomin_d2.config import get_zoomin_cfg
 from zoomin_d2.files import write_atomically
+from zoomin_d2.generators import build_generator, current_options
 from zoomin_d2.model_zoo import catalog
-from zoomin_d2.modeling.generator import build_generator
-from zoomin_d2.modeling.generator_options import config_of, generator_options
+from zoomin_d2.version import __version__
 from zoomin_d2.weight_files import UnreadableWeightsError, check_sha256, read_weights
 
 FORMAT_VERSION = "1"
@@ -63,8 +63,6 @@ def save_generator(
     Raises:
         ValueError: a weight is nan or inf, or too large for ``dtype``.
     """
-    import zoomin_d2
-
     tensors = {}
     for key, tensor in generator.state_dict().items():
         tensor = tensor.detach().cpu()
@@ -81,7 +79,7 @@ def save_generator(
         "format_version": FORMAT_VERSION,
         "name": name,
         "generator": json.dumps(options, sort_keys=True),
-        "zoomin_d2": zoomin_d2.__version__,
+        "zoomin_d2": __version__,
         "torch": torch.__version__,
         "trained": json.dumps(trained or {}, default=str, sort_keys=True),
     }
@@ -123,7 +121,8 @@ def load_generator(name_or_path: str | os.PathLike, *, averaged: bool = True) ->
         metadata = {"trained": json.dumps(trained, default=str)}
         options = checkpoint.get("generator_options") or _options_beside(path)
         weights = (checkpoint.get("ema_model") if averaged else None) or checkpoint["model"]
-    generator = build_generator(config_of(options, str(path)))
+    options = current_options(options)
+    generator = build_generator(options, str(path))
     _load_weights(generator, weights, path)
     return LoadedGenerator(generator.eval(), metadata.get("name", path.stem), options, metadata)
 
@@ -177,9 +176,7 @@ def _options_beside(path: Path) -> dict:
             f"{path} does not say which generator it holds, and there is no config.yaml of its "
             "training beside it: put it there, or load a file of tools/export_model.py"
         )
-    cfg = get_zoomin_cfg()
-    cfg.merge_from_file(str(config), allow_unsafe=False)
-    return generator_options(cfg)
+    return yaml.safe_load(config.read_text())["MODEL"]["GENERATOR"]
 
 
 def _load_weights(generator: nn.Module, weights: Mapping[str, Any], path: Path) -> None:

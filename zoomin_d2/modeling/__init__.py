@@ -1,31 +1,24 @@
-"""Networks, the frozen detector, losses; importing registers the meta-architecture."""
+"""Detectron2's side: the meta-architecture, the frozen detector, losses; importing registers it."""
 
-from zoomin_d2.modeling.detector_files import load_detector_config
+from zoomin_d2.modeling.detector_loading import load_detector_config
 from zoomin_d2.modeling.discriminators import (
     ImageDiscriminator,
     ROIDiscriminator,
     build_discriminator,
 )
-from zoomin_d2.modeling.fast_generator import FastGenerator
 from zoomin_d2.modeling.frozen_rpn import FrozenRPN
-from zoomin_d2.modeling.generator import (
-    GENERATOR_REGISTRY,
-    GeneratorOutput,
-    PaperGenerator,
-    build_generator,
-)
-from zoomin_d2.modeling.interpolator import FrameInterpolator, StepRecord
+from zoomin_d2.modeling.generator_options import build_generator
+from zoomin_d2.modeling.meta_arch import FrameInterpolator
+from zoomin_d2.modeling.step_record import StepRecord
+from zoomin_d2.modeling.zoo_paths import ZooPathHandler
 
 __all__ = [
-    "GENERATOR_REGISTRY",
-    "FastGenerator",
     "FrameInterpolator",
     "FrozenRPN",
-    "GeneratorOutput",
     "ImageDiscriminator",
-    "PaperGenerator",
     "ROIDiscriminator",
     "StepRecord",
+    "ZooPathHandler",
     "build_discriminator",
     "build_generator",
     "load_detector_config",

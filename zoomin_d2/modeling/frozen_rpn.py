@@ -15,7 +15,7 @@ from torch import nn
 from torchvision.ops import nms
 
 from zoomin_d2.modeling.batched_nms import keep_after_nms
-from zoomin_d2.modeling.detector_files import load_detector_config, load_detector_weights
+from zoomin_d2.modeling.detector_loading import load_detector_config, load_detector_weights
 
 _MAX_CANDIDATES = 1000  # boxes per image that go into NMS
 

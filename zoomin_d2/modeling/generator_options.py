@@ -1,12 +1,12 @@
-"""MODEL.GENERATOR as plain values, which files can carry; and back to a config."""
+"""MODEL.GENERATOR of a config: as plain values, which files can carry, and as a network."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from detectron2.config import CfgNode
+from torch import nn
 
-from zoomin_d2.config import get_zoomin_cfg
-from zoomin_d2.modeling.generator import GENERATOR_REGISTRY
+from zoomin_d2 import generators
 
 
 def generator_options(cfg: CfgNode) -> dict:
@@ -14,26 +14,13 @@ def generator_options(cfg: CfgNode) -> dict:
     return _plain(cfg.MODEL.GENERATOR)
 
 
-def config_of(options: Mapping[str, Any], source: str = "the file") -> CfgNode:
-    """A config whose MODEL.GENERATOR has these options.
+def build_generator(cfg: CfgNode) -> nn.Module:
+    """Build ``cfg.MODEL.GENERATOR.NAME`` (weights are loaded by a checkpointer).
 
     Raises:
-        ValueError: this version of the package does not know one of them, or its generator.
+        ValueError: see `zoomin_d2.generators.build_generator`.
     """
-    cfg = get_zoomin_cfg()
-    try:
-        cfg.MODEL.GENERATOR.merge_from_other_cfg(CfgNode(_plain(options)))
-    except (KeyError, ValueError) as error:
-        raise ValueError(
-            f"{source} was written for another version of zoomin_d2: MODEL.GENERATOR does not "
-            f"take its options ({error})"
-        ) from error
-    if cfg.MODEL.GENERATOR.NAME not in GENERATOR_REGISTRY:
-        raise ValueError(
-            f"{source} holds a generator '{cfg.MODEL.GENERATOR.NAME}', which this version does not "
-            f"have; it has {', '.join(sorted(name for name, _ in GENERATOR_REGISTRY))}"
-        )
-    return cfg
+    return generators.build_generator(generator_options(cfg))
 
 
 def _plain(node: Any) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from detectron2.structures import Instances
 
-from zoomin_d2.modeling.generator import GeneratorOutput
+from zoomin_d2.generators import GeneratorOutput
 
 
 @dataclass

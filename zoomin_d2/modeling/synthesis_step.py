@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from zoomin_d2.modeling.generator import GeneratorOutput
+from zoomin_d2.generators import GeneratorOutput
 
 Losses = dict[str, torch.Tensor]
 SynthesisLosses = Callable[[GeneratorOutput, torch.Tensor], Losses]

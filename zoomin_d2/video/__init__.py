@@ -1,36 +1,12 @@
-"""Streams of frames: videos in, videos out; knows nothing of Detectron2 or of any model.
+"""Streams of frames: videos in, videos out; knows nothing of Detectron2 or of any model."""
 
-Names are loaded when they are used: the rules for scene cuts serve training, too, and a machine
-that only trains needs no PyAV.
-"""
-
-import importlib
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .errors import VideoError
-    from .job import Hooks, JobOptions
-    from .opening import open_source
-    from .pipeline import OutputFrame, StreamOptions, interpolate_frames
-    from .report import Report
-    from .run import interpolate_source, interpolate_video
-    from .timeline import Target, make_grid, parse_rate
-
-_MODULES = {
-    "Hooks": "job",
-    "JobOptions": "job",
-    "OutputFrame": "pipeline",
-    "Report": "report",
-    "StreamOptions": "pipeline",
-    "Target": "timeline",
-    "VideoError": "errors",
-    "interpolate_frames": "pipeline",
-    "interpolate_source": "run",
-    "interpolate_video": "run",
-    "make_grid": "timeline",
-    "open_source": "opening",
-    "parse_rate": "timeline",
-}
+from zoomin_d2.video.errors import VideoError
+from zoomin_d2.video.jobs.container_job import Hooks, JobOptions
+from zoomin_d2.video.jobs.run import interpolate_source, interpolate_video
+from zoomin_d2.video.read.open_source import open_source
+from zoomin_d2.video.report import Report
+from zoomin_d2.video.time.pipeline import OutputFrame, StreamOptions, interpolate_frames
+from zoomin_d2.video.time.timeline import Target, make_grid, parse_rate
 
 __all__ = [
     "Hooks",
@@ -47,9 +23,3 @@ __all__ = [
     "open_source",
     "parse_rate",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,6 +1,5 @@
 """Pictures of proposals, flows and interpolated frames."""
 
-from zoomin_d2.visualization.draw import draw_proposals, zoom_panel
 from zoomin_d2.visualization.flow import draw_flow_legend, draw_flows
 from zoomin_d2.visualization.panel import (
     draw_error,
@@ -9,6 +8,7 @@ from zoomin_d2.visualization.panel import (
     tile_pictures,
     to_picture,
 )
+from zoomin_d2.visualization.proposals import draw_proposals, zoom_panel
 from zoomin_d2.visualization.training_panel import training_panel
 
 __all__ = [

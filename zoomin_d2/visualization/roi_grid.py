@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
-from zoomin_d2.visualization.draw import zoom
+from zoomin_d2.visualization.proposals import zoom
 
 INK = (110, 119, 129)
 _MARK = (255, 214, 10)  # of the ROI in its frame

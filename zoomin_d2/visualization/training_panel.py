@@ -8,13 +8,13 @@ import torch
 from detectron2.structures import Instances
 from torch import Tensor
 
-from zoomin_d2.visualization.draw import draw_proposals
 from zoomin_d2.visualization.panel import (
     interpolation_panel,
     stack_pictures,
     tile_pictures,
     to_picture,
 )
+from zoomin_d2.visualization.proposals import draw_proposals
 
 _PATCHES_SHOWN = 5
 

@@ -12,16 +12,16 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from ..packing import INDEX_NAME
-from .cityscapes import load_cityscapes
-from .middlebury import load_middlebury_other
-from .prepared_clips import load_prepared_clips
-from .sample_clips import load_sample_clips
-from .snu_film import load_snu_film
-from .triplet_folders import load_triplet_folders
-from .ucf101 import load_ucf101
-from .ucf101_interp import load_ucf101_interp
-from .vimeo90k import load_vimeo90k
+from zoomin_d2.data.datasets.cityscapes import load_cityscapes
+from zoomin_d2.data.datasets.middlebury import load_middlebury_other
+from zoomin_d2.data.datasets.prepared_clips import load_prepared_clips
+from zoomin_d2.data.datasets.sample_clips import load_sample_clips
+from zoomin_d2.data.datasets.snu_film import load_snu_film
+from zoomin_d2.data.datasets.triplet_folders import load_triplet_folders
+from zoomin_d2.data.datasets.ucf101 import load_ucf101
+from zoomin_d2.data.datasets.ucf101_interp import load_ucf101_interp
+from zoomin_d2.data.datasets.vimeo90k import load_vimeo90k
+from zoomin_d2.data.packing import INDEX_NAME
 
 SAMPLE_CLIPS_FOLDER = "videos/sample_clips"
 

@@ -10,10 +10,10 @@ one triplet per snippet, with the 20th frame (the one that Cityscapes annotates)
 from itertools import groupby
 from pathlib import Path
 
-from zoomin_d2.files import write_json
-
-from ..frame_store import read_image
-from ..packing import (
+from zoomin_d2.data.datasets.prepared_clips import load_prepared_clips
+from zoomin_d2.data.datasets.records import MissingDatasetError
+from zoomin_d2.data.frame_store import read_image
+from zoomin_d2.data.packing import (
     INDEX_NAME,
     box_average,
     make_index,
@@ -21,9 +21,8 @@ from ..packing import (
     run_jobs,
     write_shot,
 )
-from ..video_file import CorruptFrameError
-from .layout import MissingDatasetError
-from .prepared_clips import load_prepared_clips
+from zoomin_d2.files import write_json
+from zoomin_d2.frames import CorruptFrameError
 
 HR_SCALE = 4
 FPS = 17.0

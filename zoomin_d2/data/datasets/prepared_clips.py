@@ -4,9 +4,9 @@ import json
 import os
 from pathlib import Path
 
-from ..packing import INDEX_NAME, INDEX_VERSION
-from ..video_file import VIDEO_SUFFIXES
-from .layout import MissingDatasetError, clip_record, resolve_inside
+from zoomin_d2.data.datasets.records import MissingDatasetError, clip_record, resolve_inside
+from zoomin_d2.data.packing import INDEX_NAME, INDEX_VERSION
+from zoomin_d2.data.video_file import VIDEO_SUFFIXES
 
 TREE = """
 index.json

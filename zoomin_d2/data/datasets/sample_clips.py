@@ -13,12 +13,11 @@ from pathlib import Path
 
 from iopath.common.file_io import file_lock
 
+from zoomin_d2.data.datasets.prepared_clips import TREE, load_prepared_clips
+from zoomin_d2.data.datasets.records import MissingDatasetError
+from zoomin_d2.data.packing import INDEX_NAME, make_index
+from zoomin_d2.data.video_packing import PackOptions, prepare_video
 from zoomin_d2.files import write_json
-
-from ..packing import INDEX_NAME, make_index
-from ..video_packing import PackOptions, prepare_video
-from .layout import MissingDatasetError
-from .prepared_clips import TREE, load_prepared_clips
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
-from .layout import MissingDatasetError, clip_record, image_size, resolve_inside
+from zoomin_d2.data.datasets.records import (
+    MissingDatasetError,
+    clip_record,
+    image_size,
+    resolve_inside,
+)
 
 NUM_TRIPLETS = 310
 TREE = """

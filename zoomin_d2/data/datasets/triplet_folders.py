@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from .layout import MissingDatasetError, clip_record, image_size
+from zoomin_d2.data.datasets.records import MissingDatasetError, clip_record, image_size
 
 TREE = """
 <scene>/

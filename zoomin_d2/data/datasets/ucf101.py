@@ -16,19 +16,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from zoomin_d2.files import write_json
-
-from ..packing import (
+from zoomin_d2.data.datasets.prepared_clips import load_prepared_clips
+from zoomin_d2.data.datasets.records import MissingDatasetError, resolve_inside
+from zoomin_d2.data.packing import (
     INDEX_NAME,
     make_index,
     require_disk_space,
     run_jobs,
     write_shot,
 )
-from ..shot_analysis import analyse_video
-from ..video_file import CorruptFrameError, iter_frames
-from .layout import MissingDatasetError, resolve_inside
-from .prepared_clips import load_prepared_clips
+from zoomin_d2.data.shot_analysis import analyse_video
+from zoomin_d2.data.video_file import iter_frames
+from zoomin_d2.files import write_json
+from zoomin_d2.frames import CorruptFrameError
 
 TRIPLETS_PER_CLIP = 4
 SHORT_SIDE = 256

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .layout import MissingDatasetError, clip_record, image_size
+from zoomin_d2.data.datasets.records import MissingDatasetError, clip_record, image_size
 
 NUM_TRIPLETS = 379
 TREE = """

@@ -7,7 +7,7 @@ asks for the middle one, im4, from its neighbours im3 and im5.
 import os
 from pathlib import Path
 
-from .layout import MissingDatasetError, clip_record
+from zoomin_d2.data.datasets.records import MissingDatasetError, clip_record
 
 SIZE = (256, 448)  # height, width
 _TREE = """

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoomin_d2.visualization.draw import whole_pixels
+from zoomin_d2.visualization.proposals import whole_pixels
 from zoomin_d2.visualization.report.scores import Scores
 
 Propose = Callable[[Tensor], Tensor]  # frame_t (3, H, W) uint8 -> boxes (R, 4) XYXY pixels

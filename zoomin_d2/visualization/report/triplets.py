@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from zoomin_d2.visualization.draw import rank_colour
 from zoomin_d2.visualization.flow import draw_flow_legend, draw_flows
 from zoomin_d2.visualization.panel import draw_error
+from zoomin_d2.visualization.proposals import rank_colour
 from zoomin_d2.visualization.report.saved import (
     FLOWS,
     Propose,
@@ -24,7 +24,7 @@ from zoomin_d2.visualization.report.saved import (
     shared_frames,
 )
 from zoomin_d2.visualization.report.scores import Scores
-from zoomin_d2.visualization.rois import Box, RoiMetric, find_focus, score_roi
+from zoomin_d2.visualization.roi_ranking import Box, RoiMetric, find_focus, score_roi
 
 MAX_ROIS = 8
 

@@ -1,0 +1,80 @@
+"""Compile the Triton kernels for an H100 or H200 where there is none; see what they take.
+
+Run as a script: the real network's kernels at a small and a large size, on two threads.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+
+from zoomin_d2.inference.fused.fast import FastTriton
+from zoomin_d2.layers.kernels import launch as triton_launch
+from zoomin_d2.layers.kernels.warp_blend import warp_blend
+from zoomin_d2.model_zoo.generator_file import load_generator
+
+TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+
+
+class Hopper:
+    """All that Triton asks a driver for when it only compiles."""
+
+    def get_current_target(self):
+        return GPUTarget("cuda", 90, 32)
+
+    def get_current_device(self):
+        return 0
+
+    def get_current_stream(self, device=0):
+        return 0
+
+
+def describe(compiled) -> dict:
+    """Name, registers, bytes of stack (spills) and kinds of instructions of a compiled kernel."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compiled.asm["cubin"])
+        file.flush()
+        command = [TOOLS / "cuobjdump", "--dump-resource-usage", file.name]
+        usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    registers, stack = re.search(r"REG:(\d+) STACK:(\d+)", usage).groups()
+    ptx = compiled.asm["ptx"]
+    return {
+        "name": compiled.metadata.name,
+        "registers": int(registers),
+        "stack": int(stack),
+        "shared": compiled.metadata.shared,
+        "tensor_core": bool(re.search(r"wgmma\.mma_async|mma\.sync", ptx)),
+        "wide_access": bool(re.search(r"cp\.async\.cg|global\.v4|v4\.b32", ptx)),
+        "narrow_stores": len(re.findall(r"st\.global\.b(?:8|16) ", ptx)),
+    }
+
+
+def compile_for_hopper(tune: bool, sizes: list[tuple[int, int]]) -> list[dict]:
+    """Every kernel of `fast` in float16 for 8-bit frames of these sizes, once, and `paper`'s."""
+    triton.runtime.driver.set_active(Hopper())
+    fused = FastTriton(load_generator("fast").generator.half().eval(), tune=tune)
+    kernels = {}
+
+    def run():
+        for height, width in sizes:
+            frame = torch.zeros(1, 3, height, width, dtype=torch.uint8)
+            fused(frame, frame, [torch.full((1,), 0.5)])
+        features = torch.zeros(2, *frame.shape[2:], 64, dtype=torch.half)
+        out = torch.zeros(1, *frame.shape[2:], 72, dtype=torch.half)
+        motion = torch.zeros(1, 5, 1, 1)
+        warp_blend(frame, frame, features, motion, torch.full((1,), 0.5), out)
+
+    triton_launch.compile_ahead(run, num_threads=2)
+    with triton_launch.compile_only(lambda x: kernels.setdefault(x.hash, x)):
+        run()  # all are there now
+    return [describe(x) for x in kernels.values()]
+
+
+if __name__ == "__main__":
+    print(json.dumps(compile_for_hopper("tune" in sys.argv, [(256, 448), (1088, 1920)])))

@@ -1,0 +1,46 @@
+"""zoomin_d2.modeling.{fast,paper}_triton: the frames of the networks' forward, fused."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoomin_d2.inference.engine import InferenceEngine
+from zoomin_d2.model_zoo.generator_file import load_generator
+
+pytest.importorskip("triton")
+
+
+def test_equal_to_the_definition():
+    environment = {**os.environ}
+    if not torch.cuda.is_available():
+        environment["TRITON_INTERPRET"] = "1"
+    result = subprocess.run(
+        [sys.executable, Path(__file__).parents[2] / "helpers" / "fused_cases.py"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout.strip() == "equal", result.stderr[-3000:]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name, triton", [("fast", True), ("fast", "tune"), ("paper", True)])
+def test_weights_that_ship_on_a_gpu(dtype, name, triton):
+    cuda = torch.device("cuda")
+    random = torch.Generator().manual_seed(0)
+    small = torch.rand(1, 3, 20, 30, generator=random)
+    frame_1 = torch.nn.functional.interpolate(small, size=(270, 475), mode="bicubic").clamp(0, 1)
+    frames = [(x * 255).to(cuda, torch.uint8) for x in (frame_1, frame_1.roll((2, 5), (2, 3)))]
+    exact = InferenceEngine(load_generator(name).generator, cuda, torch.float32)
+    expected = exact(*frames, [0.5, 0.3])
+    engine = InferenceEngine(load_generator(name).generator, cuda, dtype, triton=triton)
+    for _ in range(3):  # plain, recorded, replayed
+        for a, b in zip(engine(*frames, [0.5, 0.3]), expected):
+            difference = (a.int() - b.int()).abs().float()
+            assert difference.mean() < (0.1 if dtype == torch.float16 else 0.6)
+            assert difference.max() <= (8 if dtype == torch.float16 else 40)

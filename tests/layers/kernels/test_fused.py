@@ -1,0 +1,43 @@
+"""The fused Triton kernels: equal to PyTorch (interpreted without a GPU), and they compile."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("triton")
+HERE = Path(__file__).parents[2] / "helpers"
+
+
+def _run(script: str, **environment: str) -> str:
+    # Triton decides when it is imported whether it compiles or interprets.
+    result = subprocess.run(
+        [sys.executable, HERE / script],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout.strip()
+
+
+def test_equal_to_the_definitions():
+    interpret = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
+    assert _run("kernel_cases.py", **interpret) == "equal"
+
+
+def test_compile_for_an_h200_without_spilling():
+    kernels = json.loads(_run("kernel_target.py", TRITON_INTERPRET="0"))
+    names = {k["name"] for k in kernels}
+    assert len(names) == 7 and len(kernels) > 30
+    for kernel in kernels:
+        # Stack: registers that did not fit.
+        assert kernel["stack"] == 0 and kernel["registers"] <= 255, kernel
+        assert kernel["wide_access"], kernel
+        assert kernel["tensor_core"] == ("_conv_" in kernel["name"]), kernel
+        if "_conv_kernel" in kernel["name"]:
+            assert kernel["narrow_stores"] == 0, kernel

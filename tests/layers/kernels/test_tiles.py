@@ -1,0 +1,29 @@
+"""zoomin_d2.layers.kernels.tiles: the default is the clock's choice on an H100, or close to it."""
+
+import pytest
+
+pytest.importorskip("triton")
+from zoomin_d2.layers.kernels.tiles import Tile, candidates
+
+
+@pytest.mark.parametrize(
+    "pixels, outputs, channels, chosen",
+    [  # of `fast`, by ZOOMIN_TRITON=tune
+        (2 * 128 * 224, 32, 32, Tile(4, 32, 32, 4, 3)),  # 448x256
+        (2 * 32 * 56, 64, 64, Tile(4, 32, 64, 4, 3)),
+        (128 * 224, 32, 80, Tile(8, 32, 64, 4, 3)),
+        (64 * 112, 64, 112, Tile(4, 64, 64, 4, 4)),
+        (16 * 28, 128, 288, Tile(4, 32, 128, 4, 3)),
+        (16 * 28, 16, 128, Tile(1, 16, 128, 2, 4)),
+        (2 * 512 * 1024, 32, 32, Tile(8, 32, 32, 4, 3)),  # 2048x1024
+        (512 * 1024, 32, 80, Tile(16, 32, 64, 8, 3)),
+        (512 * 1024, 16, 32, Tile(4, 16, 32, 4, 3)),
+        (256 * 512, 64, 128, Tile(8, 64, 64, 4, 3)),
+        (64 * 128, 128, 288, Tile(4, 64, 64, 4, 4)),
+        (2 * 135 * 240, 96, 96, Tile(8, 128, 64, 8, 3)),  # 3840x2160
+    ],
+)
+def test_defaults(pixels, outputs, channels, chosen):
+    tiles = candidates(pixels, outputs, channels)
+    assert tiles[0] == chosen
+    assert len(set(tiles)) == len(tiles)

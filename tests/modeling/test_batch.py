@@ -1,0 +1,49 @@
+"""zoomin_d2.modeling.batch: one batch tensor, without a copy where there is one already."""
+
+import pytest
+import torch
+
+from zoomin_d2.data.batching import pack_samples, unpack_samples
+from zoomin_d2.modeling.batch import stack_frames
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def samples():
+    frames = torch.rand(4, 3, 5, 6, generator=torch.Generator().manual_seed(0))
+    return unpack_samples(pack_samples([{"frame_1": x} for x in frames]))
+
+
+def _rows(samples):
+    return torch.stack([x["frame_1"].clone() for x in samples])
+
+
+def test_a_batch_that_came_in_one_piece_stays_it(samples):
+    batch = stack_frames(samples, "frame_1", CPU)
+    assert batch.data_ptr() == samples[0]["frame_1"].data_ptr()
+    assert torch.equal(batch, _rows(samples))
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2, 3), (0, 1, 2), (0, 0, 1, 1), (3, 2, 1, 0)])
+def test_rows_in_another_order_are_what_they_are(samples, order):
+    chosen = [samples[i] for i in order]
+    assert torch.equal(stack_frames(chosen, "frame_1", CPU), _rows(chosen))
+
+
+def test_other_views_are_looked_at(samples):
+    views = [{"frame_1": x["frame_1"].transpose(0, 1)[:3]} for x in samples]
+    views = [{"frame_1": x["frame_1"][:, :, :5]} for x in views]
+    assert torch.equal(stack_frames(views, "frame_1", CPU), _rows(views))
+
+
+def test_a_square_transposed_in_place_is_not_taken_for_the_row():
+    whole = torch.rand(2, 3, 4, 4)
+    turned = [{"frame_1": x.transpose(1, 2)} for x in whole]
+    assert torch.equal(stack_frames(turned, "frame_1", CPU), whole.transpose(2, 3))
+
+
+def test_bytes_become_floats_from_0_to_1():
+    whole = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 3, 1, 1)
+    batch = stack_frames([{"frame_1": whole[0]}], "frame_1", CPU)
+    assert torch.allclose(batch.flatten(), torch.tensor([0, 0.2, 1]))

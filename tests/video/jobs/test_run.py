@@ -1,0 +1,286 @@
+"""Whole jobs on files: what comes out, and that nothing else is lost."""
+
+from fractions import Fraction as F
+from itertools import pairwise
+
+import av
+import numpy as np
+import pytest
+
+from zoomin_d2.video import JobOptions, StreamOptions, Target, interpolate_video
+from zoomin_d2.video.errors import BadInputError, OutputError
+from zoomin_d2.video.write.encoder import EncodeOptions
+
+FILM, TELEVISION = F(24000, 1001), F(60000, 1001)
+
+
+@pytest.fixture
+def run(average, tmp_path):
+    """(input, output name, target keywords) -> (report, output path)."""
+
+    def call(source, name, options=None, model=average, **target):
+        target = target or {"multi": 2}
+        output = tmp_path / name
+        sources = source if isinstance(source, list) else str(source)
+        report = interpolate_video(sources, str(output), model, Target(**target), options)
+        return report, output
+
+    return call
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
+def test_film_to_television_over_600_frames_with_sound(
+    run, write_video, make_frames, read_video, packets, suffix
+):
+    source = write_video(f"in.{suffix}", make_frames(600, 16, 32), FILM, audio="aac")
+    report, output = run(source, f"out.{suffix}", fps=TELEVISION)
+    assert report.source_frames == 600
+    assert report.output_frames == 1500
+    frames, times = read_video(output)
+    assert len(frames) == 1500
+    assert all(b > a for a, b in pairwise(times))
+    assert all(abs(t - times[0] - n / TELEVISION) < F(1, 1000) for n, t in enumerate(times))
+    assert packets(output, "audio") == packets(source, "audio")
+    assert _sound_times(output) == _sound_times(source)
+    with av.open(str(output)) as out:
+        assert abs(out.duration / 1e6 - float(600 / FILM)) < 0.03  # AAC frames are 21 ms
+        assert out.streams.video[0].average_rate in (TELEVISION, F(19001, 317))
+
+
+def _sound_times(path):
+    """Of each packet of sound, after the first frame of the video, in milliseconds."""
+    with av.open(str(path)) as container:
+        times = [p.pts * p.time_base for p in container.demux(audio=0) if p.size]
+        start = container.streams.video[0].start_time * container.streams.video[0].time_base
+    return [round((t - start) * 1000) for t in times]
+
+
+def test_source_frames_pass_unchanged_and_made_ones_lie_between(
+    run, write_video, make_frames, read_video
+):
+    source = write_video("in.mp4", make_frames(20), codec="libx264")
+    before, _ = read_video(source)
+    lossless = JobOptions(encode=EncodeOptions(crf=0))
+    _, output = run(source, "out.mkv", lossless)
+    after, _ = read_video(output)
+    assert len(after) == 40
+    for i in range(20):
+        # one more trip through 4:2:0
+        assert np.abs(after[2 * i].astype(int) - before[i]).max() <= 2
+    middle = (before[3].astype(float) + before[4]) / 2
+    assert np.abs(after[7] - middle).max() <= 2.5
+
+
+def test_made_and_passed_frames_of_a_flat_clip_do_not_flicker(run, write_video, read_video):
+    flat = [np.full((48, 64, 3), (200, 90, 30), np.uint8)] * 16
+    source = write_video("in.mp4", flat)
+    _, output = run(source, "out.mp4", JobOptions(stream=StreamOptions(cut_threshold=None)))
+    after, _ = read_video(output)
+    values = np.stack(after).astype(int)
+    assert (values.max(0) - values.min(0)).max() <= 1
+
+
+def test_everything_else_is_kept(run, write_video, make_frames, packets):
+    chapters = [
+        {"id": 1, "start": 0, "end": 1000, "time_base": F(1, 1000), "metadata": {"title": "one"}},
+        {
+            "id": 2,
+            "start": 1000,
+            "end": 2000,
+            "time_base": F(1, 1000),
+            "metadata": {"title": "two"},
+        },
+    ]
+    source = write_video(
+        "in.mkv",
+        make_frames(50),
+        audio="libopus",
+        subtitles="subrip",
+        chapters=chapters,
+        metadata={"title": "A film"},
+        attachment=b"hello",
+        aspect=F(4, 3),
+    )
+    report, output = run(source, "out.mkv")
+    assert report.dropped == []
+    with av.open(str(output)) as out, av.open(str(source)) as was:
+        assert [s.type for s in out.streams] == [s.type for s in was.streams]
+        assert out.metadata["title"] == "A film"
+        assert [c["metadata"]["title"] for c in out.chapters()] == ["one", "two"]
+        assert out.streams.subtitles[0].metadata["language"] == "eng"
+        assert out.streams.video[0].sample_aspect_ratio == F(4, 3)
+        assert bytes(out.streams.attachments[0].data) == b"hello"
+    assert packets(output, "audio") == packets(source, "audio")
+    assert packets(output, "subtitles") == packets(source, "subtitles")
+
+
+def test_what_a_container_cannot_hold_is_named(run, write_video, make_frames):
+    source = write_video("in.mkv", make_frames(10), subtitles="subrip", audio="aac")
+    with pytest.raises(OutputError, match=r"cannot hold aac sound: --audio encode"):
+        run(source, "out.webm")
+    report, output = run(source, "out.webm", JobOptions(audio="encode"))
+    assert any("subtitle" in line for line in report.dropped)
+    with av.open(str(output)) as out:
+        assert out.streams.audio[0].codec_context.codec.canonical_name == "opus"
+
+
+def test_sound_that_ffmpegs_table_allows_but_its_muxer_refuses(run, write_video, make_frames):
+    # PCM in .avi has no channel layout, which .mp4 asks for, and only when it is closed
+    source = write_video("in.avi", make_frames(30), codec="mjpeg", pix_fmt="yuvj420p", audio="pcm")
+    made = []
+    with pytest.raises(OutputError, match="cannot hold pcm_s16le sound"):
+        run(source, "out.mp4", model=lambda *args: made.append(args))
+    assert not made
+    for name, options in [("out.mkv", None), ("a.mp4", JobOptions(audio="encode"))]:
+        _, output = run(source, name, options)
+        with av.open(str(output)) as out:
+            samples = sum(f.samples for f in out.decode(audio=0))
+        assert abs(samples - 1.2 * 48_000) <= 2048
+
+
+def test_variable_frame_rate_stays_in_sync(run, write_video, make_frames, read_video):
+    times = [0, 40, 80, 200, 240, 400, 433, 466, 600, 640]
+    source = write_video("in.mkv", make_frames(10), times=times, time_base=F(1, 1000))
+    report, output = run(source, "double.mkv", multi=2)
+    _, after = read_video(output)
+    assert report.output_frames == 20
+    assert [round(t * 1000) for t in after[::2]] == times
+    report, output = run(source, "even.mkv", fps=F(50))
+    _, after = read_video(output)
+    assert [round(t * 1000) for t in after] == [20 * n for n in range(len(after))]
+    assert abs(len(after) * 20 - 680) <= 20 + 10
+
+
+def test_slow_motion_stretches_sound_and_chapters(run, write_video, make_frames):
+    parts = [(0, 500), (500, 2000)]
+    chapters = [
+        {"id": i, "start": a, "end": b, "time_base": F(1, 1000), "metadata": {"title": str(i)}}
+        for i, (a, b) in enumerate(parts)
+    ]
+    source = write_video("in.mp4", make_frames(50), audio="aac", chapters=chapters)
+    report, output = run(source, "slow.mp4", slowmo=F(4))
+    assert report.output_frames == 200
+    with av.open(str(output)) as out:
+        sound = np.concatenate([f.to_ndarray()[0] for f in out.decode(audio=0)])
+        assert abs(len(sound) / 48_000 - 8.0) < 0.1
+        spectrum = np.abs(np.fft.rfft(sound[48_000:96_000]))
+        assert abs(int(spectrum.argmax()) - 440) <= 8  # the pitch stays
+        assert [c["start"] * c["time_base"] for c in out.chapters()] == [0, 2]
+    report, output = run(source, "mute.mp4", JobOptions(audio="drop"), slowmo=F(4))
+    with av.open(str(output)) as out:
+        assert not out.streams.audio
+
+
+@pytest.mark.parametrize("size, codec", [((49, 65), None), ((47, 63), "av1"), ((3, 5), "vp9")])
+def test_odd_sizes_are_kept(run, write_video, make_frames, read_video, size, codec):
+    source = write_video("in.mkv", make_frames(6, *size), codec="ffv1", pix_fmt="yuv444p")
+    _, output = run(source, "out.mp4", JobOptions(encode=EncodeOptions(codec=codec)))
+    frames, _ = read_video(output)
+    assert frames[0].shape == (*size, 3)
+    assert len(frames) == 12
+
+
+def test_sizes_that_x265_dies_of_are_refused(run, write_video, make_frames):
+    source = write_video("in.mkv", make_frames(6, 80, 40), codec="ffv1", pix_fmt="yuv420p10le")
+    with pytest.raises(OutputError, match=r"libx265 needs at least 64x32 pixels.* 40x80"):
+        run(source, "out.mkv")  # 10 bits: x265 by default
+
+
+def test_a_rotated_video_comes_out_upright(run, write_video, make_frames, read_video):
+    source = write_video("in.mp4", make_frames(6, 32, 64), rotation=90, aspect=F(2))
+    before, _ = read_video(source)
+    assert before[0].shape == (64, 32, 3)
+    _, output = run(source, "out.mp4")
+    after, _ = read_video(output)
+    assert after[0].shape == (64, 32, 3)
+    assert np.abs(after[0].astype(int) - before[0]).max() <= 6
+    with av.open(str(output)) as out:
+        assert out.streams.video[0].sample_aspect_ratio == F(1, 2)
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9", "prores", "ffv1"])
+def test_encoders(run, write_video, make_frames, read_video, codec):
+    source = write_video("in.mp4", make_frames(8, 64, 64))
+    before, _ = read_video(source)
+    suffix = {"prores": "mov", "vp9": "webm", "ffv1": "mkv"}.get(codec, "mp4")
+    _, output = run(source, f"out.{suffix}", JobOptions(encode=EncodeOptions(codec=codec)))
+    after, times = read_video(output)
+    assert len(after) == 16
+    assert all(abs(t - F(n, 50)) < F(1, 500) for n, t in enumerate(times))
+    error = np.abs(np.stack(after[::2]).astype(float) / (257 if codec == "prores" else 1) - before)
+    assert error.mean() < 2
+
+
+def test_outputs_are_not_overwritten_unasked(run, write_video, make_frames):
+    source = write_video("in.mp4", make_frames(6))
+    _, output = run(source, "out.mp4")
+    with pytest.raises(OutputError, match="exists: --overwrite"):
+        run(source, "out.mp4")
+    run(source, "out.mp4", JobOptions(overwrite=True))
+    with pytest.raises(OutputError, match="input itself"):
+        run(output, "out.mp4", JobOptions(overwrite=True))
+    assert [p.name for p in output.parent.iterdir() if "out" in p.name] == ["out.mp4"]
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("out.xyz", "unknown kind"),
+        ("absent/out.mp4", "no such folder"),
+        ("folder.mp4", "is a folder, not a file"),
+        ("folder.gif", "is a folder, not a file"),
+        ("ü" * 125 + ".mp4", "longer than 246 bytes"),
+        ("n" * 300 + ".gif", "longer than 246 bytes"),
+    ],
+)
+def test_outputs_that_cannot_be(run, tmp_path, write_video, make_frames, name, words):
+    source = write_video("in.mp4", make_frames(6))
+    for folder in ("folder.mp4", "folder.gif"):
+        (tmp_path / folder).mkdir()
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OutputError, match=words):
+        run(source, name, JobOptions(overwrite=True))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_inputs_that_are_no_videos(run, tmp_path, write_video):
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    loop = tmp_path / "loop.mp4"
+    loop.symlink_to(loop)
+    text = tmp_path / "text.mp4"
+    text.write_text("not a video " * 100)
+    sound = tmp_path / "sound.wav"
+    with av.open(str(sound), "w") as out:
+        stream = out.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), "s16", "mono")
+        frame.sample_rate = 8000
+        out.mux(stream.encode(frame))
+    for file, words in [
+        (empty, "is not a video"),
+        (text, "is not a video"),
+        (sound, r"no video stream \(it holds: audio\)"),
+        (tmp_path / "absent.mp4", "no such file"),
+        (tmp_path / ("n" * 300 + ".mp4"), "File name too long"),
+        (loop, "Too many levels of symbolic links"),
+    ]:
+        with pytest.raises(BadInputError, match=words):
+            run(file, "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_names_with_spaces_quotes_and_unicode(run, write_video, make_frames):
+    source = write_video('it\'s a "näme" 映画.mp4', make_frames(6), audio="aac")
+    report, output = run(source, "aus gäbe 'x'.mkv")
+    assert output.exists()
+    assert report.output_frames == 12
+
+
+def test_a_video_that_starts_late_stays_in_sync(run, write_video, make_frames, read_video):
+    times = [i + 10 for i in range(20)]
+    source = write_video("in.mkv", make_frames(20), times=times, audio="aac")
+    _, before = read_video(source)
+    assert before[0] == F(400, 1000)
+    _, output = run(source, "out.mkv")
+    _, after = read_video(output)
+    assert after[0] == before[0]

@@ -1,0 +1,109 @@
+"""Matrix, range and depth: a red patch through the whole path; tags carried."""
+
+import av
+import numpy as np
+import pytest
+
+from zoomin_d2.video import JobOptions, Target, interpolate_video
+from zoomin_d2.video.read.hdr import read_hdr_metadata
+from zoomin_d2.video.write.encoder import EncodeOptions
+
+LIMITED, FULL = 1, 2
+# ITU-R BT.601, BT.709, BT.2020: luma of pure red, limited and full range (8 bit)
+RED_LUMA = {
+    (6, LIMITED): 81,
+    (6, FULL): 76,
+    (1, LIMITED): 63,
+    (1, FULL): 54,
+    (9, LIMITED): 74,
+    (9, FULL): 67,
+}
+
+
+@pytest.mark.parametrize("matrix, color_range", RED_LUMA)
+def test_a_red_patch_stays_red(tmp_path, write_video, average, read_video, matrix, color_range):
+    red = np.zeros((48, 64, 3), np.uint8)
+    red[..., 0] = 255
+    tags = (matrix, matrix if matrix != 9 else 14, matrix, color_range)
+    source = write_video("in.mp4", [red] * 6, tags=tags)
+    output = tmp_path / "out.mp4"
+    interpolate_video(str(source), str(output), average, Target(multi=2))
+    with av.open(str(output)) as out:
+        context = out.streams.video[0].codec_context
+        assert (context.color_primaries, context.color_trc, context.colorspace) == tags[:3]
+        assert context.color_range == color_range
+        luma = [f.to_ndarray()[:48, :64] for f in out.decode(video=0)]
+    assert np.abs(np.stack(luma).astype(int) - RED_LUMA[matrix, color_range]).max() <= 1
+    frames, _ = read_video(output)
+    assert np.abs(np.stack(frames).astype(int) - red).max() <= 3
+
+
+@pytest.mark.parametrize("transfer", [16, 18])  # PQ (HDR10), HLG
+def test_ten_bits_stay_ten_bits(tmp_path, write_video, average, read_video, transfer):
+    # a ramp in steps that 8 bits do not have
+    ramp = np.linspace(20_000, 24_000, 64).astype(np.uint16)
+    frame = np.repeat(np.repeat(ramp[None, :, None], 48, 0), 3, 2)
+    tags = (9, transfer, 9, LIMITED)
+    source = write_video("in.mkv", [frame] * 8, codec="libx265", pix_fmt="yuv420p10le", tags=tags)
+    output = tmp_path / "out.mkv"
+    interpolate_video(str(source), str(output), average, Target(multi=2))
+    with av.open(str(output)) as out:
+        context = out.streams.video[0].codec_context
+        assert context.pix_fmt == "yuv420p10le"
+        assert (context.color_primaries, context.color_trc, context.colorspace) == tags[:3]
+        luma = next(out.decode(video=0)).to_ndarray()[:48]
+    assert len(np.unique(luma)) > 30  # 8 bits would leave about 15 levels
+    before, _ = read_video(source)
+    after, _ = read_video(output)
+    assert after[1].dtype == np.uint16
+    assert np.abs(np.stack(after[::2]).astype(int) - np.stack(before)).max() < 4 * 64
+
+
+def test_untagged_video_stays_untagged(tmp_path, write_video, make_frames, average):
+    source = write_video("in.mp4", make_frames(6))
+    output = tmp_path / "out.mp4"
+    interpolate_video(str(source), str(output), average, Target(multi=2))
+    with av.open(str(output)) as out:
+        context = out.streams.video[0].codec_context
+        assert (context.color_primaries, context.color_trc, context.colorspace) == (2, 2, 2)
+
+
+DISPLAY = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"  # P3, D65
+
+
+@pytest.mark.parametrize("codec", ["h265", "av1", "h264"])
+def test_mastering_display_and_light_levels_are_kept(tmp_path, write_video, average, codec):
+    frame = np.full((64, 64, 3), 20_000, np.uint16)
+    parameters = f"log-level=none:master-display={DISPLAY}:max-cll=1000,400"
+    source = write_video(
+        "in.mkv",
+        [frame] * 6,
+        codec="libx265",
+        pix_fmt="yuv420p10le",
+        tags=(9, 16, 9, LIMITED),
+        encoder_options={"x265-params": parameters, "preset": "ultrafast"},
+    )
+    output = tmp_path / "out.mkv"
+    options = JobOptions(encode=EncodeOptions(codec=codec))
+    report = interpolate_video(str(source), str(output), average, Target(multi=2), options)
+    assert not report.warnings
+    with av.open(str(output)) as out:
+        hdr = read_hdr_metadata(next(out.decode(video=0)))
+    points, luminance = hdr.display
+    expected = [(0.68, 0.32), (0.265, 0.69), (0.15, 0.06), (0.3127, 0.329)]
+    assert np.allclose(points, expected, atol=1e-3)
+    assert np.allclose(luminance, (0.005, 1000), rtol=0.05)
+    assert hdr.light == (1000, 400)
+
+
+def test_mastering_data_that_is_lost_is_told(tmp_path, write_video, average):
+    frame = np.full((64, 64, 3), 20_000, np.uint16)
+    parameters = {"x265-params": "log-level=none:max-cll=1000,400"}
+    source = write_video(
+        "in.mkv", [frame] * 3, codec="libx265", pix_fmt="yuv420p10le", encoder_options=parameters
+    )
+    options = JobOptions(encode=EncodeOptions(codec="prores"))
+    report = interpolate_video(
+        str(source), str(tmp_path / "out.mov"), average, Target(multi=2), options
+    )
+    assert any("mastering data" in warning for warning in report.warnings)

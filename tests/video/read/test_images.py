@@ -1,0 +1,93 @@
+"""Images as a source: whatever their kind, RGB comes out, and what is lost is told."""
+
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from zoomin_d2.video import JobOptions, Target, interpolate_video
+from zoomin_d2.video.errors import BadInputError, OutputError
+from zoomin_d2.video.read.images import ImageReader, list_images
+from zoomin_d2.video.write.encoder import EncodeOptions
+
+
+def _save(folder, *images, suffix=".png"):
+    folder.mkdir(exist_ok=True)
+    for i, image in enumerate(images):
+        assert cv2.imwrite(str(folder / f"{i}{suffix}"), image)
+    return list_images(folder)
+
+
+def _read(files):
+    with ImageReader(files) as reader:
+        return [frame.picture for frame in reader.frames()], reader.info
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (17, 33), (20, 24)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_grey_images_have_three_equal_channels(tmp_path, shape, dtype):
+    image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape).astype(dtype)
+    frames, info = _read(_save(tmp_path, image, image))
+    assert (info.height, info.width) == shape
+    assert all(np.array_equal(frame, np.repeat(image[..., None], 3, 2)) for frame in frames)
+
+
+def test_transparency_is_dropped_and_told(tmp_path):
+    image = np.full((8, 9, 4), (30, 20, 10, 128), np.uint8)
+    frames, info = _read(_save(tmp_path / "glass", image, image))
+    assert (frames[0] == (10, 20, 30)).all()
+    assert info.warnings == ("transparency is dropped: the output has no alpha channel",)
+    image[..., 3] = 255
+    assert _read(_save(tmp_path / "opaque", image, image))[1].warnings == ()
+
+
+@pytest.mark.parametrize("codec", ["h264", "ffv1"])
+def test_a_single_pixel_is_no_video_and_two_by_two_are(tmp_path, average, read_video, codec):
+    options = JobOptions(encode=EncodeOptions(codec=codec))
+    for side in (1, 2):
+        _save(tmp_path / f"{side}", *(np.full((side, side, 3), v, np.uint8) for v in (100, 120)))
+    job = str(tmp_path / "out.mkv"), average, Target(multi=2), options
+    with pytest.raises(OutputError, match="at least 2x2 pixels, the video is 1x1"):
+        interpolate_video(str(tmp_path / "1"), *job)
+    interpolate_video(str(tmp_path / "2"), *job)
+    assert [image.shape for image in read_video(job[0])[0]] == [(2, 2, 3)] * 4
+
+
+def _header(width: int, height: int) -> bytes:
+    """A PNG that promises a size and holds no pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "is not an image"),
+        (b"no image", "is not an image"),
+        (_header(16384, 8193), "16384x8193 pixels; more than 134217728 are not read"),
+        (_header(2**31 - 1, 2**31 - 1), "exceeds limit"),
+    ],
+    ids=["empty", "text", "large", "bomb"],
+)
+def test_files_that_are_no_images(tmp_path, content, words):
+    files = _save(tmp_path, np.zeros((8, 9, 3), np.uint8))
+    (tmp_path / "1.png").write_bytes(content)
+    with pytest.raises(BadInputError, match=rf"1\.png: .*{words}"):
+        _read([*files, tmp_path / "1.png"])
+
+
+def test_images_that_differ_and_floats_are_named(tmp_path):
+    files = _save(tmp_path / "a", np.zeros((8, 9, 3), np.uint8), np.zeros((8, 10, 3), np.uint8))
+    with pytest.raises(BadInputError, match=r"1\.png: 10x8 uint8, but the first image is 9x8"):
+        _read(files)
+    files = _save(tmp_path / "b", np.zeros((8, 9, 3), np.float32), suffix=".tiff")
+    with pytest.raises(BadInputError, match="float32 images are not supported"):
+        _read(files)

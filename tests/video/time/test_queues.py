@@ -1,0 +1,127 @@
+"""Threads between the stages: order, errors, and an end."""
+
+import threading
+import time
+
+import pytest
+
+from zoomin_d2.video.time.queues import Worker, ordered_map, prefetch
+
+
+def test_prefetch_gives_all_in_order_and_is_bounded():
+    ahead = []
+
+    def items():
+        for i in range(20):
+            ahead.append(i)
+            yield i
+
+    stream = prefetch(items(), 2)
+    assert next(stream) == 0
+    time.sleep(0.2)
+    assert len(ahead) <= 4
+    assert list(stream) == list(range(1, 20))
+
+
+def test_prefetch_hands_over_errors_after_the_items():
+    def items():
+        yield 1
+        raise KeyError("here")
+
+    stream = prefetch(items(), 2)
+    assert next(stream) == 1
+    with pytest.raises(KeyError, match="here"):
+        next(stream)
+
+
+def test_closing_prefetch_ends_its_thread_and_the_iterator():
+    closed = []
+
+    def items():
+        try:
+            while True:
+                yield 0
+        finally:
+            closed.append(True)
+
+    before = threading.active_count()
+    stream = prefetch(items(), 2)
+    next(stream)
+    stream.close()
+    assert closed == [True]
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_ordered_map_keeps_the_order(workers):
+    threads = set()
+
+    def slow(i):
+        threads.add(threading.current_thread().name)
+        time.sleep(0.02 if i % 2 else 0.0)
+        return i * i
+
+    assert list(ordered_map(slow, range(12), workers)) == [i * i for i in range(12)]
+    assert (len(threads) > 1) == (workers > 1)
+
+
+def test_ordered_map_raises_in_place():
+    def fails(i):
+        if i == 3:
+            raise ValueError("three")
+        return i
+
+    results = ordered_map(fails, range(6), 2)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        next(results)
+
+
+def test_a_worker_that_fails_says_so_and_does_not_hang():
+    def work(item):
+        raise OSError("full")
+
+    worker = Worker(work, size=1)
+    with pytest.raises(OSError, match="full"):
+        for i in range(10):
+            worker.put(i)
+            time.sleep(0.01)
+    with pytest.raises(OSError, match="full"):
+        worker.close()
+
+
+def test_worker_prepares_several_at_a_time_and_works_in_order():
+    done, together, running = [], [], set()
+    barrier = threading.Barrier(2, timeout=10)
+
+    def prepare(item):
+        running.add(item)
+        if item < 2:  # neither goes on before both have begun
+            barrier.wait()
+        together.append(len(running))
+        time.sleep(0.02 if item == 0 else 0)  # the first is ready last
+        return 10 * item
+
+    worker = Worker(done.append, size=2, prepare=prepare)
+    for item in range(6):
+        worker.put(item)
+    worker.close()
+    assert done == [0, 10, 20, 30, 40, 50]
+    assert max(together) >= 2
+
+
+def test_an_error_in_preparing_is_raised_and_ends_the_work():
+    done = []
+
+    def prepare(item):
+        if item == 2:
+            raise ValueError("two")
+        return item
+
+    worker = Worker(done.append, size=1, prepare=prepare)
+    with pytest.raises(ValueError, match="two"):
+        for item in range(100):
+            worker.put(item)
+    with pytest.raises(ValueError, match="two"):
+        worker.close()
+    assert done == [0, 1]

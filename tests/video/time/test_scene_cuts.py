@@ -1,0 +1,139 @@
+"""Cuts, repeats, and what the pipeline does with them."""
+
+from fractions import Fraction as F
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from zoomin_d2.video import JobOptions, StreamOptions, Target, interpolate_video, open_source
+from zoomin_d2.video.read.source import SourceFrame
+from zoomin_d2.video.time.pipeline import interpolate_frames
+from zoomin_d2.video.time.scene_cuts import mark_steps
+from zoomin_d2.video.time.step_detection import NEIGHBOURHOOD, judge_step
+
+
+def _frames(images):
+    return [SourceFrame(i, F(i, 25), F(1, 25), image) for i, image in enumerate(images)]
+
+
+def _grey(*values):
+    return [np.full((32, 48, 3), value, np.uint8) for value in values]
+
+
+@pytest.fixture
+def shots(make_frames):
+    """12 frames that move, then 10 inverted ones."""
+    frames = make_frames(22)
+    return frames[:12] + [255 - f for f in frames[12:]]
+
+
+def test_the_rules_by_hand():
+    assert judge_step(np.array([2.0, 2.0, 40.0, 2.0, 2.0]), 2).cut
+    assert not judge_step(np.array([2.0, 2.0, 9.0, 2.0, 2.0]), 2).cut  # below CUT_MIN
+    assert not judge_step(np.array([30.0, 30.0, 40.0, 30.0]), 2).cut  # everything moves
+    assert judge_step(np.array([2.0, 2.0, 0.1, 2.0, 2.0]), 2).repeated
+    still = judge_step(np.array([0.1, 0.1, 0.05, 0.1]), 2)
+    assert still.still and not still.repeated
+
+
+def test_marks_are_those_of_a_window_around_every_step():
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 250, 60).cumsum() % 256
+    images = _grey(*values)
+    marked = list(mark_steps(_frames(images)))
+    d = np.abs(np.diff(values.astype(float)))
+    assert len(marked) == 60
+    for i, step in enumerate(marked[1:]):
+        low = max(0, i - NEIGHBOURHOOD)
+        kind = judge_step(d[low : i + NEIGHBOURHOOD + 1], i - low)
+        assert (step.cut_before, step.repeats) == (kind.cut, kind.repeated), i
+
+
+@pytest.mark.parametrize("num_frames", [0, 1, 2, 3, 8])
+def test_short_clips(num_frames):
+    marked = list(mark_steps(_frames(_grey(*range(num_frames)))))
+    assert [m.frame.index for m in marked] == list(range(num_frames))
+
+
+def _run(source, interpolate, options, **target):
+    with open_source([str(source)]) as opened:
+        return list(interpolate_frames(opened, interpolate, Target(**target), options))
+
+
+def test_nothing_is_interpolated_across_a_cut(write_video, shots, average):
+    source = write_video("in.mp4", shots)
+    out = _run(source, average, StreamOptions(), multi=4)
+    assert [f.cuts for f in out if f.cuts] == [(0.48,)]
+    around = [f.kind for f in out[44:49]]
+    assert around == ["source", "held", "held", "held", "source"]
+    first, last = out[44].image, out[48].image
+    assert [bool((f.image == first).all()) for f in out[45:48]] == [True, True, False]
+    assert (out[47].image == last).all()
+
+
+def test_a_cut_may_be_blended(write_video, shots, average):
+    source = write_video("in.mp4", shots)
+    out = _run(source, average, StreamOptions(on_cut="blend"), multi=2)
+    assert out[23].kind == "blended"
+    mean = (out[22].image.astype(float) + out[24].image) / 2
+    assert np.abs(out[23].image - mean).max() <= 0.5
+
+
+def test_the_threshold_decides(write_video, shots, average):
+    source = write_video("in.mp4", shots)
+    for threshold in (None, 250.0):
+        out = _run(source, average, StreamOptions(cut_threshold=threshold), multi=2)
+        assert out[23].kind == "made"
+
+
+def test_cuts_of_a_real_clip_are_in_the_report(tmp_path, real_clip, average):
+    report = interpolate_video(
+        str(real_clip("bikes.mp4")), str(tmp_path / "o.mp4"), average, Target(fps=F(30))
+    )
+    assert report.cuts == [1.2, 5.48, 7.48, 9.68]
+
+
+def _ramp(i):
+    """A square at x = 4 i."""
+    image = np.full((48, 160, 3), 60, np.uint8)
+    image[10:40, 4 * i : 4 * i + 30] = 200
+    return image
+
+
+def test_dedupe_spreads_motion_over_repeats(write_video, average):
+    # on twos: every drawing is shown twice
+    drawings = [_ramp(i // 2 * 2) for i in range(24)]
+    source = write_video("in.mkv", drawings, codec="ffv1", pix_fmt="yuv444p")
+    plain = _run(source, average, StreamOptions(), multi=2)
+    smooth = _run(source, average, StreamOptions(dedupe=True), multi=2)
+    assert len(plain) == len(smooth) == 48  # as long as before
+    assert [f.time for f in plain] == [f.time for f in smooth]
+
+    def moving(frames):
+        return sum(bool((a.image != b.image).any()) for a, b in pairwise(frames[:45]))
+
+    assert moving(plain) == 22  # frame 3 is half way, frame 4 is the next drawing: twice per 4
+    assert moving(smooth) == 44
+    assert sum(f.repeats for f in smooth) == 12
+    middle = (drawings[0].astype(float) + drawings[2]) / 2
+    assert np.abs(smooth[2].image - middle).max() <= 2
+
+
+def test_a_pause_is_not_spread(write_video, average):
+    values = [_ramp(i) for i in range(8)] + [_ramp(7)] * 10 + [_ramp(i) for i in range(8, 14)]
+    source = write_video("in.mkv", values, codec="ffv1", pix_fmt="yuv444p")
+    out = _run(source, average, StreamOptions(dedupe=True), multi=2)
+    assert len(out) == 2 * len(values)
+    pause = [f.image for f in out[14:35]]
+    assert all((image == pause[0]).all() for image in pause)
+
+
+def test_the_dedupe_option_reaches_the_file(tmp_path, write_video, average, read_video):
+    source = write_video("in.mkv", [_ramp(i // 2 * 2) for i in range(16)], codec="ffv1")
+    options = JobOptions(stream=StreamOptions(dedupe=True))
+    report = interpolate_video(
+        str(source), str(tmp_path / "o.mkv"), average, Target(fps=F(50)), options
+    )
+    assert report.repeated_frames == 8
+    assert report.output_frames == 32

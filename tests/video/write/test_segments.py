@@ -1,0 +1,257 @@
+"""Runs that stop: killed, interrupted, out of disk; and go on to the same frames."""
+
+import json
+import os
+import resource
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from zoomin_d2.video import Hooks, JobOptions, StreamOptions, Target, interpolate_video
+from zoomin_d2.video.errors import (
+    BadInputError,
+    DiskFullError,
+    InterruptedRunError,
+    ModelError,
+    OutputError,
+)
+from zoomin_d2.video.jobs.container_job import StopRequest, partial_path
+from zoomin_d2.video.write.encoder import EncodeOptions
+from zoomin_d2.video.write.segments import SEGMENT_FRAMES
+
+MULTI = Target(multi=2)
+
+
+@pytest.fixture
+def source(write_video, make_frames):
+    """300 frames with a cut and repeats; doubled, they take 3 segments."""
+    frames = make_frames(300, 32, 48)
+    frames[131] = frames[130]
+    frames[120:] = [255 - f for f in frames[120:]]
+    return write_video("a clip.mp4", frames, audio="aac", gop=50)
+
+
+def _stop_after(count):
+    """Hooks that stop a run after `count` frames."""
+    stop = StopRequest()
+
+    def progress(done, total):
+        if done >= count:
+            stop.set()
+
+    return Hooks(progress=progress, stop=stop)
+
+
+def _alike(made, expected):
+    """Same times, same frames, to the last bit."""
+    (images, times), (expected_images, expected_times) = made, expected
+    return times == expected_times and np.array_equal(images, expected_images)
+
+
+def _folder(output):
+    return output.with_name(output.name + ".segments")
+
+
+# Of small frames x264 makes other bits every time where it uses macroblock trees (their assembly
+# reads past the end of a row), given the very same frames; its fastest preset does without.
+FASTEST = EncodeOptions(preset="ultrafast")
+OPTIONS = JobOptions(stream=StreamOptions(dedupe=True), encode=FASTEST)
+RESUME = JobOptions(stream=StreamOptions(dedupe=True), encode=FASTEST, resume=True)
+
+
+@pytest.mark.parametrize("target", [MULTI, Target(fps=60)], ids=["multi", "fps"])
+@pytest.mark.parametrize("stopped_at", [100, 250, 700])
+def test_a_stopped_run_is_playable_and_goes_on_to_the_same_file(
+    tmp_path, source, average, read_video, packets, target, stopped_at
+):
+    whole, output = tmp_path / "whole.mp4", tmp_path / "out.mp4"
+    expected = interpolate_video(str(source), str(whole), average, target, OPTIONS)
+    stopped_at = min(stopped_at, expected.output_frames - 50)
+    with pytest.raises(InterruptedRunError, match="--resume"):
+        hooks = _stop_after(stopped_at)
+        interpolate_video(str(source), str(output), average, target, OPTIONS, hooks)
+    assert not output.exists()
+    frames, _ = read_video(partial_path(output))
+    assert stopped_at <= len(frames) <= stopped_at + 2
+
+    report = interpolate_video(str(source), str(output), average, target, RESUME)
+    assert _alike(read_video(output), read_video(whole))
+    assert packets(output, "audio") == packets(source, "audio")
+    assert not _folder(output).exists() and not partial_path(output).exists()
+    for key in ("source_frames", "output_frames", "made_frames", "repeated_frames", "cuts"):
+        assert getattr(report, key) == getattr(expected, key), key
+
+
+def test_kill_9_loses_at_most_the_last_segment(tmp_path, source, average, read_video):
+    whole, output = tmp_path / "whole.mp4", tmp_path / "out.mp4"
+    interpolate_video(str(source), str(whole), average, MULTI, OPTIONS)
+    calls = []
+
+    def stuck(frame_1, frame_2, ts):
+        calls.append(ts)
+        if len(calls) > 160:
+            time.sleep(60)
+        return average(frame_1, frame_2, ts)
+
+    child = os.fork()
+    if child == 0:
+        try:
+            interpolate_video(str(source), str(output), stuck, MULTI, OPTIONS)
+        finally:
+            os._exit(1)
+    journal = _folder(output) / "journal.json"
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if journal.exists() and json.loads(journal.read_text())["segments"]:
+            break
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert not output.exists()
+    assert json.loads(journal.read_text())["segments"][-1]["end"] == SEGMENT_FRAMES
+
+    made = []
+
+    def count(frame_1, frame_2, ts):
+        made.extend(ts)
+        return average(frame_1, frame_2, ts)
+
+    interpolate_video(str(source), str(output), count, MULTI, RESUME)
+    assert len(made) <= 600 - SEGMENT_FRAMES
+    assert _alike(read_video(output), read_video(whole))
+
+
+def test_an_unfinished_run_is_not_mixed_with_another(tmp_path, source, average):
+    output = tmp_path / "out.mp4"
+    with pytest.raises(InterruptedRunError):
+        interpolate_video(str(source), str(output), average, MULTI, OPTIONS, _stop_after(300))
+    with pytest.raises(OutputError, match="--resume goes on with it, --overwrite starts anew"):
+        interpolate_video(str(source), str(output), average, MULTI, OPTIONS)
+    with pytest.raises(OutputError, match=r"other settings or another input \(target"):
+        interpolate_video(str(source), str(output), average, Target(multi=3), RESUME)
+    options = JobOptions(overwrite=True)
+    report = interpolate_video(str(source), str(output), average, MULTI, options)
+    assert report.output_frames == 600
+
+
+def test_two_runs_at_once_do_not_touch_each_other(tmp_path, source, average):
+    output = tmp_path / "out.mp4"
+    seen = []
+
+    def progress(done, total):
+        if done == 5:
+            with pytest.raises(OutputError, match="Another run is writing"):
+                options = JobOptions(overwrite=True)
+                interpolate_video(str(source), str(output), average, MULTI, options)
+            other = interpolate_video(str(source), str(tmp_path / "b.mp4"), average, MULTI)
+            seen.append(other.output_frames)
+
+    report = interpolate_video(
+        str(source), str(output), average, MULTI, OPTIONS, Hooks(progress=progress)
+    )
+    assert seen == [600] and report.output_frames == 600
+
+
+@pytest.fixture
+def file_size_limit():
+    """Set the largest file that this process may write; undone at the end."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def limit(num_bytes):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, old[1]))
+
+    yield limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_keeps_what_was_finished(
+    tmp_path, write_video, average, read_video, file_size_limit
+):
+    rng = np.random.default_rng(0)
+    calm = [np.full((64, 64, 3), 100, np.uint8)] * 140
+    noise = list(rng.integers(0, 255, (60, 64, 64, 3), dtype=np.uint8))
+    source = write_video("in.mkv", calm + noise, codec="ffv1", pix_fmt="yuv444p")
+    whole, output = tmp_path / "whole.mkv", tmp_path / "out.mkv"
+    interpolate_video(str(source), str(whole), average, MULTI, OPTIONS)
+    file_size_limit(100_000)
+    with pytest.raises(DiskFullError, match=r"disk is full.*kept"):
+        interpolate_video(str(source), str(output), average, MULTI, OPTIONS)
+    assert not output.exists()
+    assert len(json.loads((_folder(output) / "journal.json").read_text())["segments"]) == 1
+    file_size_limit(resource.RLIM_INFINITY)
+    interpolate_video(str(source), str(output), average, MULTI, RESUME)
+    assert _alike(read_video(output), read_video(whole))
+
+
+def test_a_disk_that_is_too_small_is_seen_before(tmp_path, source, average, monkeypatch):
+    import shutil
+
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(DiskFullError, match="0 MiB are free"):
+        interpolate_video(str(source), str(tmp_path / "out.mp4"), average, MULTI)
+    assert not _folder(tmp_path / "out.mp4").exists()
+
+
+def test_a_model_that_fails_is_named_and_the_run_goes_on_later(tmp_path, source, average):
+    output = tmp_path / "out.mp4"
+
+    def nan(frame_1, frame_2, ts):
+        return [frame_1 * float("nan") for _ in ts]
+
+    def wrong_size(frame_1, frame_2, ts):
+        return [frame_1[..., 1:] for _ in ts]
+
+    for model, words in [(nan, "not finite"), (wrong_size, "The model gave")]:
+        with pytest.raises(ModelError, match=words):
+            interpolate_video(str(source), str(output), model, MULTI)
+        assert not output.exists() and not _folder(output).exists()
+    interpolate_video(str(source), str(output), average, MULTI)
+
+
+def test_a_preview_is_short(tmp_path, source, average, read_video):
+    output = tmp_path / "out.mp4"
+    options = JobOptions(limit=2)
+    report = interpolate_video(str(source), str(output), average, MULTI, options)
+    frames, _ = read_video(output)
+    assert len(frames) == report.output_frames == 100
+
+
+def test_a_folder_of_images_goes_on(tmp_path, source, average):
+    output = tmp_path / "frames"
+    with pytest.raises(InterruptedRunError):
+        interpolate_video(str(source), f"{output}/", average, MULTI, None, _stop_after(50))
+    assert len(list(output.glob("*.png"))) >= 50
+    with pytest.raises(OutputError, match="holds images"):
+        interpolate_video(str(source), f"{output}/", average, MULTI)
+    report = interpolate_video(str(source), f"{output}/", average, MULTI, JobOptions(resume=True))
+    assert report.output_frames == 600
+    assert len(list(output.glob("*.png"))) == 600
+    assert not list(output.glob("*.part"))
+
+
+def test_images_of_another_size_end_the_run(tmp_path, average):
+    import cv2
+
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i, size in enumerate([(20, 30), (20, 30), (20, 31)]):
+        cv2.imwrite(str(folder / f"{i}.png"), np.zeros((*size, 3), np.uint8))
+    with pytest.raises(BadInputError, match=r"2\.png: 31x20 uint8, but the first image is 30x20"):
+        interpolate_video(str(folder), str(tmp_path / "out.mp4"), average, MULTI)
+
+
+def test_a_frame_that_cannot_be_converted_is_an_error_by_name(
+    tmp_path, source, average, monkeypatch
+):
+    def fail(self, image, pix_fmt):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("zoomin_d2.video.read.color.ColorPath.from_rgb", fail)
+    with pytest.raises(OutputError, match="Cannot convert frame 0"):
+        interpolate_video(str(source), str(tmp_path / "out.mp4"), average, MULTI, OPTIONS)
+    assert not (tmp_path / "out.mp4").exists()

@@ -1,0 +1,138 @@
+"""cfg.DATASETS in, the names of the datasets that are used out, with the reason in one sentence."""
+
+import logging
+from typing import NamedTuple
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils.logger import log_first_n
+
+from zoomin_d2.data.datasets.builtin import datasets_root, register_all_interpolation
+from zoomin_d2.data.datasets.records import MissingDatasetError
+
+PAPER_MIX = ("ucf101_train", "cityscapes_sequence_train")
+SAMPLE_CLIPS = "sample_clips_train"
+# The test set that belongs to a training set, where it is not NAME_train -> NAME_val or _test.
+_TEST_SETS = {"ucf101_train": "ucf101_interp_test"}
+
+
+class ResolvedDatasets(NamedTuple):
+    """Names for training and testing, and one sentence that says what they are and why."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    sentence: str
+
+
+def resolve_datasets(cfg: CfgNode, eval_only: bool = False) -> ResolvedDatasets:
+    """Apply the rule of DATASETS.TRAIN and DATASETS.TEST, log the outcome (once), and return it.
+
+    Explicit names are used as they are and must be on disk. DATASETS.TRAIN = () means the paper's
+    mix (UCF101 and Cityscapes) as far as it is on disk, and the sample clips if none of it is.
+    DATASETS.TEST = () means the test sets that belong to the training sets, as far as they are on
+    disk, and the sample clips' if none is.
+
+    Args:
+        eval_only: nothing is trained: DATASETS.TRAIN only says which test sets belong to it, and
+            need not be on disk if DATASETS.TEST is given.
+
+    Raises:
+        MissingDatasetError: a dataset named is not on disk, or nothing is.
+        ValueError: a name that is no dataset.
+    """
+    register_all_interpolation()
+    if eval_only and cfg.DATASETS.TEST:
+        train: tuple[str, ...] = ()
+        why_train = ""
+    else:
+        train, why_train = _resolve_train(tuple(cfg.DATASETS.TRAIN))
+    test, why_test = _resolve_test(tuple(cfg.DATASETS.TEST), train)
+    if eval_only:
+        train, why_train = (), ""
+    sentence = f"{why_train}Evaluating on {_join(test)} {why_test}."
+    banner = "=" * 80
+    log_first_n(
+        logging.INFO, f"\n{banner}\n{sentence}\n{banner}", n=1, name=__name__, key="message"
+    )
+    return ResolvedDatasets(train, test, sentence)
+
+
+def _resolve_train(names: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    if names:
+        sizes = [_size(name) for name in names]
+        return names, f"Training on {_join(names, sizes)}, named by DATASETS.TRAIN. "
+    found, sizes, absent = [], [], []
+    for name in PAPER_MIX:
+        try:
+            sizes.append(_size(name))
+            found.append(name)
+        except MissingDatasetError as error:
+            absent.append(f"{name}: {error.problem.rstrip('.')}")
+    not_there = f"not on disk under {datasets_root()}: {'; '.join(absent)}"
+    if not found:
+        clips = _join([SAMPLE_CLIPS], [_size(SAMPLE_CLIPS)])
+        return (SAMPLE_CLIPS,), f"Training on {clips}, for the paper's mix is {not_there}. "
+    why = f"of the paper's mix ({not_there})" if absent else "the paper's mix"
+    return tuple(found), f"Training on {_join(found, sizes)}, {why}. "
+
+
+def _resolve_test(names: tuple[str, ...], train: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    if names:
+        for name in names:
+            _size(name)
+        return names, "(named by DATASETS.TEST)"
+    candidates = [test for name in train for test in _test_candidates(name)]
+    found = tuple(dict.fromkeys(name for name in candidates if _is_on_disk(name)))
+    if found:
+        return found, "(what belongs to the training sets)"
+    fallback = "sample_clips_val"
+    if fallback not in candidates and _is_on_disk(fallback):
+        return (fallback,), "(no test set of the training sets is on disk)"
+    return (), "(no test set is on disk; see datasets/README.md)"
+
+
+def _test_candidates(train_name: str) -> list[str]:
+    stem = train_name.removesuffix("_train")
+    return [_TEST_SETS.get(train_name, f"{stem}_val"), f"{stem}_test"]
+
+
+def _is_on_disk(name: str) -> bool:
+    if name not in DatasetCatalog.list():
+        return False
+    try:
+        return bool(DatasetCatalog.get(name))
+    except MissingDatasetError:
+        return False
+
+
+def get_records(name: str) -> list[dict]:
+    """The records of a dataset.
+
+    Raises:
+        MissingDatasetError: it is not on disk; says what is expected and how to make it.
+        ValueError: there is no dataset of that name; says which there are.
+    """
+    if name not in DatasetCatalog.list():
+        ours = [n for n in DatasetCatalog.list() if _is_ours(n)]
+        raise ValueError(
+            f"No dataset is called {name!r}. Known: {', '.join(ours)}. A folder of videos becomes "
+            "videos_NAME with: python datasets/prepare_videos.py FOLDER --name NAME "
+            f"(looked under {datasets_root()})"
+        )
+    return DatasetCatalog.get(name)
+
+
+def _size(name: str) -> str:
+    """The size of a dataset in words; raises as `get_records`."""
+    records = get_records(name)
+    return f"{len(records)} clips, {sum(len(record['frames']) for record in records)} frames"
+
+
+def _is_ours(name: str) -> bool:
+    return MetadataCatalog.get(name).get("evaluator_type") == "interpolation"
+
+
+def _join(names, sizes=()) -> str:
+    if not sizes:
+        return " + ".join(names) or "nothing"
+    return " + ".join(f"{name} ({size})" for name, size in zip(names, sizes))

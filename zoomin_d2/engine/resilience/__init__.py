@@ -1,0 +1,1 @@
+"""How a training survives: non-finite values, signals, failed processes, provenance."""

@@ -1,0 +1,91 @@
+"""A main function in; it runs in as many processes as asked for, on one or several machines.
+
+Either Detectron2's `launch` starts them, or torchrun has started them already.
+"""
+
+import argparse
+import functools
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from detectron2.engine import launch
+from detectron2.utils import comm
+from torch.multiprocessing import ProcessExitedException
+
+from zoomin_d2.engine.resilience.termination import EXIT_CODE
+
+# How long a process waits for others that evaluate or save longer than it.
+TIMEOUT = timedelta(minutes=30)
+
+
+def run_distributed(main: Callable[[argparse.Namespace], object], args: argparse.Namespace) -> None:
+    """Call ``main(args)`` in every process of the run; SIGTERM reaches all of them.
+
+    A process that fails ends the run: with its traceback, and within about a minute on its machine
+    (processes elsewhere fail when they next talk to it).
+
+    Args:
+        args: of Detectron2's `default_argument_parser`.
+
+    Raises:
+        SystemExit: with 143 after SIGTERM.
+        torch.multiprocessing.ProcessRaisedException: one of several processes failed.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        _run_under_torchrun(main, args)
+        return
+    if args.num_gpus * args.num_machines > 1:
+        signal.signal(signal.SIGTERM, _pass_on)
+    try:
+        launch(
+            functools.partial(run_and_leave, main),
+            args.num_gpus,
+            num_machines=args.num_machines,
+            machine_rank=args.machine_rank,
+            dist_url=args.dist_url,
+            args=(args,),
+            timeout=TIMEOUT,
+        )
+    except ProcessExitedException as error:
+        if error.exit_code not in (EXIT_CODE, -signal.SIGTERM):
+            raise
+        sys.exit(EXIT_CODE)
+
+
+def run_and_leave(main: Callable[..., object], *args: object) -> None:
+    """Call ``main(*args)``; a process of a group then leaves it, and ends here with exit code 0.
+
+    Detectron2's `launch` does neither. It ends here because the group's threads may live on (DDP
+    keeps the group alive) and want Python's lock while the interpreter shuts down: that aborts a
+    process whose work is done ("terminate called without an active exception"), now and then.
+    """
+    main(*args)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def _pass_on(signum: int, frame: object) -> None:
+    for child in multiprocessing.active_children():
+        if child.is_alive():
+            os.kill(child.pid, signum)
+
+
+def _run_under_torchrun(main: Callable, args: argparse.Namespace) -> None:
+    has_gpu = torch.cuda.is_available()
+    dist.init_process_group("nccl" if has_gpu else "gloo", timeout=TIMEOUT)
+    comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
+    if has_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    comm.synchronize()
+    run_and_leave(main, args)

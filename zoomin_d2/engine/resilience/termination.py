@@ -1,0 +1,96 @@
+"""SIGTERM in (a scheduler takes the machine back), a saved checkpoint and exit code 143 out."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+import detectron2.utils.comm as comm
+import torch
+from detectron2.engine import HookBase
+
+from zoomin_d2.engine.checkpointing import AtomicCheckpointer
+
+logger = logging.getLogger(__name__)
+
+EXIT_CODE = 128 + signal.SIGTERM
+# A process that does not come to the end of an iteration (its peer is dead) does not wait longer.
+GRACE_SECONDS = 45
+
+
+class SaveOnTermination(HookBase):
+    """After SIGTERM, all processes finish the iteration, the main one saves, and all exit with 143.
+
+    Every process needs it, after all hooks whose state a checkpoint holds. Several processes agree
+    in every iteration where that is cheap (gloo), else every ``period`` iterations.
+
+    Args:
+        checkpointer: saves ``model_<iteration>``, from which --resume goes on.
+        period: iterations.
+        check: called before saving; raises if the state is not worth it.
+    """
+
+    def __init__(
+        self,
+        checkpointer: AtomicCheckpointer,
+        period: int,
+        check: Callable[[], None] = lambda: None,
+    ):
+        self.checkpointer = checkpointer
+        self.period = period
+        self.check = check
+        self._is_asked = False
+        self._timer: threading.Timer | None = None
+        self._before: signal.Handlers | Callable | int | None = None
+        self._owner = os.getpid()
+
+    def before_train(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._owner = os.getpid()
+            self._before = signal.signal(signal.SIGTERM, self._handle)
+
+    def after_train(self) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def after_step(self) -> None:
+        if not self._all_agree():
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        iteration = self.trainer.iter
+        if iteration + 1 < self.trainer.max_iter:  # else the training is over and saved
+            self.check()
+            self.checkpointer.save(f"model_{iteration:07d}", iteration=iteration)
+            comm.synchronize()
+            logger.info("SIGTERM: saved after iteration %d, --resume goes on from there", iteration)
+            raise SystemExit(EXIT_CODE)
+
+    def _all_agree(self) -> bool:
+        if comm.get_world_size() == 1:
+            return self._is_asked
+        if torch.distributed.get_backend() != "gloo" and (self.trainer.iter + 1) % self.period:
+            return False
+        return any(comm.all_gather(self._is_asked))
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        # Data workers, forked from this process, have handlers of their own: data/worker_setup.py.
+        if os.getpid() == self._owner and not self._is_asked:
+            self._is_asked = True
+            if comm.get_world_size() > 1:
+                self._timer = threading.Timer(GRACE_SECONDS, self._give_up)
+                self._timer.daemon = True
+                self._timer.start()
+
+    @staticmethod
+    def _give_up() -> None:
+        logger.error(
+            "SIGTERM: no iteration ended within %d s, nothing was saved; --resume goes on from the "
+            "last checkpoint",
+            GRACE_SECONDS,
+        )
+        os._exit(EXIT_CODE)

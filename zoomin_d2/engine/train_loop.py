@@ -1,0 +1,41 @@
+"""One training step of the generator, watched by a guard against non-finite values."""
+
+from collections.abc import Iterator
+
+from detectron2.engine import SimpleTrainer
+
+from zoomin_d2.engine.resilience.nonfinite import NonFiniteGuard
+
+
+class GuardedTrainer(SimpleTrainer):
+    """Detectron2's SimpleTrainer, with a guard between its backward pass and its step."""
+
+    def __init__(self, *args, guard: NonFiniteGuard, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.guard = guard
+        self.last_batch: list[dict] | None = None
+        self._data_loader_iter_obj: Iterator[list[dict]] | None = None  # as Detectron2 names it
+
+    @property
+    def _data_loader_iter(self) -> Iterator[list[dict]]:
+        if self._data_loader_iter_obj is None:
+            self._data_loader_iter_obj = self._remembering(iter(self.data_loader))
+        return self._data_loader_iter_obj
+
+    def close(self) -> None:
+        """End the data workers; where Python's own end finds them, their sockets stay in TMPDIR."""
+        self._data_loader_iter_obj = None
+
+    def _remembering(self, batches: Iterator[list[dict]]) -> Iterator[list[dict]]:
+        for self.last_batch in batches:
+            yield self.last_batch
+
+    def _write_metrics(self, loss_dict, data_time, prefix="", iter=None) -> None:
+        # Called after backward and before the optimizer's step.
+        if self.guard.must_skip(self.iter, loss_dict, self.model.parameters()):
+            self.optimizer.zero_grad(set_to_none=True)  # without gradients its step does nothing
+            return
+        self.guard.watch(self.iter, loss_dict)
+        if (self.iter + 1) % self.gather_metric_period == 0:
+            self.guard.verify(self.iter)  # before Detectron2's check, of the main process alone
+        super()._write_metrics(loss_dict, data_time, prefix, iter)

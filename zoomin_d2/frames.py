@@ -1,0 +1,103 @@
+"""Frames as arrays, as tensors and as 8 bits; how large one may be; what a damaged one raises.
+
+A leaf: every room may use it.
+"""
+
+import io
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+MAX_FRAME_PIXELS = 2**27  # 16384 x 8192
+
+
+class CorruptFrameError(RuntimeError):
+    """A frame or a whole file that should be there cannot be read.
+
+    Attributes:
+        file_name: the file.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, file_name: str | Path, reason: str):
+        super().__init__(f"{file_name}: {reason}")
+        self.file_name = str(file_name)
+        self.reason = reason
+
+    def __reduce__(self):  # exceptions cross process borders: data loader workers, process pools
+        return type(self), (self.file_name, self.reason)
+
+
+def why_too_large(width: int, height: int) -> str | None:
+    """What is wrong with frames of this size in pixels, or None if they are read."""
+    if width * height <= MAX_FRAME_PIXELS:
+        return None
+    return f"has frames of {width}x{height} pixels; more than {MAX_FRAME_PIXELS} are not read"
+
+
+def why_image_too_large(data: np.ndarray) -> str | None:
+    """The same of an encoded image, (N,) uint8, by its header.
+
+    What Pillow does not know OpenCV may (16-bit colour TIFF); it has a limit of its own, 2^30.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data.data)) as image:
+                width, height = image.size
+    except Image.DecompressionBombError as error:
+        return str(error)
+    except Exception:
+        return None
+    return why_too_large(width, height)
+
+
+def to_tensor(image: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """(H, W, 3) RGB uint8 or uint16 -> (1, 3, H, W) float32 in [0, 1]."""
+    # Planes are separated while the samples are small, and converted on the device.
+    if image.dtype == np.uint8:
+        planes, full = np.stack(cv2.split(image)), 255.0
+    else:
+        planes, full = np.stack(cv2.split(image)).astype(np.float32), 65535.0
+    return torch.from_numpy(planes).unsqueeze(0).to(device).to(torch.float32).div_(full)
+
+
+def to_array(frame: Tensor, deep: bool) -> np.ndarray:
+    """(1, 3, H, W) float in [0, 1] -> (H, W, 3) RGB, uint16 if deep else uint8; rounded."""
+    full = 65535.0 if deep else 255.0
+    pixels = frame.detach()[0].float().mul(full).add_(0.5).clamp_(0.5, full + 0.5)
+    if not deep:
+        return cv2.merge(list(pixels.to(torch.uint8).cpu().numpy()))
+    return cv2.merge(list(pixels.cpu().numpy().astype(np.uint16)))
+
+
+def is_finite(frame: Tensor) -> bool:
+    """Whether no value is inf or nan; one pass, nothing allocated."""
+    return bool(torch.isfinite(frame.sum(dtype=torch.float32)))
+
+
+def mix(image_1: np.ndarray, image_2: np.ndarray, t: float) -> np.ndarray:
+    """(1 - t) * image_1 + t * image_2, rounded, of the images' type."""
+    mixed = (1.0 - t) * image_1.astype(np.float32) + t * image_2.astype(np.float32)
+    return np.rint(mixed).astype(image_1.dtype)
+
+
+def to_8bit(frames: Tensor) -> Tensor:
+    """Frames as the uint8 values that a file would hold: clamped to [0, 1], times 255, rounded.
+
+    Halves are rounded up, as by torchvision.utils.save_image; to even, the average of two frames
+    would score up to 0.01 dB differently.
+
+    Args:
+        frames: any shape, uint8 (returned as it is) or float in [0, 1].
+    """
+    if frames.dtype == torch.uint8:
+        return frames
+    if not frames.is_floating_point():
+        raise TypeError(f"frames must be uint8 or float in [0, 1], got {frames.dtype}")
+    return (frames.float().clamp(0.0, 1.0) * 255.0 + 0.5).to(torch.uint8)

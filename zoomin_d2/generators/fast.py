@@ -1,0 +1,191 @@
+"""A generator for use: coarse-to-fine flow at 1/16 to 1/2 of the size, light synthesis.
+
+The parts keep the roles of the paper's (section 3.1, 3.2): flows and a blend mask are found first,
+frames and context features are warped by them, a small network with a large receptive field makes
+the frame. What differs: the flow is found by matching features of the two frames (a feature
+pyramid, a cost volume, residual corrections), and nothing but the last warp runs at full size.
+
+Shape shorthand and the words motion and hidden: see motion_decoder.py.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from zoomin_d2.generators.motion_decoder import (
+    FeaturePyramid,
+    MotionDecoder,
+    Time,
+    blend_along,
+    both_flows,
+    finer_motion,
+)
+from zoomin_d2.generators.output import GeneratorOutput
+from zoomin_d2.layers import (
+    ResidualBlock,
+    backward_warp,
+    blend,
+    conv_lrelu,
+    pad_to_multiple,
+    small_head,
+)
+
+
+class LightSynthesis(nn.Module):
+    """Warped frames and context in, the frame out: a two-level U-Net on half the grid.
+
+    Full-size pixels enter as channels (pixel unshuffling), so that every convolution works on a
+    grid of half the size or less: 2 x 2 times the receptive field at a quarter of the cost.
+    """
+
+    def __init__(self, context_channels: int, coarse_channels: int, channels: Sequence[int]):
+        super().__init__()
+        fine, coarse = channels
+        self.enter = conv_lrelu(4 * 6 + 1 + context_channels, fine)
+        self.down = conv_lrelu(fine, coarse, stride=2)
+        self.merge = conv_lrelu(coarse + coarse_channels, coarse)
+        self.blocks = nn.Sequential(ResidualBlock(coarse, dilation=2))
+        self.up = nn.Conv2d(coarse, 2 * coarse, 1)
+        self.leave = conv_lrelu(fine + coarse // 2, fine)
+        self.head = small_head(fine, 16)
+
+    def forward(
+        self,
+        warped_1: torch.Tensor,
+        warped_2: torch.Tensor,
+        mask_logit: torch.Tensor,
+        context: torch.Tensor,
+        coarse_context: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Args:
+            warped_1, warped_2: (N, 3, H, W) in [0, 1].
+            mask_logit: (N, 1, H / 2, W / 2).
+            context: (N, C, H / 2, W / 2); coarse_context: (N, C', H / 4, W / 4).
+
+        Returns:
+            correction of the colours (N, 3, H, W) and of the mask's logit (N, 1, H, W), float32.
+        """
+        frames = F.pixel_unshuffle(torch.cat((warped_1, warped_2), dim=1) - 0.5, 2)
+        dtype = context.dtype
+        x = self.enter(torch.cat((frames.to(dtype), mask_logit.to(dtype), context), dim=1))
+        y = self.merge(torch.cat((self.down(x), coarse_context), dim=1))
+        y = F.pixel_shuffle(self.up(self.blocks(y)), 2)
+        out = F.pixel_shuffle(self.head(self.leave(torch.cat((x, y), dim=1))).float(), 2)
+        return out[:, :3], out[:, 3:]
+
+
+class FastGenerator(nn.Module):
+    """Coarse-to-fine flow between learnt features, one warp at full size, a light synthesis.
+
+    The context features F1, F2 of eq. 2 are the pyramid's finest ones: a detector's 7 x 7
+    convolution at full size would cost a third of the whole network.
+
+    Args:
+        pyramid_channels: of the features at 1/2, 1/4, 1/8, 1/16.
+        decoder_channels: width of the motion decoders at 1/2, 1/4, 1/8, 1/16.
+        decoder_blocks: their residual blocks.
+        correlation_radii: of their cost volumes; 0 = none.
+        synthesis_channels: width of the synthesis at 1/2 and 1/4.
+    """
+
+    size_divisibility = 16
+    context = None  # no convolution to be taken over from a detector
+
+    def __init__(
+        self,
+        *,
+        pyramid_channels: Sequence[int] = (24, 40, 64, 96),
+        decoder_channels: Sequence[int] = (32, 64, 96, 128),
+        decoder_blocks: Sequence[int] = (1, 1, 2, 2),
+        correlation_radii: Sequence[int] = (0, 0, 3, 4),
+        synthesis_channels: Sequence[int] = (32, 64),
+    ):
+        super().__init__()
+        lengths = {
+            len(x) for x in (pyramid_channels, decoder_channels, decoder_blocks, correlation_radii)
+        }
+        if lengths != {4} or len(synthesis_channels) != 2:
+            raise ValueError(
+                "MODEL.GENERATOR.FAST.* want four values (two for SYNTHESIS_CHANNELS), got "
+                f"{pyramid_channels}, {decoder_channels}, {decoder_blocks}, {correlation_radii}, "
+                f"{synthesis_channels}"
+            )
+        self.pyramid = FeaturePyramid(pyramid_channels)
+        # A level hands a quarter of its hidden channels, pixel shuffled, to the next finer one.
+        hidden_channels = [c // 4 for c in decoder_channels[1:]] + [0]
+        self.decoders = nn.ModuleList(
+            MotionDecoder(*options)
+            for options in zip(
+                pyramid_channels,
+                hidden_channels,
+                decoder_channels,
+                decoder_blocks,
+                correlation_radii,
+            )
+        )
+        self.synthesis = LightSynthesis(
+            decoder_channels[0], decoder_channels[1], synthesis_channels
+        )
+
+    def forward(
+        self, frame_1: torch.Tensor, frame_2: torch.Tensor, t: torch.Tensor
+    ) -> GeneratorOutput:
+        """
+        Args:
+            frame_1, frame_2: (N, 3, H, W) RGB in [0, 1], any H and W.
+            t: (N,) in (0, 1).
+        """
+        return self.forward_many(frame_1, frame_2, [t])[0]
+
+    def forward_many(
+        self, frame_1: torch.Tensor, frame_2: torch.Tensor, ts: Sequence[torch.Tensor]
+    ) -> list[GeneratorOutput]:
+        """Several frames of one pair: the features of the two are computed once.
+
+        Args:
+            ts: one (N,) tensor per wanted frame.
+        """
+        size = tuple(frame_1.shape[-2:])
+        frame_1 = pad_to_multiple(frame_1, self.size_divisibility)
+        frame_2 = pad_to_multiple(frame_2, self.size_divisibility)
+        frames = torch.cat((frame_1, frame_2))
+        features = self.pyramid(frames)
+        return [self._interpolate(frames, features, Time.of(t), size) for t in ts]
+
+    def _interpolate(
+        self,
+        frames: torch.Tensor,
+        features: list[torch.Tensor],
+        time: Time,
+        size: tuple[int, int],
+    ) -> GeneratorOutput:
+        # Both frames of all pairs go through one warp, (2N, C, h, w), frame_1 of all pairs first.
+        motion = hidden = coarse_hidden = None
+        level_frames = []
+        for level in reversed(range(4)):
+            if motion is not None:
+                motion, coarse_hidden = finer_motion(motion), hidden
+                hidden = F.pixel_shuffle(hidden, 2)
+            motion, hidden = self.decoders[level](features[level], motion, hidden, time)
+            if self.training and level > 0:
+                small = F.avg_pool2d(frames, 2 ** (level + 1))
+                level_frames.append(blend_along(motion, small, time))
+        full_motion = finer_motion(motion)
+        flows = both_flows(full_motion, time)
+        warped_1, warped_2 = backward_warp(frames, flows).chunk(2)
+        mask_logit = full_motion[:, 4:] + time.mask_shift
+        correction, mask_correction = self.synthesis(
+            warped_1, warped_2, motion[:, 4:], hidden, coarse_hidden
+        )
+        blend_mask = torch.sigmoid(mask_logit)
+        coarse_frame = blend(warped_1, warped_2, blend_mask)
+        pred_frame = blend(warped_1, warped_2, torch.sigmoid(mask_logit + mask_correction))
+        pred_frame = pred_frame + correction
+        if not self.training:  # while training, clipping would cut the gradient of saturated pixels
+            pred_frame = pred_frame.clamp(0, 1)
+        outputs = (pred_frame, coarse_frame, *flows.chunk(2), blend_mask)
+        height, width = size
+        return GeneratorOutput(*(x[..., :height, :width] for x in outputs), tuple(level_frames))

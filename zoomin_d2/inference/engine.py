@@ -1,0 +1,301 @@
+"""Frames on a device in, interpolated frames on that device out, as fast as the device allows.
+
+What makes it fast, each switchable: convolutions in half precision and channels-last; 8-bit frames
+stay 8-bit until they are on the device and become so again there; on a GPU, one CUDA graph per
+frame size replaces a few hundred kernel launches by one; Triton kernels (modeling/*_triton.py)
+or `torch.compile` fuse what lies between convolutions. Nothing waits for the GPU: the caller does,
+when it reads the result.
+"""
+
+import contextlib
+import logging
+import os
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from zoomin_d2.generators import FastGenerator, PaperGenerator
+
+logger = logging.getLogger(__name__)
+
+Run = Callable[[Tensor, Tensor, list[Tensor]], list[Tensor]]
+
+_MAX_GRAPHS = 4  # frame sizes kept ready; each keeps its inputs and outputs in memory
+_MAX_TIMES = 64  # values of t kept on the device; each new one costs two launches
+
+
+def default_dtype(device: torch.device) -> torch.dtype:
+    """The precision in which a device is fastest at no visible loss: see Interpolator."""
+    if device.type == "cuda":
+        return torch.float16
+    # AMX multiplies bfloat16 only; without it, bfloat16 is emulated and slower than float32.
+    if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
+        return torch.bfloat16
+    return torch.float32
+
+
+def can_use_triton(generator: nn.Module) -> bool:
+    """Whether there are fused kernels for this network: see `fuse`."""
+    return isinstance(generator, (FastGenerator, PaperGenerator))
+
+
+def fuse(generator: nn.Module, *, tune: bool = False) -> Run:
+    """A network in fused kernels (inference/fused/fast.py, paper_triton.py); needs Triton."""
+    if isinstance(generator, PaperGenerator):
+        from zoomin_d2.inference.fused.paper import PaperTriton
+
+        return PaperTriton(generator)
+    from zoomin_d2.inference.fused.fast import FastTriton
+
+    return FastTriton(generator, tune=tune)
+
+
+class InferenceEngine:
+    """Runs a generator on one device in one precision.
+
+    Args:
+        generator: in eval mode; it is moved, converted and kept.
+        device: where it runs.
+        dtype: of weights and activations. float32; float16 (GPUs only); bfloat16. Flow and sampling
+            positions are float32 in any case, that is the generators' own doing.
+        compile: True for `torch.compile`, or the name of one of its modes that makes no CUDA graphs
+            of its own ("max-autotune-no-cudagraphs" tries Triton's convolutions, for minutes).
+        cuda_graphs: record one graph per frame size, at the second call with it. None: on a GPU.
+        triton: run in fused kernels (modeling/*_triton.py) instead of PyTorch's; "tune" also
+            times other tiles of `fast`'s at the first call with a size. None: for half precision
+            on a GPU, where they can be compiled and nothing else was asked for; the environment
+            variable ZOOMIN_TRITON changes that ("0": never; "tune").
+
+    Raises:
+        ValueError: the device does not know this dtype, or there are no such kernels.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        compile: bool | str = False,
+        cuda_graphs: bool | None = None,
+        triton: bool | str | None = None,
+    ):
+        if dtype not in (torch.float32, torch.float16, torch.bfloat16):
+            raise ValueError(f"dtype must be float32, float16 or bfloat16, got {dtype}")
+        if dtype == torch.float16 and device.type == "cpu":
+            raise ValueError("float16 is for GPUs; on a CPU use float32 or bfloat16")
+        self.device = device
+        self.dtype = dtype
+        self.generator = (
+            generator.to(device, dtype, memory_format=torch.channels_last)
+            .eval()
+            .requires_grad_(False)
+        )
+        self._fused = None  # made at the first call
+        self._forward = self._interpolate
+        half_on_gpu = dtype != torch.float32 and device.type == "cuda"
+        chosen = triton is None and half_on_gpu and not compile and can_use_triton(generator)
+        if chosen:
+            triton = os.environ.get("ZOOMIN_TRITON", "1")
+        if triton in (True, "1", "tune"):
+            if not can_use_triton(generator):
+                raise ValueError(f"there are no Triton kernels for {type(generator).__name__}")
+            self._tune = triton == "tune"
+            self._forward = self._fused_or_plain if chosen else self._interpolate_fused
+        elif compile:
+            mode = compile if isinstance(compile, str) else "default"
+            self._forward = torch.compile(self._interpolate, mode=mode, dynamic=False)
+        use_graphs = device.type == "cuda" if cuda_graphs is None else cuda_graphs
+        self._graphs = StaticShapes(capture_cuda_graph) if use_graphs else None
+        self._known_times: OrderedDict[tuple, Tensor] = OrderedDict()
+
+    def __call__(
+        self,
+        frame_1: Tensor,
+        frame_2: Tensor,
+        ts: Sequence[float | Tensor],
+        *,
+        recorded: bool = True,
+    ) -> list[Tensor]:
+        """
+        Args:
+            frame_1, frame_2: (N, 3, H, W) on any device, uint8 or float in [0, 1].
+            ts: the times wanted; each a float in (0, 1), or (N,) of them.
+            recorded: False runs the kernels one by one even if there is a CUDA graph for this size.
+
+        Returns:
+            one (N, 3, H, W) per t on the engine's device: uint8 for uint8, else float32.
+        """
+        inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
+        # no_grad, not inference_mode: what comes out must be usable anywhere, also in autograd.
+        with torch.no_grad():
+            if self._graphs is None or not recorded:
+                return self._forward(*inputs)
+            return self._graphs(self._forward, *inputs)
+
+    def _interpolate(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
+        as_8bit = frame_1.dtype == torch.uint8
+        frame_1, frame_2 = (self._to_float(x) for x in (frame_1, frame_2))
+        with self._autocast(frame_1.dtype):
+            frames = [out.pred_frame for out in forward_many(self.generator, frame_1, frame_2, ts)]
+        if as_8bit:  # halves up, as evaluation.metrics.to_8bit
+            return [(x.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8) for x in frames]
+        return [x.float() for x in frames]
+
+    def _fused_or_plain(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
+        """Where nobody asked for the kernels: one of them may not compile, or not fit, here."""
+        try:
+            return self._interpolate_fused(frame_1, frame_2, ts)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # of a package, a compiler or a driver: many kinds
+            logger.warning(
+                "The fused kernels of this model cannot be used here, PyTorch's take up to four "
+                "times as long (%s: %s). Triton needs a C compiler (Debian: apt install gcc); "
+                "ZOOMIN_TRITON=0 leaves the kernels alone.",
+                type(error).__name__,
+                error,
+            )
+            self._forward = self._interpolate
+        return self._interpolate(frame_1, frame_2, ts)
+
+    def _interpolate_fused(
+        self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
+    ) -> list[Tensor]:
+        if self._fused is None:
+            self._fused = fuse(self.generator, tune=self._tune)
+        if frame_1.dtype != torch.uint8 or frame_2.dtype != torch.uint8:
+            frame_1, frame_2 = (self._to_float(x).float() for x in (frame_1, frame_2))
+        return self._fused(frame_1, frame_2, ts)
+
+    def _to_float(self, frame: Tensor) -> Tensor:
+        if frame.dtype != torch.uint8:
+            return frame.float()
+        # float16 steps by 1 / 2048 below 1, an eighth of an 8-bit step: enough for 8-bit frames.
+        # bfloat16's 1 / 256 is not, so there frames stay float32 until a convolution.
+        dtype = torch.float16 if self.dtype == torch.float16 else torch.float32
+        return frame.to(dtype) * (1 / 255)
+
+    def _autocast(self, frames: torch.dtype) -> contextlib.AbstractContextManager:
+        if frames == self.dtype:
+            # Autocast would raise sums and all that is joined with them to float32 again.
+            return contextlib.nullcontext()
+        # The weights are converted already; this converts what meets them.
+        return torch.autocast(self.device.type, self.dtype, cache_enabled=False)
+
+    def _upload(self, frame: Tensor) -> Tensor:
+        return frame.to(self.device, non_blocking=True)
+
+    def _times(self, ts: Sequence[float | Tensor], n: int) -> list[Tensor]:
+        # A tensor of the caller's is copied: what is the same object as before has not changed.
+        return [
+            t.to(self.device, torch.float32, non_blocking=True, copy=True)
+            if isinstance(t, Tensor)
+            else self._known_time(t, n)
+            for t in ts
+        ]
+
+    def _known_time(self, t: float, n: int) -> Tensor:
+        stream = torch.cuda.current_stream(self.device) if self.device.type == "cuda" else None
+        key = (t, n, stream)
+        if key not in self._known_times:
+            if len(self._known_times) >= _MAX_TIMES:
+                self._known_times.popitem(last=False)
+            # `full` passes its value to a kernel; copying a tensor would wait for the GPU.
+            self._known_times[key] = torch.full((n,), t, device=self.device)
+        return self._known_times[key]
+
+
+def forward_many(
+    generator: nn.Module, frame_1: Tensor, frame_2: Tensor, ts: Sequence[Tensor]
+) -> list:
+    """GeneratorOutput for every t. What does not depend on t is computed once where it can be:
+
+    a generator may have a method ``forward_many(frame_1, frame_2, ts)`` for that; others are called
+    once per t.
+
+    Args:
+        frame_1, frame_2: (N, 3, H, W).
+        ts: (N,) each.
+    """
+    if hasattr(generator, "forward_many"):
+        return generator.forward_many(frame_1, frame_2, ts)
+    return [generator(frame_1, frame_2, t) for t in ts]
+
+
+class StaticShapes:
+    """Runs a function as recorded for the shapes that come again and again.
+
+    The first call with some shapes runs plainly, the second records, from then on it is replayed.
+    The least recently used recordings are dropped.
+
+    Args:
+        capture: called as ``capture(run, frame_1, frame_2, ts)``; returns what replays ``run`` for
+            inputs of these shapes.
+        max_recordings: kept at a time.
+    """
+
+    def __init__(self, capture: Callable[..., Run], max_recordings: int = _MAX_GRAPHS):
+        self._capture = capture
+        self._max_recordings = max_recordings
+        self._seen: Counter = Counter()
+        self._recordings: OrderedDict[tuple, Run] = OrderedDict()
+
+    def __call__(
+        self, run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
+    ) -> list[Tensor]:
+        key = (frame_1.shape, frame_1.dtype, frame_1.stride(), len(ts))
+        if key not in self._recordings:
+            self._seen[key] += 1
+            if self._seen[key] == 1:
+                return run(frame_1, frame_2, ts)
+            if len(self._recordings) >= self._max_recordings:
+                self._recordings.popitem(last=False)
+            self._recordings[key] = self._capture(run, frame_1, frame_2, ts)
+        self._recordings.move_to_end(key)
+        return self._recordings[key](frame_1, frame_2, ts)
+
+
+def capture_cuda_graph(run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> Run:
+    """Record ``run`` as a CUDA graph on copies of its inputs."""
+    inputs = [x.clone() for x in (frame_1, frame_2, *ts)]
+    arguments = (inputs[0], inputs[1], inputs[2:])
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    graph = torch.cuda.CUDAGraph()
+    with _fastest_convolutions():
+        with torch.cuda.stream(stream):  # what happens only once must not be recorded
+            for _ in range(2):
+                run(*arguments)
+        torch.cuda.current_stream().wait_stream(stream)
+        # What other threads do meanwhile, decoding for one, is theirs.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            recorded = run(*arguments)
+
+    last_ts: list[Tensor | None] = [None] * len(ts)
+
+    def replay(frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
+        # Two plain copies: for bytes, `_foreach_copy_` takes ten times as long as the GPU's memcpy.
+        inputs[0].copy_(frame_1, non_blocking=True)
+        inputs[1].copy_(frame_2, non_blocking=True)
+        for k, (static, given) in enumerate(zip(inputs[2:], ts)):
+            if given is not last_ts[k]:
+                static.copy_(given, non_blocking=True)
+                last_ts[k] = given
+        graph.replay()
+        return [x.clone() for x in recorded]  # the next replay overwrites them
+
+    return replay
+
+
+@contextlib.contextmanager
+def _fastest_convolutions() -> Iterator[None]:
+    """cuDNN tries its algorithms, which pays for what will be replayed, and only for that."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

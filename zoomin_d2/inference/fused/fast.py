@@ -1,0 +1,226 @@
+"""`fast` in 44 Triton kernels: two frames and times in, the frames at these times out.
+
+Equal to `FastGenerator.forward_many`, which is the definition, up to rounding; inference on a GPU
+only. Every convolution takes its bias, activation and residual sum with it; every concatenation is
+a buffer that its parts are written into; flows, sampling positions and full-size activations never
+exist.
+
+Shape shorthand: see motion_decoder.py. Activations are (N, h, w, C), C padded to multiples of 16.
+"""
+
+import os
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from zoomin_d2.generators.fast import FastGenerator, LightSynthesis
+from zoomin_d2.generators.motion_decoder import MotionDecoder
+from zoomin_d2.layers.kernels.compose import compose
+from zoomin_d2.layers.kernels.conv import FusedConv, padded
+from zoomin_d2.layers.kernels.correlation import correlate_into
+from zoomin_d2.layers.kernels.frame_conv import FrameConv
+from zoomin_d2.layers.kernels.launch import compile_ahead, compiling
+from zoomin_d2.layers.kernels.warp import gather_level
+from zoomin_d2.layers.kernels.warp_frames import FRAME_CHANNELS, warp_frames
+
+_SLOPE = 0.1  # of every leaky ReLU
+
+
+class _Blocks:
+    """Residual blocks, the last of which writes where it is told."""
+
+    def __init__(self, blocks: nn.Sequential):
+        self.pairs = [
+            (FusedConv(block.convs[0][0], _SLOPE), FusedConv(block.last, _SLOPE))
+            for block in blocks
+        ]
+
+    def __call__(self, x: Tensor, out: Tensor, tune: bool) -> Tensor:
+        for i, (first, last) in enumerate(self.pairs):
+            y = first(x, torch.empty_like(x), tune=tune)
+            target = out if i == len(self.pairs) - 1 else torch.empty_like(x)
+            x = last(y, target, residual=x, tune=tune)
+        return x
+
+
+class _Decoder:
+    """`MotionDecoder` with what lies before it: upsampling, warps and concatenation."""
+
+    def __init__(self, decoder: MotionDecoder, features: int, hidden: int):
+        costs = (2 * decoder.radius + 1) ** 2 if decoder.radius else 0
+        self.radius, self.features, self.hidden = decoder.radius, features, hidden
+        self.slot = padded(features, 8)  # 16 bytes
+        self.tail = 2 * self.slot + costs
+        self.channels = padded(self.tail + hidden + 6)
+        second = range(self.slot, self.slot + features)
+        rest = range(2 * self.slot, self.tail + hidden + 6)
+        self.enter = FusedConv(
+            decoder.enter[0],
+            _SLOPE,
+            slots=[*range(features), *second, *rest],
+            channels=self.channels,
+        )
+        self.width = padded(decoder.enter[0].out_channels)
+        self.blocks = _Blocks(decoder.blocks)
+        self.head = FusedConv(decoder.head)
+
+    def __call__(
+        self,
+        features: Tensor,
+        motion: Tensor | None,
+        hidden: Tensor | None,
+        t: Tensor,
+        out: Tensor | None,
+        tune: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Motion (N, 5, h, w) and hidden (N, h, w, C), which is ``out`` if that is given."""
+        n, (height, width) = len(t), features.shape[1:3]
+        x = features.new_empty(n, height, width, self.channels)
+        if hidden is not None:
+            hidden = hidden[..., : 4 * self.hidden]
+        finer = gather_level(features, motion, hidden, t, x, self.slot, self.tail)
+        if self.radius:
+            planes = x.permute(0, 3, 1, 2)
+            correlate_into(
+                planes[:, : self.features],
+                planes[:, self.slot : self.slot + self.features],
+                planes[:, 2 * self.slot : self.tail],
+                self.radius,
+            )
+        y = self.enter(x, x.new_empty(n, height, width, self.width), tune=tune)
+        hidden = self.blocks(y, torch.empty_like(y) if out is None else out, tune)
+        motion = torch.empty(n, 5, height, width, dtype=torch.float32, device=x.device)
+        residual = None if finer is None else finer.permute(0, 2, 3, 1)
+        self.head(hidden, motion.permute(0, 2, 3, 1), residual, tune=tune)
+        return motion, hidden
+
+
+class _Synthesis:
+    """`LightSynthesis`, whose inputs are written where its convolutions read."""
+
+    def __init__(self, net: LightSynthesis, context: int, coarse_context: int):
+        self.context = padded(context)
+        self.channels = self.context + FRAME_CHANNELS
+        frames = range(self.context, self.context + 25)  # 24 channels and the mask's logit
+        self.enter = FusedConv(
+            net.enter[0], _SLOPE, slots=[*frames, *range(context)], channels=self.channels
+        )
+        self.fine, self.coarse = (padded(x[0].out_channels) for x in (net.enter, net.down))
+        self.down = FusedConv(net.down[0], _SLOPE)
+        own = range(net.down[0].out_channels)
+        below = range(self.coarse, self.coarse + coarse_context)
+        self.merge_channels = self.coarse + padded(coarse_context)
+        self.merge = FusedConv(
+            net.merge[0], _SLOPE, slots=[*own, *below], channels=self.merge_channels
+        )
+        self.blocks = _Blocks(net.blocks)
+        self.up = FusedConv(net.up, shuffle=True)
+        quarter = net.up.out_channels // 4
+        self.leave_channels = self.fine + padded(quarter)
+        fine = range(net.enter[0].out_channels)
+        self.leave = FusedConv(
+            net.leave[0],
+            _SLOPE,
+            slots=[*fine, *range(self.fine, self.fine + quarter)],
+            channels=self.leave_channels,
+        )
+        self.quarter = quarter
+        self.head = FusedConv(net.head)
+
+    def __call__(self, x: Tensor, merged: Tensor, tune: bool) -> Tensor:
+        """
+        Args:
+            x: (N, h, w, channels), context and warped frames.
+            merged: (N, h / 2, w / 2, merge_channels), of which the coarse context is there.
+
+        Returns:
+            correction (N, h, w, 16).
+        """
+        n, height, width, _ = x.shape
+        # Channels without a slot must not hold what is no number.
+        wanted = self.fine + self.quarter
+        new = x.new_empty if wanted == self.leave_channels else x.new_zeros
+        both = new(n, height, width, self.leave_channels)
+        self.enter(x, both[..., : self.fine], tune=tune)
+        self.down(both[..., : self.fine], merged[..., : self.coarse], tune=tune)
+        y = x.new_empty(n, *merged.shape[1:3], self.coarse)
+        y = self.blocks(self.merge(merged, y, tune=tune), torch.empty_like(y), tune)
+        self.up(y, both[..., self.fine : wanted], tune=tune)
+        y = self.leave(both, x.new_empty(n, height, width, self.fine), tune=tune)
+        return self.head(y, x.new_empty(n, height, width, 16), tune=tune)
+
+
+class FastTriton:
+    """A `FastGenerator`, packed for the kernels: its weights are copied.
+
+    Args:
+        generator: in eval mode, its weights in the dtype that the kernels shall use.
+        tune: time other tiles, too, at a convolution's first call with a size.
+    """
+
+    def __init__(self, generator: FastGenerator, tune: bool = False):
+        self.tune = tune
+        levels = generator.pyramid.levels
+        self.first = FrameConv(levels[0][0][0], _SLOPE)
+        convs = [block[0] for level in levels for block in level][1:]
+        self.pyramid = [FusedConv(conv, _SLOPE) for conv in convs]
+        self.widths = [padded(level[0][0].out_channels) for level in levels]
+        decoders = list(generator.decoders)
+        hidden = [d.enter[0].out_channels // 4 for d in decoders[1:]] + [0]
+        features = [level[0][0].out_channels for level in levels]
+        self.decoders = [_Decoder(*x) for x in zip(decoders, features, hidden)]
+        outputs = [d.enter[0].out_channels for d in decoders[:2]]
+        self.synthesis = _Synthesis(generator.synthesis, *outputs)
+        self._grid = generator.size_divisibility
+        self._compiled: set[tuple] = set()
+
+    def __call__(self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[Tensor]) -> list[Tensor]:
+        """
+        Args:
+            frame_1, frame_2: (N, 3, H, W) on the GPU of the weights, uint8 or float in [0, 1].
+            ts: (N,) float32 in (0, 1), each.
+
+        Returns:
+            one (N, 3, H, W) per t, of the frames' dtype and memory format.
+        """
+        key = (frame_1.shape, frame_1.dtype, frame_1.stride(), frame_2.stride())
+        if frame_1.is_cuda and not compiling() and key not in self._compiled:
+            self._compiled.add(key)
+            compile_ahead(lambda: self(frame_1, frame_2, ts[:1]), min(os.cpu_count() or 1, 16))
+        features = self._pyramid(frame_1, frame_2)
+        return [self._interpolate(frame_1, frame_2, features, t) for t in ts]
+
+    def _pyramid(self, frame_1: Tensor, frame_2: Tensor) -> list[Tensor]:
+        n, _, height, width = frame_1.shape
+        height, width = (-(-x // self._grid) * self._grid for x in (height, width))
+        features = []
+        x = None
+        for level, channels in enumerate(self.widths):
+            size = (2 * n, height >> (level + 1), width >> (level + 1), channels)
+            out = self.first.weight.new_empty(size)
+            if x is None:
+                x = self.first(frame_1, frame_2, out)
+            else:
+                x = self.pyramid[2 * level - 1](x, out, tune=self.tune)
+            x = self.pyramid[2 * level](x, torch.empty_like(x), tune=self.tune)
+            features.append(x)
+        return features
+
+    def _interpolate(
+        self, frame_1: Tensor, frame_2: Tensor, features: list[Tensor], t: Tensor
+    ) -> Tensor:
+        n = len(t)
+        synthesis = self.synthesis
+        # The two finest levels' hidden is the context: it is written where the synthesis reads.
+        x = features[0].new_empty(n, *features[0].shape[1:3], synthesis.channels)
+        merged = features[0].new_empty(n, *features[1].shape[1:3], synthesis.merge_channels)
+        targets = {0: x[..., : synthesis.context], 1: merged[..., synthesis.coarse :]}
+        motion = hidden = None
+        for level in reversed(range(len(self.decoders))):
+            motion, hidden = self.decoders[level](
+                features[level], motion, hidden, t, targets.get(level), self.tune
+            )
+        warped = warp_frames(frame_1, frame_2, motion, t, x[..., synthesis.context :])
+        correction = synthesis(x, merged, self.tune)
+        return compose(warped, correction, motion, t, torch.empty_like(frame_1))

@@ -1,0 +1,106 @@
+"""How much memory a model takes, how much there is, and what running out of it looks like."""
+
+import contextlib
+import ctypes
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from zoomin_d2.video.time.pipeline import Interpolate
+
+_PROBE = 384  # side of the frame that is measured
+_STATUS, _CLEAR, _MEMINFO = "/proc/self/status", "/proc/self/clear_refs", "/proc/meminfo"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Of a GPU, or of the allocator on a CPU (a RuntimeError like any other)."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+    )
+
+
+def release_memory(device: torch.device) -> None:
+    """Give back what nothing uses."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        return
+    # What the allocator keeps for later is taken first: a measurement would not see it used.
+    with contextlib.suppress(AttributeError, OSError):  # glibc's
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes; None where that cannot be found out."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path(_MEMINFO).read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def measure_bytes_per_pixel(
+    interpolate: Interpolate, like: Tensor, num_times: int = 1
+) -> float | None:
+    """Peak memory of one call per pixel of a frame; None where that cannot be measured.
+
+    Args:
+        like: a frame of the device and type that will be used.
+        num_times: frames made per call.
+    """
+    probe = torch.rand(1, 3, _PROBE, _PROBE, device=like.device, dtype=like.dtype)
+    ts = [(i + 1) / (num_times + 1) for i in range(num_times)]
+    try:
+        interpolate(probe, probe, ts)  # what is allocated once and for all
+        for _ in range(3):  # where the system takes other pages away meanwhile, nothing shows
+            with _Peak(like.device) as peak:
+                interpolate(probe, probe, ts)
+            if peak.num_bytes > 0:
+                break
+    except (OSError, ValueError):
+        return None
+    return peak.num_bytes / probe[0, 0].numel() if peak.num_bytes > 0 else None
+
+
+class _Peak:
+    """Additional memory within a block, in bytes, at its highest."""
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        self.num_bytes = 0
+
+    def __enter__(self) -> "_Peak":
+        release_memory(self._device)
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+            self._before = torch.cuda.memory_allocated(self._device)
+        else:
+            Path(_CLEAR).write_text("5")  # Linux: forget the highest resident size
+            self._before = _status("VmRSS")
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+            self.num_bytes = torch.cuda.max_memory_allocated(self._device) - self._before
+        else:
+            self.num_bytes = _status("VmHWM") - self._before
+
+
+def _status(key: str) -> int:
+    for line in _lines(_STATUS):
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"{_STATUS} has no {key}")
+
+
+def _lines(path: str) -> Iterator[str]:
+    yield from Path(path).read_text().splitlines()

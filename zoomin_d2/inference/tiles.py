@@ -1,0 +1,138 @@
+"""Large frames in overlapping tiles: memory that is bounded, seams that are not seen."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from zoomin_d2.inference.memory import (
+    free_memory,
+    is_out_of_memory,
+    measure_bytes_per_pixel,
+    release_memory,
+)
+from zoomin_d2.video.errors import ModelError
+from zoomin_d2.video.time.pipeline import Interpolate
+
+MIN_TILE = 128
+ALIGNMENT = 64
+MAX_OVERLAP = 128
+HEADROOM = 0.8  # of the memory that is free
+
+
+class TiledInterpolate:
+    """An `interpolate` that cuts frames into tiles where they are too large for memory.
+
+    Tiles overlap by a quarter of their side (at most MAX_OVERLAP pixels) and are mixed there with
+    weights that fall off linearly, so each pixel is made by the tile that sees most around it.
+    Motion of more than half the overlap is better served by a lower flow scale.
+
+    When memory runs out, the side is halved and the pair is made again.
+
+    Args:
+        interpolate: what makes the frames.
+        tile: side in pixels; None: whole frames; "auto": what fits the free memory, measured on a
+            small frame at the first call.
+        on_change: called with a message when a side is chosen or halved.
+    """
+
+    def __init__(
+        self,
+        interpolate: Interpolate,
+        tile: int | Literal["auto"] | None = "auto",
+        on_change: Callable[[str], None] | None = None,
+    ):
+        self.tile: int | None = None if tile == "auto" else tile
+        self._is_open = tile == "auto"  # until the first call
+        self._interpolate = interpolate
+        self._tell = on_change or (lambda message: None)
+
+    def __call__(self, frame_1: Tensor, frame_2: Tensor, ts: list[float]) -> list[Tensor]:
+        """Raises ModelError when memory does not even suffice for tiles of MIN_TILE pixels."""
+        height, width = frame_1.shape[-2:]
+        if self._is_open:
+            self.tile, self._is_open = self._choose(frame_1, len(ts)), False
+        while True:
+            try:
+                if self.tile is None or self.tile >= max(height, width):
+                    return self._interpolate(frame_1, frame_2, ts)
+                return self._in_tiles(frame_1, frame_2, ts, self.tile)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = str(error)
+            # outside of the handler: it keeps the frames of the failed call alive
+            self._halve(height, width, reason)
+            release_memory(frame_1.device)
+
+    def _halve(self, height: int, width: int, reason: str) -> None:
+        side = min(self.tile or max(height, width), max(height, width))
+        smaller = max(side // 2 // ALIGNMENT * ALIGNMENT, MIN_TILE)
+        if smaller >= side:
+            raise ModelError(
+                f"Out of memory even with tiles of {side} pixels ({reason}): free memory, or use "
+                "another device"
+            )
+        self.tile = smaller
+        self._tell(f"out of memory: going on with tiles of {smaller} pixels")
+
+    def _choose(self, frame: Tensor, num_times: int) -> int | None:
+        height, width = frame.shape[-2:]
+        if height * width <= 512 * 512:
+            return None
+        per_pixel = measure_bytes_per_pixel(self._interpolate, frame, num_times)
+        free = free_memory(frame.device)
+        if per_pixel is None or free is None:
+            return None
+        pixels = HEADROOM * free / per_pixel
+        if pixels >= height * width:
+            return None
+        tile = max(int(pixels**0.5) // ALIGNMENT * ALIGNMENT, MIN_TILE)
+        self._tell(
+            f"{width}x{height} needs about {per_pixel * height * width / 2**30:.1f} GiB, "
+            f"{free / 2**30:.1f} are free: tiles of {tile} pixels"
+        )
+        return tile
+
+    def _in_tiles(
+        self, frame_1: Tensor, frame_2: Tensor, ts: list[float], side: int
+    ) -> list[Tensor]:
+        height, width = frame_1.shape[-2:]
+        tile = (min(side, height), min(side, width))
+        overlap = min(MAX_OVERLAP, side // 4)
+        sums = [torch.zeros_like(frame_1) for _ in ts]
+        weights = frame_1.new_zeros(1, 1, height, width)
+        for top in tile_starts(height, tile[0], overlap):
+            for left in tile_starts(width, tile[1], overlap):
+                place = (..., slice(top, top + tile[0]), slice(left, left + tile[1]))
+                weight = _ramp(*tile, overlap).to(frame_1.device)
+                made = self._interpolate(
+                    frame_1[place].contiguous(), frame_2[place].contiguous(), ts
+                )
+                for total, piece in zip(sums, made):
+                    total[place] += weight * piece
+                weights[place] += weight
+        return [total / weights for total in sums]
+
+
+def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
+    """Where tiles begin on one side: evenly spread, the last one ends at the border.
+
+    Neighbours overlap by at least `overlap` pixels."""
+    if tile >= length:
+        return [0]
+    count = -(-(length - overlap) // (tile - overlap))
+    return [round(i * (length - tile) / (count - 1)) for i in range(count)]
+
+
+@lru_cache(maxsize=8)
+def _ramp(height: int, width: int, overlap: int) -> Tensor:
+    """(1, 1, height, width): 1 inside, falling to nearly 0 over `overlap` pixels at each border."""
+
+    def side(length: int) -> Tensor:
+        place = torch.arange(length, dtype=torch.float32) + 1
+        return torch.minimum(place, place.flip(0)).clamp(max=overlap) / overlap
+
+    return (side(height)[:, None] * side(width)[None, :])[None, None]

@@ -1,0 +1,1 @@
+"""Triton kernels; only `inference/fused` and `layers/correlation.py` use them."""

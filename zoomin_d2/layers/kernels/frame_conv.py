@@ -1,0 +1,126 @@
+"""Two frames, 8-bit or float, in; the first convolution of both out; inference only.
+
+Frames are (N, 3, H, W) in any memory format, uint8 or float in [0, 1], and are taken as if padded
+by their border to (2 h, 2 w). Activations are (N, h, w, C) as in triton_conv.py.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor, nn
+
+from zoomin_d2.layers.kernels.launch import launch
+
+
+def scale_of(frame: Tensor) -> float:
+    """What makes the values of a frame lie in [0, 1]."""
+    return 1.0 if frame.is_floating_point() else 1 / 255
+
+
+class FrameConv:
+    """A network's first convolution, 3 x 3 with stride 2 on frames - 0.5, then leaky ReLU.
+
+    Args:
+        conv: of three input channels.
+        slope: of the leaky ReLU.
+    """
+
+    def __init__(self, conv: nn.Conv2d, slope: float):
+        outputs = conv.out_channels
+        self.slope, self.outputs = slope, max(triton.next_power_of_2(outputs), 16)
+        self.weight = conv.weight.new_zeros(32, self.outputs)
+        self.weight[:27, :outputs] = conv.weight.detach().flatten(1).T
+        self.bias = conv.bias.detach().new_zeros(self.outputs, dtype=torch.float32)
+        self.bias[:outputs] = conv.bias.detach()
+
+    def __call__(self, frame_1: Tensor, frame_2: Tensor, out: Tensor) -> Tensor:
+        """
+        Args:
+            out: (2N, h, w, C): of every frame_1, then of every frame_2; channels beyond the
+                convolution's become zero.
+        """
+        n, _, in_height, in_width = frame_1.shape
+        _, height, width, channels = out.shape
+        launch(
+            _frame_conv_kernel,
+            (triton.cdiv(height * width, 128), 2 * n),
+            frame_1,
+            frame_2,
+            self.weight,
+            self.bias,
+            out,
+            n,
+            in_height,
+            in_width,
+            height,
+            width,
+            *frame_1.stride(),
+            *frame_2.stride(),
+            out.stride(2),
+            channels,
+            scale_of(frame_1),
+            self.slope,
+            OUTPUTS=self.outputs,
+            PIXELS=128,
+        )
+        return out
+
+
+@triton.jit(do_not_specialize=["n", "in_height", "in_width", "height", "width", "scale", "slope"])
+def _frame_conv_kernel(
+    first,
+    second,
+    weight,
+    bias,
+    out,
+    n,
+    in_height,
+    in_width,
+    height,
+    width,
+    n1,
+    c1,
+    y1,
+    x1,
+    n2,
+    c2,
+    y2,
+    x2,
+    out_pitch,
+    num_out,
+    scale,
+    slope,
+    OUTPUTS: tl.constexpr,
+    PIXELS: tl.constexpr,
+):
+    image = tl.program_id(1).to(tl.int64)
+    pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
+    y = pixel // width
+    x = pixel % width
+    tap = tl.arange(0, 32)  # (colour, dy, dx), 27 of them
+    colour = tap // 9
+    in_y = (2 * y - 1)[:, None] + ((tap % 9) // 3)[None, :]
+    in_x = (2 * x - 1)[:, None] + (tap % 3)[None, :]
+    # Beyond the padded frame are zeros, as for any convolution; in its padding the border's value.
+    mask = (y < height)[:, None] & (tap < 27)[None, :]
+    mask = mask & (in_y >= 0) & (in_y < 2 * height) & (in_x >= 0) & (in_x < 2 * width)
+    in_y = tl.minimum(in_y, in_height - 1)
+    in_x = tl.minimum(in_x, in_width - 1)
+    if image < n:
+        source = first + image * n1 + (colour * c1)[None, :] + in_y * y1 + in_x * x1
+        value = tl.load(source, mask=mask, other=0.0)
+    else:
+        source = second + (image - n) * n2 + (colour * c2)[None, :] + in_y * y2 + in_x * x2
+        value = tl.load(source, mask=mask, other=0.0)
+    value = tl.where(mask, value.to(tl.float32) * scale - 0.5, 0.0)
+    output = tl.arange(0, OUTPUTS)
+    w = tl.load(weight + (tap * OUTPUTS)[:, None] + output[None, :])
+    total = tl.dot(value.to(weight.dtype.element_ty), w, input_precision="ieee")
+    total += tl.load(bias + output)[None, :]
+    total = tl.where(total >= 0, total, total * slope)
+    target = out + image * height * width * out_pitch + (pixel * out_pitch)[:, None]
+    tl.store(
+        target + output[None, :],
+        total.to(out.dtype.element_ty),
+        mask=(y < height)[:, None] & (output < num_out)[None, :],
+    )

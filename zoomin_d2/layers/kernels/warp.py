@@ -1,0 +1,236 @@
+"""All that a level of a coarse-to-fine network reads, in one kernel; inference only.
+
+Motion (N, 5, h / 2, w / 2) float32 as in generators/motion_decoder.py. Its upsampling, the warps of
+both frames' features, pixel shuffling and the concatenation are one pass: flows and sampling
+positions are never written.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from zoomin_d2.layers.kernels.launch import launch
+
+
+def gather_level(
+    features: Tensor,
+    motion: Tensor | None,
+    hidden: Tensor | None,
+    t: Tensor,
+    out: Tensor,
+    first: int,
+    last: int,
+) -> Tensor | None:
+    """Write warped features, hidden, motion and t - 0.5 into the channels of one buffer.
+
+    Equal to ``backward_warp`` of both frames' features by the flows of the motion, upsampled to
+    this grid, and ``F.pixel_shuffle`` of hidden.
+
+    Args:
+        features: (2N, h, w, C), of every frame_1, then of every frame_2; not warped.
+        motion: (N, 5, h / 2, w / 2) float32 of the level below; None: features are copied, motion
+            is zero.
+        hidden: (N, h / 2, w / 2, 4 C') of the level below, or None.
+        t: (N,) float32.
+        out: (N, h, w, D): channels [0, first) get frame_1's features, [first, 2 * first)
+            frame_2's, those from ``last`` on hidden (C'), motion (5), t - 0.5 and zeros. What is
+            between stays as it is.
+
+    Returns:
+        the motion on this grid, (N, 5, h, w) float32, or None.
+    """
+    n, height, width, total = out.shape
+    finer = None
+    if motion is not None:
+        finer = torch.empty(n, 5, height, width, dtype=torch.float32, device=out.device)
+    shuffled = 0 if hidden is None else hidden.shape[3] // 4
+    pixels = 16 if max(first, total - last) > 48 else 32  # more would not fit the registers
+    launch(
+        _gather_kernel,
+        (triton.cdiv(height * width, pixels), 3, n),
+        features,
+        features if motion is None else motion,
+        features if hidden is None else hidden,
+        t,
+        out,
+        features if finer is None else finer,
+        n,
+        height,
+        width,
+        features.stride(2),
+        0 if hidden is None else hidden.stride(2),
+        out.stride(2),
+        CHANNELS=first,
+        HIDDEN=shuffled,
+        TAIL=last,
+        TOTAL=total,
+        WARP=motion is not None,
+        PIXELS=pixels,
+        WIDE=triton.next_power_of_2(first),
+        NARROW=triton.next_power_of_2(total - last),
+    )
+    return finer
+
+
+@triton.jit
+def bilinear(a, b, c, d, over, down):
+    """Between the four neighbours: a, b above, c, d below."""
+    return (a * (1 - over) + b * over) * (1 - down) + (c * (1 - over) + d * over) * down
+
+
+@triton.jit
+def upsampled(plane, y, x, half_height, half_width, inside):
+    """A plane of half the size, bilinear (align_corners=False) at the pixels (y, x) of this one."""
+    odd_y = y % 2
+    odd_x = x % 2
+    above = tl.maximum(y // 2 - 1 + odd_y, 0)
+    below = tl.minimum(y // 2 + odd_y, half_height - 1)
+    left = tl.maximum(x // 2 - 1 + odd_x, 0)
+    right = tl.minimum(x // 2 + odd_x, half_width - 1)
+    down = 0.75 - 0.5 * odd_y.to(tl.float32)
+    over = 0.75 - 0.5 * odd_x.to(tl.float32)
+    a = tl.load(plane + above * half_width + left, mask=inside, other=0.0)
+    b = tl.load(plane + above * half_width + right, mask=inside, other=0.0)
+    c = tl.load(plane + below * half_width + left, mask=inside, other=0.0)
+    d = tl.load(plane + below * half_width + right, mask=inside, other=0.0)
+    return bilinear(a, b, c, d, over, down)
+
+
+@triton.jit
+def warped(
+    source,
+    row,
+    column,
+    at,
+    motion,
+    factor,
+    y,
+    x,
+    height,
+    width,
+    half_height,
+    half_width,
+    inside,
+    mask,
+):
+    """(P, C) float32 of a map at its pixels (y, x) (P,), moved by factor * the upsampled motion.
+
+    ``row`` and ``column`` are the map's strides, ``at`` (1, C) the offsets of its channels; motion
+    begins with its planes dx and dy, of half the size.
+    """
+    plane = half_height * half_width
+    to_x = x + factor * upsampled(motion, y, x, half_height, half_width, inside)
+    to_y = y + factor * upsampled(motion + plane, y, x, half_height, half_width, inside)
+    to_x = tl.minimum(tl.maximum(to_x, 0.0), (width - 1).to(tl.float32))
+    to_y = tl.minimum(tl.maximum(to_y, 0.0), (height - 1).to(tl.float32))
+    left = to_x.to(tl.int32)
+    top = to_y.to(tl.int32)
+    over = (to_x - left)[:, None]
+    down = (to_y - top)[:, None]
+    right = tl.minimum(left + 1, width - 1)
+    bottom = tl.minimum(top + 1, height - 1)
+    a = tl.load(source + (top * row + left * column)[:, None] + at, mask=mask, other=0)
+    b = tl.load(source + (top * row + right * column)[:, None] + at, mask=mask, other=0)
+    c = tl.load(source + (bottom * row + left * column)[:, None] + at, mask=mask, other=0)
+    d = tl.load(source + (bottom * row + right * column)[:, None] + at, mask=mask, other=0)
+    a, b, c, d = a.to(tl.float32), b.to(tl.float32), c.to(tl.float32), d.to(tl.float32)
+    return bilinear(a, b, c, d, over, down)
+
+
+@triton.jit(do_not_specialize=["n", "height", "width"])
+def _gather_kernel(
+    features,
+    motion,
+    hidden,
+    times,
+    out,
+    finer,
+    n,
+    height,
+    width,
+    feature_pitch,
+    hidden_pitch,
+    out_pitch,
+    CHANNELS: tl.constexpr,
+    HIDDEN: tl.constexpr,
+    TAIL: tl.constexpr,
+    TOTAL: tl.constexpr,
+    WARP: tl.constexpr,
+    PIXELS: tl.constexpr,
+    WIDE: tl.constexpr,
+    NARROW: tl.constexpr,
+):
+    role = tl.program_id(1)  # 0 and 1: features of the two frames; 2: everything else
+    image = tl.program_id(2).to(tl.int64)
+    pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
+    y = pixel // width
+    x = pixel % width
+    inside = y < height
+    t = tl.load(times + image).to(tl.float32)
+    half_height = height // 2
+    half_width = width // 2
+    plane = half_height * half_width
+    target = out + image * height * width * out_pitch + (pixel * out_pitch)[:, None]
+    if role < 2:
+        channel = tl.arange(0, WIDE)
+        mask = inside[:, None] & (channel < CHANNELS)[None, :]
+        source = features + (role * n + image) * height * width * feature_pitch
+        if WARP:
+            # Twice the pixels on the finer grid, and 2 t or 2 (1 - t) of what unit time moves.
+            factor = 2 * tl.where(role == 0, 2 * t, 2 * (1 - t))
+            own = motion + (image * 5 + 2 * role) * plane
+            value = warped(
+                source,
+                width * feature_pitch,
+                feature_pitch,
+                channel[None, :],
+                own,
+                factor,
+                y,
+                x,
+                height,
+                width,
+                half_height,
+                half_width,
+                inside,
+                mask,
+            )
+        else:
+            value = tl.load(
+                source + (pixel * feature_pitch)[:, None] + channel[None, :], mask=mask
+            ).to(tl.float32)
+        tl.store(
+            target + (role * CHANNELS + channel)[None, :],
+            value.to(out.dtype.element_ty),
+            mask=mask,
+        )
+    else:
+        slot = tl.arange(0, NARROW)
+        rest = tl.zeros((PIXELS, NARROW), dtype=tl.float32)
+        if HIDDEN > 0:
+            below = hidden + image * plane * hidden_pitch
+            below += (((y // 2) * half_width + x // 2) * hidden_pitch)[:, None]
+            rest = tl.load(
+                below + (slot * 4)[None, :] + ((y % 2) * 2 + x % 2)[:, None],
+                mask=inside[:, None] & (slot < HIDDEN)[None, :],
+                other=0.0,
+            ).to(tl.float32)
+        if WARP:
+            for i in tl.static_range(5):
+                part_of = motion + (image * 5 + i) * plane
+                part = upsampled(part_of, y, x, half_height, half_width, inside)
+                if i < 4:
+                    part *= 2
+                tl.store(
+                    finer + (image * 5 + i) * height * width + pixel,
+                    part.to(finer.dtype.element_ty),
+                    mask=inside,
+                )
+                rest = tl.where((slot == HIDDEN + i)[None, :], part[:, None], rest)
+        rest = tl.where((slot == HIDDEN + 5)[None, :], t - 0.5, rest)
+        tl.store(
+            target + (TAIL + slot)[None, :],
+            rest.to(out.dtype.element_ty),
+            mask=inside[:, None] & (TAIL + slot < TOTAL)[None, :],
+        )

@@ -1,0 +1,308 @@
+"""The meta-architecture: `batched_inputs` in, a dict of losses or a list of results out.
+
+Shape shorthand in this module:
+
+    N: number of samples in the batch; H, W: size of the frames in pixels
+    M: judged regions per image: ROIs ("roi") or positions of the logit map ("image")
+
+Naming convention:
+
+    batched_inputs: list[dict], one per sample, with frame_1, frame_t, frame_2 ((3, H, W) RGB, uint8
+        or float in [0, 1]), t, and where it exists frame_t_hr ((3, H * s, W * s)) with hr_scale s
+"""
+
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.structures import Instances
+from torch import nn
+
+from zoomin_d2.generators import GeneratorOutput
+from zoomin_d2.layers import pad_to_multiple
+from zoomin_d2.modeling.batch import stack_frames, stack_times
+from zoomin_d2.modeling.frozen_rpn import FrozenRPN
+from zoomin_d2.modeling.generator_options import build_generator
+from zoomin_d2.modeling.losses import (
+    PHOTOMETRIC_SCALE,
+    hinge_g_loss,
+    perceptual_loss,
+    photometric_loss,
+    smoothness_loss,
+)
+from zoomin_d2.modeling.roi_patches import (
+    crop_real_patches,
+    crop_roi_patches,
+    pad_proposals,
+    valid_slots,
+)
+from zoomin_d2.modeling.step_record import StepRecord
+from zoomin_d2.modeling.synthesis_step import SynthesisStep
+
+
+@META_ARCH_REGISTRY.register()
+class FrameInterpolator(nn.Module):
+    """Generator, frozen detector and the generator's losses.
+
+    Only the generator belongs to the state dict. The frozen detector and the discriminator are held
+    outside the module tree: checkpoints, optimizers and DDP see the generator alone.
+    """
+
+    generator: nn.Module
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        generator: nn.Module,
+        frozen_rpn: FrozenRPN | None,
+        loss_weights: dict[str, float],
+        perceptual_features: list[str],
+        proposal_source: str = "real",
+        patch_size: int = 64,
+        roi_metrics: bool = False,
+        use_bf16: bool = False,
+        compile_generator: bool = False,
+    ):
+        """
+        Args:
+            generator: called with (frame_1, frame_2, t), returns GeneratorOutput.
+            frozen_rpn: needed for training and for proposals; None is enough for inference.
+            loss_weights: "photometric", "perceptual", "smooth", "gan_g"; "levels" for generators
+                that give `level_frames`.
+            perceptual_features: names for FrozenRPN.features; [] switches eq. 7 off.
+            proposal_source: "real", "synthesized" or "both".
+            patch_size: side of the zoomed patches, pixels.
+            roi_metrics: also return proposals in eval mode.
+            use_bf16: bfloat16 autocast in training, on devices that have it.
+            compile_generator: train generator and losses through torch.compile; takes a minute at
+                the start. Evaluation stays uncompiled: each new frame size would be compiled anew.
+        """
+        super().__init__()
+        if proposal_source not in ("real", "synthesized", "both"):
+            raise ValueError(
+                f"MODEL.PROPOSALS.SOURCE must be real, synthesized or both, got '{proposal_source}'"
+            )
+        self.generator = generator
+        self._outside = {"frozen_rpn": frozen_rpn, "discriminator": None}
+        self._outside["synthesis_step"] = SynthesisStep(
+            generator, self.synthesis_losses, compiled=compile_generator
+        )
+        self.loss_weights = loss_weights
+        self.perceptual_features = perceptual_features
+        self.proposal_source = proposal_source
+        self.patch_size = patch_size
+        self.roi_metrics = roi_metrics
+        self.use_bf16 = use_bf16
+        self.step_record: StepRecord | None = None
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict:
+        generator = build_generator(cfg)
+        frozen_rpn = FrozenRPN(cfg)
+        # A checkpoint, loaded later, brings its own copy of the context convolution.
+        if generator.context is not None:
+            generator.context.copy_from(*frozen_rpn.context_convolution())
+        weights = cfg.MODEL.LOSS_WEIGHTS
+        return {
+            "generator": generator,
+            "frozen_rpn": frozen_rpn,
+            "loss_weights": {
+                "photometric": weights.PHOTOMETRIC * PHOTOMETRIC_SCALE,
+                "perceptual": weights.PERCEPTUAL,
+                "smooth": weights.SMOOTH,
+                "levels": weights.LEVELS * PHOTOMETRIC_SCALE,
+                "gan_g": weights.GAN_G,
+            },
+            "perceptual_features": list(cfg.MODEL.PERCEPTUAL.FEATURES),
+            "proposal_source": cfg.MODEL.PROPOSALS.SOURCE,
+            "patch_size": cfg.MODEL.PROPOSALS.PATCH_SIZE,
+            "roi_metrics": cfg.TEST.ROI_METRICS,
+            "use_bf16": cfg.SOLVER.AMP.ENABLED,
+            "compile_generator": cfg.SOLVER.COMPILE,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.generator.parameters()).device
+
+    @property
+    def frozen_rpn(self) -> FrozenRPN | None:
+        return self._outside["frozen_rpn"]
+
+    @property
+    def discriminator(self) -> nn.Module | None:
+        """The unwrapped discriminator while it takes part in the training, else None."""
+        return self._outside["discriminator"]
+
+    def lend_discriminator(self, discriminator: nn.Module | None) -> None:
+        """Let the adversarial loss see a discriminator, which stays its owner's; None ends it."""
+        self._outside["discriminator"] = discriminator
+
+    def record_training(self, num_samples: int, size: tuple[int, int]) -> None:
+        """From now on train by CUDA graphs (modeling/synthesis_step.py); does nothing on a CPU.
+
+        Args:
+            num_samples: N of this process; size: (H, W) of the crops. All batches must be so.
+        """
+        if self.device.type != "cuda":
+            return
+        self.train()
+        with self.autocast():
+            self._outside["synthesis_step"].record(num_samples, size, self.device)
+
+    def _apply(self, fn, recurse=True):
+        # The detector is no submodule, but it goes where the model goes (`.to`, `.cuda`, ...).
+        if self.frozen_rpn is not None:
+            self.frozen_rpn._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    def forward(self, batched_inputs: list[dict]) -> dict[str, torch.Tensor] | list[dict]:
+        """
+        Args:
+            batched_inputs: see the top of this module; in eval mode all frames of one size.
+
+        Returns:
+            in training, the weighted losses ``loss_photometric``, ``loss_perceptual``,
+            ``loss_smooth`` and, with a discriminator, ``loss_gan_g``;
+            in eval, per sample a dict of ``pred_frame``, ``coarse_frame``, ``flow_1t``,
+            ``flow_2t``, ``blend_mask`` ((C, H, W) each) and, with ``roi_metrics``, ``proposals``
+            (Instances) found on the true frame, or on the result where there is no truth.
+        """
+        if not self.training:
+            return self.inference(batched_inputs)
+        frame_1, frame_t, frame_2 = (
+            self._stack(batched_inputs, k) for k in ("frame_1", "frame_t", "frame_2")
+        )
+        with self.autocast():
+            pred_frame, outputs, losses = self._outside["synthesis_step"](
+                frame_1, frame_2, frame_t, self._times(batched_inputs)
+            )
+            record = StepRecord(
+                frame_1,
+                frame_t,
+                frame_2,
+                outputs,
+                num_skipped=sum(x.get("num_skipped", 0) for x in batched_inputs),
+            )
+            if self.discriminator is not None:
+                losses["loss_gan_g"] = self._adversarial_loss(pred_frame, batched_inputs, record)
+        self.step_record = record
+        return losses
+
+    @torch.no_grad()
+    def inference(self, batched_inputs: list[dict]) -> list[dict]:
+        """Eval-mode forward, in float32: a score must not depend on the device.
+
+        ``frame_t`` is used for proposals only, never by the generator.
+        """
+        frame_1, frame_2 = (self._stack(batched_inputs, k) for k in ("frame_1", "frame_2"))
+        outputs = self.generator(frame_1, frame_2, self._times(batched_inputs))
+        results = [
+            dict(zip(outputs.maps, values))
+            for values in zip(*(x.float() for x in outputs.maps.values()))
+        ]
+        if self.roi_metrics:
+            has_truth = all("frame_t" in x for x in batched_inputs)
+            seen = self._stack(batched_inputs, "frame_t") if has_truth else outputs.pred_frame
+            for result, instances in zip(results, self.frozen_rpn.proposals(seen)):
+                result["proposals"] = instances
+        return results
+
+    def synthesis_losses(
+        self, outputs: GeneratorOutput, frame_t: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """L_synth (eq. 8): on both the coarse and the final frame, as section 3.4 says.
+
+        A subclass may add to it (examples/add_loss.py): keys with "loss" in them are summed.
+        """
+        pred_frame, coarse_frame, flow_1t, flow_2t, blend_mask, level_frames = outputs
+        losses = {
+            "loss_photometric": self.loss_weights["photometric"]
+            * (photometric_loss(pred_frame, frame_t) + photometric_loss(coarse_frame, frame_t)),
+            "loss_smooth": self.loss_weights["smooth"]
+            * smoothness_loss(flow_1t, flow_2t, blend_mask),
+        }
+        if level_frames:
+            truth = pad_to_multiple(frame_t, self.generator.size_divisibility)  # as the levels are
+            losses["loss_levels"] = self.loss_weights["levels"] * sum(
+                photometric_loss(x, F.adaptive_avg_pool2d(truth, x.shape[-2:]))
+                for x in level_frames
+            )
+        if self.perceptual_features:
+            names = self.perceptual_features
+            with torch.no_grad():
+                target = self.frozen_rpn.features(frame_t, names)
+            both = torch.cat((pred_frame, coarse_frame))
+            features = self.frozen_rpn.features(both, names)
+            # Equal numbers of either frame: twice the mean is the sum of the two means.
+            target = {k: torch.cat((x, x)) for k, x in target.items()}
+            losses["loss_perceptual"] = (
+                self.loss_weights["perceptual"] * 2 * perceptual_loss(features, target)
+            )
+        return losses
+
+    def _adversarial_loss(
+        self, pred_frame: torch.Tensor, batched_inputs: list[dict], record: StepRecord
+    ) -> torch.Tensor:
+        """L_g (eq. 10); what the discriminator will be shown is put into ``record``."""
+        if self.discriminator.judges_patches:
+            record.proposals = self._propose(record.frame_t, record.outputs.pred_frame)
+            boxes, num_valid = pad_proposals(record.proposals, self.frozen_rpn.num_proposals)
+            record.valid = valid_slots(num_valid, boxes.shape[1])
+            fake = crop_roi_patches(pred_frame, boxes, self.patch_size)
+            partners = [x.get("frame_t_hr") for x in batched_inputs]
+            record.real = crop_real_patches(
+                record.frame_t,
+                [None if x is None else x.to(self.device, non_blocking=True) for x in partners],
+                [x.get("hr_scale", 1) for x in batched_inputs],
+                boxes,
+                self.patch_size,
+            )
+        else:
+            fake, record.real = pred_frame, record.frame_t
+        record.fake = fake.detach()
+        with _frozen(self.discriminator):
+            logits = self.discriminator(fake).view(len(pred_frame), -1)
+        if record.valid is None:
+            record.valid = torch.ones_like(logits, dtype=torch.bool)
+        return self.loss_weights["gan_g"] * hinge_g_loss(logits, record.valid)
+
+    def _propose(self, frame_t: torch.Tensor, pred_frame: torch.Tensor) -> list[Instances]:
+        if self.proposal_source == "real":
+            return self.frozen_rpn.proposals(frame_t)
+        synthesized = self.frozen_rpn.proposals(pred_frame.clamp(0, 1))
+        if self.proposal_source == "synthesized":
+            return synthesized
+        return self.frozen_rpn.merge_proposals(self.frozen_rpn.proposals(frame_t), synthesized)
+
+    def autocast(self) -> torch.autocast:
+        """The precision of training: bfloat16 where asked for and where the GPU computes in it."""
+        device = self.device.type
+        # bfloat16 has float32's range: no gradient scaler, so Detectron2's SimpleTrainer serves.
+        enabled = (
+            self.use_bf16
+            and device == "cuda"
+            and torch.cuda.is_bf16_supported(including_emulation=False)
+        )
+        # Without the cache of converted weights: a CUDA graph must hold their conversion.
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=enabled, cache_enabled=False)
+
+    def _stack(self, batched_inputs: list[dict], key: str) -> torch.Tensor:
+        return stack_frames(batched_inputs, key, self.device)
+
+    def _times(self, batched_inputs: list[dict]) -> torch.Tensor:
+        return stack_times(batched_inputs, self.device)
+
+
+@contextmanager
+def _frozen(module: nn.Module):
+    """The generator's view of the discriminator: no gradient into it, no power iteration."""
+    was_training = module.training
+    module.requires_grad_(False).eval()
+    try:
+        yield
+    finally:
+        module.requires_grad_(True).train(was_training)

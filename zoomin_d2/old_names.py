@@ -1,0 +1,36 @@
+"""Names that config keys had in earlier versions, so that old yamls and checkpoints still load."""
+
+_GENERATOR = "MODEL.GENERATOR"
+
+# Old name -> name now.
+CONFIG_KEYS: dict[str, str] = {
+    f"{_GENERATOR}.{key}": f"{_GENERATOR}.PAPER.{key}"
+    for key in (
+        *("FLOW_CHANNELS", "SYNTHESIS_CHANNELS", "SYNTHESIS_KERNEL"),
+        *("CONTEXT_CHANNELS", "CONTEXT_KERNEL"),
+    )
+}
+
+
+def rename_keys(tree: dict, prefix: str = "") -> None:
+    """Move the values of old keys of a nested dict to where they are looked for now, in place.
+
+    Args:
+        tree: a config as nested dicts, or the part of it under ``prefix`` ("MODEL.GENERATOR").
+    """
+    start = f"{prefix}." if prefix else ""
+    for old, new in CONFIG_KEYS.items():
+        if not old.startswith(start):
+            continue
+        *path, key = old.removeprefix(start).split(".")
+        node = tree
+        for name in path:
+            node = node.get(name, {})
+        if key not in node:
+            continue
+        value = node.pop(key)
+        *path, key = new.removeprefix(start).split(".")
+        node = tree
+        for name in path:
+            node = node.setdefault(name, type(node)())
+        node.setdefault(key, value)

@@ -1,0 +1,317 @@
+"""One video in, one video out: the whole job, from checks before the first frame to the last."""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+
+from zoomin_d2.video.errors import DamagedVideoError, InterruptedRunError, OutputError, VideoError
+from zoomin_d2.video.read.reader import VideoReader
+from zoomin_d2.video.read.source import Source, SourceInfo
+from zoomin_d2.video.report import Report
+from zoomin_d2.video.time.pipeline import (
+    Interpolate,
+    OutputFrame,
+    StreamOptions,
+    interpolate_frames,
+)
+from zoomin_d2.video.time.queues import Worker
+from zoomin_d2.video.time.timeline import Target, make_grid
+from zoomin_d2.video.write.assemble import AudioMode, CopyPlan, assemble, plan_copy
+from zoomin_d2.video.write.encoder import EncodeOptions, EncoderSettings, choose_encoder
+from zoomin_d2.video.write.segments import (
+    SEGMENTS_SUFFIX,
+    SegmentFolder,
+    SegmentReport,
+    SegmentWriter,
+    os_error,
+)
+from zoomin_d2.video.write.verify import check_space, verify_video
+
+Progress = Callable[[int, int], None]
+StopRequest = threading.Event
+MAX_NAME = 255 - len(SEGMENTS_SUFFIX)  # bytes of a file's name, which files beside it lengthen
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """Everything about a job but its input, its output and the model.
+
+    Attributes:
+        stream: how frames are made. encode: how they are written.
+        audio: "copy", "encode" or "drop"; None: copy, or stretch in slow motion.
+        resume: go on with an unfinished run. overwrite: replace what exists.
+        on_damage: "hold" shows the last good frame in place of lost ones, reports and goes on;
+            "fail" stops.
+        model: its name; a run is only resumed with the same.
+        limit: seconds of the source to do (preview); None: all.
+        extra: whatever else decides the frames, for resuming (JSON).
+    """
+
+    stream: StreamOptions = field(default_factory=StreamOptions)
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
+    audio: AudioMode | None = None
+    resume: bool = False
+    overwrite: bool = False
+    on_damage: Literal["hold", "fail"] = "hold"
+    model: str = ""
+    limit: Fraction | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a caller may hang into a job.
+
+    Attributes:
+        progress: called with (frames done, frames in all; 0 if unknown).
+        stop: set it to stop after the frame at hand, with a playable file.
+        decorate: changes every frame before it is encoded (comparison, drawn proposals).
+        size: (height, width) of what `decorate` gives; None: the source's.
+    """
+
+    progress: Progress | None = None
+    stop: StopRequest | None = None
+    decorate: Callable[[OutputFrame], OutputFrame] | None = None
+    size: tuple[int, int] | None = None
+
+
+def run_video_job(
+    source: Source,
+    output: Path,
+    interpolate: Interpolate,
+    target: Target,
+    options: JobOptions | None = None,
+    hooks: Hooks | None = None,
+) -> Report:
+    """Interpolate `source` into the video file `output`; what else a video file holds goes along.
+
+    Raises:
+        VideoError: by name; see errors.py. InterruptedRunError after `hooks.stop` or Ctrl-C.
+    """
+    options, hooks = options or JobOptions(), hooks or Hooks()
+    begun = time.monotonic()
+    source_file = source.file if isinstance(source, VideoReader) else None
+    info = source.info
+    grid = make_grid(target, info)
+    check_output(output, options.overwrite, source_file)
+    settings = choose_encoder(output, options.encode, info, grid.fps, grid.time_base, hooks.size)
+    plan = CopyPlan(None)
+    if isinstance(source, VideoReader) and source_file is not None:
+        index = source.stream.index
+        plan = plan_copy(source_file, output, index, target.slowmo, options.audio)
+    key = _settings_key(info, settings, target, options)
+    folder = SegmentFolder(output, key, options.resume, options.overwrite)
+    done = False
+    try:
+        total = count_frames(info, target, options.limit)
+        check_space(output, source_file, settings, total)
+        frames = interpolate_frames(
+            source, interpolate, target, options.stream, folder.next_frame, folder.resume_at
+        )
+        if options.limit is not None:
+            frames = limit_frames(frames, (info.start + options.limit) * target.slowmo)
+        writer = SegmentWriter(folder, settings)
+        fail = options.on_damage == "fail"
+        first = folder.next_frame
+        stopped_by = feed(frames, writer.write, source, hooks, first, total, fail, writer.convert)
+        rest = writer.finish(complete=stopped_by is None)
+        files, counts = folder.files(), folder.reports()
+        if rest is not None:
+            files, counts = [*files, rest[0]], [*counts, rest[1]]
+        report = _report(source, output, settings, plan, counts)
+        if options.limit is not None:  # frames are read ahead of the one that is shown
+            report.source_frames = max(c.last_source + 1 for c in counts) if counts else 0
+        if stopped_by is not None:
+            raise _keep_partial(stopped_by, files, output, settings, plan, report)
+        _finish(files, output, settings, plan, report if options.limit is not None else None)
+        done = True
+        verify_video(output, report, settings, source, target, options.limit)
+        partial_path(output).unlink(missing_ok=True)
+    finally:
+        # a folder without a finished segment is of no use to anybody
+        folder.release(remove=done or not folder.segments)
+    report.seconds = round(time.monotonic() - begun, 2)
+    return report
+
+
+def count_frames(info: SourceInfo, target: Target, limit: Fraction | None = None) -> int:
+    """How many frames the output will have, as far as the header tells; 0: unknown."""
+    if not info.duration:
+        return 0
+    grid = make_grid(target, info)
+    total = grid.count(info.num_frames, info.duration)
+    if limit is not None:
+        total = min(total, round(limit * target.slowmo * grid.fps))
+    return total
+
+
+def check_output(output: Path, overwrite: bool, source_file: Path | None = None) -> None:
+    """Raises OutputError if `output` must not or cannot be written."""
+    if len(os.fsencode(output.name)) > MAX_NAME:
+        raise OutputError(f"{output}: the name is longer than {MAX_NAME} bytes")
+    if output.is_dir():
+        raise OutputError(f"{output} is a folder, not a file that could be replaced")
+    if source_file is not None and output.exists() and output.samefile(source_file):
+        raise OutputError(f"{output} is the input itself")
+    if output.exists() and not overwrite:
+        raise OutputError(f"{output} exists: --overwrite replaces it")
+    parent = output.parent
+    if not parent.is_dir():
+        raise OutputError(f"{parent}: no such folder")
+    if not os.access(parent, os.W_OK):
+        raise OutputError(f"{parent}: no permission to write there")
+
+
+def partial_path(output: Path) -> Path:
+    """Where a stopped run leaves what can be played already."""
+    return output.with_name(f"{output.stem}.partial{output.suffix}")
+
+
+def feed(
+    frames: Generator[OutputFrame, None, None],
+    write: Callable[[Any], None],
+    source: Source,
+    hooks: Hooks,
+    done: int,
+    total: int,
+    fail_on_damage: bool,
+    convert: Callable[[OutputFrame], Any] | None = None,
+) -> VideoError | None:
+    """Give the frames, decorated, to `write` in a thread of its own, and close them.
+
+    Args:
+        convert: makes of a frame what `write` takes, several at a time; None: nothing to do.
+        done, total: for `hooks.progress`: frames of earlier runs, and of the whole output.
+
+    Returns:
+        what stopped the run early: the user, or with `fail_on_damage` the source.
+    """
+    worker = Worker(write, size=4, prepare=convert)
+    stopped_by: VideoError | None = None
+    try:
+        for frame in frames:
+            worker.put(hooks.decorate(frame) if hooks.decorate else frame)
+            done += 1
+            if hooks.progress is not None:
+                hooks.progress(done, total)
+            if fail_on_damage and source.damage:
+                break
+            if hooks.stop is not None and hooks.stop.is_set():
+                stopped_by = InterruptedRunError("Stopped")
+                break
+    except KeyboardInterrupt:
+        stopped_by = InterruptedRunError("Stopped")
+    finally:
+        frames.close()
+        worker.close()
+    if fail_on_damage and source.damage:
+        stopped_by = DamagedVideoError(f"{source.info.name}: {source.damage.describe()}")
+    return stopped_by
+
+
+def _report(
+    source: Source,
+    output: Path,
+    settings: EncoderSettings,
+    plan: CopyPlan,
+    counts: list[SegmentReport],
+) -> Report:
+    frames = sum(c.frames for c in counts)
+    return Report(
+        input=source.info.name,
+        output=str(output),
+        source_frames=max([source.count, *(c.last_source + 1 for c in counts)]),
+        output_frames=frames,
+        made_frames=sum(c.made for c in counts),
+        repeated_frames=sum(c.repeats for c in counts),
+        cuts=[cut for c in counts for cut in c.cuts],
+        fps=str(settings.fps),
+        width=settings.width,
+        height=settings.height,
+        encoder=f"{settings.codec} {settings.pix_fmt}",
+        duration=float(frames / settings.fps),
+        damage=source.damage.describe() if source.damage else "",
+        dropped=plan.dropped,
+        warnings=[*source.info.warnings, *settings.warnings],
+    )
+
+
+def _finish(
+    files: list[Path],
+    output: Path,
+    settings: EncoderSettings,
+    plan: CopyPlan,
+    shortened: Report | None,
+) -> None:
+    """Join the segments under another name, then rename: the output is whole or absent."""
+    part = output.with_name(output.name + ".part")
+    until = None
+    if shortened is not None:
+        until = Fraction(shortened.output_frames) / settings.fps
+    try:
+        assemble(files, part, settings, plan, until)
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, output)
+    except (OSError, av.FFmpegError) as error:
+        raise os_error(error, f"Cannot write {output}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _keep_partial(
+    problem: VideoError,
+    files: list[Path],
+    output: Path,
+    settings: EncoderSettings,
+    plan: CopyPlan,
+    report: Report,
+) -> BaseException:
+    """Make a playable file of what there is; returns the error, which says how to go on."""
+    if not files:
+        return type(problem)(f"{problem}; no frame was finished")
+    partial = partial_path(output)
+    with contextlib.suppress(FileNotFoundError):
+        _finish(files, partial, settings, plan, report)
+    return type(problem)(
+        f"{problem} after {report.output_frames} frames ({report.duration:.1f} s): {partial} can "
+        f"be played. The same command with --resume goes on"
+    )
+
+
+def limit_frames(
+    frames: Generator[OutputFrame, None, None], end: Fraction
+) -> Generator[OutputFrame]:
+    """The frames before `end` (output clock)."""
+    with contextlib.closing(frames):
+        for frame in frames:
+            if frame.time >= end:
+                return
+            yield frame
+
+
+def _settings_key(
+    info: SourceInfo, settings: EncoderSettings, target: Target, options: JobOptions
+) -> dict[str, Any]:
+    """Everything that decides the frames of a segment."""
+    stream = asdict(options.stream)
+    for free in ("device", "queue_size", "workers"):
+        stream.pop(free)
+    return {
+        "source": info.fingerprint,
+        "target": {k: str(v) for k, v in asdict(target).items()},
+        "frames": stream,
+        "encoder": [settings.codec, settings.pix_fmt, settings.width, settings.height],
+        "encoder_options": settings.options,
+        "model": options.model,
+        "limit": None if options.limit is None else str(options.limit),
+        **options.extra,
+    }

@@ -1,0 +1,90 @@
+"""One call for any input and any output."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from zoomin_d2.video.errors import OutputError
+from zoomin_d2.video.jobs.container_job import Hooks, JobOptions, run_video_job
+from zoomin_d2.video.jobs.sequence_job import run_direct_job, write_between
+from zoomin_d2.video.read.images import IMAGE_SUFFIXES, ImageReader
+from zoomin_d2.video.read.open_source import PIPE, open_source
+from zoomin_d2.video.read.source import Source
+from zoomin_d2.video.report import Report
+from zoomin_d2.video.time.pipeline import Interpolate
+from zoomin_d2.video.time.timeline import Target
+from zoomin_d2.video.write.encoder import VIDEO_SUFFIXES
+
+
+def interpolate_video(
+    inputs: str | list[str],
+    output: str,
+    interpolate: Interpolate,
+    target: Target,
+    options: JobOptions | None = None,
+    hooks: Hooks | None = None,
+    rate: Fraction | None = None,
+    raw: str | None = None,
+) -> Report:
+    """Interpolate a video, a folder of images, two images or standard input into anything.
+
+    Args:
+        inputs: a video file, a folder of images, "-", or a list of images.
+        output: .mp4, .mov, .mkv, .webm, .gif, "-" (y4m), a folder for images, or, of two images, an
+            image file.
+        interpolate: (frame_1, frame_2, list of t in (0, 1)) -> list of frames; frames are
+            (1, 3, H, W) float RGB in [0, 1]. zoomin_d2.Interpolator is one.
+        target: the frame rate, factor or slow motion.
+        rate: frames per second of images. raw: layout of raw video on standard input.
+
+    Raises:
+        VideoError: by name; see errors.py.
+    """
+    inputs = [inputs] if isinstance(inputs, str) else list(inputs)
+    output_kind(output)  # a name that means nothing is told before anything is read
+    with open_source(inputs, rate, raw) as source:
+        return interpolate_source(source, output, interpolate, target, options, hooks)
+
+
+def interpolate_source(
+    source: Source,
+    output: str,
+    interpolate: Interpolate,
+    target: Target,
+    options: JobOptions | None = None,
+    hooks: Hooks | None = None,
+) -> Report:
+    """As `interpolate_video`, for a source that is open already."""
+    options = options or JobOptions()
+    kind = output_kind(output)
+    if isinstance(source, ImageReader) and source.info.num_frames == 2:
+        # whoever gives two images wants what lies between them, however different they are
+        options = replace(options, stream=replace(options.stream, cut_threshold=None))
+    if kind == "video":
+        return run_video_job(source, Path(output), interpolate, target, options, hooks)
+    if kind == "image":
+        if not (isinstance(source, ImageReader) and source.info.num_frames == 2):
+            raise OutputError(f"{output}: one image file comes from two images")
+        return write_between(source, Path(output), interpolate, options)
+    if kind == "folder" and isinstance(source, ImageReader):
+        options = replace(options, stream=replace(options.stream, hold_last=False))
+    return run_direct_job(source, output, interpolate, target, options, hooks)
+
+
+def output_kind(output: str) -> str:
+    """ "video", "gif", "pipe", "image" or "folder". Raises OutputError."""
+    if output == PIPE:
+        return "pipe"
+    suffix = Path(output).suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
+    if suffix == ".gif":
+        return "gif"
+    if suffix in IMAGE_SUFFIXES:
+        return "image"
+    if suffix and not Path(output).is_dir() and not output.endswith("/"):
+        raise OutputError(
+            f"{output}: unknown kind of output {suffix!r}; known are {', '.join(VIDEO_SUFFIXES)}, "
+            ".gif, a folder for images (end it with /), and - for y4m"
+        )
+    return "folder"

@@ -1,0 +1,142 @@
+"""Jobs whose output is no video container: images, GIF, pipe. No sound goes along."""
+
+import time
+from pathlib import Path
+
+from zoomin_d2.video.errors import OutputError
+from zoomin_d2.video.jobs.container_job import (
+    Hooks,
+    JobOptions,
+    check_output,
+    count_frames,
+    feed,
+    limit_frames,
+)
+from zoomin_d2.video.read.source import Source
+from zoomin_d2.video.report import Report
+from zoomin_d2.video.time.pipeline import CONTEXT, Interpolate, OutputFrame, interpolate_frames
+from zoomin_d2.video.time.timeline import Target, make_grid
+from zoomin_d2.video.write.segments import SegmentReport
+from zoomin_d2.video.write.sinks import (
+    GIF_MAX_FPS,
+    DirectOutput,
+    GifFile,
+    ImageFolder,
+    Y4mPipe,
+    write_image,
+)
+
+
+def run_direct_job(
+    source: Source,
+    output: str,
+    interpolate: Interpolate,
+    target: Target,
+    options: JobOptions | None = None,
+    hooks: Hooks | None = None,
+) -> Report:
+    """As `run_video_job`, for a folder, a .gif, "-" (y4m on standard output), or one image file
+    where the target makes a single frame between two images.
+
+    Raises:
+        VideoError: by name; see errors.py.
+    """
+    options, hooks = options or JobOptions(), hooks or Hooks()
+    begun = time.monotonic()
+    info = source.info
+    grid = make_grid(target, info)
+    total = count_frames(info, target, options.limit)
+    report = Report(info.name, output, fps=str(grid.fps), warnings=list(info.warnings))
+    size = hooks.size or (info.height, info.width)
+    report.height, report.width = size
+    sink = _open(output, grid.fps, size, source, options, report)
+    first = sink.next_frame() if options.resume and isinstance(sink, ImageFolder) else 0
+    place = _place_of(source, first, total)
+    counts = SegmentReport()
+
+    def write(frame: OutputFrame) -> None:
+        sink.write(frame)
+        counts.count(frame)
+
+    try:
+        frames = interpolate_frames(source, interpolate, target, options.stream, first, place)
+        if options.limit is not None:
+            frames = limit_frames(frames, (info.start + options.limit) * target.slowmo)
+        fail = options.on_damage == "fail"
+        stopped_by = feed(frames, write, source, hooks, first, total, fail)
+        sink.finish()
+    except BaseException:
+        sink.abort()
+        raise
+    report.source_frames = counts.last_source + 1
+    if options.limit is None:  # a limited run reads ahead of the frame that it shows
+        report.source_frames = max(source.count, report.source_frames)
+    report.made_frames = counts.made
+    report.output_frames = first + counts.frames
+    report.cuts, report.repeated_frames = counts.cuts, counts.repeats
+    report.damage = source.damage.describe() if source.damage else ""
+    report.duration = float(report.output_frames / grid.fps)
+    report.seconds = round(time.monotonic() - begun, 2)
+    if stopped_by is not None:
+        on = "; --resume goes on" if sink.resumable else ""
+        raise type(stopped_by)(f"{stopped_by} after {report.output_frames} frames of {output}{on}")
+    return report
+
+
+def write_between(
+    source: Source, output: Path, interpolate: Interpolate, options: JobOptions
+) -> Report:
+    """Two images in, the one half way between them into an image file."""
+    check_output(output, options.overwrite)
+    frames = interpolate_frames(source, interpolate, Target(multi=2), options.stream)
+    made = next(frame for frame in frames if frame.index == 1)
+    write_image(output, made.image)
+    return Report(
+        source.info.name,
+        str(output),
+        source_frames=2,
+        output_frames=1,
+        made_frames=1,
+        height=made.image.shape[0],
+        width=made.image.shape[1],
+        encoder=output.suffix[1:],
+        warnings=list(source.info.warnings),
+    )
+
+
+def _open(output, fps, size, source, options, report) -> DirectOutput:
+    if output == "-":
+        report.encoder = "y4m"
+        return Y4mPipe(fps, size, source.info.color)
+    path = Path(output)
+    if path.suffix.lower() == ".gif":
+        report.encoder = "gif"
+        check_output(path, options.overwrite)
+        if fps > 100:
+            raise OutputError(f"{float(fps):g} fps: a GIF has at most 100, its clock ticks 1/100 s")
+        if fps > GIF_MAX_FPS:
+            report.warnings.append(
+                f"{float(fps):.2f} fps: browsers play GIFs at no more than {GIF_MAX_FPS}"
+            )
+        return GifFile(path, fps)
+    report.encoder = "png"
+    if path.is_file():
+        raise OutputError(f"{path} is a file, images need a folder")
+    old = path.is_dir() and any(path.glob("*.png"))
+    if old and not (options.resume or options.overwrite):
+        raise OutputError(f"{path} holds images: --overwrite replaces them, --resume goes on")
+    folder = ImageFolder(path)
+    if old and not options.resume:
+        for index in range(folder.next_frame()):
+            folder.path(index).unlink()
+    return folder
+
+
+def _place_of(source: Source, first: int, total: int):
+    """Where to read on for output frame `first`. Images and rough estimates only: a video whose
+    place is not certain is read from its start."""
+    info = source.info
+    if not first or not total or not hasattr(source, "files"):
+        return None
+    index = max(0, first * info.num_frames // total - CONTEXT)
+    return (index / info.rate, index) if index else None

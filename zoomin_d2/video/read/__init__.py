@@ -1,0 +1,1 @@
+"""Videos and images in: frames with exact times, as RGB."""

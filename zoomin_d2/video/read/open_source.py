@@ -1,0 +1,60 @@
+"""Whatever a user names as an input, opened as a source of frames."""
+
+import os
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+from zoomin_d2.video.errors import BadInputError
+from zoomin_d2.video.read.images import IMAGE_SUFFIXES, ImageReader, list_images
+from zoomin_d2.video.read.reader import VideoReader
+from zoomin_d2.video.read.source import Source
+
+PIPE = "-"
+
+
+def open_source(inputs: list[str], rate: Fraction | None = None, raw: str | None = None) -> Source:
+    """Open one video, folder of images, standard input ("-"), or two (or more) images.
+
+    Args:
+        rate: frames per second of images.
+        raw: "WIDTHxHEIGHT:PIX_FMT:FPS" of raw video on standard input.
+
+    Raises:
+        BadInputError: they cannot be read, or do not make one input.
+    """
+    paths = [Path(i) for i in inputs]
+    if len(inputs) > 1:
+        wrong = [str(p) for p in paths if not is_image(p)]
+        if wrong:
+            raise BadInputError(f"{wrong[0]}: is not an image; several images make one input")
+        return ImageReader(paths, rate, f"{len(paths)} images")
+    if inputs[0] == PIPE:
+        return _open_raw(raw) if raw else VideoReader(sys.stdin.buffer)
+    path = paths[0]
+    if os.path.isdir(path):  # Path's own raises for a name that is too long
+        return ImageReader(list_images(path), rate, str(path))
+    if is_image(path):
+        raise BadInputError(f"{path}: one image alone has nothing to interpolate to")
+    return VideoReader(path)
+
+
+def is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _open_raw(raw: str) -> VideoReader:
+    try:
+        size, pix_fmt, fps = raw.split(":")
+        width, height = (int(n) for n in size.split("x"))
+        rate = Fraction(fps)
+    except ValueError as error:
+        raise BadInputError(
+            f"--raw-input {raw}: expected WIDTHxHEIGHT:PIX_FMT:FPS, as 1920x1080:rgb24:30"
+        ) from error
+    options = {
+        "video_size": f"{width}x{height}",
+        "pixel_format": pix_fmt,
+        "framerate": str(rate),
+    }
+    return VideoReader(sys.stdin.buffer, "rawvideo", options)

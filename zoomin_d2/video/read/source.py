@@ -1,0 +1,159 @@
+"""What a source of frames is, whatever it is read from: a file, a pipe, a folder of images."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Protocol
+
+import av
+import cv2
+import numpy as np
+
+from zoomin_d2.video.read.color import ColorPath
+from zoomin_d2.video.read.hdr import HdrMetadata
+from zoomin_d2.video.time.step_detection import THUMBNAIL_WIDTH
+
+
+@dataclass
+class SourceFrame:
+    """One frame of a source.
+
+    Attributes:
+        index: its place among the frames of the source, from 0.
+        time: when it is shown, in seconds after the container's start; exact.
+        duration: how long, where nothing follows.
+        picture: the frame as decoded: av.VideoFrame, or (H, W, 3) RGB.
+        gap_before: frames between the previous one and this are damaged or missing.
+    """
+
+    index: int
+    time: Fraction
+    duration: Fraction
+    picture: Any
+    gap_before: bool = False
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What is known before decoding.
+
+    Attributes:
+        name: for messages.
+        height, width: upright, in pixels.
+        rate: nominal frames per second (the average for a variable rate).
+        start: time of the first frame. time_base: resolution of the source's clock.
+        duration: of the video, None if unknown (pipes). num_frames: an estimate, 0 if unknown.
+        color: the conversion to and from RGB.
+        pix_fmt: of the samples. sample_aspect_ratio: of an upright pixel; None if unknown.
+        hdr: HDR10's static metadata.
+        warnings: what the user should know (alpha dropped, interlaced, ...).
+        fingerprint: changes when the source does; None for a pipe.
+    """
+
+    name: str
+    height: int
+    width: int
+    rate: Fraction
+    start: Fraction
+    time_base: Fraction
+    duration: Fraction | None
+    num_frames: int
+    color: ColorPath
+    pix_fmt: str
+    sample_aspect_ratio: Fraction | None = None
+    hdr: HdrMetadata | None = None
+    warnings: tuple[str, ...] = ()
+    fingerprint: Any = None
+
+
+@dataclass
+class Damage:
+    """What could not be decoded, counted while reading.
+
+    Attributes:
+        lost_frames: frames that the file lists, or that a gap shows, and that did not come out.
+        corrupt_frames: came out damaged, and were left out.
+        decode_errors: packets that the decoder refused.
+        missing_seconds: how much earlier the video ends than its container says.
+        read_error: why reading stopped early, if it did.
+        places: (seconds, what) of the first few.
+    """
+
+    lost_frames: int = 0
+    corrupt_frames: int = 0
+    decode_errors: int = 0
+    missing_seconds: float = 0.0
+    read_error: str | None = None
+    places: list[tuple[float, str]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.lost_frames
+            or self.corrupt_frames
+            or self.decode_errors
+            or self.missing_seconds
+            or self.read_error
+        )
+
+    def note(self, time: Fraction | float, what: str) -> None:
+        """Remember a place (seconds) and what happened there; of many, the first 20."""
+        if len(self.places) < 20:
+            self.places.append((round(float(time), 3), what))
+
+    def describe(self) -> str:
+        """All of it in one line, for people."""
+        parts = []
+        if self.lost_frames or self.corrupt_frames:
+            lost, corrupt = self.lost_frames, self.corrupt_frames
+            parts.append(f"{lost + corrupt} frames lost ({corrupt} of them decoded damaged)")
+        elif self.decode_errors:
+            parts.append(f"{self.decode_errors} packets could not be decoded")
+        if self.missing_seconds:
+            parts.append(f"the video ends {self.missing_seconds:.2f} s before its container says")
+        if self.read_error:
+            parts.append(f"reading stopped: {self.read_error}")
+        if self.places:
+            parts.append("first at " + ", ".join(f"{t:.2f} s" for t, _ in self.places[:5]))
+        return "; ".join(parts)
+
+
+class Source(Protocol):
+    """An opened source of frames; use as a context manager."""
+
+    info: SourceInfo
+    damage: Damage
+    end: Fraction  # when the last frame read so far ends
+    count: int  # of frames read so far, those before a seek included
+
+    def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
+        """All frames, or those from time `start` on, of which the first has place `index`."""
+        ...
+
+    def to_rgb(self, picture: Any) -> np.ndarray:
+        """(H, W, 3) RGB, uint8 or uint16, upright."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> "Source": ...
+
+    def __exit__(self, *_) -> None: ...
+
+
+def thumbnail(picture: Any) -> np.ndarray:
+    """Luma of a small copy, (h, THUMBNAIL_WIDTH) float32 in 0..255, for finding cuts."""
+    height, width = picture_size(picture)
+    size = (THUMBNAIL_WIDTH, max(1, round(height * THUMBNAIL_WIDTH / width)))
+    if isinstance(picture, av.VideoFrame):
+        small = picture.reformat(*size, format="gray", interpolation="AREA", threads=1)
+        return small.to_ndarray().astype(np.float32)
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    return luma / 257.0 if picture.dtype == np.uint16 else luma
+
+
+def picture_size(picture: Any) -> tuple[int, int]:
+    """(height, width), before rotation."""
+    if isinstance(picture, av.VideoFrame):
+        return picture.height, picture.width
+    return picture.shape[:2]

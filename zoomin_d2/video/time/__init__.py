@@ -1,0 +1,1 @@
+"""Which moments the output shows, and the frames for them, in order."""

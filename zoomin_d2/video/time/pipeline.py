@@ -1,0 +1,303 @@
+"""Frames of a source in, frames of the output out, each with its exact time.
+
+Source frames that fall on a moment of the output pass unchanged; between two frames of one shot
+the model makes the frames; across a cut, a gap of lost frames and after the last frame nothing is
+invented. Decoding runs in a thread of its own, a few frames ahead; conversion to RGB in more.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoomin_d2.frames import is_finite, mix, to_array, to_tensor
+from zoomin_d2.video.errors import ModelError
+from zoomin_d2.video.read.source import Source
+from zoomin_d2.video.time.queues import CONVERTERS, ordered_map, prefetch
+from zoomin_d2.video.time.scene_cuts import MarkedFrame, mark_steps
+from zoomin_d2.video.time.step_detection import CUT_MIN
+from zoomin_d2.video.time.timeline import Grid, Moment, Target, make_grid
+
+Interpolate = Callable[[Tensor, Tensor, list[float]], list[Tensor]]
+MAX_REPEATS = 3  # a longer run of equal frames is a pause in the motion, not a lower frame rate
+FrameKind = Literal["source", "made", "held", "blended"]
+CONTEXT = 32  # source frames before a place that decide what happens there, and some more
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """How frames are made.
+
+    Attributes:
+        cut_threshold: least mean luma difference (0..255) of a scene cut; None: find none.
+        on_cut: between the last frame of a shot and the first of the next, show the "nearest" of
+            them, or "blend" them.
+        dedupe: frames that only repeat the one before are left out, and the motion between their
+            neighbours is spread over the time that they took.
+        hold_last: the last frame is shown for as long as it lasts in the source; without this
+            the output ends with it (images: nothing comes twice).
+        device: where the model wants its frames.
+        queue_size: source frames decoded ahead.
+        workers: calls of the model at a time (several GPUs); the order stays.
+    """
+
+    cut_threshold: float | None = CUT_MIN
+    on_cut: Literal["nearest", "blend"] = "nearest"
+    dedupe: bool = False
+    hold_last: bool = True
+    device: str = "cpu"
+    queue_size: int = 4
+    workers: int = 1
+
+
+@dataclass
+class OutputFrame:
+    """One frame of the output.
+
+    Attributes:
+        index: its place in the output. time: when it is shown, in seconds; exact.
+        image: (H, W, 3) RGB, uint8 or uint16.
+        kind: "source" (passed unchanged), "made" by the model, "held" (a source frame shown
+            again) or "blended" across a cut.
+        source_index: the source frame that it is, or that comes before it.
+        read_on: (time, index) of a source frame from which reading gives the next frames alike.
+        held: the source frame that a player would show at this time without interpolation.
+        cuts: times (source, seconds) of the scene cuts since the previous output frame.
+        repeats: repeated source frames that were left out since then (dedupe).
+    """
+
+    index: int
+    time: Fraction
+    image: np.ndarray
+    kind: FrameKind
+    source_index: int
+    read_on: tuple[Fraction, int]
+    held: np.ndarray
+    cuts: tuple[float, ...] = ()
+    repeats: int = 0
+
+
+@dataclass
+class _Shown:
+    """A source frame whose content is shown, as RGB, and the times of the original frames from it
+    up to the next that is shown."""
+
+    marked: MarkedFrame
+    conversion: Future[np.ndarray]
+    times: list[Fraction]
+    read_on: tuple[Fraction, int]
+    last_duration: Fraction
+    tensor: Tensor | None = None
+
+    @property
+    def image(self) -> np.ndarray:
+        return self.conversion.result()
+
+    @property
+    def time(self) -> Fraction:
+        return self.times[0]
+
+    @property
+    def index(self) -> int:
+        return self.marked.frame.index
+
+    def as_tensor(self, device: str) -> Tensor:
+        tensor = self.tensor
+        if tensor is None:
+            tensor = self.tensor = to_tensor(self.image, device)
+        return tensor
+
+
+class _Span(NamedTuple):
+    """The output frames from one shown frame up to the next (None: the end), and what happened
+    since the last ones."""
+
+    a: _Shown
+    b: _Shown | None
+    moments: list[Moment]
+    cuts: tuple[float, ...]
+    repeats: int
+
+
+def interpolate_frames(
+    source: Source,
+    interpolate: Interpolate,
+    target: Target,
+    options: StreamOptions | None = None,
+    first: int = 0,
+    start: tuple[Fraction, int] | None = None,
+) -> Generator[OutputFrame, None, None]:
+    """The frames of the output, in order; close it where it is left early.
+
+    Args:
+        source: opened; read once.
+        interpolate: (frame_1, frame_2, list of t in (0, 1)) -> list of frames; frames are
+            (1, 3, H, W) float RGB in [0, 1] on options.device.
+        target: the frame rate, factor or slow motion.
+        options: how frames are made.
+        first: index of the first output frame to give; earlier ones are not made.
+        start: (time, index) of the source frame to begin reading at; at least CONTEXT frames
+            before what `first` shows.
+
+    Raises:
+        ModelError: the model returned something that is not its frames.
+    """
+    options = options or StreamOptions()
+    info = source.info
+    grid = make_grid(target, info)
+    read = source.frames(*start) if start else source.frames()
+    marked = mark_steps(read, options.cut_threshold)
+    shown = prefetch(_shown_frames(marked, source, options), options.queue_size)
+    spans = _spans(shown, grid, first, options.hold_last)
+    fill = partial(_fill, grid=grid, interpolate=interpolate, options=options)
+    filled = ordered_map(fill, spans, options.workers)
+    try:
+        for frames in filled:
+            yield from frames
+    finally:
+        filled.close()
+        shown.close()
+
+
+def _spans(shown: Iterable[_Shown], grid: Grid, first: int, hold_last: bool) -> Iterator[_Span]:
+    """The stretches between shown frames, each with the moments that fall into it."""
+    previous: _Shown | None = None
+    cuts: list[float] = []
+    repeats = 0
+    for current in shown:
+        if previous is not None:
+            if current.marked.cut_before:
+                cuts.append(round(float(current.time), 3))
+            repeats += len(previous.times) - 1
+            moments = grid.between(previous.index, [*previous.times, current.time])
+            wanted = [m for m in moments if m.index >= first]
+            if wanted:
+                yield _Span(previous, current, wanted, tuple(cuts), repeats)
+            if moments:  # the events of frames before `first` were told by an earlier run
+                cuts, repeats = [], 0
+        previous = current
+    if previous is not None:
+        repeats += len(previous.times) - 1
+        moments = grid.between(previous.index, previous.times)
+        index = previous.index + len(previous.times) - 1
+        moments += grid.tail(index, previous.times[-1], previous.last_duration)
+        end = previous.times[-1] + grid.tolerance
+        wanted = [m for m in moments if m.index >= first and (hold_last or m.source_time <= end)]
+        if wanted:
+            yield _Span(previous, None, wanted, tuple(cuts), repeats)
+
+
+def _shown_frames(
+    marked: Iterable[MarkedFrame], source: Source, options: StreamOptions
+) -> Iterator[_Shown]:
+    """Convert to RGB; where asked, merge short runs of repeats into the frame they repeat."""
+    with ThreadPoolExecutor(CONVERTERS, "convert") as pool:
+        yield from _converted(marked, lambda x: pool.submit(source.to_rgb, x), options)
+
+
+def _converted(
+    marked: Iterable[MarkedFrame],
+    convert: Callable[[Any], Future[np.ndarray]],
+    options: StreamOptions,
+) -> Iterator[_Shown]:
+    history: deque[tuple[Fraction, int]] = deque(maxlen=CONTEXT)
+
+    def shown(item: MarkedFrame) -> _Shown:
+        frame = item.frame
+        image = convert(frame.picture)
+        frame.picture = None
+        return _Shown(item, image, [frame.time], history[0], frame.duration)
+
+    previous: _Shown | None = None
+    repeats: list[MarkedFrame] = []
+    in_pause = False
+    for item in marked:
+        history.append((item.frame.time, item.frame.index))
+        is_repeat = item.repeats and options.dedupe and not item.frame.gap_before
+        # the middle of a long run of equal frames has no motion around it: it is "still"
+        in_pause = options.dedupe and (item.still or (in_pause and item.repeats))
+        if is_repeat and not in_pause and previous is not None:
+            repeats.append(item)
+            if len(repeats) <= MAX_REPEATS:
+                continue
+            in_pause = True
+        elif previous is not None and not in_pause:
+            previous.times.extend(repeat.frame.time for repeat in repeats)
+            if repeats:
+                previous.last_duration = repeats[-1].frame.duration
+            repeats.clear()
+        if previous is not None:
+            yield previous
+        for repeat in repeats:  # a pause after all: they stay what they are
+            if repeat is not item:
+                yield shown(repeat)
+        repeats.clear()
+        previous = shown(item)
+    if previous is not None:
+        previous.times.extend(repeat.frame.time for repeat in repeats)
+        if repeats:
+            previous.last_duration = repeats[-1].frame.duration
+        yield previous
+
+
+def _fill(
+    span: _Span, grid: Grid, interpolate: Interpolate, options: StreamOptions
+) -> list[OutputFrame]:
+    """The frames of one span; the model is called once, with all its times."""
+    a, b = span.a, span.b
+    exact = [m.source_time - a.time <= grid.tolerance for m in span.moments]
+    if b is None or b.marked.frame.gap_before:
+        frames = [_output(m, a, a.image, "held") for m in span.moments]
+    else:
+        ts = [float((m.source_time - a.time) / (b.time - a.time)) for m in span.moments]
+        frames = _interpolated(a, b, ts, exact, span.moments, interpolate, options)
+    for frame, is_exact in zip(frames, exact):
+        if is_exact:
+            frame.image, frame.kind = a.image, "source"
+    frames[0].cuts, frames[0].repeats = span.cuts, span.repeats
+    return frames
+
+
+def _interpolated(a, b, ts, exact, moments, interpolate, options) -> list[OutputFrame]:
+    wanted = [t for t, is_exact in zip(ts, exact) if not is_exact]
+    is_cut = b.marked.cut_before
+    made = iter(_make(a, b, wanted, interpolate, options) if wanted and not is_cut else [])
+    frames = []
+    for moment, t, is_exact in zip(moments, ts, exact):
+        if is_exact:
+            frames.append(_output(moment, a, a.image, "source"))
+        elif not is_cut:
+            frames.append(_output(moment, a, next(made), "made"))
+        elif options.on_cut == "blend":
+            frames.append(_output(moment, a, mix(a.image, b.image, t), "blended"))
+        else:
+            frames.append(_output(moment, a, (a if t <= 0.5 else b).image, "held"))
+    return frames
+
+
+def _make(
+    a: _Shown, b: _Shown, ts: list[float], interpolate: Interpolate, options: StreamOptions
+) -> list[np.ndarray]:
+    frame_1, frame_2 = a.as_tensor(options.device), b.as_tensor(options.device)
+    with torch.no_grad():
+        frames = interpolate(frame_1, frame_2, ts)
+    a.tensor = None  # b is the next pair's first
+    if len(frames) != len(ts) or any(f.shape != frame_1.shape for f in frames):
+        shapes = [tuple(f.shape) for f in frames]
+        raise ModelError(f"The model gave {shapes} for {len(ts)} frames {tuple(frame_1.shape)}")
+    if not all(map(is_finite, frames)):
+        raise ModelError(f"The model gave values that are not finite at {float(a.time):.3f} s")
+    return [to_array(f, a.image.dtype == np.uint16) for f in frames]
+
+
+def _output(moment: Moment, shown: _Shown, image: np.ndarray, kind: FrameKind) -> OutputFrame:
+    return OutputFrame(
+        moment.index, moment.time, image, kind, shown.index, shown.read_on, shown.image
+    )

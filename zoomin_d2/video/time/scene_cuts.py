@@ -1,0 +1,61 @@
+"""The frames of a source, each marked: does a cut lead to it, does it only repeat?"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from zoomin_d2.video.read.source import SourceFrame, thumbnail
+from zoomin_d2.video.time.step_detection import CUT_MIN, NEIGHBOURHOOD, judge_step
+
+
+@dataclass
+class MarkedFrame:
+    """A source frame, and what the step that leads to it is."""
+
+    frame: SourceFrame
+    cut_before: bool
+    repeats: bool
+    still: bool
+
+
+def mark_steps(
+    frames: Iterable[SourceFrame], cut_min: float | None = CUT_MIN
+) -> Iterator[MarkedFrame]:
+    """Judge every step, looking NEIGHBOURHOOD frames ahead (decoded, not converted to RGB).
+
+    Args:
+        frames: in order.
+        cut_min: the threshold of the module's rule; None finds no cuts.
+    """
+    waiting: deque[SourceFrame] = deque()
+    differences: deque[float] = deque(maxlen=2 * NEIGHBOURHOOD + 1)
+    previous, is_first, behind = None, True, 0
+
+    def judged(place: int) -> MarkedFrame:
+        kind = judge_step(np.asarray(differences), place, cut_min or CUT_MIN)
+        frame = waiting.popleft()
+        return MarkedFrame(frame, kind.cut and cut_min is not None, kind.repeated, kind.still)
+
+    for frame in frames:
+        small = thumbnail(frame.picture)
+        if is_first:
+            yield MarkedFrame(frame, False, False, False)
+            is_first = False
+        else:
+            if len(differences) == differences.maxlen:
+                behind -= 1
+            differences.append(float(np.abs(small - previous).mean()))
+            waiting.append(frame)
+            if len(waiting) > NEIGHBOURHOOD:
+                yield judged(behind)
+                behind += 1
+        previous = small
+    while waiting:
+        # the window shrinks at the end, as it grew at the start
+        if behind > NEIGHBOURHOOD:
+            differences.popleft()
+            behind -= 1
+        yield judged(behind)
+        behind += 1

@@ -1,0 +1,1 @@
+"""Frames out: encoded, muxed with everything else of the source, verified."""

@@ -1,0 +1,256 @@
+"""Encoders: which one a file name asks for, the pixel format that keeps the source's depth and
+chroma, quality options under one name (`crf`)."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av
+
+from zoomin_d2.video.errors import OutputError
+from zoomin_d2.video.read.color import ColorPath, is_rgb
+from zoomin_d2.video.read.hdr import encoder_parameters
+from zoomin_d2.video.read.source import SourceInfo
+from zoomin_d2.video.write.null_container import scratch_container
+
+VIDEO_SUFFIXES = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+ALIASES = {
+    "h264": "libx264",
+    "x264": "libx264",
+    "h265": "libx265",
+    "hevc": "libx265",
+    "x265": "libx265",
+    "av1": "libsvtav1",
+    "vp9": "libvpx-vp9",
+    "prores": "prores_ks",
+}
+KEYFRAME_INTERVAL = 240
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    """`quality`: the option that takes crf; `default`: its value; `options`: always given;
+    `speed`: the option that takes the preset; `odd_420`: takes odd sizes with halved chroma;
+    `min_size`: width and height."""
+
+    quality: str
+    default: int
+    options: dict[str, str] = field(default_factory=dict)
+    speed: str = "preset"
+    odd_420: bool = False
+    min_size: tuple[int, int] = (2, 2)
+
+
+_X265_QUIET = {"x265-params": "log-level=error"}
+_ENCODERS = {
+    "libx264": _Encoder("crf", 16),
+    # x265 writes beyond its memory for widths of 33 to 48, and aborts the process below 32.
+    "libx265": _Encoder("crf", 18, _X265_QUIET, min_size=(64, 32)),
+    "libsvtav1": _Encoder("crf", 24, {"preset": "7"}, odd_420=True),
+    "libvpx-vp9": _Encoder(
+        "crf", 20, {"b": "0", "row-mt": "1", "cpu-used": "3"}, "cpu-used", odd_420=True
+    ),
+    "prores_ks": _Encoder("qscale", 0, {"profile": "3", "vendor": "apl0"}, "profile", odd_420=True),
+    "ffv1": _Encoder("", 0, {"level": "3", "slicecrc": "1"}, "level", odd_420=True),
+    "h264_nvenc": _Encoder("cq", 18, {"preset": "p5", "rc": "vbr", "b": "0"}),
+    "hevc_nvenc": _Encoder("cq", 20, {"preset": "p5", "rc": "vbr", "b": "0"}),
+    "av1_nvenc": _Encoder("cq", 24, {"preset": "p5", "rc": "vbr", "b": "0"}),
+}
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """What the user may choose; None is the default of the container and the source.
+
+    Attributes:
+        codec: an encoder of FFmpeg (libx264, libx265, libsvtav1, libvpx-vp9, prores_ks, ffv1,
+            h264_nvenc, hevc_nvenc, av1_nvenc) or h264, h265, av1, vp9, prores.
+        crf: constant quality, lower is better; under this name for every encoder.
+        preset: speed of the encoder, in its own words.
+        pix_fmt: FFmpeg's name.
+    """
+
+    codec: str | None = None
+    crf: int | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """An encoder, ready to be opened any number of times, always alike."""
+
+    codec: str
+    pix_fmt: str
+    width: int
+    height: int
+    fps: Fraction
+    time_base: Fraction
+    color: ColorPath
+    options: dict[str, str]
+    sample_aspect_ratio: Fraction | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def segment_suffix(self) -> str:
+        """The container that holds this codec with exact timestamps."""
+        return {"prores_ks": ".mov", "ffv1": ".nut"}.get(self.codec, ".mp4")
+
+    def add_stream(self, container: av.container.OutputContainer) -> av.VideoStream:
+        """A stream for this encoder in a container that is open for writing."""
+        added = container.add_stream(self.codec, rate=self.fps, options=dict(self.options))
+        stream = cast(av.VideoStream, added)
+        stream.width, stream.height, stream.pix_fmt = self.width, self.height, self.pix_fmt
+        context = stream.codec_context
+        context.time_base = self.time_base
+        context.gop_size = KEYFRAME_INTERVAL
+        tags = self.color.tags
+        context.color_primaries, context.color_trc = tags.primaries, tags.transfer
+        context.colorspace = tags.matrix
+        if tags.full_range is not None:
+            context.color_range = 2 if tags.full_range else 1
+        if self.sample_aspect_ratio:
+            context.sample_aspect_ratio = self.sample_aspect_ratio
+        return stream
+
+
+def choose_encoder(
+    path: str | Path,
+    options: EncodeOptions,
+    info: SourceInfo,
+    fps: Fraction,
+    time_base: Fraction,
+    size: tuple[int, int] | None = None,
+) -> EncoderSettings:
+    """Settings for a file name, and try them: a codec that does not open is an error now.
+
+    Args:
+        size: (height, width) of the frames where they are not those of the source.
+
+    Raises:
+        OutputError: an unknown container or encoder, or one that refuses this video.
+    """
+    container = container_format(path)
+    deep = info.color.deep
+    codec = options.codec
+    if codec is None:
+        codec = "libx265" if deep else "libx264"
+        if container == "webm":
+            codec = "libsvtav1" if deep else "libvpx-vp9"
+    codec = ALIASES.get(codec, codec)
+    if codec not in _ENCODERS:
+        known = ", ".join([*_ENCODERS, *ALIASES])
+        raise OutputError(f"Unknown encoder {codec!r}; known: {known}")
+    encoder = _ENCODERS[codec]
+    try:
+        formats = [f.name for f in av.Codec(codec, "w").video_formats or []]
+    except ValueError as error:
+        raise OutputError(f"This build of FFmpeg has no encoder {codec}") from error
+    with scratch_container(container) as scratch:
+        supported = scratch.supported_codecs
+        if not supported & {codec, av.Codec(codec, "w").canonical_name}:
+            raise OutputError(f"A {Path(path).suffix} file cannot hold {codec}; .mkv can")
+    height, width = size or (info.height, info.width)
+    if width < encoder.min_size[0] or height < encoder.min_size[1]:
+        least = "x".join(map(str, encoder.min_size))
+        raise OutputError(
+            f"{codec} needs at least {least} pixels, the video is {width}x{height}: choose another "
+            "--codec"
+        )
+    pix_fmt = options.pix_fmt
+    warnings: list[str] = []
+    if pix_fmt is None:
+        pix_fmt, warnings = _choose_pix_fmt(codec, encoder, formats, info, height, width)
+    elif pix_fmt not in formats or is_rgb(pix_fmt):
+        known = ", ".join(f for f in formats if not is_rgb(f))
+        raise OutputError(f"{codec} cannot write {pix_fmt}; it can: {known}")
+    quality = {}
+    if encoder.quality:
+        value = encoder.default if options.crf is None else options.crf
+        if codec != "prores_ks" or options.crf is not None:
+            quality[encoder.quality] = str(value)
+    speed = {} if options.preset is None else {encoder.speed: options.preset}
+    all_options = {**encoder.options, **quality, **speed}
+    if info.hdr is not None:
+        written = encoder_parameters(codec, info.hdr)
+        if written is None:
+            warnings.append(f"{codec} does not take HDR10's mastering data: --codec h265 does")
+        else:
+            all_options[written[0]] = ":".join(
+                filter(None, [all_options.get(written[0]), written[1]])
+            )
+    settings = EncoderSettings(
+        codec,
+        pix_fmt,
+        width,
+        height,
+        fps,
+        time_base,
+        info.color,
+        all_options,
+        info.sample_aspect_ratio,
+        tuple(warnings),
+    )
+    _try(settings)
+    return settings
+
+
+def container_format(path: str | Path) -> str:
+    """FFmpeg's name of the container of a file name. Raises OutputError."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in VIDEO_SUFFIXES:
+        raise OutputError(
+            f"{path}: unknown kind of output {suffix!r}; known are "
+            f"{', '.join(VIDEO_SUFFIXES)}, .gif, a folder for images, and - for y4m"
+        )
+    return VIDEO_SUFFIXES[suffix]
+
+
+def _choose_pix_fmt(codec, encoder, formats, info, height, width) -> tuple[str, list[str]]:
+    warnings = []
+    chroma, depth = _sampling(info.pix_fmt)
+    if (height % 2 or width % 2) and not encoder.odd_420 and chroma != "444":
+        chroma = "444"
+        warnings.append(
+            f"{width}x{height} is odd, which {codec} only takes with full chroma (4:4:4); some "
+            "players cannot show it: --codec av1 or vp9 can keep 4:2:0"
+        )
+    depths = [d for d in (depth, 12, 10) if d <= max(depth, 10)] if depth > 8 else [8, 10]
+    for bits in [*depths, 8]:
+        for sampling in dict.fromkeys([chroma, "422", "444", "420"]):
+            name = f"yuv{sampling}p" + (f"{bits}le" if bits > 8 else "")
+            if name not in formats and name == "yuv420p10le" and "p010le" in formats:
+                name = "p010le"
+            if name in formats:
+                if bits < min(depth, 10):
+                    warnings.append(f"{codec} has no {depth}-bit format here: written as {bits}")
+                if sampling != chroma and chroma != "420":
+                    warnings.append(f"chroma is written as {sampling} ({codec} has no {chroma})")
+                return name, warnings
+    return formats[0], warnings
+
+
+def _sampling(pix_fmt: str) -> tuple[str, int]:
+    """Chroma sampling and bits of a source's pixel format; RGB and gray are written as 4:2:0."""
+    components = av.VideoFormat(pix_fmt).components
+    depth = max(c.bits for c in components)
+    for chroma in ("444", "422", "420"):
+        if chroma in pix_fmt:
+            return chroma, depth
+    return "422" if "p210" in pix_fmt or "yuyv" in pix_fmt else "420", depth
+
+
+def _try(settings: EncoderSettings) -> None:
+    """Open the encoder once, so that what it refuses is known before any frame is made."""
+    names = {".mov": "mov", ".nut": "nut", ".mp4": "mp4"}
+    with scratch_container(names[settings.segment_suffix]) as container:
+        stream = settings.add_stream(container)
+        try:
+            stream.codec_context.open()
+        except (av.FFmpegError, ValueError, OSError) as error:
+            where = "this machine" if "nvenc" in settings.codec else "this video"
+            raise OutputError(
+                f"{settings.codec} cannot be used for {where} ({settings.width}x{settings.height} "
+                f"{settings.pix_fmt}, options {settings.options}): {error}"
+            ) from error

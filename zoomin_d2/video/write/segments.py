@@ -1,0 +1,265 @@
+"""The output on its way: finished segments in a folder beside the file, and a journal of them.
+
+Every SEGMENT_FRAMES output frames are encoded to a file of their own, closed, synced and noted in
+`journal.json`. A run that stops, however it stops, loses at most the segment it was in; a new run
+with the same settings goes on there, and gives the same frames as an unbroken one, because a
+segment depends on nothing before it. `assemble.py` joins the segments.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+
+from zoomin_d2.files import write_json
+from zoomin_d2.video.errors import DiskFullError, OutputError
+from zoomin_d2.video.time.pipeline import OutputFrame
+from zoomin_d2.video.write.encoder import KEYFRAME_INTERVAL, EncoderSettings
+
+SEGMENT_FRAMES = KEYFRAME_INTERVAL
+JOURNAL = "journal.json"
+SEGMENTS_SUFFIX = ".segments"
+MIN_FREE_BYTES = 64 * 2**20
+VERSION = 1
+
+
+@dataclass
+class SegmentReport:
+    """Counts of one segment; `last_source` is the index of the last source frame in it."""
+
+    frames: int = 0
+    made: int = 0
+    repeats: int = 0
+    cuts: list[float] = field(default_factory=list)
+    last_source: int = -1
+
+    def count(self, frame: OutputFrame) -> None:
+        """Add one frame of the output."""
+        self.frames += 1
+        self.made += frame.kind == "made"
+        self.repeats += frame.repeats
+        self.cuts.extend(frame.cuts)
+        self.last_source = frame.source_index
+
+
+def segments_path(output: Path) -> Path:
+    """Where the segments of an unfinished run lie."""
+    return Path(f"{output}{SEGMENTS_SUFFIX}")
+
+
+class SegmentFolder:
+    """The folder `<output>.segments`, held by one run at a time.
+
+    Args:
+        output: the file that it will become.
+        settings: anything JSON that decides the frames; a journal of other settings is not
+            continued.
+        resume: go on with what is there; without it, what is there is an error, or goes
+            (`overwrite`).
+
+    Raises:
+        OutputError: another run holds it, it belongs to other settings, or it exists.
+    """
+
+    def __init__(self, output: Path, settings: dict[str, Any], resume: bool, overwrite: bool):
+        self.path = segments_path(output)
+        self.segments: list[dict[str, Any]] = []
+        self.settings = settings
+        existed = self.path.exists()
+        try:
+            self.path.mkdir(exist_ok=True)
+            self._lock = open(self.path / "lock", "w")  # noqa: SIM115 (held while the run lasts)
+        except OSError as error:
+            raise os_error(error, f"Cannot write beside {output}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise OutputError(f"Another run is writing {output} (it holds {self.path})") from error
+        try:
+            self._take_over(existed, resume, overwrite)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _take_over(self, existed: bool, resume: bool, overwrite: bool) -> None:
+        journal = self.path / JOURNAL
+        if existed and journal.exists() and not resume and not overwrite:
+            raise OutputError(
+                f"{self.path} holds an unfinished run: --resume goes on with it, --overwrite "
+                "starts anew"
+            )
+        if resume and journal.exists():
+            content = json.loads(journal.read_text())
+            if content.get("version") != VERSION or content["settings"] != _plain(self.settings):
+                different = _differences(content.get("settings", {}), _plain(self.settings))
+                raise OutputError(
+                    f"{self.path} belongs to other settings or another input ({different}): give "
+                    "the same, or --overwrite to start anew"
+                )
+            self.segments = content["segments"]
+        known = {s["file"] for s in self.segments} | {"lock", JOURNAL}
+        for file in self.path.iterdir():
+            if file.name not in known:
+                file.unlink()
+        absent = [s["file"] for s in self.segments if not (self.path / s["file"]).is_file()]
+        if absent:
+            raise OutputError(f"{self.path} lacks {absent[0]}: --overwrite starts anew")
+        if not self.segments:
+            self._write()
+
+    @property
+    def next_frame(self) -> int:
+        """Index of the first output frame that is not finished."""
+        return self.segments[-1]["end"] if self.segments else 0
+
+    @property
+    def resume_at(self) -> tuple[Fraction, int] | None:
+        """(time, index) of the source frame to read from; None: the first."""
+        if not self.segments:
+            return None
+        time, index = self.segments[-1]["read_on"]
+        return Fraction(time), index
+
+    def add(
+        self, file: Path, first: int, end: int, read_on: tuple[Fraction, int], report: SegmentReport
+    ) -> None:
+        """Note a finished segment: frames [first, end), and where to read on after it."""
+        place = [str(read_on[0]), read_on[1]]
+        entry = {"file": file.name, "first": first, "end": end, "read_on": place}
+        self.segments.append({**entry, "report": asdict(report)})
+        self._write()
+
+    def reports(self) -> list[SegmentReport]:
+        """Of every finished segment, in order."""
+        return [SegmentReport(**segment["report"]) for segment in self.segments]
+
+    def files(self) -> list[Path]:
+        """Every finished segment, in order."""
+        return [self.path / segment["file"] for segment in self.segments]
+
+    def release(self, remove: bool) -> None:
+        """Let go of the folder, and delete it when its segments are no longer needed."""
+        if remove:
+            shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.close()
+
+    def _write(self) -> None:
+        content = {"version": VERSION, "settings": self.settings, "segments": self.segments}
+        try:
+            write_json(self.path / JOURNAL, content)
+        except OSError as error:
+            raise os_error(error, f"Cannot write {self.path / JOURNAL}") from error
+
+
+class Picture(NamedTuple):
+    """A frame of the output, and what the encoder takes of it."""
+
+    frame: OutputFrame
+    picture: av.VideoFrame
+
+
+class SegmentWriter:
+    """Encodes frames into segments. `write` and `finish` are called by one thread at a time,
+    `convert` by any number."""
+
+    def __init__(self, folder: SegmentFolder, settings: EncoderSettings):
+        self._folder, self._settings = folder, settings
+        self._container: av.container.OutputContainer | None = None
+        self._first = self._next = folder.next_frame
+
+    def convert(self, frame: OutputFrame) -> Picture:
+        """The frame as the encoder takes it. Raises OutputError."""
+        try:
+            picture = self._settings.color.from_rgb(frame.image, self._settings.pix_fmt)
+        except (OSError, av.FFmpegError) as error:
+            raise os_error(error, f"Cannot convert frame {frame.index}") from error
+        ticks = round(frame.time / self._settings.time_base)
+        picture.pts, picture.time_base = ticks, self._settings.time_base
+        return Picture(frame, picture)
+
+    def write(self, converted: Picture) -> None:
+        """Raises DiskFullError, OutputError."""
+        frame, picture = converted
+        if frame.index != self._next:
+            raise AssertionError(f"frame {frame.index} came where {self._next} was due")
+        try:
+            container = self._container or self._open()
+            container.mux(self._stream.encode(picture))
+            self._next += 1
+            self._last_frame = frame
+            self._report.count(frame)
+            if self._next % SEGMENT_FRAMES == 0:
+                self._close_segment(container)
+        except (OSError, av.FFmpegError) as error:
+            self._discard()
+            raise os_error(error, f"Cannot write {self._folder.path}") from error
+
+    def finish(self, complete: bool) -> tuple[Path, SegmentReport] | None:
+        """Close the last segment. If the run is not `complete`, the segment is not noted (a later
+        run makes it again) but returned, so that what there is can be played."""
+        if self._container is None:
+            return None
+        try:
+            self._close_segment(self._container, note=complete)
+            return None if complete else (self._part, self._report)
+        except (OSError, av.FFmpegError) as error:
+            raise os_error(error, f"Cannot write {self._folder.path}") from error
+
+    def _open(self) -> av.container.OutputContainer:
+        free = shutil.disk_usage(self._folder.path).free
+        if free < MIN_FREE_BYTES:
+            raise OSError(errno.ENOSPC, f"only {free / 2**20:.0f} MiB are free")
+        self._first = self._next
+        suffix = self._settings.segment_suffix
+        self._file = self._folder.path / f"{self._first // SEGMENT_FRAMES:06d}{suffix}"
+        self._part = self._file.with_name("part-" + self._file.name)
+        options = {}
+        if suffix != ".nut":
+            options["video_track_timescale"] = str(self._settings.time_base.denominator)
+        self._report = SegmentReport()
+        self._container = container = av.open(str(self._part), "w", options=options)
+        self._stream = self._settings.add_stream(container)
+        return container
+
+    def _close_segment(self, container: av.container.OutputContainer, note: bool = True) -> None:
+        container.mux(self._stream.encode())
+        container.close()
+        self._container = None
+        with open(self._part, "rb") as file:
+            os.fsync(file.fileno())
+        if note:
+            os.replace(self._part, self._file)
+            read_on = self._last_frame.read_on
+            self._folder.add(self._file, self._first, self._next, read_on, self._report)
+
+    def _discard(self) -> None:
+        if self._container is not None:
+            with contextlib.suppress(OSError, av.FFmpegError):
+                self._container.close()
+            self._container = None
+            self._part.unlink(missing_ok=True)
+
+
+def os_error(error: OSError | av.FFmpegError, what: str) -> OutputError | DiskFullError:
+    """The named error of a failed write."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DiskFullError(f"{what}: the disk is full ({error}). What is finished is kept")
+    return OutputError(f"{what}: {error}")
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def _differences(old: dict, new: dict) -> str:
+    keys = [k for k in {**old, **new} if old.get(k) != new.get(k)]
+    return ", ".join(f"{k}: {old.get(k)} then, {new.get(k)} now" for k in keys) or "version"

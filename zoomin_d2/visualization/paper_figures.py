@@ -1,0 +1,133 @@
+"""Figures after the paper's, from what evaluations have saved: the same place under each method.
+
+Which places are shown is decided by the data, not by the methods: the ROIs in which the average of
+the inputs is farthest from the truth, that is where most moves, at most one per image.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from detectron2.structures import Boxes
+
+from zoomin_d2.visualization.panel import stack_pictures, tile_pictures
+from zoomin_d2.visualization.proposals import draw_place, draw_proposals, zoom
+from zoomin_d2.visualization.report.saved import (
+    Propose,
+    as_tensor,
+    find_boxes,
+    read_frame,
+    shared_frames,
+)
+from zoomin_d2.visualization.report.scores import Scores
+from zoomin_d2.visualization.roi_grid import RoiRow, draw_roi_grid
+from zoomin_d2.visualization.roi_ranking import (
+    Place,
+    RoiMetric,
+    choose_places,
+    rank_places,
+    score_roi,
+)
+
+_GAP = 16  # pixels between a frame and the grid below it
+
+
+def hardest_places(
+    scores: Sequence[Scores], num: int, propose: Propose | None = None
+) -> list[Place]:
+    """The ROIs where most moves, at most one per image, the hardest first.
+
+    Args:
+        scores: methods on one dataset; images whose frames all of them have saved count.
+        propose: finds ROIs where none are saved.
+
+    Raises:
+        ValueError: there is no such place.
+    """
+    shared = set.intersection(*(set(item.saved_frames) for item in scores))
+    places: list[Place] = []
+    for name in sorted(shared):
+        frames = shared_frames(name, scores)
+        if "average" in frames:
+            boxes = find_boxes(name, scores, frames["truth"], propose)
+            places += rank_places(name, boxes, frames["average"], frames["truth"])
+    if not places:
+        raise ValueError(
+            f"no image of '{scores[0].dataset}' has saved frames of every method and a ROI that "
+            "is large enough: evaluate with TEST.NUM_SAVED_FRAMES above 0"
+        )
+    return choose_places(places, num)
+
+
+def roi_row(
+    place: Place, frames: Mapping[str, np.ndarray], metrics: Mapping[str, RoiMetric]
+) -> RoiRow:
+    """One row of `draw_roi_grid`: the place, its frames (column -> frame) and their numbers."""
+    truth = frames["truth"]
+    numbers = {}
+    for name, frame in frames.items():
+        if name != "truth":
+            scores = score_roi(frame, truth, place.box, metrics)
+            scores["PSNR"] = math.inf if scores["PSNR"] is None else scores["PSNR"]
+            numbers[name] = {key: value for key, value in scores.items() if value is not None}
+    x0, y0, x1, y1 = place.box
+    caption = (place.name.split("/", 1)[-1], f"{x1 - x0} x {y1 - y0} px")
+    return RoiRow(caption, place.box, dict(frames), numbers)
+
+
+def roi_rows(
+    scores: Sequence[Scores], places: Sequence[Place], metrics: Mapping[str, RoiMetric]
+) -> list[RoiRow]:
+    """The rows of `draw_roi_grid` for saved evaluations."""
+    rows = []
+    for place in places:
+        frames = _frames(place.name, scores)
+        rows.append(roi_row(place, {"truth": frames.pop("truth"), **frames}, metrics))
+    return rows
+
+
+def frame_figure(scores: Sequence[Scores], places: Sequence[Place], width: int = 360) -> np.ndarray:
+    """After Fig. 5 and 6: whole frames with the place marked, and below each the place enlarged.
+
+    Args:
+        width: of a frame in the figure, pixels.
+    """
+    rows = []
+    for place in places:
+        x0, y0, x1, y1 = place.box
+        frames = _frames(place.name, scores)
+        whole = [(key, draw_place(frame, place.box, 0, width)) for key, frame in frames.items()]
+        parts = []
+        for key, frame in frames.items():
+            crop = frame[y0:y1, x0:x1]
+            height = max(round(width * crop.shape[0] / crop.shape[1]), 1)
+            parts.append((f"{key}, enlarged", zoom(crop, (width, min(height, width)))))
+        rows.append(tile_pictures([*whole, *parts], columns=len(frames), font_size=14))
+    return stack_pictures(rows)
+
+
+def teaser(rows: Sequence[RoiRow], boxes: Boxes, method: str, max_boxes: int = 8) -> np.ndarray:
+    """A frame that a method made, with proposals, above the grid of some of its ROIs.
+
+    Args:
+        rows: ROIs of one image.
+        boxes: proposals of the image, in pixels, the best first; so many are drawn.
+        method: the column whose frame is shown large.
+
+    Returns:
+        (H, W, 4) uint8 RGBA; nothing is behind the grid.
+    """
+    grid = draw_roi_grid(rows)
+    pred = rows[0].frames[method]
+    drawn = draw_proposals(as_tensor(pred), boxes[:max_boxes], scale=grid.shape[1] / pred.shape[1])
+    drawn = np.dstack((drawn, np.full(drawn.shape[:2], 255, np.uint8)))
+    missing = [(0, _GAP), (0, grid.shape[1] - drawn.shape[1]), (0, 0)]
+    return np.concatenate((np.pad(drawn, missing), grid))
+
+
+def _frames(name: str, scores: Sequence[Scores]) -> dict[str, np.ndarray]:
+    """Average, then every method, then the truth."""
+    shared = shared_frames(name, scores)
+    frames = {"average": shared["average"]} if "average" in shared else {}
+    frames |= {x.method: read_frame(x.saved_frames[name] / "pred_frame.png") for x in scores}
+    return {**frames, "truth": shared["truth"]}
