@@ -72,9 +72,15 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.GENERATOR.FAST.PYRAMID_CHANNELS = [24, 40, 64, 96]
     cfg.MODEL.GENERATOR.FAST.DECODER_CHANNELS = [32, 64, 96, 128]
     cfg.MODEL.GENERATOR.FAST.DECODER_BLOCKS = [1, 1, 2, 2]  # residual blocks of two convolutions
+    # More of them, after those, whose sum has no activation: a trained network can grow them.
+    cfg.MODEL.GENERATOR.FAST.LINEAR_BLOCKS = [0, 0, 0, 0]
     # Of the cost volumes, in pixels of the level's grid; 0 = none.
     cfg.MODEL.GENERATOR.FAST.CORRELATION_RADII = [0, 0, 3, 4]
     cfg.MODEL.GENERATOR.FAST.SYNTHESIS_CHANNELS = [32, 64]  # at 1/2 and 1/4
+    # "bilinear", or "mixed": for each pixel the synthesis chooses between bilinear and bicubic.
+    cfg.MODEL.GENERATOR.FAST.LAST_WARP = "bilinear"
+    # Width of a decoder that refines the motion at full size; 0 = none.
+    cfg.MODEL.GENERATOR.FAST.REFINE_CHANNELS = 0
 
     # The pretrained detector: proposals, perceptual features, context convolution.
     cfg.MODEL.FROZEN_RPN = CN()
@@ -108,6 +114,8 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.LOSS_WEIGHTS.SMOOTH = 0.1
     # Ours: the photometric loss of a coarse-to-fine generator's coarser levels (as PHOTOMETRIC).
     cfg.MODEL.LOSS_WEIGHTS.LEVELS = 0.5
+    # Ours: Laplacian pyramid of the final and the coarse frame (as PHOTOMETRIC); 0 = none.
+    cfg.MODEL.LOSS_WEIGHTS.LAPLACIAN = 0.0
     cfg.MODEL.LOSS_WEIGHTS.GAN_D = 0.3
     cfg.MODEL.LOSS_WEIGHTS.GAN_G = 0.1
 

@@ -38,9 +38,11 @@ def test_matrix_products():
     assert _count(lambda: torch.einsum("nchw,nchv->nhwv", f, f))["matmul"] == 16 * 4 * 6 * 6
 
 
-def test_sampling_and_resizing_are_four_taps():
+def test_sampling_and_resizing_count_taps():
     x, grid = torch.zeros(1, 3, 8, 10), torch.zeros(1, 4, 5, 2)
     assert _count(lambda: F.grid_sample(x, grid, align_corners=True))["sampling"] == 4 * 3 * 20
+    bicubic = _count(lambda: F.grid_sample(x, grid, mode="bicubic", align_corners=True))
+    assert bicubic["sampling"] == 16 * 3 * 20
     resized = _count(lambda: F.interpolate(x, scale_factor=2, mode="bilinear"))
     assert resized == {"convolution": 0, "matmul": 0, "sampling": 0, "resizing": 4 * 3 * 16 * 20}
 

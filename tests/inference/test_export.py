@@ -12,13 +12,15 @@ SIZES = [(64, 64), (50, 81), (97, 130)]
 
 def _small(name):
     cfg = get_zoomin_cfg()
-    cfg.MODEL.GENERATOR.NAME = name
+    cfg.MODEL.GENERATOR.NAME = "paper" if name == "paper" else "fast"
     cfg.MODEL.GENERATOR.PAPER.FLOW_CHANNELS = [8, 8, 8]
     cfg.MODEL.GENERATOR.PAPER.SYNTHESIS_CHANNELS, cfg.MODEL.GENERATOR.PAPER.SYNTHESIS_KERNEL = 4, 3
     fast = cfg.MODEL.GENERATOR.FAST
     fast.PYRAMID_CHANNELS, fast.DECODER_CHANNELS = [8, 8, 8, 8], [8, 16, 16, 16]
     fast.DECODER_BLOCKS, fast.CORRELATION_RADII = [1, 1, 1, 1], [0, 0, 0, 1]
     fast.SYNTHESIS_CHANNELS = [8, 8]
+    if name == "fine":
+        fast.LAST_WARP, fast.REFINE_CHANNELS, fast.LINEAR_BLOCKS = "mixed", 8, [1, 0, 0, 0]
     torch.manual_seed(0)
     generator = build_generator(cfg).eval()
     with torch.no_grad():
@@ -28,7 +30,7 @@ def _small(name):
     return generator
 
 
-@pytest.fixture(scope="module", params=["paper", "fast"])
+@pytest.fixture(scope="module", params=["paper", "fast", "fine"])
 def generator(request):
     return _small(request.param)
 

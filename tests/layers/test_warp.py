@@ -6,11 +6,6 @@ import torch
 from zoomin_d2.layers import backward_warp, blend, pad_to_multiple, resize_flow
 
 
-def test_zero_flow_is_the_identity():
-    frame = torch.rand(2, 3, 7, 11)
-    assert torch.allclose(backward_warp(frame, torch.zeros(2, 2, 7, 11)), frame, atol=1e-5)
-
-
 def test_flow_points_to_where_the_frame_is_sampled():
     # A row 0 10 20 30; flow (+1, 0) takes each pixel from its right neighbour, the last from the
     # border; (+0.5, 0) takes the mean of both: eq. 3 with its "1 -" restored.
@@ -29,6 +24,34 @@ def test_second_channel_is_y_down():
     flow = torch.zeros(1, 2, 3, 5)
     flow[:, 1] = 1
     assert backward_warp(frame, flow)[0, 0, :, 2].tolist() == pytest.approx([2, 3, 3])
+
+
+def test_bicubic_weights_and_border():
+    # Half way between two pixels Keys's kernel (a = -0.75) weighs the four around by -3/32, 19/32,
+    # 19/32, -3/32. The row is repeated beyond its ends; positions beyond them are the end itself.
+    row = torch.tensor([1.0, 0, 0, 1, 1])
+    frame = row.view(1, 1, 1, 5).expand(1, 1, 4, 5)
+    flow = torch.zeros(1, 2, 4, 5)
+    flow[:, 0] = 0.5
+    expected = [16 / 32, -6 / 32, 16 / 32, 35 / 32, 1]
+    found = backward_warp(frame, flow, mode="bicubic")[0, 0]
+    assert found[1].tolist() == pytest.approx(expected, abs=1e-5)
+    assert backward_warp(frame, -9 * flow, "bicubic")[0, 0, 1, :4].tolist() == pytest.approx(
+        [1] * 4, abs=1e-5
+    )
+    found = backward_warp(frame.mT, flow.flip(1).mT, "bicubic")[0, 0]
+    assert found[:, 2].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_zero_flow_is_the_identity(mode):
+    frame = torch.rand(2, 3, 7, 11)
+    assert torch.allclose(backward_warp(frame, torch.zeros(2, 2, 7, 11), mode), frame, atol=1e-5)
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match="got 'nearest'"):
+        backward_warp(torch.rand(1, 3, 4, 4), torch.zeros(1, 2, 4, 4), "nearest")
 
 
 def test_gradient_of_the_flow_is_the_slope_of_the_frame():

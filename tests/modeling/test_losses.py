@@ -10,6 +10,7 @@ from zoomin_d2.modeling.losses import (
     charbonnier,
     hinge_d_losses,
     hinge_g_loss,
+    laplacian_loss,
     mean_over_valid,
     perceptual_loss,
     photometric_loss,
@@ -36,6 +37,32 @@ def test_photometric_loss_is_colour_plus_x_and_y_gradients():
 def test_photometric_loss_does_not_see_an_offset_in_its_gradient_terms():
     offset = photometric_loss(torch.full((1, 3, 4, 4), 0.75), torch.full((1, 3, 4, 4), 0.25))
     assert offset.item() == pytest.approx(math.hypot(0.5, 1e-3) + 2e-3, rel=1e-5)
+
+
+def test_laplacian_loss_of_one_pixel():
+    # Along one axis the smaller picture has 1, 6, 1 sixteenths, and doubled again
+    # 1, 4, 12, 28, 38, 28, 12, 4, 1 of 128: the finest level is the pixel minus that, in two
+    # dimensions. What remains sums to a quarter and counts twice.
+    target = torch.zeros(2, 3, 16, 16)
+    frame = target.clone()
+    frame[..., 8, 8] = 1
+    peak = (38 / 128) ** 2
+    expected = (2 * (1 - peak) + 2 / 4) / 256
+    assert laplacian_loss(frame, target, levels=2).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 48)])
+def test_laplacian_loss_of_an_offset(size):
+    # A constant is in no level but the last: 16 times a 256th of the values.
+    frame = torch.full((1, 3, *size), 0.25)
+    assert laplacian_loss(frame, torch.zeros_like(frame)).item() == pytest.approx(0.25 / 16)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 33)])
+def test_laplacian_loss_of_any_size(size):
+    frame = torch.rand(1, 3, *size, requires_grad=True)
+    laplacian_loss(frame, torch.zeros(1, 3, *size)).backward()
+    assert frame.grad.isfinite().all() and frame.grad.abs().sum() > 0
 
 
 def test_perceptual_loss_averages_levels_not_elements():

@@ -5,7 +5,7 @@ import torch
 from detectron2.modeling import build_model
 
 from zoomin_d2.modeling import ROIDiscriminator, build_discriminator
-from zoomin_d2.modeling.losses import photometric_loss, smoothness_loss
+from zoomin_d2.modeling.losses import laplacian_loss, photometric_loss, smoothness_loss
 
 
 @pytest.fixture
@@ -49,6 +49,15 @@ def test_losses_are_those_of_the_outputs_with_the_papers_weights(model, make_bat
         theirs = model.frozen_rpn.features(truth, ["rpn"])
         distances.append(torch.stack([(ours[k] - theirs[k]).abs().mean() for k in ours]).mean())
     assert losses["loss_perceptual"].item() == pytest.approx(sum(distances).item(), rel=1e-4)
+
+
+def test_laplacian_loss_is_there_if_asked_for(small_cfg, make_batch):
+    small_cfg.MODEL.LOSS_WEIGHTS.LAPLACIAN = 0.5
+    model = build_model(small_cfg)
+    loss = model(make_batch(2, 64, 64))["loss_laplacian"]
+    out, truth = model.step_record.outputs, model.step_record.frame_t
+    expected = laplacian_loss(out.pred_frame, truth) + laplacian_loss(out.coarse_frame, truth)
+    assert loss.item() == pytest.approx(0.5 * 255 * expected.item(), rel=1e-5)
 
 
 def test_generator_step_leaves_detector_and_discriminator_alone(model, small_cfg, make_batch):

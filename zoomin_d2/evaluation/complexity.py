@@ -2,7 +2,7 @@
 
 Convention: one MAC is one multiplication with its addition. Counted are convolutions of any kind,
 matrix products (also through `einsum` and attention), bilinear sampling (`grid_sample`) and
-bilinear resizing at 4 MACs per value that comes out (its four taps), bicubic at 16. Not counted are
+resizing at 4 MACs per value that comes out (its four taps), bicubic at 16. Not counted are
 biases, activations and other arithmetic per value, padding and copies: they cost bytes, not
 arithmetic. A correlation volume counts where it is written as a matrix product or an `einsum`.
 What others print for RIFE, IFRNet and AMT counts convolutions (and matrix products) alone:
@@ -119,8 +119,14 @@ def _flops_per_value(macs: int) -> Callable:
     return count
 
 
+def _flops_of_sampling(frame, grid, mode: int, *args, out_val: torch.Tensor, **kwargs) -> int:
+    macs = {0: 4, 1: 0, 2: 16}[mode]  # bilinear, nearest, bicubic
+    return 2 * macs * out_val.numel()
+
+
+_flops_of_sampling._get_raw = True
 _SAMPLING = {
-    _aten.grid_sampler_2d: _flops_per_value(4),
+    _aten.grid_sampler_2d: _flops_of_sampling,
     _aten.upsample_bilinear2d: _flops_per_value(4),
     _aten._upsample_bilinear2d_aa: _flops_per_value(4),
     _aten.upsample_bicubic2d: _flops_per_value(16),

@@ -3,7 +3,8 @@
 The parts keep the roles of the paper's (section 3.1, 3.2): flows and a blend mask are found first,
 frames and context features are warped by them, a small network with a large receptive field makes
 the frame. What differs: the flow is found by matching features of the two frames (a feature
-pyramid, a cost volume, residual corrections), and nothing but the last warp runs at full size.
+pyramid, a cost volume, residual corrections), and at full size nothing but the last warp runs, and
+where it is asked for a small decoder that refines the motion.
 
 Shape shorthand and the words motion and hidden: see motion_decoder.py.
 """
@@ -38,18 +39,32 @@ class LightSynthesis(nn.Module):
 
     Full-size pixels enter as channels (pixel unshuffling), so that every convolution works on a
     grid of half the size or less: 2 x 2 times the receptive field at a quarter of the cost.
+
+    Args:
+        context_channels, coarse_channels: of the decoders' hidden at 1/2 and 1/4.
+        channels: width at 1/2 and 1/4.
+        outputs: channels that it gives at full size.
     """
 
-    def __init__(self, context_channels: int, coarse_channels: int, channels: Sequence[int]):
+    def __init__(
+        self,
+        context_channels: int,
+        coarse_channels: int,
+        channels: Sequence[int],
+        outputs: int = 4,
+    ):
         super().__init__()
         fine, coarse = channels
-        self.enter = conv_lrelu(4 * 6 + 1 + context_channels, fine)
+        self.enter_parts = (4 * 6, 1, context_channels)  # pixels, mask, context
+        self.enter = conv_lrelu(sum(self.enter_parts), fine)
         self.down = conv_lrelu(fine, coarse, stride=2)
-        self.merge = conv_lrelu(coarse + coarse_channels, coarse)
+        self.merge_parts = (coarse, coarse_channels)
+        self.merge = conv_lrelu(sum(self.merge_parts), coarse)
         self.blocks = nn.Sequential(ResidualBlock(coarse, dilation=2))
         self.up = nn.Conv2d(coarse, 2 * coarse, 1)
-        self.leave = conv_lrelu(fine + coarse // 2, fine)
-        self.head = small_head(fine, 16)
+        self.leave_parts = (fine, coarse // 2)
+        self.leave = conv_lrelu(sum(self.leave_parts), fine)
+        self.head = small_head(fine, 4 * outputs)
 
     def forward(
         self,
@@ -58,7 +73,7 @@ class LightSynthesis(nn.Module):
         mask_logit: torch.Tensor,
         context: torch.Tensor,
         coarse_context: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> torch.Tensor:
         """
         Args:
             warped_1, warped_2: (N, 3, H, W) in [0, 1].
@@ -66,15 +81,15 @@ class LightSynthesis(nn.Module):
             context: (N, C, H / 2, W / 2); coarse_context: (N, C', H / 4, W / 4).
 
         Returns:
-            correction of the colours (N, 3, H, W) and of the mask's logit (N, 1, H, W), float32.
+            (N, outputs, H, W) float32: corrections of the three colors and of the mask's logit
+            and, with a fifth output, the logit of how bicubic the last warp is.
         """
         frames = F.pixel_unshuffle(torch.cat((warped_1, warped_2), dim=1) - 0.5, 2)
         dtype = context.dtype
         x = self.enter(torch.cat((frames.to(dtype), mask_logit.to(dtype), context), dim=1))
         y = self.merge(torch.cat((self.down(x), coarse_context), dim=1))
         y = F.pixel_shuffle(self.up(self.blocks(y)), 2)
-        out = F.pixel_shuffle(self.head(self.leave(torch.cat((x, y), dim=1))).float(), 2)
-        return out[:, :3], out[:, 3:]
+        return F.pixel_shuffle(self.head(self.leave(torch.cat((x, y), dim=1))).float(), 2)
 
 
 class FastGenerator(nn.Module):
@@ -87,8 +102,12 @@ class FastGenerator(nn.Module):
         pyramid_channels: of the features at 1/2, 1/4, 1/8, 1/16.
         decoder_channels: width of the motion decoders at 1/2, 1/4, 1/8, 1/16.
         decoder_blocks: their residual blocks.
+        linear_blocks: those without an activation of their sum, which come after them.
         correlation_radii: of their cost volumes; 0 = none.
         synthesis_channels: width of the synthesis at 1/2 and 1/4.
+        last_warp: "bilinear", or "mixed": each pixel lies where the synthesis says between the
+            bilinear and the bicubic one.
+        refine_channels: width of a decoder at full size; 0 = none.
     """
 
     size_divisibility = 16
@@ -102,17 +121,25 @@ class FastGenerator(nn.Module):
         decoder_blocks: Sequence[int] = (1, 1, 2, 2),
         correlation_radii: Sequence[int] = (0, 0, 3, 4),
         synthesis_channels: Sequence[int] = (32, 64),
+        linear_blocks: Sequence[int] = (0, 0, 0, 0),
+        last_warp: str = "bilinear",
+        refine_channels: int = 0,
     ):
         super().__init__()
-        lengths = {
-            len(x) for x in (pyramid_channels, decoder_channels, decoder_blocks, correlation_radii)
-        }
-        if lengths != {4} or len(synthesis_channels) != 2:
+        per_level = (
+            *(pyramid_channels, decoder_channels, decoder_blocks, linear_blocks),
+            correlation_radii,
+        )
+        if {len(x) for x in per_level} != {4} or len(synthesis_channels) != 2:
             raise ValueError(
                 "MODEL.GENERATOR.FAST.* want four values (two for SYNTHESIS_CHANNELS), got "
-                f"{pyramid_channels}, {decoder_channels}, {decoder_blocks}, {correlation_radii}, "
-                f"{synthesis_channels}"
+                f"{', '.join(str(x) for x in (*per_level, synthesis_channels))}"
             )
+        if last_warp not in ("bilinear", "mixed"):
+            raise ValueError(
+                f"MODEL.GENERATOR.FAST.LAST_WARP must be bilinear or mixed, got '{last_warp}'"
+            )
+        self.last_warp = last_warp
         self.pyramid = FeaturePyramid(pyramid_channels)
         # A level hands a quarter of its hidden channels, pixel shuffled, to the next finer one.
         hidden_channels = [c // 4 for c in decoder_channels[1:]] + [0]
@@ -123,11 +150,21 @@ class FastGenerator(nn.Module):
                 hidden_channels,
                 decoder_channels,
                 decoder_blocks,
+                linear_blocks,
                 correlation_radii,
             )
         )
+        # At full size a frame's features are its colors.
+        self.refine = (
+            MotionDecoder(3, decoder_channels[0] // 4, refine_channels, 1, 0, 0)
+            if refine_channels
+            else None
+        )
         self.synthesis = LightSynthesis(
-            decoder_channels[0], decoder_channels[1], synthesis_channels
+            decoder_channels[0],
+            decoder_channels[1],
+            synthesis_channels,
+            outputs=5 if last_warp == "mixed" else 4,
         )
 
     def forward(
@@ -174,16 +211,21 @@ class FastGenerator(nn.Module):
                 small = F.avg_pool2d(frames, 2 ** (level + 1))
                 level_frames.append(blend_along(motion, small, time))
         full_motion = finer_motion(motion)
+        if self.refine is not None:
+            finest = F.pixel_shuffle(hidden, 2)
+            colors = (frames - 0.5).to(hidden.dtype)
+            full_motion, _ = self.refine(colors, full_motion, finest, time)
         flows = both_flows(full_motion, time)
-        warped_1, warped_2 = backward_warp(frames, flows).chunk(2)
+        warped = backward_warp(frames, flows)
         mask_logit = full_motion[:, 4:] + time.mask_shift
-        correction, mask_correction = self.synthesis(
-            warped_1, warped_2, motion[:, 4:], hidden, coarse_hidden
-        )
+        correction = self.synthesis(*warped.chunk(2), motion[:, 4:], hidden, coarse_hidden)
         blend_mask = torch.sigmoid(mask_logit)
-        coarse_frame = blend(warped_1, warped_2, blend_mask)
-        pred_frame = blend(warped_1, warped_2, torch.sigmoid(mask_logit + mask_correction))
-        pred_frame = pred_frame + correction
+        coarse_frame = blend(*warped.chunk(2), blend_mask)
+        if self.last_warp == "mixed":
+            bicubic = backward_warp(frames, flows, "bicubic")
+            warped = blend(bicubic, warped, torch.sigmoid(correction[:, 4:]).repeat(2, 1, 1, 1))
+        pred_frame = blend(*warped.chunk(2), torch.sigmoid(mask_logit + correction[:, 3:4]))
+        pred_frame = pred_frame + correction[:, :3]
         if not self.training:  # while training, clipping would cut the gradient of saturated pixels
             pred_frame = pred_frame.clamp(0, 1)
         outputs = (pred_frame, coarse_frame, *flows.chunk(2), blend_mask)

@@ -57,6 +57,7 @@ class MotionDecoder(nn.Module):
         hidden_channels: of the level below's `hidden` (after pixel shuffling to this grid).
         channels: width of this level, and of its `hidden`.
         num_blocks: residual blocks.
+        linear_blocks: residual blocks without an activation of their sum, after those.
         radius: of the cost volume; 0 = none.
     """
 
@@ -66,14 +67,20 @@ class MotionDecoder(nn.Module):
         hidden_channels: int,
         channels: int,
         num_blocks: int,
+        linear_blocks: int,
         radius: int,
     ):
         super().__init__()
         self.radius = radius
         num_costs = (2 * radius + 1) ** 2 if radius else 0
-        self.enter = conv_lrelu(2 * feature_channels + num_costs + hidden_channels + 6, channels)
+        # Of frame_1's features, frame_2's, the cost volume, hidden, motion and time.
+        self.enter_parts = (feature_channels, feature_channels, num_costs, hidden_channels, 5, 1)
+        self.enter = conv_lrelu(sum(self.enter_parts), channels)
         self.blocks = nn.Sequential(
-            *(ResidualBlock(channels, dilation=1 + i % 2) for i in range(num_blocks))
+            *(
+                ResidualBlock(channels, dilation=1 + i % 2, linear=i >= num_blocks)
+                for i in range(num_blocks + linear_blocks)
+            )
         )
         self.head = small_head(channels, 5)
 

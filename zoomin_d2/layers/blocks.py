@@ -42,10 +42,18 @@ def small_head(c_in: int, c_out: int) -> nn.Conv2d:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions, the first perhaps dilated, added to their input."""
+    """Two 3 x 3 convolutions, the first perhaps dilated, added to their input.
 
-    def __init__(self, channels: int, dilation: int = 1):
+    Args:
+        channels: in and out.
+        dilation: of the first convolution.
+        linear: leave the sum without its leaky ReLU. With a last convolution of zeros the block is
+            then the identity, so that a trained network can be deepened.
+    """
+
+    def __init__(self, channels: int, dilation: int = 1, linear: bool = False):
         super().__init__()
+        self.slope = 1.0 if linear else 0.1
         self.convs = nn.Sequential(conv_lrelu(channels, channels, dilation=dilation))
         self.last = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.kaiming_normal_(self.last.weight, a=1.0)
@@ -54,4 +62,5 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) in and out."""
-        return F.leaky_relu(x + self.last(self.convs(x)), 0.1, inplace=True)
+        x = x + self.last(self.convs(x))
+        return x if self.slope == 1 else F.leaky_relu(x, self.slope, inplace=True)

@@ -9,24 +9,38 @@ warped_1.
 import torch
 import torch.nn.functional as F
 
+# Of pixels beyond the frame, at clamped positions. A bilinear kernel gives them no weight; for a
+# bicubic one, which does, they are the border's.
+_PADDING = {"bilinear": "zeros", "bicubic": "border"}
 
-def backward_warp(frame: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
+
+def backward_warp(frame: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
     """Sample a frame, or a feature map of the same size, where a flow points (eq. 3).
 
     The paper prints eq. 3 without its "1 -": what is meant is bilinear sampling,
     ``g(I, f)(x) = sum_i I_i max(0, 1 - |x + f(x) - i|_u) max(0, 1 - |x + f(x) - i|_v)``.
     Positions outside the frame take the value of the nearest border pixel.
 
+    Mode "bicubic" is the convolution kernel of Keys with a = -0.75, 4 x 4 pixels around the
+    position: sharper, and it may leave the range of the frame by up to a few percent. The border
+    rule, in either mode and in each direction: first the position is clamped to [0, size - 1], then
+    each pixel that the kernel reads, floor(position) - 1 to floor(position) + 2, is clamped to the
+    same interval.
+
     Args:
         frame: (N, C, H, W), any range.
         flow: (N, 2, H, W), (dx, dy) in pixels.
+        mode: "bilinear" or "bicubic".
 
     Returns:
         (N, C, H, W) in the dtype of ``frame``. Differentiable in both arguments.
 
     Raises:
-        ValueError: if the two do not share N, H and W, or flow has not two channels.
+        ValueError: if the two do not share N, H and W, if flow has not two channels, or for
+            another mode.
     """
+    if mode not in _PADDING:
+        raise ValueError(f"a warp is bilinear or bicubic, got '{mode}'")
     n, _, height, width = frame.shape
     if flow.shape != (n, 2, height, width):
         raise ValueError(
@@ -46,7 +60,7 @@ def backward_warp(frame: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     )
     with torch.autocast(frame.device.type, enabled=False):
         warped = F.grid_sample(
-            frame.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=True
+            frame.float(), grid, mode=mode, padding_mode=_PADDING[mode], align_corners=True
         )
     return warped.to(frame.dtype)
 

@@ -7,6 +7,7 @@ Weights (lambda_0 to lambda_4) are applied by whoever calls, once.
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 
 # The paper's images are 0..255 and its lambdas are balanced for that; ours are [0, 1].
 PHOTOMETRIC_SCALE = 255.0
@@ -34,6 +35,43 @@ def photometric_loss(frame: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         + charbonnier(_dx(difference)).mean()
         + charbonnier(_dy(difference)).mean()
     )
+
+
+def laplacian_loss(frame: torch.Tensor, target: torch.Tensor, levels: int = 5) -> torch.Tensor:
+    """L1 distance of Laplacian pyramids (Niklaus & Liu, CVPR 2018), per value of the frame.
+
+    Each level's sum counts twice the next finer one's; the last level is what remains, a low-pass.
+
+    Args:
+        frame, target: (N, C, H, W), any size.
+    """
+    # The pyramid is linear: that of the difference is the difference of the two.
+    rest = frame.float() - target.float()
+    total = rest.new_zeros(())
+    num_values = rest.numel()
+    for level in range(levels - 1):
+        smaller = _halved(rest)
+        total = total + 2**level * (rest - _doubled(smaller, rest.shape[-2:])).abs().sum()
+        rest = smaller
+    return (total + 2 ** (levels - 1) * rest.abs().sum()) / num_values
+
+
+def _box_thrice(x: torch.Tensor) -> torch.Tensor:
+    """The binomial (1, 3, 3, 1) / 8 in both directions; three pixels less."""
+    for _ in range(3):
+        x = F.avg_pool2d(x, 2, stride=1)
+    return x
+
+
+def _halved(x: torch.Tensor) -> torch.Tensor:
+    """Every second pixel of x smoothed by (1, 4, 6, 4, 1) / 16; the border is replicated."""
+    return F.avg_pool2d(_box_thrice(F.pad(x, (2, 2, 2, 2), mode="replicate")), 2)
+
+
+def _doubled(x: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """Back to ``size``: zeros between the pixels, smoothed by (1, 4, 6, 4, 1) / 8."""
+    x = F.pad(x, (1, 1, 1, 1), mode="replicate").repeat_interleave(2, -1).repeat_interleave(2, -2)
+    return _box_thrice(x)[..., 1 : 1 + size[0], 1 : 1 + size[1]]
 
 
 def perceptual_loss(

@@ -28,6 +28,7 @@ from zoomin_d2.modeling.generator_options import build_generator
 from zoomin_d2.modeling.losses import (
     PHOTOMETRIC_SCALE,
     hinge_g_loss,
+    laplacian_loss,
     perceptual_loss,
     photometric_loss,
     smoothness_loss,
@@ -71,7 +72,7 @@ class FrameInterpolator(nn.Module):
             generator: called with (frame_1, frame_2, t), returns GeneratorOutput.
             frozen_rpn: needed for training and for proposals; None is enough for inference.
             loss_weights: "photometric", "perceptual", "smooth", "gan_g"; "levels" for generators
-                that give `level_frames`.
+                that give `level_frames`; "laplacian" where it is wanted.
             perceptual_features: names for FrozenRPN.features; [] switches eq. 7 off.
             proposal_source: "real", "synthesized" or "both".
             patch_size: side of the zoomed patches, pixels.
@@ -114,6 +115,7 @@ class FrameInterpolator(nn.Module):
                 "perceptual": weights.PERCEPTUAL,
                 "smooth": weights.SMOOTH,
                 "levels": weights.LEVELS * PHOTOMETRIC_SCALE,
+                "laplacian": weights.LAPLACIAN * PHOTOMETRIC_SCALE,
                 "gan_g": weights.GAN_G,
             },
             "perceptual_features": list(cfg.MODEL.PERCEPTUAL.FEATURES),
@@ -225,6 +227,10 @@ class FrameInterpolator(nn.Module):
             "loss_smooth": self.loss_weights["smooth"]
             * smoothness_loss(flow_1t, flow_2t, blend_mask),
         }
+        if weight := self.loss_weights.get("laplacian", 0.0):
+            losses["loss_laplacian"] = weight * (
+                laplacian_loss(pred_frame, frame_t) + laplacian_loss(coarse_frame, frame_t)
+            )
         if level_frames:
             truth = pad_to_multiple(frame_t, self.generator.size_divisibility)  # as the levels are
             losses["loss_levels"] = self.loss_weights["levels"] * sum(
