@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 NUM_LAYERS = 8  # at most, the background included
-_DRAWS_PER_LAYER = 32  # 31, and in the background one more: how many layers there are
+_DRAWS_PER_LAYER = 33  # the background's last one is how many layers there are
 NUM_DRAWS = NUM_LAYERS * _DRAWS_PER_LAYER
 
 # A crop whose shorter side is at least so long has motion of full size; in a smaller one it shrinks
@@ -82,7 +82,7 @@ def draw_layer(
     """One layer of each triplet out of (N, _DRAWS_PER_LAYER) numbers in [0, 1).
 
     The first is the speed. Of layers 15 % are still, 25 % move by up to 8 pixels, half of them by 8
-    to 25, the rest by up to 40; half of them turn, half of them grow or shrink.
+    to 25, the rest by up to 40; half of those that move turn, half of them grow or shrink.
     """
     num_stills, _, height, width = stills.shape
     draw = iter(draws.unbind(1))
@@ -105,7 +105,7 @@ def draw_layer(
     spin = _half_zero(next(draw)) * distance / (2 * radius)
     growth = _half_zero(next(draw)) * distance / (2 * radius)
 
-    turn = next(draw) * (2 * math.pi)
+    turn = _half_zero(next(draw)) * math.pi
     aspect = 2 ** (2 * next(draw) - 1)
     corners = (next(draw) * 4).floor() + 3
     ripple, wall, soft, cut = next(draw), next(draw), next(draw), next(draw)
@@ -124,7 +124,9 @@ def draw_layer(
     share = ((strength - 0.8) * 3 if is_background else (strength - 0.5) * 4).clamp(0, 1)
     period_x, period_y = 4 * 8 ** next(draw), 4 * 8 ** next(draw)
     duty, letter_zoom, letter_seed = next(draw), next(draw), next(draw)
-    colors = 255 * torch.stack([next(draw) for _ in range(6)], 1)
+    colors = torch.stack([next(draw) for _ in range(6)], 1).view(-1, 2, 3)
+    gray = colors.mean(2, keepdim=True)
+    colors = 255 * (gray + (colors - gray) * next(draw)[:, None, None])
     return Layer(
         opacity=opacity,
         center_x=center_x,
@@ -155,8 +157,8 @@ def draw_layer(
         duty=0.3 + 0.4 * duty,
         letter_zoom=0.7 * 2.2**letter_zoom,
         letter_seed=(letter_seed * 2**20).long(),
-        dark=colors[:, :3],
-        light=colors[:, 3:],
+        dark=colors[:, 0],
+        light=colors[:, 1],
     )
 
 
@@ -326,7 +328,7 @@ def layered_triplets(
     glyphs = glyph_cells(stills.device)
     times = torch.stack([torch.zeros_like(t), t, torch.ones_like(t)], 1)
     draws = draws.view(-1, NUM_LAYERS, _DRAWS_PER_LAYER)
-    # 2 to NUM_LAYERS layers. (Their number is the last draw of the background, which is always there.)
+    # 2 to NUM_LAYERS layers: decided by the last draw of the background, which is always there.
     number = 2 + draws[:, 0, -1] * (NUM_LAYERS - 1)
     canvas = None
     for i in range(NUM_LAYERS):
