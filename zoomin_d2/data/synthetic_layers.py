@@ -20,7 +20,9 @@ import numpy as np
 import torch
 
 NUM_LAYERS = 8  # at most, the background included
-_DRAWS_PER_LAYER = 33  # the background's last one is how many layers there are
+# Some to spare. (A multiple of 4: then each layer's draws are aligned, and need no copy to be read
+# by a compiled function.)
+_DRAWS_PER_LAYER = 36
 NUM_DRAWS = NUM_LAYERS * _DRAWS_PER_LAYER
 
 # A crop whose shorter side is at least so long has motion of full size; in a smaller one it shrinks
