@@ -163,6 +163,9 @@ def _add_input_keys(cfg: CN) -> None:
     # Random downscaling of the frames before the crop: factor drawn from [min, max], max <= 1.
     cfg.INPUT.SCALE_RANGE = [1.0, 1.0]
     cfg.INPUT.HIGH_RESOLUTION = True  # load frame_t_hr where the dataset has it
+    # Share of each batch, 0 to 1, that is layered synthetic triplets made of the batch's own frames
+    # (data/synthetic_layers.py), to the nearest whole number of samples per process.
+    cfg.INPUT.SYNTHETIC_FRACTION = 0.0
     # Keep all frames of the training set in the memory of the device and cut crops out there
     # (data/on_device/): a GPU then waits for no processor. 1,000 frames of 768x432 are a GB.
     cfg.DATALOADER.FRAMES_ON_DEVICE = False

@@ -10,14 +10,14 @@ SMALL = {
     "pyramid_channels": [8, 12, 16, 16],
     "decoder_channels": [8, 12, 16, 16],
     "decoder_blocks": [1, 1, 1, 2],
-    "radii": [0, 0, 1, 2],
+    "correlation_radii": [0, 0, 1, 2],
     "synthesis_channels": [8, 16],
 }
 LARGE = {
     "pyramid_channels": [12, 16, 16, 16],
     "decoder_channels": [16, 20, 16, 24],
     "linear_blocks": [2, 1, 0, 1],
-    "radii": [0, 2, 1, 2],
+    "correlation_radii": [0, 2, 1, 2],
     "synthesis_channels": [12, 20],
     "last_warp": "mixed",
     "refine_channels": 8,
@@ -74,7 +74,7 @@ def test_what_is_new_can_learn():
     "options, message",
     [
         ({"pyramid_channels": [8, 12, 20, 16]}, "cost volume at 1/8 cannot grow"),
-        ({"radii": [0, 0, 2, 2]}, "cost volume at 1/8 cannot grow"),
+        ({"correlation_radii": [0, 0, 2, 2]}, "cost volume at 1/8 cannot grow"),
         ({"decoder_blocks": [2, 1, 1, 2]}, "DECODER_BLOCKS at 1/2 cannot change"),
         ({"decoder_channels": [8, 8, 16, 16]}, "the new network only"),
         ({"decoder_blocks": [1, 1, 1, 1]}, "DECODER_BLOCKS at 1/16 cannot change"),

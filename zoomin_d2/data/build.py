@@ -3,11 +3,14 @@
 A sample of the training stream is a pure function of (SEED, its position in the stream). Number of
 workers, prefetching and the number of processes change nothing (as long as the total batch,
 SOLVER.IMS_PER_BATCH, stays), and a stream opened at start_position goes on exactly there.
+Only synthetic samples (INPUT.SYNTHETIC_FRACTION) also depend on their process's batch: its frames
+are their textures.
 """
 
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,10 +24,12 @@ from detectron2.data import (
 )
 from detectron2.utils import comm
 
-from zoomin_d2.data.batching import UnpackedLoader, pack_samples
+from zoomin_d2.data.batching import UnpackedLoader
 from zoomin_d2.data.dataset_mapper import InterpolationDatasetMapper
 from zoomin_d2.data.on_device.frames import CropPlanner, DeviceFrames, DeviceLoader, pack_plans
 from zoomin_d2.data.stream_order import StreamOrder, positions
+from zoomin_d2.data.synthetic_layers import NUM_DRAWS
+from zoomin_d2.data.synthetic_samples import num_synthetic_samples, pack_with_synthetic
 from zoomin_d2.data.training_sets import get_records, resolve_datasets
 from zoomin_d2.frames import CorruptFrameError
 
@@ -52,6 +57,7 @@ class TrainingStream(torchdata.IterableDataset):
         seed: of everything that is drawn for a sample.
         start_position: see `positions`.
         batch_size: of this process.
+        num_draws: numbers in [0, 1) that each sample gets as "draws", after all others.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class TrainingStream(torchdata.IterableDataset):
         seed: int,
         start_position: int,
         batch_size: int,
+        num_draws: int = 0,
     ):
         self._records = DatasetFromList(records, copy=False)
         self._make_sample = make_sample
@@ -70,6 +77,7 @@ class TrainingStream(torchdata.IterableDataset):
         self._seed = seed
         self._start_position = start_position
         self._batch_size = batch_size
+        self._num_draws = num_draws
         self._process = comm.get_rank(), comm.get_world_size()
         self._logged_files: set[str] = set()
 
@@ -92,6 +100,8 @@ class TrainingStream(torchdata.IterableDataset):
                 self._log_once(error)
                 continue
             sample["num_skipped"] = num_skipped
+            if self._num_draws:
+                sample["draws"] = rng.random(self._num_draws, np.float32)
             return sample
         raise RuntimeError(
             f"{MAX_SKIPPED_IN_A_ROW} training records in a row have frames that cannot be read; "
@@ -142,7 +152,8 @@ def build_interpolation_train_loader(
 
     Raises:
         MissingDatasetError: a dataset is not on disk.
-        ValueError: records that do not fit cfg.INPUT; the message lists them.
+        ValueError: records that do not fit cfg.INPUT; the message lists them. Or
+            INPUT.SYNTHETIC_FRACTION is no share.
     """
     names = cfg.DATASETS.TRAIN or resolve_datasets(cfg).train
     records = [record for name in names for record in get_records(name)]
@@ -157,12 +168,17 @@ def build_interpolation_train_loader(
         order.epoch_size,
         start_position,
     )
+    batch_size = cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()
+    num_synthetic = num_synthetic_samples(cfg.INPUT.SYNTHETIC_FRACTION, batch_size)
+    if cfg.INPUT.SYNTHETIC_FRACTION > 0:
+        logger.info("Of %d samples of a batch, %d are synthetic", batch_size, num_synthetic)
     make_sample: SampleMaker = mapper
-    collate: Callable[[list[dict]], Any] = pack_samples
+    collate: Callable[[list[dict]], Any] = partial(pack_with_synthetic, num_synthetic)
     if cfg.DATALOADER.FRAMES_ON_DEVICE:
         device = torch.device(cfg.MODEL.DEVICE)
         frames = frames or DeviceFrames(records, device, mapper.high_resolution)
-        make_sample, collate = CropPlanner(mapper, frames.places), pack_plans
+        make_sample = CropPlanner(mapper, frames.places)
+        collate = partial(pack_plans, num_synthetic=num_synthetic)
     else:
         frames = None
     loader = build_detection_train_loader(
@@ -172,7 +188,8 @@ def build_interpolation_train_loader(
             order,
             seed=seed,
             start_position=start_position,
-            batch_size=cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size(),
+            batch_size=batch_size,
+            num_draws=NUM_DRAWS if num_synthetic else 0,
         ),
         mapper=None,
         total_batch_size=cfg.SOLVER.IMS_PER_BATCH,

@@ -17,6 +17,8 @@ from zoomin_d2.data.batching import PackedBatch
 from zoomin_d2.data.dataset_mapper import Crop, InterpolationDatasetMapper
 from zoomin_d2.data.frame_store import FrameRef, FrameStore, open_shot
 from zoomin_d2.data.on_device.area_crops import area_crops_on
+from zoomin_d2.data.synthetic_layers import layered_triplets
+from zoomin_d2.data.synthetic_samples import take_draws
 from zoomin_d2.data.worker_setup import prepare_worker
 from zoomin_d2.frames import CorruptFrameError
 
@@ -148,16 +150,21 @@ class CropPlanner:
         return [start, *strides, *extents]
 
 
-Plans = tuple[np.ndarray, np.ndarray, list[dict]]
+Plans = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]
 
 
-def pack_plans(samples: list[dict]) -> Plans:
+def pack_plans(samples: list[dict], num_synthetic: int = 0) -> Plans:
     """A `CropPlanner`'s samples as rows (3, N, 5), rows of the M partners (M, 5), and the rest.
 
+    The first ``num_synthetic`` S samples become synthetic: third is what decides about them,
+    (S, NUM_DRAWS); they have no partners.
     Arrays, not tensors: so small, they travel through the pipe that is there anyway.
     """
     rows = [sample.pop("crop") for sample in samples]
-    return np.stack([x[:3] for x in rows], 1), np.concatenate([x[3:] for x in rows]), samples
+    partners = [x[3:] for x in rows[num_synthetic:]]
+    draws = take_draws(samples, num_synthetic)
+    no_rows = np.empty((0, 5), np.int64)
+    return np.stack([x[:3] for x in rows], 1), np.concatenate([no_rows, *partners]), draws, samples
 
 
 class DeviceLoader:
@@ -181,8 +188,13 @@ class DeviceLoader:
         self._num_taps = 1 if lowest == 1 else math.ceil(largest) + 1
 
     def __iter__(self) -> Iterator[PackedBatch]:
-        for rows, partner_rows, values in self._loader:
+        for rows, partner_rows, draws, values in self._loader:
             stacks = [self._cut(x) for x in self._on_device(rows)]
+            if len(draws):
+                t = np.array([value["t"] for value in values[: len(draws)]], np.float32)
+                layered = layered_triplets(stacks[1], *map(self._on_device, (draws, t)))
+                for stack, frames in zip(stacks, layered, strict=True):
+                    stack[: len(draws)] = frames
             partners = iter(self._on_device(partner_rows).split(1))
             places = []
             for i, value in enumerate(values):

@@ -1,0 +1,43 @@
+"""The first samples of every batch made synthetic (synthetic_layers.py), in the place of real ones.
+
+How many is fixed, so that shapes on the device are; a synthetic sample keeps the t of the real one.
+"""
+
+import numpy as np
+import torch
+
+from zoomin_d2.data.batching import PackedBatch, pack_samples
+from zoomin_d2.data.synthetic_layers import NUM_DRAWS, layered_triplets
+
+
+def num_synthetic_samples(fraction: float, batch_size: int) -> int:
+    """How many of a process's batch. Raises ValueError for a fraction outside [0, 1]."""
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"INPUT.SYNTHETIC_FRACTION is {fraction}, expected 0 to 1")
+    return round(fraction * batch_size)
+
+
+def take_draws(samples: list[dict], num_synthetic: int) -> np.ndarray:
+    """Take "draws" out of all samples and make the first ones' values those of synthetic samples.
+
+    Returns:
+        The draws of these, (num_synthetic, NUM_DRAWS) float32.
+    """
+    draws = [sample.pop("draws", None) for sample in samples][:num_synthetic]
+    for sample in samples[:num_synthetic]:
+        sample["file_name"] = f"synthetic/{sample['file_name']}"
+        sample.pop("frame_t_hr", None)
+        sample.pop("hr_scale", None)
+    return np.array(draws, np.float32).reshape(-1, NUM_DRAWS)
+
+
+def pack_with_synthetic(num_synthetic: int, samples: list[dict]) -> PackedBatch:
+    """`pack_samples` of a batch whose first samples become synthetic."""
+    draws = take_draws(samples, num_synthetic)
+    if num_synthetic:
+        stills = torch.stack([sample["frame_t"] for sample in samples])
+        t = torch.tensor([sample["t"] for sample in samples[:num_synthetic]])
+        frames = layered_triplets(stills, torch.from_numpy(draws), t)
+        for sample, frame_1, frame_t, frame_2 in zip(samples, *frames):
+            sample.update(frame_1=frame_1, frame_t=frame_t, frame_2=frame_2)
+    return pack_samples(samples)
