@@ -160,6 +160,8 @@ class FastTriton:
     """
 
     def __init__(self, generator: FastGenerator, tune: bool = False):
+        if generator.refine is not None or generator.last_warp != "bilinear":
+            raise NotImplementedError("no kernels yet for REFINE_CHANNELS and LAST_WARP mixed")
         self.tune = tune
         levels = generator.pyramid.levels
         self.first = FrameConv(levels[0][0][0], _SLOPE)
