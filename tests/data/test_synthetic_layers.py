@@ -12,9 +12,10 @@ from zoomin_d2.data.synthetic_layers import (
     NUM_DRAWS,
     NUM_LAYERS,
     Layer,
-    draw_layer,
+    draw_layers,
     glyph_cells,
     layered_triplets,
+    pack_pixels,
     paint_layer,
 )
 
@@ -24,7 +25,6 @@ DEVICES = [
         "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
     ),
 ]
-NUM_LAYER_DRAWS = NUM_DRAWS // NUM_LAYERS
 FRAMES = ("frame_1", "frame_t", "frame_2")
 
 
@@ -41,26 +41,32 @@ def draws():
 
 def plain_layer(stills: torch.Tensor, is_background: bool = True, **fields) -> Layer:
     """A layer for each still: the still as it is, at rest."""
-    n, _, height, width = stills.shape
-    draws = torch.zeros(n, NUM_LAYER_DRAWS)
-    layer = draw_layer(draws, torch.ones(n), stills, is_background)
+    height, width = stills.shape[-2:]
+    layer = drawn_layer(stills, torch.zeros(len(stills), NUM_DRAWS), 0 if is_background else 1)
     fields = {"zoom": 1, "still_x": (width - 1) / 2, "still_y": (height - 1) / 2} | fields
     fields = {"center_x": (width - 1) / 2, "center_y": (height - 1) / 2} | fields
     filled = {k: torch.full_like(getattr(layer, k), v) for k, v in fields.items()}
     return layer._replace(**filled)
 
 
+def drawn_layer(stills: torch.Tensor, draws: torch.Tensor, which: int) -> Layer:
+    layers = draw_layers(draws, len(stills), tuple(stills.shape[-2:]))
+    return Layer(*(x[:, which] for x in layers))
+
+
 def paint(stills, layer, *times, canvas=None) -> torch.Tensor:
     """(T, N, 3, H, W)"""
     glyphs = glyph_cells(torch.device("cpu"))
     times = torch.tensor(times).expand(len(stills), -1)
-    return paint_layer(canvas, stills, glyphs, layer, times).transpose(0, 1)
+    planes = paint_layer(canvas, pack_pixels(stills), glyphs, layer, times)
+    return torch.stack(planes, 2).transpose(0, 1)
 
 
 def stripes(layer: Layer, **fields) -> Layer:
     ones = torch.ones_like(layer.stripes)
     layer = layer._replace(stripes=ones, checkers=0 * ones, grid=0 * ones, text=0 * ones)
-    layer = layer._replace(dark=0 * layer.dark, light=0 * layer.light + 255, pattern_share=ones)
+    colors = {x: 255 * ones if "light" in x else 0 * ones for x in Layer._fields[-6:]}
+    layer = layer._replace(**colors, pattern_share=ones)
     return layer._replace(**{k: v * ones for k, v in fields.items()})
 
 
@@ -94,7 +100,7 @@ def test_a_quarter_turn(stills):
 
 
 def test_reversed_motion_swaps_the_frames(stills, draws):
-    layer = draw_layer(draws[:, :NUM_LAYER_DRAWS], torch.ones(3), stills, True)
+    layer = drawn_layer(stills, draws, 0)
     back = {k: -getattr(layer, k) for k in ("motion_x", "motion_y", "spin", "growth")}
     first, middle, last = paint(stills, layer, 0.0, 0.5, 1.0)
     assert (first - last).abs().mean() > 1
@@ -103,11 +109,10 @@ def test_reversed_motion_swaps_the_frames(stills, draws):
 
 
 def test_any_time_is_an_end_of_a_slower_motion(stills, draws):
-    for is_background in (True, False):
-        layer = draw_layer(draws[:, :NUM_LAYER_DRAWS], torch.ones(3), stills, is_background)
+    for which in (0, 1):
+        layer = drawn_layer(stills, draws, which)
         slow = {k: 0.5 * getattr(layer, k) for k in ("motion_x", "motion_y", "spin", "growth")}
-        canvas = torch.full((3, 1, 3, 20, 28), 50.0)
-        canvas = None if is_background else canvas
+        canvas = [torch.full((3, 1, 20, 28), 50.0)] * 3 if which else None
         at_three_quarters = paint(stills, layer, 0.75, canvas=canvas)
         end = paint(stills, layer._replace(**slow), 1.0, canvas=canvas)
         assert torch.allclose(at_three_quarters, end, atol=1e-2)
@@ -117,13 +122,12 @@ def test_any_time_is_an_end_of_a_slower_motion(stills, draws):
     "draw, distance", [(0.1, 0), (0.15, 0), (0.4, 8), (0.9, 25), (0.99999, 40)]
 )
 def test_speeds(draw, distance):
-    stills = torch.zeros(1, 3, 224, 300, dtype=torch.uint8)
-    draws = torch.full((1, NUM_LAYER_DRAWS), draw)
-    layer = draw_layer(draws, torch.ones(1), stills, False)
-    assert torch.hypot(layer.motion_x, layer.motion_y).item() == pytest.approx(distance, abs=0.01)
-    layer = draw_layer(draws, torch.ones(1), stills[..., ::2, :], False)
-    moved = torch.hypot(layer.motion_x, layer.motion_y).item()
-    assert moved == pytest.approx(distance / 2, abs=0.01)
+    draws = torch.full((1, NUM_DRAWS), draw)
+    for size, share in (((224, 300), 1.0), ((112, 300), 0.5)):
+        layers = draw_layers(draws, 1, size)
+        moved = torch.hypot(layers.motion_x, layers.motion_y)
+        assert moved.shape == (1, NUM_LAYERS)
+        assert moved[0].tolist() == pytest.approx([share * distance] * NUM_LAYERS, abs=0.01)
 
 
 # --- patterns and shapes ---------------------------------------------------------------------
@@ -140,7 +144,7 @@ def shape_of(stills, time=0.5, **fields) -> torch.Tensor:
     """Coverage (H, W) of a layer of a white still on a black canvas."""
     white = torch.full_like(stills[:1], 255)
     layer = plain_layer(white, is_background=False, **{"turn": 0, "aspect": 1, "cut": 0} | fields)
-    return paint(white, layer, time, canvas=torch.zeros(1, 1, 3, 20, 28))[0, 0, 0] / 255
+    return paint(white, layer, time, canvas=[torch.zeros(1, 1, 20, 28)] * 3)[0, 0, 0] / 255
 
 
 def test_a_disk_has_its_area(stills):
@@ -214,15 +218,11 @@ def test_fewer_triplets_than_stills(stills, draws):
 
 
 def test_two_to_eight_layers():
-    stills = torch.zeros(1, 3, 24, 24, dtype=torch.uint8)
-    draws = torch.rand(1, NUM_DRAWS, generator=torch.Generator().manual_seed(3))
-    layers = draws.view(1, NUM_LAYERS, -1)
-    frames = []
-    for share in [0.0, *(i / 7 + 0.01 for i in range(7))]:
-        layers[:, 0, -1] = share
-        frames.append(layered_triplets(stills, draws, torch.tensor([0.5]))[1])
-    changed = [not torch.equal(*pair) for pair in itertools.pairwise(frames)]
-    assert not changed[0] and sum(changed) >= 4
+    draws = torch.zeros(7, NUM_DRAWS)
+    draws.view(7, NUM_LAYERS, -1)[:, 0, -1] = torch.arange(7) / 7 + 0.01
+    layers = draw_layers(draws, 7, (20, 28))
+    assert layers.opacity.sum(1).tolist() == [2, 3, 4, 5, 6, 7, 8]
+    assert layers.opacity[0].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
 
 
 # --- the stream ------------------------------------------------------------------------------

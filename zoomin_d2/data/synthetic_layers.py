@@ -5,9 +5,9 @@ still, stripes, a grid, text), a shape, and a motion of its own: translation, ro
 are linear in time. All frames are drawn by the same code, so that frame_t is as sharp as the
 others.
 
-Every pixel is computed from its own place: no tensor's shape depends on data, nothing waits for
-the device, and `torch.compile` makes few kernels of a layer. Layers are painted one after the
-other by one compiled function, which keeps compiling short and memory small.
+Every pixel is computed from its own place: no tensor's shape depends on data, and nothing waits for
+the device. Layers are painted one after the other by one function, of which `torch.compile` makes
+one kernel; that keeps compiling short and memory small.
 """
 
 import functools
@@ -20,21 +20,22 @@ import numpy as np
 import torch
 
 NUM_LAYERS = 8  # at most, the background included
-# Some to spare. (A multiple of 4: then each layer's draws are aligned, and need no copy to be read
-# by a compiled function.)
-_DRAWS_PER_LAYER = 36
+_DRAWS_PER_LAYER = 33  # the background's last one is how many layers there are
 NUM_DRAWS = NUM_LAYERS * _DRAWS_PER_LAYER
 
 # A crop whose shorter side is at least so long has motion of full size; in a smaller one it shrinks
 # in proportion.
 _FULL_MOTION_SIDE = 224
-_CHARACTERS = "ABCDEFGHIKLMNOPRSTUVWXYZabcdefghiklmnoprstuvwxyz0123456789"
+_CHARACTERS = "ABCDEFGHIKLMNOPRSTUWYZabcdefghiklmnoprstuwyz0123456789"  # and 10 spaces: 64
 _CELL = (24, 16)  # of a character, (rows, columns) of pixels
-_BARS, _TEXT = 1, 2  # what a layer is cut into
+_BARS, _TEXT = 1.0, 2.0  # what a layer is cut into
+
+
+Planes = list[torch.Tensor]  # red, green, blue
 
 
 class Layer(NamedTuple):
-    """One layer of N triplets; (N,) tensors, lengths in pixels.
+    """One layer of N triplets; (N,) float32 tensors, lengths in pixels, colors from 0 to 255.
 
     A layer's own coordinates are pixels from its center, at time 0.5.
     """
@@ -57,7 +58,7 @@ class Layer(NamedTuple):
     softness: torch.Tensor  # width of the edge
     cut: torch.Tensor  # 0, _BARS or _TEXT
     # Texture.
-    still: torch.Tensor  # int64
+    still: torch.Tensor  # which
     still_x: torch.Tensor  # pixel of the still at the layer's center
     still_y: torch.Tensor
     zoom: torch.Tensor  # pixels of the still per pixel
@@ -68,41 +69,47 @@ class Layer(NamedTuple):
     text: torch.Tensor
     period_x: torch.Tensor
     period_y: torch.Tensor
-    duty: torch.Tensor
+    duty: torch.Tensor  # light part of a period
     letter_zoom: torch.Tensor  # pixels of a character's cell per pixel
-    letter_seed: torch.Tensor  # int64
-    dark: torch.Tensor  # (N, 3), 0 to 255
-    light: torch.Tensor  # (N, 3)
+    letter_seed: torch.Tensor
+    dark_red: torch.Tensor
+    dark_green: torch.Tensor
+    dark_blue: torch.Tensor
+    light_red: torch.Tensor
+    light_green: torch.Tensor
+    light_blue: torch.Tensor
 
 
-def draw_layer(
-    draws: torch.Tensor,
-    opacity: torch.Tensor,
-    stills: torch.Tensor,
-    is_background: bool,
-) -> Layer:
-    """One layer of each triplet out of (N, _DRAWS_PER_LAYER) numbers in [0, 1).
+def draw_layers(draws: torch.Tensor, num_stills: int, size: tuple[int, int]) -> Layer:
+    """All layers of N triplets, the background first; fields are (N, NUM_LAYERS).
 
-    The first is the speed. Of layers 15 % are still, 25 % move by up to 8 pixels, half of them by 8
-    to 25, the rest by up to 40; half of those that move turn, half of them grow or shrink.
+    The first of a layer's draws is its speed. Of layers 15 % are still, 25 % move by up to 8
+    pixels, half of them by 8 to 25, the rest by up to 40; half of those that move turn, half of
+    them grow or shrink.
+
+    Args:
+        draws: (N, NUM_DRAWS) in [0, 1).
+        num_stills: that there are.
+        size: (H, W) of the frames.
     """
-    num_stills, _, height, width = stills.shape
-    draw = iter(draws.unbind(1))
-    side = min(height, width)
+    height, width = size
+    side = min(size)
+    draws = draws.view(-1, NUM_LAYERS, _DRAWS_PER_LAYER)
+    draw = iter(draws.unbind(2))
+    layer = torch.arange(NUM_LAYERS, device=draws.device)
+    is_background = layer == 0
+    number = 2 + draws[:, :1, -1] * (NUM_LAYERS - 1)
 
     speed = next(draw)
     distance = (speed - 0.15).clamp(0, 0.25) * 32
     distance = distance + (speed - 0.4).clamp(0, 0.5) * 34 + (speed - 0.9).clamp(min=0) * 150
     distance = distance * min(1.0, side / _FULL_MOTION_SIDE)
     direction = next(draw) * (2 * math.pi)
-    place_x, place_y, size = next(draw), next(draw), next(draw)
-    if is_background:
-        center_x = torch.full_like(speed, (width - 1) / 2)
-        center_y = torch.full_like(speed, (height - 1) / 2)
-        radius = torch.full_like(speed, math.hypot(height, width) / 2)
-    else:
-        center_x, center_y = place_x * (width - 1), place_y * (height - 1)
-        radius = side * 0.07 * 5.5**size
+    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+    center_x = torch.where(is_background, middle_x, next(draw) * (width - 1))
+    center_y = torch.where(is_background, middle_y, next(draw) * (height - 1))
+    radius = side * 0.07 * 5.5 ** next(draw)
+    radius = torch.where(is_background, math.hypot(height, width) / 2, radius)
     # At the rim they move it by at most half of the distance.
     spin = _half_zero(next(draw)) * distance / (2 * radius)
     growth = _half_zero(next(draw)) * distance / (2 * radius)
@@ -112,39 +119,30 @@ def draw_layer(
     corners = (next(draw) * 4).floor() + 3
     ripple, wall, soft, cut = next(draw), next(draw), next(draw), next(draw)
 
-    still = torch.arange(len(draws), device=draws.device)
-    which = (next(draw) * max(num_stills - 1, 1)).long()
-    still_x, still_y = next(draw) * (width - 1), next(draw) * (height - 1)
-    if is_background:  # nearly the still as it is, so that few pixels lie beyond its border
-        still_x = center_x + (still_x - center_x) * 0.1
-        still_y = center_y + (still_y - center_y) * 0.1
-    else:
-        still = still + 1 + which
+    other = 1 + (next(draw) * max(num_stills - 1, 1)).floor()
+    still = torch.arange(len(draws), device=draws.device)[:, None] + other * ~is_background
+    # The background is nearly the still as it is, so that few pixels lie beyond its border.
+    spread = torch.where(is_background, 0.1, 1.0)
+    still_x = middle_x + (next(draw) - 0.5) * (width - 1) * spread
+    still_y = middle_y + (next(draw) - 0.5) * (height - 1) * spread
     zoom = 0.85 * 1.25 ** next(draw)
 
-    strength, pattern = next(draw), next(draw)
-    share = ((strength - 0.8) * 3 if is_background else (strength - 0.5) * 4).clamp(0, 1)
+    share = next(draw)
+    share = torch.where(is_background, (share - 0.8) * 3, (share - 0.5) * 4).clamp(0, 1)
+    pattern = next(draw)
     period_x, period_y = 4 * 8 ** next(draw), 4 * 8 ** next(draw)
     duty, letter_zoom, letter_seed = next(draw), next(draw), next(draw)
-    colors = torch.stack([next(draw) for _ in range(6)], 1).view(-1, 2, 3)
-    gray = colors.mean(2, keepdim=True)
-    colors = 255 * (gray + (colors - gray) * next(draw)[:, None, None])
+    colors = torch.stack([next(draw) for _ in range(6)]).unflatten(0, (2, 3))
+    gray = colors.mean(1, keepdim=True)
+    colors = 255 * (gray + (colors - gray) * next(draw))
     return Layer(
-        opacity=opacity,
-        center_x=center_x,
-        center_y=center_y,
-        motion_x=distance * direction.cos(),
-        motion_y=distance * direction.sin(),
-        spin=spin,
-        growth=growth,
-        turn=turn,
-        radius=radius,
-        aspect=aspect,
-        corners=corners,
+        (layer + 1 <= number).float(),
+        *(center_x, center_y, distance * direction.cos(), distance * direction.sin()),
+        *(spin, growth, turn, radius, aspect, corners),
         ripple=torch.where(ripple < 0.5, ripple * 0.6, -1.0),
         wall=torch.where(wall < 0.2, 1 + 15 * wall, -1.0),
         softness=torch.where(soft < 0.7, 1.0, 1 + 50 * (soft - 0.7)),
-        cut=(cut < 0.12) * _BARS + (cut > 0.82) * _TEXT,
+        cut=torch.where(cut < 0.12, _BARS, torch.where(cut > 0.82, _TEXT, 0.0)),
         still=still % num_stills,
         still_x=still_x,
         still_y=still_y,
@@ -158,9 +156,8 @@ def draw_layer(
         period_y=period_y,
         duty=0.3 + 0.4 * duty,
         letter_zoom=0.7 * 2.2**letter_zoom,
-        letter_seed=(letter_seed * 2**20).long(),
-        dark=colors[:, 0],
-        light=colors[:, 1],
+        letter_seed=(letter_seed * 2**20).floor(),
+        **dict(zip(Layer._fields[-6:], colors.flatten(0, 1), strict=True)),
     )
 
 
@@ -171,24 +168,25 @@ def _half_zero(draw: torch.Tensor) -> torch.Tensor:
 
 
 def paint_layer(
-    canvas: torch.Tensor | None,
-    stills: torch.Tensor,
+    canvas: Planes | None,
+    pixels: torch.Tensor,
     glyphs: torch.Tensor,
     layer: Layer,
     times: torch.Tensor,
-) -> torch.Tensor:
+) -> Planes:
     """The canvas with a layer over it.
 
     Args:
-        canvas: (N, T, 3, H, W) float, 0 to 255; None = the layer is the background and covers all.
-        stills: (B, 3, H, W) uint8.
+        canvas: red, green and blue, (N, T, H, W) float, 0 to 255; None = the layer is the
+            background and covers all.
+        pixels: of the stills, see `pack_pixels`.
         glyphs: see `glyph_cells`.
         layer: of the N triplets.
         times: (N, T) of the frames; 0 is frame_1, 1 is frame_2.
     """
-    height, width = stills.shape[-2:]
-    of = Layer(*(x.view(-1, 1, x[0].numel(), 1, 1) for x in layer))
-    elapsed = times[:, :, None, None, None] - 0.5
+    height, width = pixels.shape[1:]
+    of = Layer(*(x[:, None, None, None] for x in layer))
+    elapsed = times[:, :, None, None] - 0.5
     # From a pixel to the layer's own coordinates.
     x = torch.arange(width, device=times.device) - (of.center_x + of.motion_x * elapsed)
     y = torch.arange(height, device=times.device)[:, None]
@@ -197,7 +195,7 @@ def paint_layer(
     scale = torch.exp(-of.growth * elapsed)
     x, y = x * scale, y * scale
 
-    color = _sample(stills, of.still, x * of.zoom + of.still_x, y * of.zoom + of.still_y)
+    color = _sample(pixels, of.still, x * of.zoom + of.still_x, y * of.zoom + of.still_y)
     x, y = _turned(x, y, of.turn)
     letters = _letters(glyphs, x * of.letter_zoom, y * of.letter_zoom, of.letter_seed)
     bars, rows = _stripes(x, of.period_x, of.duty), _stripes(y, of.period_y, of.duty)
@@ -207,11 +205,17 @@ def paint_layer(
         + of.grid * (bars * rows)
         + of.text * letters
     )
-    color = color + of.pattern_share * (of.dark + (of.light - of.dark) * pattern - color)
+    dark = (of.dark_red, of.dark_green, of.dark_blue)
+    light = (of.light_red, of.light_green, of.light_blue)
+    color = [
+        plane + of.pattern_share * (low + (high - low) * pattern - plane)
+        for plane, low, high in zip(color, dark, light, strict=True)
+    ]
     if canvas is None:
         return color
     cut = torch.where(of.cut == _BARS, bars, torch.where(of.cut == _TEXT, letters, 1.0))
-    return canvas + of.opacity * _coverage(x, y, of) * cut * (color - canvas)
+    alpha = of.opacity * _coverage(x, y, of) * cut
+    return [below + alpha * (plane - below) for below, plane in zip(canvas, color, strict=True)]
 
 
 def _turned(
@@ -222,21 +226,25 @@ def _turned(
     return cos * x + sin * y, cos * y - sin * x
 
 
-def _sample(
-    stills: torch.Tensor, still: torch.Tensor, x: torch.Tensor, y: torch.Tensor
-) -> torch.Tensor:
+def pack_pixels(stills: torch.Tensor) -> torch.Tensor:
+    """(B, 3, H, W) uint8 as (B, H, W) int32: one access instead of three, which are what costs."""
+    red, green, blue = stills.int().unbind(1)
+    return red | green << 8 | blue << 16
+
+
+def _sample(pixels: torch.Tensor, still: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> Planes:
     """The stills at x, y: cubic (Catmull-Rom), mirrored beyond their borders; not clamped."""
-    height, width = stills.shape[-2:]
-    values = stills.reshape(-1)
-    plane = still * 3 + torch.arange(3, device=x.device)[:, None, None]
-    columns, rows = _cubic_taps(x, width), _cubic_taps(y, height)
-    result = torch.zeros((), device=x.device)
-    for row, row_weight in rows:
-        line = (plane * height + row) * width
-        mean = torch.zeros((), device=x.device)
+    height, width = pixels.shape[1:]
+    values = pixels.reshape(-1)
+    first = still.int() * (height * width)
+    columns = _cubic_taps(x, width)
+    result = [torch.zeros((), device=x.device)] * 3
+    for row, row_weight in _cubic_taps(y, height):
         for column, weight in columns:
-            mean = mean + weight * values[line + column]
-        result = result + row_weight * mean
+            value = values[first + row * width + column]
+            weight = row_weight * weight
+            planes = (value & 255, value >> 8 & 255, value >> 16)
+            result = [mean + weight * plane for mean, plane in zip(result, planes, strict=True)]
     return result
 
 
@@ -252,7 +260,7 @@ def _cubic_taps(place: torch.Tensor, size: int) -> list[tuple[torch.Tensor, torc
     )
     taps = []
     for i, weight in enumerate(weights):
-        index = first.long() + (i - 1)
+        index = first.int() + (i - 1)
         index = torch.maximum(index, -1 - index)  # mirrored at both borders, once
         index = torch.minimum(index, 2 * size - 1 - index).clamp(0, size - 1)
         taps.append((index, weight))
@@ -271,12 +279,12 @@ def _letters(
     """An endless page of random words: 1 where there is ink, anti-aliased."""
     rows, columns = glyphs.shape[1:]
     column, row = (x / columns).floor(), (y / rows).floor()
-    which = column.long() * 73856093 + row.long() * 19349663 + seed
-    which = ((which ^ (which >> 11)) & 0xFFFFF) * 40503
-    which = ((which ^ (which >> 9)) & 0xFFFFF) % len(glyphs)
+    which = column.int() * 73856093 + row.int() * 19349663 + seed.int()  # wraps around
+    which = ((which ^ (which >> 11)) & 0xFFFF) * 24503
+    which = (which ^ (which >> 9)) & (len(glyphs) - 1)
     x = (x - column * columns - 0.5).clamp(0, columns - 1)
     y = (y - row * rows - 0.5).clamp(0, rows - 1)
-    left, top = x.long().clamp(max=columns - 2), y.long().clamp(max=rows - 2)
+    left, top = x.int().clamp(max=columns - 2), y.int().clamp(max=rows - 2)
     fx, fy = x - left, y - top
     values, first = glyphs.reshape(-1), (which * rows + top) * columns + left
     upper = values[first] * (1 - fx) + values[first + 1] * fx
@@ -302,14 +310,14 @@ def _coverage(x: torch.Tensor, y: torch.Tensor, of: Layer) -> torch.Tensor:
 
 @functools.cache
 def glyph_cells(device: torch.device) -> torch.Tensor:
-    """Pictures of characters and of spaces between words, (G, rows, columns) uint8, 255 = ink."""
+    """Pictures of characters and of spaces between words, (64, rows, columns) uint8, 255 = ink."""
     cells = []
     for character in _CHARACTERS:
         cell = np.zeros(_CELL, np.uint8)
         place = (2, _CELL[0] - 7)
         cv2.putText(cell, character, place, cv2.FONT_HERSHEY_DUPLEX, 0.55, 255, 1, cv2.LINE_AA)
         cells.append(cell)
-    spaces = [np.zeros(_CELL, np.uint8)] * (len(cells) // 5)
+    spaces = [np.zeros(_CELL, np.uint8)] * (64 - len(cells))
     return torch.from_numpy(np.stack(cells + spaces)).to(device)
 
 
@@ -326,27 +334,41 @@ def layered_triplets(
     Returns:
         frame_1, frame_t and frame_2, (N, 3, H, W) uint8.
     """
-    paint = _painter(stills.device.type)
+    prepare, paint, finish = _steps(stills.device.type)
     glyphs = glyph_cells(stills.device)
-    times = torch.stack([torch.zeros_like(t), t, torch.ones_like(t)], 1)
-    draws = draws.view(-1, NUM_LAYERS, _DRAWS_PER_LAYER)
-    # 2 to NUM_LAYERS layers: decided by the last draw of the background, which is always there.
-    number = 2 + draws[:, 0, -1] * (NUM_LAYERS - 1)
+    pixels, layers, times = prepare(stills, draws, t)
     canvas = None
-    for i in range(NUM_LAYERS):
-        canvas = paint(canvas, stills, glyphs, draws[:, i], number - i, times)
-    return tuple((canvas + 0.5).clamp(0, 255).to(torch.uint8).unbind(1))
+    for layer in layers:
+        canvas = paint(canvas, pixels, glyphs, layer, times)
+    return finish(canvas)
 
 
-def _draw_and_paint(canvas, stills, glyphs, draws, layers_left, times):
-    opacity = (layers_left >= 1).float()
-    layer = draw_layer(draws, opacity, stills, is_background=canvas is None)
-    return paint_layer(canvas, stills, glyphs, layer, times)
+def _prepare(
+    stills: torch.Tensor, draws: torch.Tensor, t: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Packed stills, (NUM_LAYERS, fields of a `Layer`, N), and times (N, 3)."""
+    layers = torch.stack(draw_layers(draws, len(stills), tuple(stills.shape[-2:])))
+    times = torch.stack([torch.zeros_like(t), t, torch.ones_like(t)], 1)
+    return pack_pixels(stills), layers.permute(2, 0, 1).contiguous(), times
+
+
+def _paint(canvas, pixels, glyphs, layer, times) -> Planes:
+    return paint_layer(canvas, pixels, glyphs, Layer(*layer), times)
+
+
+def _finish(canvas: Planes) -> tuple[torch.Tensor, ...]:
+    frames = (torch.stack(canvas, 2) + 0.5).clamp(0, 255).to(torch.uint8)
+    return frames.unbind(1)
 
 
 @functools.cache
-def _painter(device_type: str) -> Callable[..., torch.Tensor]:
+def _steps(device_type: str) -> tuple[Callable, ...]:
     """Compiled where that pays; what is compiled is kept for the next call."""
+    steps = (_prepare, _paint, _finish)
     if device_type != "cuda":
-        return _draw_and_paint
-    return torch.compile(_draw_and_paint, fullgraph=True, dynamic=False)
+        return steps
+    # Painting a layer is some hundred operations; as one kernel they take half the time.
+    options = {"max_fusion_size": 256}
+    return tuple(
+        torch.compile(step, fullgraph=True, dynamic=False, options=options) for step in steps
+    )
