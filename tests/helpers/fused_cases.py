@@ -1,5 +1,7 @@
 """Run by test_fused_generators.py in its own process: fused networks against their forward."""
 
+import sys
+
 import torch
 
 from zoomin_d2 import get_zoomin_cfg
@@ -19,6 +21,16 @@ def odd_fast():
     fast.PYRAMID_CHANNELS, fast.DECODER_CHANNELS = [8, 20, 16, 8], [12, 16, 16, 24]
     fast.DECODER_BLOCKS, fast.CORRELATION_RADII = [1, 1, 2, 1], [0, 0, 1, 2]
     fast.SYNTHESIS_CHANNELS = [12, 24]
+    return cfg
+
+
+def odd_fine():
+    """All that `fast` can have: a mixed warp, linear blocks, a volume at 1/4, refinement."""
+    cfg = odd_fast()
+    fast = cfg.MODEL.GENERATOR.FAST
+    fast.DECODER_BLOCKS, fast.LINEAR_BLOCKS = [1, 1, 1, 1], [1, 0, 0, 1]
+    fast.CORRELATION_RADII = [0, 1, 0, 1]
+    fast.LAST_WARP, fast.REFINE_CHANNELS = "mixed", 12
     return cfg
 
 
@@ -67,6 +79,5 @@ def compare(network):
                 torch.testing.assert_close(pred, expected.pred_frame, atol=2e-5, rtol=0)
 
 
-compare(network(odd_fast()))
-compare(network(odd_paper()))
+compare(network({"fast": odd_fast, "fine": odd_fine, "paper": odd_paper}[sys.argv[1]]()))
 print("equal")

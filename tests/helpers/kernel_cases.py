@@ -9,6 +9,7 @@ from zoomin_d2.layers.kernels.compose import compose
 from zoomin_d2.layers.kernels.conv import FusedConv, padded
 from zoomin_d2.layers.kernels.correlation import correlate_into
 from zoomin_d2.layers.kernels.frame_conv import FrameConv
+from zoomin_d2.layers.kernels.gather_frames import gather_frames
 from zoomin_d2.layers.kernels.warp import gather_level
 from zoomin_d2.layers.kernels.warp_blend import warp_blend
 from zoomin_d2.layers.kernels.warp_frames import warp_frames
@@ -141,28 +142,55 @@ def frames():
         t = torch.tensor([0.25, 0.6], device=DEVICE)
         motion = rand(2, 5, h, w, scale=scale)
         motion[:, 4] /= scale
-        times = t.view(-1, 1, 1, 1)
-        full = finer(motion)
-        warped = [
-            backward_warp(whole[0], full[:, 0:2] * 2 * times),
-            backward_warp(whole[1], full[:, 2:4] * 2 * (1 - times)),
-        ]
-        out = warp_frames(*pair, motion, t, torch.full((2, h, w, 48), 9.0, device=DEVICE)[..., 16:])
-        expected = F.pixel_unshuffle(torch.cat(warped, 1) - 0.5, 2)
-        zeros = torch.zeros(2, 7, h, w, device=DEVICE)
-        expected = torch.cat((expected, motion[:, 4:], zeros), 1)
-        close(first(out), expected, torch.float32, 4 * scale)
+        last_steps(pair, whole, motion, None, t, False, scale)
+        last_steps(pair, whole, motion, rand(2, 5, 2 * h, 2 * w), t, True, scale)
 
-        correction = rand(2, h, w, 16, scale=0.1)
-        pred = compose(out, correction, motion, t, torch.empty_like(pair[0]))
-        change = F.pixel_shuffle(first(correction), 2)
-        mask = torch.sigmoid(full[:, 4:] + torch.logit(1 - times) + change[:, 3:])
-        expected = (blend(*warped, mask) + change[:, :3]).clamp(0, 1)[..., :height, :width]
-        assert pred.stride() == pair[0].stride()
-        if frames_dtype == torch.uint8:
-            assert (pred.float() - expected * 255).abs().max() < 0.51
-        else:
-            close(pred, expected, torch.float32, 4 * scale)
+
+def last_steps(pair, whole, motion, refinement, t, mixed, scale):
+    """From the half-size motion to the frame, with frames as given and as float, padded."""
+    n, _, h, w = motion.shape
+    times = t.view(-1, 1, 1, 1)
+    full = finer(motion)
+    if refinement is not None:
+        hidden = rand(n, h, w, 24)
+        found = gather_frames(
+            *pair, motion, hidden[..., :20], t, hidden.new_full((n, 2 * h, 2 * w, 32), 9)
+        )
+        parts = [backward_warp(whole[k] - 0.5, flow) for k, flow in enumerate(flows(full, times))]
+        parts += [full, (times - 0.5).expand(-1, 1, 2 * h, 2 * w)]
+        parts += [torch.zeros(n, 4, 2 * h, 2 * w, device=DEVICE)]
+        parts += [F.pixel_shuffle(first(hidden)[:, :20], 2)]
+        parts += [torch.zeros(n, 11, 2 * h, 2 * w, device=DEVICE)]
+        close(first(found), torch.cat(parts, 1), torch.float32, 4 * scale)
+        full = full + refinement
+    out = torch.full((n, h, w, 48), 9.0, device=DEVICE)[..., 16:]
+    warp_frames(*pair, motion, refinement, t, out)
+    warped = [backward_warp(x, flow) for x, flow in zip(whole, flows(full, times))]
+    expected = F.pixel_unshuffle(torch.cat(warped, 1) - 0.5, 2)
+    zeros = torch.zeros(n, 7, h, w, device=DEVICE)
+    expected = torch.cat((expected, motion[:, 4:], zeros), 1)
+    close(first(out), expected, torch.float32, 4 * scale)
+
+    correction = rand(n, h, w, 32, scale=0.1)
+    change = F.pixel_shuffle(first(correction)[:, :20], 2)
+    if mixed:
+        sharp = [backward_warp(x, flow, "bicubic") for x, flow in zip(whole, flows(full, times))]
+        mix = torch.sigmoid(change[:, 4:])
+        warped = [a + mix * (b - a) for a, b in zip(warped, sharp)]
+    mask = torch.sigmoid(full[:, 4:] + torch.logit(1 - times) + change[:, 3:4])
+    height, width = pair[0].shape[2:]
+    expected = (blend(*warped, mask) + change[:, :3]).clamp(0, 1)[..., :height, :width]
+    pred = torch.empty_like(pair[0])
+    compose(*pair, motion, refinement, correction, t, pred, mixed=mixed)
+    assert pred.stride() == pair[0].stride()
+    if pred.dtype == torch.uint8:
+        assert (pred.float() - expected * 255).abs().max() < 0.51
+    else:
+        close(pred, expected, torch.float32, 4 * scale)
+
+
+def flows(motion, times):
+    return motion[:, 0:2] * 2 * times, motion[:, 2:4] * 2 * (1 - times)
 
 
 def features_and_frames():

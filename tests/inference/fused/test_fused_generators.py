@@ -14,12 +14,13 @@ from zoomin_d2.model_zoo.generator_file import load_generator
 pytest.importorskip("triton")
 
 
-def test_equal_to_the_definition():
+@pytest.mark.parametrize("name", ["fast", "fine", "paper"])
+def test_equal_to_the_definition(name):
     environment = {**os.environ}
     if not torch.cuda.is_available():
         environment["TRITON_INTERPRET"] = "1"
     result = subprocess.run(
-        [sys.executable, Path(__file__).parents[2] / "helpers" / "fused_cases.py"],
+        [sys.executable, Path(__file__).parents[2] / "helpers" / "fused_cases.py", name],
         env=environment,
         capture_output=True,
         text=True,

@@ -1,9 +1,9 @@
-"""`fast` in 44 Triton kernels: two frames and times in, the frames at these times out.
+"""`fast` in some 50 Triton kernels: two frames and times in, the frames at these times out.
 
 Equal to `FastGenerator.forward_many`, which is the definition, up to rounding; inference on a GPU
 only. Every convolution takes its bias, activation and residual sum with it; every concatenation is
-a buffer that its parts are written into; flows, sampling positions and full-size activations never
-exist.
+a buffer that its parts are written into; flows and sampling positions never exist, full-size
+activations only where the motion is refined.
 
 Shape shorthand: see motion_decoder.py. Activations are (N, h, w, C), C padded to multiples of 16.
 """
@@ -20,6 +20,7 @@ from zoomin_d2.layers.kernels.compose import compose
 from zoomin_d2.layers.kernels.conv import FusedConv, padded
 from zoomin_d2.layers.kernels.correlation import correlate_into
 from zoomin_d2.layers.kernels.frame_conv import FrameConv
+from zoomin_d2.layers.kernels.gather_frames import HIDDEN_SLOT, gather_frames
 from zoomin_d2.layers.kernels.launch import compile_ahead, compiling
 from zoomin_d2.layers.kernels.warp import gather_level
 from zoomin_d2.layers.kernels.warp_frames import FRAME_CHANNELS, warp_frames
@@ -32,7 +33,7 @@ class _Blocks:
 
     def __init__(self, blocks: nn.Sequential):
         self.pairs = [
-            (FusedConv(block.convs[0][0], _SLOPE), FusedConv(block.last, _SLOPE))
+            (FusedConv(block.convs[0][0], _SLOPE), FusedConv(block.last, block.slope))
             for block in blocks
         ]
 
@@ -96,6 +97,41 @@ class _Decoder:
         return motion, hidden
 
 
+class _Refinement:
+    """The decoder at full size, with what lies before it; what it adds to the motion comes out."""
+
+    def __init__(self, decoder: MotionDecoder, hidden: int):
+        self.hidden = hidden
+        # Where `gather_frames` puts the colors, hidden, motion and time.
+        slots = [*range(6), *range(HIDDEN_SLOT, HIDDEN_SLOT + hidden), *range(6, 12)]
+        self.channels = padded(HIDDEN_SLOT + hidden)
+        self.enter = FusedConv(decoder.enter[0], _SLOPE, slots=slots, channels=self.channels)
+        self.width = padded(decoder.enter[0].out_channels)
+        self.blocks = _Blocks(decoder.blocks)
+        self.head = FusedConv(decoder.head)
+
+    def __call__(
+        self,
+        frame_1: Tensor,
+        frame_2: Tensor,
+        motion: Tensor,
+        hidden: Tensor,
+        t: Tensor,
+        tune: bool,
+    ) -> Tensor:
+        """(N, 5, 2 h, 2 w) float32, from the motion (N, 5, h, w) and hidden (N, h, w, C)."""
+        n, _, height, width = motion.shape
+        size = (n, 2 * height, 2 * width)
+        x = hidden.new_empty(*size, self.channels)
+        gather_frames(frame_1, frame_2, motion, hidden[..., : 4 * self.hidden], t, x)
+        y = self.enter(x, x.new_empty(*size, self.width), tune=tune)
+        del x  # full-size buffers: as few at a time as there can be
+        y = self.blocks(y, torch.empty_like(y), tune)
+        added = torch.empty(n, 5, *size[1:], dtype=torch.float32, device=y.device)
+        self.head(y, added.permute(0, 2, 3, 1), tune=tune)
+        return added
+
+
 class _Synthesis:
     """`LightSynthesis`, whose inputs are written where its convolutions read."""
 
@@ -127,6 +163,7 @@ class _Synthesis:
         )
         self.quarter = quarter
         self.head = FusedConv(net.head)
+        self.outputs = padded(net.head.out_channels)
 
     def __call__(self, x: Tensor, merged: Tensor, tune: bool) -> Tensor:
         """
@@ -135,7 +172,7 @@ class _Synthesis:
             merged: (N, h / 2, w / 2, merge_channels), of which the coarse context is there.
 
         Returns:
-            correction (N, h, w, 16).
+            correction (N, h, w, outputs).
         """
         n, height, width, _ = x.shape
         # Channels without a slot must not hold what is no number.
@@ -148,7 +185,7 @@ class _Synthesis:
         y = self.blocks(self.merge(merged, y, tune=tune), torch.empty_like(y), tune)
         self.up(y, both[..., self.fine : wanted], tune=tune)
         y = self.leave(both, x.new_empty(n, height, width, self.fine), tune=tune)
-        return self.head(y, x.new_empty(n, height, width, 16), tune=tune)
+        return self.head(y, x.new_empty(n, height, width, self.outputs), tune=tune)
 
 
 class FastTriton:
@@ -160,8 +197,6 @@ class FastTriton:
     """
 
     def __init__(self, generator: FastGenerator, tune: bool = False):
-        if generator.refine is not None or generator.last_warp != "bilinear":
-            raise NotImplementedError("no kernels yet for REFINE_CHANNELS and LAST_WARP mixed")
         self.tune = tune
         levels = generator.pyramid.levels
         self.first = FrameConv(levels[0][0][0], _SLOPE)
@@ -173,7 +208,11 @@ class FastTriton:
         features = [level[0][0].out_channels for level in levels]
         self.decoders = [_Decoder(*x) for x in zip(decoders, features, hidden)]
         outputs = [d.enter[0].out_channels for d in decoders[:2]]
+        self.refine = None
+        if generator.refine is not None:
+            self.refine = _Refinement(generator.refine, outputs[0] // 4)
         self.synthesis = _Synthesis(generator.synthesis, *outputs)
+        self.mixed = generator.last_warp == "mixed"
         self._grid = generator.size_divisibility
         self._compiled: set[tuple] = set()
 
@@ -223,6 +262,10 @@ class FastTriton:
             motion, hidden = self.decoders[level](
                 features[level], motion, hidden, t, targets.get(level), self.tune
             )
-        warped = warp_frames(frame_1, frame_2, motion, t, x[..., synthesis.context :])
+        refinement = None
+        if self.refine is not None:
+            refinement = self.refine(frame_1, frame_2, motion, hidden, t, self.tune)
+        warp_frames(frame_1, frame_2, motion, refinement, t, x[..., synthesis.context :])
         correction = synthesis(x, merged, self.tune)
-        return compose(warped, correction, motion, t, torch.empty_like(frame_1))
+        pred = torch.empty_like(frame_1)
+        return compose(frame_1, frame_2, motion, refinement, correction, t, pred, mixed=self.mixed)

@@ -16,13 +16,21 @@ _PIXELS = 64
 FRAME_CHANNELS = 32  # 2 frames x 3 colours x 4 pixels, the mask's logit, zeros
 
 
-def warp_frames(frame_1: Tensor, frame_2: Tensor, motion: Tensor, t: Tensor, out: Tensor) -> Tensor:
+def warp_frames(
+    frame_1: Tensor,
+    frame_2: Tensor,
+    motion: Tensor,
+    refinement: Tensor | None,
+    t: Tensor,
+    out: Tensor,
+) -> Tensor:
     """Both frames, warped at full size by an upsampled motion, as channels of half the size.
 
     Equal to ``pixel_unshuffle(cat(backward_warp(frame, flow) of both) - 0.5, 2)``.
 
     Args:
         motion: (N, 5, h, w) float32.
+        refinement: (N, 5, 2 h, 2 w) float32, what is added to it at full size, or None.
         t: (N,) float32.
         out: (N, h, w, 32): 24 channels of pixels, the motion's logit of the mask, zeros.
     """
@@ -34,6 +42,7 @@ def warp_frames(frame_1: Tensor, frame_2: Tensor, motion: Tensor, t: Tensor, out
         frame_1,
         frame_2,
         motion,
+        motion if refinement is None else refinement,
         t,
         out,
         in_height,
@@ -44,10 +53,33 @@ def warp_frames(frame_1: Tensor, frame_2: Tensor, motion: Tensor, t: Tensor, out
         *frame_2.stride(),
         out.stride(2),
         scale_of(frame_1),
+        REFINED=refinement is not None,
         PIXELS=_PIXELS,
         num_warps=2,
     )
     return out
+
+
+@triton.jit
+def full_motion(
+    motion, refinement, i: tl.constexpr, y, x, height, width, mask, REFINED: tl.constexpr
+):
+    """Plane i of a motion at the full-size pixels (y, x), (P,): upsampled, and refined there."""
+    value = upsampled(motion + i * height * width, y, x, height, width, mask)
+    if i < 4:
+        value *= 2  # twice the pixels on the finer grid
+    if REFINED:
+        plane = refinement + i * 4 * height * width
+        value += tl.load(plane + y * 2 * width + x, mask=mask, other=0.0)
+    return value
+
+
+@triton.jit
+def moved(y, x, dy, dx, height, width):
+    """Positions (y + dy, x + dx), no further than the border of a frame of (2 h, 2 w) pixels."""
+    to_y = tl.minimum(tl.maximum(y + dy, 0.0), (2 * height - 1).to(tl.float32))
+    to_x = tl.minimum(tl.maximum(x + dx, 0.0), (2 * width - 1).to(tl.float32))
+    return to_y, to_x
 
 
 @triton.jit
@@ -61,14 +93,8 @@ def _sample(frame, top, bottom, left, right, down, over, mask):
 
 
 @triton.jit
-def _sample_frame(
-    frame, c, row, column, motion, factor, y, x, in_height, in_width, height, width, scale, mask
-):
-    """Three colours - 0.5 at the full-size pixels (y, x), moved by motion's first two planes."""
-    to_x = x + factor * upsampled(motion, y, x, height, width, mask)
-    to_y = y + factor * upsampled(motion + height * width, y, x, height, width, mask)
-    to_x = tl.minimum(tl.maximum(to_x, 0.0), (2 * width - 1).to(tl.float32))
-    to_y = tl.minimum(tl.maximum(to_y, 0.0), (2 * height - 1).to(tl.float32))
+def sampled_colors(frame, c, row, column, to_y, to_x, in_height, in_width, scale, mask):
+    """Three colors - 0.5, bilinear, at positions of `moved`."""
     left = to_x.to(tl.int32)
     top = to_y.to(tl.int32)
     over = to_x - left
@@ -84,7 +110,7 @@ def _sample_frame(
 
 
 @triton.jit
-def _joined(g0, g1, g2, g3, g4, g5, g6, g7):
+def joined(g0, g1, g2, g3, g4, g5, g6, g7):
     """(P, 2, 2, 2) whose last three indices are the bits of the number."""
     even = tl.join(tl.join(g0, g4), tl.join(g2, g6))
     return tl.join(even, tl.join(tl.join(g1, g5), tl.join(g3, g7)))
@@ -95,6 +121,7 @@ def _warp_frames_kernel(
     first,
     second,
     motion,
+    refinement,
     times,
     out,
     in_height,
@@ -111,6 +138,7 @@ def _warp_frames_kernel(
     x2,
     out_pitch,
     scale,
+    REFINED: tl.constexpr,
     PIXELS: tl.constexpr,
 ):
     image = tl.program_id(1).to(tl.int64)
@@ -120,58 +148,40 @@ def _warp_frames_kernel(
     mask = y < height
     t = tl.load(times + image).to(tl.float32)
     own = motion + image * 5 * height * width
-    other = own + 2 * height * width
-    # Twice the pixels on the finer grid, and 2 t or 2 (1 - t) of what unit time moves.
-    t_1 = 4 * t
-    t_2 = 4 * (1 - t)
+    extra = refinement + image * 20 * height * width
+    # 2 t or 2 (1 - t) of what unit time moves.
+    t_1 = 2 * t
+    t_2 = 2 * (1 - t)
     frame_1 = first + image * n1
     frame_2 = second + image * n2
     logit = tl.load(own + 4 * height * width + pixel, mask=mask, other=0.0)
     zero = tl.zeros((PIXELS,), dtype=tl.float32)
     for row in tl.static_range(2):
         for column in tl.static_range(2):
-            a, b, c = _sample_frame(
-                frame_1,
-                c1,
-                y1,
-                x1,
-                own,
-                t_1,
-                2 * y + row,
-                2 * x + column,
-                in_height,
-                in_width,
-                height,
-                width,
-                scale,
-                mask,
+            full_y = 2 * y + row
+            full_x = 2 * x + column
+            dx = t_1 * full_motion(own, extra, 0, full_y, full_x, height, width, mask, REFINED)
+            dy = t_1 * full_motion(own, extra, 1, full_y, full_x, height, width, mask, REFINED)
+            to_y, to_x = moved(full_y, full_x, dy, dx, height, width)
+            a, b, c = sampled_colors(
+                frame_1, c1, y1, x1, to_y, to_x, in_height, in_width, scale, mask
             )
-            d, e, f = _sample_frame(
-                frame_2,
-                c2,
-                y2,
-                x2,
-                other,
-                t_2,
-                2 * y + row,
-                2 * x + column,
-                in_height,
-                in_width,
-                height,
-                width,
-                scale,
-                mask,
+            dx = t_2 * full_motion(own, extra, 2, full_y, full_x, height, width, mask, REFINED)
+            dy = t_2 * full_motion(own, extra, 3, full_y, full_x, height, width, mask, REFINED)
+            to_y, to_x = moved(full_y, full_x, dy, dx, height, width)
+            d, e, f = sampled_colors(
+                frame_2, c2, y2, x2, to_y, to_x, in_height, in_width, scale, mask
             )
             if row == 0:
                 if column == 0:
-                    q00 = _joined(a, b, c, d, e, f, logit, zero)
+                    q00 = joined(a, b, c, d, e, f, logit, zero)
                 else:
-                    q01 = _joined(a, b, c, d, e, f, zero, zero)
+                    q01 = joined(a, b, c, d, e, f, zero, zero)
             else:
                 if column == 0:
-                    q10 = _joined(a, b, c, d, e, f, zero, zero)
+                    q10 = joined(a, b, c, d, e, f, zero, zero)
                 else:
-                    q11 = _joined(a, b, c, d, e, f, zero, zero)
+                    q11 = joined(a, b, c, d, e, f, zero, zero)
     value = tl.join(tl.join(q00, q10), tl.join(q01, q11))
     value = tl.reshape(value, (PIXELS, 32))
     target = out + image * height * width * out_pitch + (pixel * out_pitch)[:, None]
