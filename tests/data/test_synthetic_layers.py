@@ -1,4 +1,4 @@
-"""zoomin_d2.data.synthetic_layers and synthetic_samples: true middle frames, a stream as before."""
+"""Synthetic layers and samples in zoomin_d2.data: true middle frames, a stream as before."""
 
 import itertools
 
@@ -8,16 +8,15 @@ import torch
 
 from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.data import build_interpolation_train_loader
-from zoomin_d2.data.synthetic_layers import (
-    NUM_DRAWS,
-    NUM_LAYERS,
+from zoomin_d2.data.layer_painting import (
+    CUT_TO_BARS,
+    CUT_TO_TEXT,
     Layer,
-    draw_layers,
     glyph_cells,
-    layered_triplets,
     pack_pixels,
     paint_layer,
 )
+from zoomin_d2.data.synthetic_layers import NUM_DRAWS, NUM_LAYERS, draw_layers, layered_triplets
 
 DEVICES = [
     "cpu",
@@ -183,8 +182,8 @@ def test_a_layer_without_opacity_is_not_there(stills):
 
 def test_cut_into_bars_and_text_it_covers_less(stills):
     whole = {"radius": 9, "ripple": 0, "wall": -1, "softness": 1}
-    bars = shape_of(stills, cut=1, period_x=6, duty=0.5, **whole).sum()
-    text = shape_of(stills, cut=2, letter_zoom=1.5, **whole).sum()
+    bars = shape_of(stills, cut=CUT_TO_BARS, period_x=6, duty=0.5, **whole).sum()
+    text = shape_of(stills, cut=CUT_TO_TEXT, letter_zoom=1.5, **whole).sum()
     disk = shape_of(stills, **whole).sum()
     assert bars.item() == pytest.approx(disk.item() / 2, rel=0.1)
     assert 0 < text < disk / 2
@@ -202,7 +201,7 @@ def test_without_speed_all_frames_are_equal(stills, draws, device):
     assert torch.equal(first, middle) and torch.equal(first, last)
 
 
-def test_frame_t_tends_to_the_frames_at_its_ends(stills, draws):
+def test_frame_t_tends_to_the_frames(stills, draws):
     first, middle, _ = layered_triplets(stills, draws, torch.full((3,), 1e-4))
     assert (first.int() - middle.int()).abs().max() <= 2
     _, middle, last = layered_triplets(stills, draws, torch.full((3,), 1 - 1e-4))
