@@ -148,7 +148,8 @@ def _prepare(
     stills: torch.Tensor, draws: torch.Tensor, t: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Packed stills, (NUM_LAYERS, fields of a `Layer`, N), and times (N, 3)."""
-    layers = torch.stack(draw_layers(draws, len(stills), tuple(stills.shape[-2:])))
+    height, width = stills.shape[-2:]
+    layers = torch.stack(draw_layers(draws, len(stills), (height, width)))
     times = torch.stack([torch.zeros_like(t), t, torch.ones_like(t)], 1)
     return pack_pixels(stills), layers.permute(2, 0, 1).contiguous(), times
 
@@ -169,7 +170,7 @@ def _steps(device_type: str) -> tuple[Callable, ...]:
     if device_type != "cuda":
         return steps
     # Painting a layer is some hundred operations; as one kernel they take half the time.
-    options = {"max_fusion_size": 256}
+    options: dict[str, str | int | bool | Callable] = {"max_fusion_size": 256}
     return tuple(
         torch.compile(step, fullgraph=True, dynamic=False, options=options) for step in steps
     )
