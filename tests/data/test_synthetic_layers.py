@@ -1,4 +1,4 @@
-"""zoomin_d2.data.synthetic_layers and synthetic_samples: true middle frames, a stream as before."""
+"""Synthetic layers and samples in zoomin_d2.data: true middle frames, a stream as before."""
 
 import itertools
 
@@ -8,16 +8,15 @@ import torch
 
 from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.data import build_interpolation_train_loader
-from zoomin_d2.data.synthetic_layers import (
-    NUM_DRAWS,
-    NUM_LAYERS,
+from zoomin_d2.data.layer_painting import (
+    CUT_TO_BARS,
+    CUT_TO_TEXT,
     Layer,
-    draw_layers,
     glyph_cells,
-    layered_triplets,
     pack_pixels,
     paint_layer,
 )
+from zoomin_d2.data.synthetic_layers import NUM_DRAWS, NUM_LAYERS, draw_layers, layered_triplets
 
 DEVICES = [
     "cpu",
@@ -86,7 +85,7 @@ def test_a_whole_translation_shifts_pixels(stills):
     assert torch.equal(first[..., 1:, :-2], middle[..., :-1, 2:])
 
 
-def test_beyond_its_border_a_still_is_mirrored(stills):
+def test_a_still_is_mirrored_at_its_border(stills):
     last = paint(stills, plain_layer(stills, motion_x=4), 1.0)[0]
     assert torch.equal(last[..., :2], stills[..., :2].flip(-1).float())
 
@@ -108,7 +107,7 @@ def test_reversed_motion_swaps_the_frames(stills, draws):
     assert all(map(torch.equal, (last, middle, first), other))
 
 
-def test_any_time_is_an_end_of_a_slower_motion(stills, draws):
+def test_any_time_ends_a_slower_motion(stills, draws):
     for which in (0, 1):
         layer = drawn_layer(stills, draws, which)
         slow = {k: 0.5 * getattr(layer, k) for k in ("motion_x", "motion_y", "spin", "growth")}
@@ -177,14 +176,14 @@ def test_a_soft_edge_is_wide(stills):
     assert ((soft > 0.02) & (soft < 0.98)).sum() > 150
 
 
-def test_a_layer_without_opacity_is_not_there(stills):
+def test_no_opacity_is_no_layer(stills):
     assert shape_of(stills, radius=6, ripple=0, opacity=0).sum() == 0
 
 
-def test_cut_into_bars_and_text_it_covers_less(stills):
+def test_bars_and_text_cover_less(stills):
     whole = {"radius": 9, "ripple": 0, "wall": -1, "softness": 1}
-    bars = shape_of(stills, cut=1, period_x=6, duty=0.5, **whole).sum()
-    text = shape_of(stills, cut=2, letter_zoom=1.5, **whole).sum()
+    bars = shape_of(stills, cut=CUT_TO_BARS, period_x=6, duty=0.5, **whole).sum()
+    text = shape_of(stills, cut=CUT_TO_TEXT, letter_zoom=1.5, **whole).sum()
     disk = shape_of(stills, **whole).sum()
     assert bars.item() == pytest.approx(disk.item() / 2, rel=0.1)
     assert 0 < text < disk / 2
@@ -202,7 +201,7 @@ def test_without_speed_all_frames_are_equal(stills, draws, device):
     assert torch.equal(first, middle) and torch.equal(first, last)
 
 
-def test_frame_t_tends_to_the_frames_at_its_ends(stills, draws):
+def test_frame_t_tends_to_the_frames(stills, draws):
     first, middle, _ = layered_triplets(stills, draws, torch.full((3,), 1e-4))
     assert (first.int() - middle.int()).abs().max() <= 2
     _, middle, last = layered_triplets(stills, draws, torch.full((3,), 1 - 1e-4))
@@ -290,7 +289,7 @@ def test_on_the_device_as_by_workers(cfg, device, num_workers):
 
 
 @pytest.mark.parametrize("on_device", [False, True])
-def test_a_resumed_stream_is_the_unbroken_one(cfg, on_device):
+def test_a_resumed_stream_is_the_unbroken(cfg, on_device):
     cfg.DATALOADER.FRAMES_ON_DEVICE = on_device
     unbroken = take(cfg, 3)[1:]
     for batch, resumed in zip(unbroken, take(cfg, 2, start=4), strict=True):
@@ -298,7 +297,7 @@ def test_a_resumed_stream_is_the_unbroken_one(cfg, on_device):
             assert_equal(sample, other)
 
 
-def test_a_whole_batch_on_the_device_stays_whole(cfg):
+def test_a_batch_on_the_device_is_whole(cfg):
     cfg.DATALOADER.FRAMES_ON_DEVICE = True
     cfg.INPUT.SYNTHETIC_FRACTION = 1.0
     batch = take(cfg, 1)[0]
