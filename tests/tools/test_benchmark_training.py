@@ -7,7 +7,8 @@ import sys
 
 import benchmark_training
 import pytest
-from tiny_run import OVERRIDES, REPOSITORY, environment, write_triplets
+
+from tests.helpers.training_runs import OVERRIDES, REPOSITORY, environment, write_triplets
 
 
 def test_speed_up_is_over_one_process_of_the_same_mode():

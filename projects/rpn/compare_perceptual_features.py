@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Do the frozen detector's features see what a person sees? (eq. 7, PERCEPTUAL.FEATURES)
 
-    tools/compare_perceptual_features.py --config-file configs/roigan.yaml --dataset triplets_dev
+    projects/rpn/compare_perceptual_features.py --config-file configs/roigan.yaml \\
+        --dataset triplets_dev
 
 For each triplet and each feature it measures the distance of the true frame to
 (a) itself shifted by half a pixel, which nobody sees, (b) itself blurred with sigma 1, which all

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A checkpoint of tools/train_rpn.py -> the file that ships: backbone and RPN, half precision.
+"""A checkpoint of train_rpn.py -> the file that ships: backbone and RPN, half precision.
 
-    python tools/export_rpn.py output/rpn_R_18_FPN/model_final.pth rpn_R_18_FPN.safetensors
+    projects/rpn/export_rpn.py output/rpn_R_18_FPN/model_final.pth rpn_R_18_FPN.safetensors
 
 Names stay Detectron2's (`backbone.*`, `proposal_generator.*`). Weights of convolutions become
 float16; vectors (biases, norms) stay float32, where rounding would cost more than it saves.
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("checkpoint", help=".pth of tools/train_rpn.py")
+    parser.add_argument("checkpoint", help=".pth of projects/rpn/train_rpn.py")
     parser.add_argument("output", help=".safetensors to write")
     args = parser.parse_args()
 

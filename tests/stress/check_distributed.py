@@ -1,12 +1,10 @@
-#!/usr/bin/env python3
 """Start, stop and break runs of several processes on this machine, and see that all of them end.
 
-    tools/check_distributed.py                       # every check; some minutes on two cores
-    tools/check_distributed.py groups failing-rank   # some of them
-    ZOOMIN_CHECK_DEVICE=cuda tools/check_distributed.py two sigterm-two failing-rank killed-rank
+    python -m tests.stress check_distributed                       # every check; some minutes
+    python -m tests.stress check_distributed groups failing-rank   # some of them
 
-Runs are tiny and on the CPU (gloo), or on two GPUs (NCCL). What is asked of each is in the
-function's docstring; the first that fails ends the tool with exit code 1.
+Runs are tiny and on the CPU (gloo), or on two GPUs (NCCL) with ZOOMIN_CHECK_DEVICE=cuda. What is
+asked of each is in the function's docstring; the first that fails ends it with exit code 1.
 """
 
 import argparse
@@ -23,7 +21,8 @@ from pathlib import Path
 import detectron2.utils.comm as comm
 import psutil
 from detectron2.engine import default_argument_parser
-from tiny_run import (
+
+from tests.helpers.training_runs import (
     REPOSITORY,
     environment,
     read_losses,
@@ -31,7 +30,6 @@ from tiny_run import (
     train_command,
     write_triplets,
 )
-
 from zoomin_d2.engine import InterpolationTrainer, run_distributed, setup_run
 
 LIMIT = 60  # seconds in which all processes have to end
@@ -227,7 +225,7 @@ def killed_rank(runs: Runs) -> str:
 
 def _failing(runs: Runs, *options: str) -> list[str]:
     train = train_command("roigan", runs.output, *options, *LONG)
-    return [sys.executable, str(Path(__file__).resolve()), "--worker", *train[2:]]
+    return [sys.executable, "-m", "tests.stress", "check_distributed", "--worker", *train[2:]]
 
 
 def _ended_with_traceback(runs: Runs, codes: list[int], seconds: float) -> str:
@@ -269,18 +267,14 @@ def check(name: str, folder: Path) -> str:
         runs.close()
 
 
-def main() -> None:
+def main(argv: list[str]) -> None:
+    if argv[:1] == ["--worker"]:
+        run_distributed(fail_on_purpose, default_argument_parser().parse_args(argv[1:]))
+        return
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checks", nargs="*", choices=[*CHECKS, []], metavar="CHECK")
-    for name in parser.parse_args().checks or CHECKS:
+    for name in parser.parse_args(argv).checks or CHECKS:
         with tempfile.TemporaryDirectory() as folder:
             print(f"{name}: {check(name, Path(folder))}", flush=True)
-
-
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["--worker"]:
-        run_distributed(fail_on_purpose, default_argument_parser().parse_args(sys.argv[2:]))
-    else:
-        main()

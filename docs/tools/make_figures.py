@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Remake the pictures of README and documentation, after the paper's figures.
 
-    tools/make_figures.py rois    --dataset triplets_dev --model fast fast-roigan -o rois.png
-    tools/make_figures.py rois    output/baseline output/gan output/roigan -o rois.png
-    tools/make_figures.py frames  output/baseline output/roigan -o frames.png
-    tools/make_figures.py curves  output/baseline output/roigan -o curves.png
-    tools/make_figures.py quality output/roigan output/baselines --time roigan=9.5 -o fig4.svg
+    docs/tools/make_figures.py rois --dataset triplets_dev --model fast --output rois.png
+    docs/tools/make_figures.py rois output/baseline output/gan output/roigan --output rois.png
+    docs/tools/make_figures.py frames output/baseline output/roigan --output frames.png
+    docs/tools/make_figures.py curves output/baseline output/roigan --output curves.png
+    docs/tools/make_figures.py quality RUN [RUN ...] --time roigan=9.5 --output fig4.svg
 
 rois (Fig. 1, 3) and frames (Fig. 5, 6) take evaluations as tools/report.py does, with saved
 frames; rois also interpolates by itself, with --model. They show the places where most moves (the
@@ -13,10 +13,10 @@ average of the inputs is farthest from the truth), whatever the methods made of 
 trainings with TensorBoard logs. quality (Fig. 4) draws PSNR against milliseconds (--benchmark, or
 --time METHOD=MS), or parameters. The pictures of the README:
 
-    tools/make_figures.py teaser --dataset sample_clips_train --image bikes_mp4/002/0/17 --num 2 \\
-        --model fast -o docs/images/teaser.webp
-    tools/make_figures.py rois --dataset sample_clips_train sample_clips_val --num 6 \\
-        --model fast fast-roigan -o docs/images/rois.webp
+    docs/tools/make_figures.py teaser --dataset sample_clips_train \\
+        --image bikes_mp4/002/0/17 --num 2 --model fast --output docs/images/teaser.webp
+    docs/tools/make_figures.py rois --dataset sample_clips_train sample_clips_val --num 6 \\
+        --model fast fast-roigan --output docs/images/rois.webp
 """
 
 import argparse
@@ -167,7 +167,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("figure", choices=FIGURES)
     parser.add_argument("sources", nargs="*", default=[], metavar="[NAME=]FOLDER")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--dataset", nargs="+", default=[], help="one, if the sources have several")
     parser.add_argument("--model", nargs="+", default=[], help="names, files or checkpoints")
     parser.add_argument("--image", default="", help="its name, or the end of it (teaser)")

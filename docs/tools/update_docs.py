@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Set what the documentation takes from the weight files that ship: the table of models.
 
-    tools/update_docs.py            # write
-    tools/update_docs.py --check    # only say what is out of date; exit code 1 if anything is
+    docs/tools/update_docs.py            # write
+    docs/tools/update_docs.py --check    # only say what is out of date; exit code 1 if anything is
 
 In docs/model_zoo.md the table between the marks is made anew from the weight files that ship and
 their cards: of a card, the table whose first heading is "dataset".
@@ -19,7 +19,7 @@ from zoomin_d2.files import write_atomically
 from zoomin_d2.model_zoo.catalog import ROOT, WEIGHTS_SHA256
 from zoomin_d2.model_zoo.generator_file import load_generator, shipped_generators
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 _COLUMNS = (
     *("model", "generator", "recipe", "parameters", "kMAC/pixel", "file"),
     "numbers (dataset: values)",
@@ -103,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     if page.read_text() == text:
         return 0
     if args.check:
-        print(f"{page.relative_to(REPOSITORY)} is out of date: run tools/update_docs.py")
+        print(f"{page.relative_to(REPOSITORY)} is out of date: run docs/tools/update_docs.py")
         return 1
     write_atomically(page, lambda f: f.write(text.encode()))
     print(f"{page.relative_to(REPOSITORY)} updated")

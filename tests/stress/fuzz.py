@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """Feed damaged and hostile files to whatever reads files, for as long as asked.
 
-    tools/fuzz.py                                # every target, 10 minutes each
-    tools/fuzz.py --minutes 1 video checkpoint   # some of them
+    python -m tests.stress fuzz  # every target, 10 minutes each
+    python -m tests.stress fuzz --minutes 1 video checkpoint  # some of them
 
 Hypothesis draws damage to small valid files (flipped, cut, repeated and inserted bytes, and for
 text whole other values). Each file must be read, or refused with one of the errors that the reader
@@ -37,6 +36,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from safetensors.torch import save as save_safetensors
 
+from tests.helpers.training_runs import REPOSITORY
 from zoomin_d2.data.datasets.prepared_clips import load_prepared_clips
 from zoomin_d2.data.datasets.records import MissingDatasetError
 from zoomin_d2.data.datasets.snu_film import load_snu_film
@@ -53,7 +53,6 @@ from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.weight_files import UnreadableWeightsError, read_weights
 
 EXAMPLES_PER_ROUND = 200
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 class Finding(AssertionError):
@@ -378,7 +377,7 @@ def run(name: str, args: argparse.Namespace) -> bool:
     return process.exitcode == 0
 
 
-def main() -> None:
+def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -388,11 +387,7 @@ def main() -> None:
     parser.add_argument("--memory", type=int, default=4096, help="MiB beyond what imports take")
     parser.add_argument("--seed", type=int, default=0, help="of the first round of files")
     parser.add_argument("--output", type=Path, default=Path("output/fuzz"))
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     args.output.mkdir(parents=True, exist_ok=True)
     results = [run(name, args) for name in args.targets or TARGETS]
     sys.exit(not all(results))
-
-
-if __name__ == "__main__":
-    main()

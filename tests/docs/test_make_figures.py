@@ -1,4 +1,4 @@
-"""tools/make_figures.py on saved evaluations of known frames."""
+"""docs/tools/make_figures.py on saved evaluations of known frames."""
 
 import make_figures
 import numpy as np
@@ -43,7 +43,7 @@ def test_the_places_are_where_most_moves(sources):
 
 
 def test_rois_show_the_pixels_of_each_method(sources, tmp_path):
-    make("rois", *sources, "-o", tmp_path / "rois.png", "--num", 1)
+    make("rois", *sources, "--output", tmp_path / "rois.png", "--num", 1)
     picture = np.asarray(Image.open(tmp_path / "rois.png"))
     # One row: the place (330 px), truth, average, dark, bright (220 px), with gaps of 12.
     assert picture.shape[1:] == (330 + 4 * 232, 4)
@@ -53,31 +53,31 @@ def test_rois_show_the_pixels_of_each_method(sources, tmp_path):
 
 
 def test_jpeg_gets_a_white_ground(sources, tmp_path):
-    make("rois", *sources, "-o", tmp_path / "rois.jpg", "--num", 1)
+    make("rois", *sources, "--output", tmp_path / "rois.jpg", "--num", 1)
     assert np.asarray(Image.open(tmp_path / "rois.jpg"))[0, 0].min() > 250
 
 
 def test_whole_frames_are_drawn(sources, tmp_path):
-    make("frames", *sources, "-o", tmp_path / "figure.jpg")
+    make("frames", *sources, "--output", tmp_path / "figure.jpg")
     assert Image.open(tmp_path / "figure.jpg").size[0] > 700
 
 
 def test_quality_plot(sources, tmp_path):
     output = tmp_path / "fig4.svg"
-    make("quality", *sources, "-o", output, "--time", "dark=2.5", "bright=9")
+    make("quality", *sources, "--output", output, "--time", "dark=2.5", "bright=9")
     assert "milliseconds per frame" in output.read_text()
     with pytest.raises(ValueError, match="there are no results of 'nobody'"):
-        make("quality", *sources, "-o", output, "--time", "nobody=1")
+        make("quality", *sources, "--output", output, "--time", "nobody=1")
     with pytest.raises(ValueError, match="fewer than two methods have a cost"):
-        make("quality", *sources, "-o", output)
+        make("quality", *sources, "--output", output)
 
 
 def test_bad_requests_are_named(sources, tmp_path):
     with pytest.raises(ValueError, match=r"should end in one of \.png"):
-        make("rois", *sources, "-o", tmp_path / "rois.tiff")
+        make("rois", *sources, "--output", tmp_path / "rois.tiff")
     with pytest.raises(ValueError, match="no results on 'other', only on toy"):
-        make("rois", *sources, "-o", tmp_path / "rois.png", "--dataset", "other")
+        make("rois", *sources, "--output", tmp_path / "rois.png", "--dataset", "other")
     with pytest.raises(ValueError, match="--model is for rois and teaser, with --dataset"):
-        make("rois", *sources, "-o", tmp_path / "rois.png", "--model", "fast")
+        make("rois", *sources, "--output", tmp_path / "rois.png", "--model", "fast")
     with pytest.raises(ValueError, match="no folders"):
-        make("rois", "-o", tmp_path / "rois.png")
+        make("rois", "--output", tmp_path / "rois.png")

@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """Is a training that is killed again and again the same, bit by bit, as one that never was?
 
-    tools/check_resume.py                          # 500 iterations against 5 x 100; 10 minutes
-    tools/check_resume.py --iterations 20 --kills 1 --config baseline
+    python -m tests.stress check_resume  # 500 iterations against 5 x 100; 10 minutes
+    python -m tests.stress check_resume --iterations 20 --kills 1 --config baseline
 
 Two runs of a tiny model on the CPU: one unbroken; one killed with SIGKILL at a random moment of
 every stretch, and resumed. All logged losses, and everything that the last checkpoints hold, must
@@ -18,7 +17,14 @@ import time
 from pathlib import Path
 
 import torch
-from tiny_run import REPOSITORY, environment, read_losses, train_command, write_triplets
+
+from tests.helpers.training_runs import (
+    REPOSITORY,
+    environment,
+    read_losses,
+    train_command,
+    write_triplets,
+)
 
 
 def run(command: list[str], datasets: Path, log: Path, kill_after: int | None, output: Path) -> int:
@@ -112,7 +118,7 @@ def check(folder: Path, iterations: int, kills: int, config: str, seed: int) -> 
     )
 
 
-def main() -> None:
+def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -120,13 +126,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=4)
     parser.add_argument("--config", default="roigan", choices=["baseline", "gan", "roigan"])
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         try:
             print(check(Path(folder), args.iterations, args.kills, args.config, args.seed))
         except AssertionError as error:
             sys.exit(f"check_resume: {error}")
-
-
-if __name__ == "__main__":
-    main()

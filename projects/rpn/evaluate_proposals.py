@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Proposal recall of any Detectron2 detection config on a COCO-style json.
 
-    python tools/evaluate_proposals.py --config-file zoo:rpn_R_18_FPN.yaml \
+    projects/rpn/evaluate_proposals.py --config-file zoo:rpn_R_18_FPN.yaml \
         --weights zoo:rpn_R_18_FPN --short-side 256 \
         --json $DETECTRON2_DATASETS/voc07/voc07_holdout.json --images $DETECTRON2_DATASETS/voc07
 
