@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from detectron2.structures import Boxes
-from report import ShippedProposals
 from torch import Tensor
 from tqdm import tqdm
 
@@ -18,6 +17,7 @@ from zoomin_d2 import Interpolator
 from zoomin_d2.data import build_interpolation_test_loader
 from zoomin_d2.engine.setup import setup_cfg
 from zoomin_d2.evaluation import BASELINES
+from zoomin_d2.evaluation.report_inputs import ShippedProposals
 from zoomin_d2.visualization import to_picture
 from zoomin_d2.visualization.paper_figures import roi_row
 from zoomin_d2.visualization.proposals import whole_pixels

@@ -26,8 +26,14 @@ from pathlib import Path
 import numpy as np
 from live_rois import find_places, live_rows, live_teaser
 from PIL import Image
-from report import ShippedProposals, benchmark_costs, find_costs, roi_metrics
 
+from zoomin_d2.cli.tool_arguments import ToolParser
+from zoomin_d2.evaluation.report_inputs import (
+    ShippedProposals,
+    benchmark_costs,
+    find_costs,
+    roi_metrics,
+)
 from zoomin_d2.files import write_atomically
 from zoomin_d2.visualization.curves import draw_curves, read_curves
 from zoomin_d2.visualization.paper_figures import frame_figure, hardest_places, roi_rows, teaser
@@ -162,12 +168,10 @@ def main(args: argparse.Namespace) -> None:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(__doc__)
     parser.add_argument("figure", choices=FIGURES)
     parser.add_argument("sources", nargs="*", default=[], metavar="[NAME=]FOLDER")
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE")
     parser.add_argument("--dataset", nargs="+", default=[], help="one, if the sources have several")
     parser.add_argument("--model", nargs="+", default=[], help="names, files or checkpoints")
     parser.add_argument("--image", default="", help="its name, or the end of it (teaser)")

@@ -9,7 +9,6 @@ For each triplet and each feature it measures the distance of the true frame to
 see, and (c) the average of the inputs, which is a ghost. A good feature ranks a < b and a < c.
 """
 
-import argparse
 import sys
 from collections import defaultdict
 from itertools import islice
@@ -19,6 +18,7 @@ from detectron2.utils.logger import setup_logger
 from tabulate import tabulate
 from torchvision.transforms.functional import gaussian_blur
 
+from zoomin_d2.cli.tool_arguments import ToolParser
 from zoomin_d2.data import MissingDatasetError, build_interpolation_test_loader
 from zoomin_d2.engine import setup_cfg
 from zoomin_d2.layers import backward_warp
@@ -78,14 +78,11 @@ def make_table(distances: dict[str, list[dict]]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config-file", default="", metavar="FILE")
+    parser = ToolParser(__doc__)
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--num", type=int, default=20, help="triplets")
     parser.add_argument("--features", nargs="+", default=FEATURES)
-    parser.add_argument("--opts", nargs="+", default=[], help="config overrides, KEY VALUE ...")
+    parser.add_config()
     args = parser.parse_args(argv)
     setup_logger(name="zoomin_d2")
     try:

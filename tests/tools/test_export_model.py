@@ -30,8 +30,9 @@ def checkpoint(small_cfg, tmp_path):
     return path
 
 
-def _export(*args):
-    export_model.main(export_model.parse_args([str(x) for x in args]))
+def _export(checkpoint, output, *args):
+    words = [checkpoint, "--output", output, *args]
+    export_model.main(export_model.parse_args([str(x) for x in words]))
 
 
 def test_averaged_weights_half_precision_card_and_sha256(checkpoint, tmp_path, capsys):

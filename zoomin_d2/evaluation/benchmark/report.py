@@ -1,4 +1,4 @@
-"""What tools/benchmark.py measured in, Markdown tables and a plot like the paper's Fig. 4 out."""
+"""What `benchmark_frames` measured in, Markdown tables and a plot like the paper's Fig. 4 out."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def draw_quality_against_time(content: dict, path: Path) -> bool:
         text = f"{name} ({mode})" + (f", {parameters / 1e6:.1f} M" if parameters else "")
         axes.scatter([], [], s=60, alpha=0.6, color=colour, label=text)
     sizes = {(r["width"], r["height"]) for r in _rows(content, "latency", batch=1)}
-    width, height = _common_size(content, sizes)
+    width, height = _common_size(content, sizes) or (0, 0)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
@@ -113,7 +113,7 @@ def _table(rows: list[dict], cell) -> str:
     if not rows:
         return ""
     pixels = {_size(r): r["width"] * r["height"] for r in rows}
-    sizes = sorted(pixels, key=pixels.get)
+    sizes = sorted(pixels, key=lambda size: pixels[size])
     cells = {(_label(r), _size(r)): cell(r) for r in rows}
     labels = list(dict.fromkeys(_label(r) for r in rows))
     body = [[label, *(cells.get((label, size), "-") for size in sizes)] for label in labels]

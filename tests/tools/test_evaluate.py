@@ -1,6 +1,5 @@
-"""tools/evaluate_frames.py: which files belong together, and what is printed about them."""
+"""tools/evaluate.py frames: which files belong together, and what is printed about them."""
 
-import importlib.util
 import json
 import math
 import os
@@ -9,19 +8,12 @@ import sys
 from pathlib import Path
 
 import cv2
+import evaluate
 import numpy as np
 import pytest
 from PIL import Image
 
-TOOL = Path(__file__).parents[2] / "tools" / "evaluate_frames.py"
-
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("evaluate_frames", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+TOOL = Path(__file__).parents[2] / "tools" / "evaluate.py"
 
 
 def save(path: Path, value: int, size: tuple[int, int] = (12, 16)) -> None:
@@ -40,21 +32,20 @@ def folders(tmp_path):
     return tmp_path
 
 
-def run(tool, root: Path, *arguments: str) -> dict:
-    return tool.main(
-        tool.parse_args(["--pred", str(root / "pred"), "--gt", str(root / "gt"), *arguments])
-    )
+def run(root: Path, *arguments: str) -> dict:
+    folders = ["--pred", str(root / "pred"), "--gt", str(root / "gt")]
+    return evaluate.main(["frames", *folders, *arguments])
 
 
-def test_scores_table_and_json(tool, folders, capsys):
-    results = run(tool, folders, "--json", str(folders / "out" / "scores.json"))
+def test_scores_table_and_json(folders, capsys):
+    results = run(folders, "--output", str(folders / "out"))
     assert results["IE"] == pytest.approx(15.0)
     expected = (20 * math.log10(255 / 10) + 20 * math.log10(255 / 20)) / 2
     assert results["PSNR"] == pytest.approx(expected, abs=1e-4)
     printed = capsys.readouterr().out
     assert "| 25.12 |" in " ".join(printed.split())
     assert "- PSNR: " in printed
-    content = json.loads((folders / "out" / "scores.json").read_text())
+    content = json.loads((folders / "out" / "results.json").read_text())
     assert content["results"] == results
     assert [(i["file_name"], i["IE"]) for i in content["images"]] == [
         ("clip_a/0", pytest.approx(10.0)),
@@ -62,7 +53,7 @@ def test_scores_table_and_json(tool, folders, capsys):
     ]
 
 
-def test_masks(tool, folders):
+def test_masks(folders):
     mask = np.zeros((12, 16), dtype=np.uint8)
     mask[:6] = 255
     for clip in ("clip_a", "clip_b"):
@@ -72,57 +63,55 @@ def test_masks(tool, folders):
     pred[:6] = 105
     Image.fromarray(pred).save(folders / "pred" / "clip_a" / "0.bmp")
     Image.fromarray(pred).save(folders / "pred" / "clip_b" / "0.png")
-    results = run(tool, folders, "--mask", str(folders / "mask"))
+    results = run(folders, "--mask", str(folders / "mask"))
     assert results["PSNR_masked"] == pytest.approx(20 * math.log10(255 / 5), abs=1e-4)
     assert results["PSNR_unmasked"] == pytest.approx(20 * math.log10(255 / 40), abs=1e-4)
 
 
-def test_patterns_pick_the_true_frames(tool, tmp_path):
+def test_patterns_pick_the_true_frames(tmp_path):
     for clip in ("1", "2"):
         for k, value in enumerate((80, 100, 120)):
             save(tmp_path / "gt" / clip / f"frame_0{k}.png", value)
         save(tmp_path / "pred" / f"{clip}_ours.png", 104)
-    results = run(
-        tool, tmp_path, "--gt-pattern", "{id}/frame_01.png", "--pred-pattern", "{id}_ours"
-    )
+    results = run(tmp_path, "--gt-pattern", "{id}/frame_01.png", "--pred-pattern", "{id}_ours")
     assert results["MAE"] == pytest.approx(4.0)
 
 
-def test_a_dot_in_a_pattern_is_a_dot(tool, tmp_path):
+def test_a_dot_in_a_pattern_is_a_dot(tmp_path):
     save(tmp_path / "a.t1.png", 1)
     save(tmp_path / "axt1.png", 1)
-    assert list(tool.find_frames(tmp_path, "{id}.t1")) == ["a"]
+    assert list(evaluate.find_frames(tmp_path, "{id}.t1")) == ["a"]
 
 
-def test_missing_and_extra_files_are_named(tool, folders):
+def test_missing_and_extra_files_are_named(folders):
     (folders / "pred" / "clip_b" / "0.png").rename(folders / "pred" / "clip_b" / "1.png")
     with pytest.raises(ValueError) as error:
-        run(tool, folders)
+        run(folders)
     assert "1 frames of --gt have no partner in --pred: clip_b/0\n" in str(error.value)
     assert "1 frames of --pred have no partner in --gt: clip_b/1\n" in str(error.value)
     assert "--gt-pattern" in str(error.value)
 
 
-def test_missing_masks_are_named(tool, folders):
+def test_missing_masks_are_named(folders):
     save(folders / "mask" / "clip_a" / "0.png", 255)
     with pytest.raises(ValueError, match="no partner in --mask: clip_b/0"):
-        run(tool, folders, "--mask", str(folders / "mask"))
+        run(folders, "--mask", str(folders / "mask"))
 
 
-def test_two_files_for_one_frame(tool, folders):
+def test_two_files_for_one_frame(folders):
     save(folders / "pred" / "clip_a" / "0.png", 1)
     with pytest.raises(ValueError, match=r"0\.png and .*0\.bmp are both the frame 'clip_a/0'"):
-        run(tool, folders)
+        run(folders)
 
 
-def test_other_sizes_are_named(tool, folders):
+def test_other_sizes_are_named(folders):
     save(folders / "pred" / "clip_b" / "0.png", 1, size=(12, 18))
     with pytest.raises(ValueError, match=r"'clip_b/0' cannot be scored .*12, 18.*12, 16"):
-        run(tool, folders)
+        run(folders)
 
 
 @pytest.mark.parametrize("kind", ["grey", "rgba", "16-bit", "16-bit grey"])
-def test_frames_of_any_kind_are_scored_as_8bit_rgb(tool, tmp_path, kind):
+def test_frames_of_any_kind_are_scored_as_8bit_rgb(tmp_path, kind):
     """17 x 33 pixels of 100 against 110."""
     save(tmp_path / "gt" / "0.png", 100, size=(17, 33))
     (tmp_path / "pred").mkdir()
@@ -130,20 +119,20 @@ def test_frames_of_any_kind_are_scored_as_8bit_rgb(tool, tmp_path, kind):
     pixels = np.full(shape, 110 * 257 if "16" in kind else 110)
     pixels = pixels.astype(np.uint16 if "16" in kind else np.uint8)
     assert cv2.imwrite(str(tmp_path / "pred" / "0.png"), pixels)
-    assert run(tool, tmp_path)["MAE"] == pytest.approx(10.0)
+    assert run(tmp_path)["MAE"] == pytest.approx(10.0)
 
 
-def test_a_single_pixel_is_named(tool, tmp_path):
+def test_a_single_pixel_is_named(tmp_path):
     for folder in ("gt", "pred"):
         save(tmp_path / folder / "0.png", 100, size=(1, 1))
     with pytest.raises(ValueError, match=r"'0' cannot be scored.*at least 11 x 11"):
-        run(tool, tmp_path)
+        run(tmp_path)
 
 
-def test_unreadable_files_are_named(tool, folders):
+def test_unreadable_files_are_named(folders):
     (folders / "pred" / "clip_b" / "0.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"'clip_b/0' cannot be scored .*clip_b/0\.png"):
-        run(tool, folders)
+        run(folders)
 
 
 @pytest.mark.parametrize(
@@ -154,14 +143,14 @@ def test_unreadable_files_are_named(tool, folders):
         (["--mask", "nowhere"], "no folder nowhere"),
     ],
 )
-def test_wrong_options(tool, folders, arguments, message):
+def test_wrong_options(folders, arguments, message):
     with pytest.raises(ValueError, match=message):
-        run(tool, folders, *arguments)
+        run(folders, *arguments)
 
 
 def test_the_command_ends_with_a_message_not_a_traceback(folders):
     (folders / "pred" / "clip_a" / "0.bmp").unlink()
-    command = [sys.executable, str(TOOL), "--pred", "pred", "--gt", "gt"]
+    command = [sys.executable, str(TOOL), "frames", "--pred", "pred", "--gt", "gt"]
     environment = {**os.environ, "PYTHONPATH": str(TOOL.parents[1])}
     done = subprocess.run(command, cwd=folders, env=environment, capture_output=True, text=True)
     assert done.returncode == 1

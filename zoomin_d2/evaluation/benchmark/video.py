@@ -1,46 +1,33 @@
-#!/usr/bin/env python3
-"""Measure the video pipeline: memory against length, and time against the model alone.
+"""What the video pipeline costs: memory against length, time against the model alone, its stages.
 
-    tools/measure_video.py memory                         # peak memory at 1,000 and 4,000 frames
-    tools/measure_video.py overhead                       # DIS flow, 640x360 and 1280x720
-    tools/measure_video.py overhead --config-file configs/fast/baseline.yaml    # random weights
-    tools/measure_video.py stages real.mp4 --fps 60 --repeat 4                  # what bounds it
-
-Without a clip of yours one is made here: noise that moves, H.264. Each memory figure comes from a
-process of its own. Overhead is (time of the whole job - time of the model alone) / time of the
-model alone; the model alone makes the same frames from pairs that lie in memory. `stages` times the
-whole job, and what it does in threads side by side, each alone: decoding to RGB, the model with the
+Overhead is (time of the whole job - time of the model alone) / time of the model alone; the model
+alone makes the same frames from pairs that lie in memory. The stages of a real clip are the whole
+job, and what it does in threads side by side, each alone: decoding to RGB, the model with the
 copies to and from its device, and the job without a model. The slowest bounds the job.
 """
 
-import argparse
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
-from fractions import Fraction
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
 import numpy as np
 import torch
+from torch import Tensor
 
-from zoomin_d2 import get_zoomin_cfg
-from zoomin_d2.cli.models import load_model
 from zoomin_d2.frames import to_array, to_tensor
-from zoomin_d2.inference.interpolator import Interpolator
-from zoomin_d2.modeling import build_generator
 from zoomin_d2.video import Target, interpolate_video, open_source
 from zoomin_d2.video.jobs.container_job import JobOptions
-from zoomin_d2.video.time.pipeline import StreamOptions
-from zoomin_d2.video.time.timeline import parse_rate
+from zoomin_d2.video.time.pipeline import Interpolate, StreamOptions
 from zoomin_d2.video.write.encoder import EncodeOptions
 
 
 def make_clip(path: Path, num_frames: int, size: tuple[int, int]) -> None:
-    """Coloured cells that move 3 pixels per frame, with some grain; size is (width, height)."""
+    """Colored cells that move 3 pixels per frame, with some grain; size is (width, height)."""
     rng = np.random.default_rng(0)
     width, height = size
     cells = rng.integers(30, 226, (height // 16 + 1, 2 * width // 16 + 1, 3), dtype=np.uint8)
@@ -59,21 +46,31 @@ def make_clip(path: Path, num_frames: int, size: tuple[int, int]) -> None:
 def run_once(clip: Path, output: Path) -> dict[str, float]:
     """Double the frames of a clip with the cheapest model; peak memory of this process."""
     begun = time.perf_counter()
-    model = load_model("average")
-    report = interpolate_video(str(clip), str(output), model.interpolate, Target(multi=2))
+    report = interpolate_video(str(clip), str(output), _average, Target(multi=2))
     status = Path("/proc/self/status").read_text().splitlines()
     peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
     seconds = time.perf_counter() - begun
     return {"frames": report.source_frames, "peak_mib": peak / 1024, "seconds": seconds}
 
 
-def measure_memory(args: argparse.Namespace, folder: Path) -> None:
-    print(f"{args.size[0]}x{args.size[1]}, multi 2, average, {torch.get_num_threads()} threads")
+def _average(frame_1: Tensor, frame_2: Tensor, ts: Sequence[float]) -> list[Tensor]:
+    return [(frame_1 + frame_2) / 2 for _ in ts]
+
+
+def measure_memory(num_frames: Sequence[int], size: tuple[int, int], folder: Path) -> None:
+    """Print the peak memory of jobs on clips made here, each in a process of its own.
+
+    Args:
+        num_frames: of each clip.
+        size: (width, height).
+        folder: for temporary files.
+    """
+    print(f"{size[0]}x{size[1]}, multi 2, average, {torch.get_num_threads()} threads")
     peaks = []
-    for num_frames in args.frames:
-        clip = folder / f"{num_frames}.mp4"
-        make_clip(clip, num_frames, args.size)
-        command = [sys.executable, __file__, "one", str(clip), str(folder / "out.mp4")]
+    for n in num_frames:
+        clip = folder / f"{n}.mp4"
+        make_clip(clip, n, size)
+        command = [sys.executable, "-m", __name__, str(clip), str(folder / "out.mp4")]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         result = json.loads(done.stdout.splitlines()[-1])
         (folder / "out.mp4").unlink()
@@ -85,25 +82,18 @@ def measure_memory(args: argparse.Namespace, folder: Path) -> None:
     print(f"largest / smallest: {max(peaks) / min(peaks):.3f}")
 
 
-def measure_overhead(args: argparse.Namespace, folder: Path) -> None:
-    if args.config_file:
-        cfg = get_zoomin_cfg()
-        cfg.merge_from_file(args.config_file)
-        generator = build_generator(cfg).eval()
-        interpolate, name = Interpolator(generator), f"{cfg.MODEL.GENERATOR.NAME}, random weights"
-    else:
-        model = load_model(args.model)
-        interpolate, name = model.interpolate, model.name
+def measure_overhead(name: str, interpolate: Interpolate, num_pairs: int, folder: Path) -> None:
+    """Print what a job takes beyond its model, on clips made here in `folder`."""
     for size in ((640, 360), (1280, 720)):
         clip = folder / "clip.mp4"
-        make_clip(clip, args.num_pairs + 1, size)
-        alone = time_alone(clip, interpolate, args.num_pairs)
+        make_clip(clip, num_pairs + 1, size)
+        alone = time_alone(clip, interpolate, num_pairs)
         output = folder / "out.mp4"
         begun = clocks()
         report = interpolate_video(str(clip), str(output), interpolate, Target(multi=2))
         whole = clocks() - begun
         # before and after: the machine may be busier at one of them
-        alone = (alone + time_alone(clip, interpolate, args.num_pairs)) / 2
+        alone = (alone + time_alone(clip, interpolate, num_pairs)) / 2
         output.unlink()
         print(f"{name}, {size[0]}x{size[1]}, {report.made_frames} made frames:")
         for clock, a, b in zip(("wall clock", "CPU time"), alone, whole):
@@ -116,7 +106,7 @@ def clocks() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def time_alone(clip: Path, interpolate, num_pairs: int) -> np.ndarray:
+def time_alone(clip: Path, interpolate: Interpolate, num_pairs: int) -> np.ndarray:
     """Seconds for the middle frame of every pair, with the frames in memory; first call apart."""
     with open_source([str(clip)]) as source:
         images = [source.to_rgb(f.picture) for _, f in zip(range(8), source.frames())]
@@ -129,43 +119,57 @@ def time_alone(clip: Path, interpolate, num_pairs: int) -> np.ndarray:
         return clocks() - begun
 
 
-def measure_stages(args: argparse.Namespace, folder: Path) -> None:
-    """Output frames per second of a job on a real clip, and of its stages alone."""
-    clip, output = folder / "clip.mp4", folder / "out.mp4"
-    loop_clip(args.clip, clip, args.repeat)
-    model = load_model(args.model, args.device)
-    encode = EncodeOptions(preset=args.preset)
+def measure_stages(
+    clip: Path,
+    model: tuple[str, Interpolate, str],
+    target: Target,
+    folder: Path,
+    *,
+    repeat: int = 1,
+    preset: str | None = None,
+) -> None:
+    """Print the output frames per second of a job on a real clip, and of its stages alone.
 
-    def run(source: Path, interpolate, device: str):
+    Args:
+        model: name, what makes the frames, and the device of the frames that it gets.
+        folder: for temporary files.
+        repeat: how many times the clip is played.
+        preset: of the encoder.
+    """
+    name, interpolate, device = model
+    looped, output = folder / "clip.mp4", folder / "out.mp4"
+    loop_clip(clip, looped, repeat)
+    encode = EncodeOptions(preset=preset)
+
+    def run(source: Path, interpolate: Interpolate, device: str):
         options = JobOptions(StreamOptions(device=device), encode, overwrite=True)
         begun = time.perf_counter()
-        target = Target(fps=args.fps)
         report = interpolate_video(str(source), str(output), interpolate, target, options)
         return report, time.perf_counter() - begun
 
-    run(args.clip, model.interpolate, model.device)  # what happens once
-    report, whole = run(clip, model.interpolate, model.device)
-    _, without_model = run(clip, lambda frame_1, frame_2, ts: [frame_1] * len(ts), "cpu")
+    run(clip, interpolate, device)  # what happens once
+    report, whole = run(looped, interpolate, device)
+    _, without_model = run(looped, lambda frame_1, frame_2, ts: [frame_1] * len(ts), "cpu")
 
     begun = time.perf_counter()
-    with open_source([str(clip)]) as source:
+    with open_source([str(looped)]) as source:
         images = deque((source.to_rgb(frame.picture) for frame in source.frames()), maxlen=8)
     decoding = time.perf_counter() - begun
 
     ts = [0.4, 0.8]  # as from 24 to 60 fps
     num_calls = report.made_frames // len(ts)
     begun = time.perf_counter()
-    before = to_tensor(images[0], model.device)
+    before = to_tensor(images[0], device)
     with torch.no_grad():
         for i in range(num_calls):
-            after = to_tensor(images[(i + 1) % len(images)], model.device)
-            for made in model.interpolate(before, after, ts):
+            after = to_tensor(images[(i + 1) % len(images)], device)
+            for made in interpolate(before, after, ts):
                 to_array(made, deep=False)
             before = after
     modelling = time.perf_counter() - begun
     print(
-        f"{model.name} on {model.device}, {report.width}x{report.height}, {report.encoder} "
-        f"{args.preset or ''}: {report.source_frames} -> {report.output_frames} frames at "
+        f"{name} on {device}, {report.width}x{report.height}, {report.encoder} "
+        f"{preset or ''}: {report.source_frames} -> {report.output_frames} frames at "
         f"{report.fps}, {report.made_frames} of them made"
     )
     times = {
@@ -174,9 +178,9 @@ def measure_stages(args: argparse.Namespace, folder: Path) -> None:
         "decoding to RGB alone": decoding,
         "model alone, with copies": modelling,
     }
-    for name, seconds in times.items():
+    for stage, seconds in times.items():
         rate = report.output_frames / seconds
-        print(f"  {name}: {seconds:.2f} s, {rate:.1f} output frames a second")
+        print(f"  {stage}: {seconds:.2f} s, {rate:.1f} output frames a second")
 
 
 def loop_clip(clip: Path, output: Path, times: int) -> None:
@@ -198,39 +202,5 @@ def loop_clip(clip: Path, output: Path, times: int) -> None:
                 offset += end
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    memory = commands.add_parser("memory")
-    memory.add_argument("--frames", type=int, nargs="+", default=[1000, 4000])
-    memory.add_argument("--size", type=int, nargs=2, default=[640, 360])
-    overhead = commands.add_parser("overhead")
-    overhead.add_argument("--model", default="dis")
-    overhead.add_argument("--config-file")
-    overhead.add_argument("--num-pairs", type=int, default=40)
-    stages = commands.add_parser("stages")
-    stages.add_argument("clip", type=Path)
-    stages.add_argument("--fps", type=parse_rate, default=Fraction(60))
-    stages.add_argument("--repeat", type=int, default=1, help="the clip, so many times")
-    stages.add_argument("--model", default="fast")
-    stages.add_argument("--device", nargs="+")
-    stages.add_argument("--preset", help="of the encoder")
-    one = commands.add_parser("one", help="what memory runs")
-    one.add_argument("paths", nargs=2, type=Path)
-    args = parser.parse_args(argv)
-    if args.command == "one":
-        print(json.dumps(run_once(*args.paths)))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        measures = {
-            "memory": measure_memory,
-            "overhead": measure_overhead,
-            "stages": measure_stages,
-        }
-        measures[args.command](args, Path(folder))
-
-
 if __name__ == "__main__":
-    main()
+    print(json.dumps(run_once(*map(Path, sys.argv[1:3]))))

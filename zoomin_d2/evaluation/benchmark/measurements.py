@@ -1,18 +1,26 @@
-"""The single measurements of tools/benchmark.py: a method and a size in, numbers out."""
+"""Single measurements: a method and a size in, numbers out."""
 
-import argparse
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
 from zoomin_d2.evaluation.complexity import count_macs_of_call
 from zoomin_d2.evaluation.metrics import psnr
 from zoomin_d2.evaluation.timing import peak_memory, synchronize, time_call
-from zoomin_d2.inference.engine import InferenceEngine
 from zoomin_d2.inference.peers import TimedModel, TimedPeer
 from zoomin_d2.inference.streaming import interpolate_stream
 
 Method = TimedModel | TimedPeer
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long one measurement may take: calls at most, seconds at most."""
+
+    calls: int = 20
+    seconds: float = 20.0
 
 
 def random_frames(height: int, width: int, n: int, device: torch.device) -> list[torch.Tensor]:
@@ -29,17 +37,13 @@ def latency(
     height: int,
     width: int,
     device: torch.device,
-    args: argparse.Namespace,
+    effort: Effort,
     n: int = 1,
 ) -> dict:
-    """Milliseconds per call with n pairs, peak memory, frames per second.
-
-    Args:
-        args: of the tool: `calls`, `seconds`.
-    """
+    """Milliseconds per call with n pairs, peak memory, frames per second."""
     pair = [method.prepare(x) for x in random_frames(height, width, n, device)]
     timing = time_call(
-        lambda: method(*pair), device, num_calls=args.calls, max_seconds=args.seconds
+        lambda: method(*pair), device, num_calls=effort.calls, max_seconds=effort.seconds
     )
     # A recorded graph's memory is a pool of its own, not allocated anew by its replays.
     memory = None
@@ -56,35 +60,39 @@ def latency(
 
 
 def several_times(
-    method: TimedModel, height: int, width: int, device: torch.device, args: argparse.Namespace
+    method: TimedModel, height: int, width: int, device: torch.device, effort: Effort
 ) -> dict:
     """One call for t = 1/4, 1/2, 3/4."""
-    pair = [method.prepare(x) for x in random_frames(height, width, 1, device)]
+    frame_1, frame_2 = (method.prepare(x) for x in random_frames(height, width, 1, device))
     timing = time_call(
-        lambda: method.many(*pair, (0.25, 0.5, 0.75)),
+        lambda: method.many(frame_1, frame_2, (0.25, 0.5, 0.75)),
         device,
-        num_calls=args.calls,
-        max_seconds=args.seconds,
+        num_calls=effort.calls,
+        max_seconds=effort.seconds,
     )
     return {"median_ms": round(timing.median, 4), "fps": round(3e3 / timing.median, 3)}
 
 
-def streamed(engine: InferenceEngine, height: int, width: int, args: argparse.Namespace) -> dict:
+def streamed(
+    method: TimedModel, height: int, width: int, device: torch.device, effort: Effort
+) -> dict:
     """Frames per second from and to host memory, doubling the rate of a stream of frames."""
     pair = random_frames(height, width, 1, torch.device("cpu"))
     arrays = [x[0].permute(1, 2, 0).contiguous().numpy() for x in pair]
 
     def run(n: int) -> float:
-        synchronize(engine.device)
+        synchronize(device)
         start = time.perf_counter()
-        made = sum(len(x) for x in interpolate_stream(engine, (arrays[k % 2] for k in range(n))))
+        made = sum(
+            len(x) for x in interpolate_stream(method.engine, (arrays[k % 2] for k in range(n)))
+        )
         return made / (time.perf_counter() - start)
 
     first = run(5)
-    return {"fps": round(run(int(min(max(first * args.seconds / 4, 4), 200)) + 1), 3)}
+    return {"fps": round(run(int(min(max(first * effort.seconds / 4, 4), 200)) + 1), 3)}
 
 
-def quality(method: Method, samples: list[dict], device: torch.device) -> dict:
+def quality(method: Method, samples: Sequence[dict], device: torch.device) -> dict:
     """Mean PSNR over triplets of one or several sizes.
 
     Raises:

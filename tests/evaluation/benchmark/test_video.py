@@ -1,10 +1,14 @@
-"""`measure_video.py stages`: a job on a clip played several times, and its parts alone."""
+"""The stages of a video job: a job on a clip played several times, and its parts alone."""
 
 import re
+from fractions import Fraction
 
 import av
-import measure_video
 import numpy as np
+import pytest
+
+from zoomin_d2.evaluation.benchmark.video import measure_memory, measure_stages
+from zoomin_d2.video import Target
 
 
 def write_clip(path, num_frames=6):
@@ -19,12 +23,10 @@ def write_clip(path, num_frames=6):
 
 
 def test_stages(tmp_path, capsys):
-    clip = tmp_path / "clip.mp4"
+    clip = tmp_path / "source.mp4"
     write_clip(clip)
-    measure_video.main(
-        ["stages", str(clip), "--fps", "60", "--repeat", "2", "--model", "average"]
-        + ["--device", "cpu", "--preset", "ultrafast"]
-    )
+    model = ("average", lambda a, b, ts: [(a + b) / 2 for _ in ts], "cpu")
+    measure_stages(clip, model, Target(fps=Fraction(60)), tmp_path, repeat=2, preset="ultrafast")
     said = capsys.readouterr().out
     # 12 frames of 1/24 s are half a second: 30 of 1/60 s. Six of these fall on an input frame and
     # two after the last.
@@ -37,3 +39,12 @@ def test_stages(tmp_path, capsys):
         "model alone, with copies",
     ]
     assert all(float(rate) > 0 for _, rate in rates)
+
+
+@pytest.mark.slow
+def test_memory_of_jobs_of_two_lengths(tmp_path, capsys):
+    measure_memory([2, 3], (64, 48), tmp_path)
+    said = capsys.readouterr().out
+    peaks = [float(x) for x in re.findall(r"frames:\s+([\d.]+) MiB at the highest", said)]
+    assert len(peaks) == 2
+    assert f"largest / smallest: {max(peaks) / min(peaks):.3f}"[:-2] in said

@@ -1,15 +1,7 @@
-#!/usr/bin/env python3
-"""How many samples a second a training takes in, and how that grows with GPUs.
-
-    tools/benchmark_training.py --config-file configs/roigan.yaml --gpus 1 2 --mode eager compiled
-    tools/benchmark_training.py --config-file configs/fast/baseline.yaml --minutes 20 SEED 1
+"""How many samples a second a training takes in, and how that grows with processes.
 
 Every measurement is a short training in a process of its own: the first third of its iterations is
 left out (cuDNN's search, compilation), the clock starts and stops with the GPU idle.
-SOLVER.IMS_PER_BATCH is the batch of ONE process here, so that two do twice the work: a speed-up
-of 2 is what there is to gain. ``--minutes`` also says how many iterations fit into that time.
-One line of json a measurement lands in OUTPUT_DIR/benchmark_training.json, a table is printed. On a
-machine without GPU it measures processes on the CPU.
 """
 
 import argparse
@@ -17,6 +9,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import detectron2.utils.comm as comm
@@ -29,7 +22,9 @@ from detectron2.engine.hooks import (
     PeriodicWriter,
 )
 
-from zoomin_d2.engine import InterpolationTrainer, run_distributed, setup_cfg, setup_run
+from zoomin_d2.engine.resilience.launching import run_distributed
+from zoomin_d2.engine.setup import setup_cfg, setup_run
+from zoomin_d2.engine.trainer import InterpolationTrainer
 from zoomin_d2.evaluation.timing import synchronize
 
 MODES = {  # SOLVER.COMPILE, SOLVER.CUDA_GRAPH
@@ -75,20 +70,19 @@ def measure(args: argparse.Namespace) -> None:
     cfg = setup_run(args)
     trainer = MeasuredTrainer(cfg)
     trainer.resume_or_load(resume=False)
-    stopwatch = Stopwatch(args.iterations // 3)
+    stopwatch = Stopwatch(cfg.SOLVER.MAX_ITER // 3)
     trainer.register_hooks([stopwatch])
     trainer.train()
     if not comm.is_main_process():
         return
     on_gpu = cfg.MODEL.DEVICE == "cuda"
     result = {
-        "mode": args.mode[0],
         "processes": comm.get_world_size(),
         "batch": batch,
         "s/iteration": stopwatch.seconds,
         "samples/s": batch / stopwatch.seconds,
         # Not the median: workers' batches come in bursts, most of them without any wait.
-        "data s": trainer.storage.history("data_time").avg(args.iterations // 2),
+        "data s": trainer.storage.history("data_time").avg(cfg.SOLVER.MAX_ITER // 2),
         "GiB": torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None,
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "torch": torch.__version__,
@@ -96,32 +90,45 @@ def measure(args: argparse.Namespace) -> None:
     (Path(cfg.OUTPUT_DIR) / MEASURED).write_text(json.dumps(result))
 
 
-def run_measurement(args: argparse.Namespace, output: Path, mode: str, processes: int) -> dict:
+def run_measurement(
+    config_file: str,
+    overrides: Sequence[str],
+    output: Path,
+    mode: str,
+    processes: int,
+    iterations: int,
+) -> dict:
     """One measurement in a process of its own.
+
+    Args:
+        overrides: KEY VALUE pairs; SOLVER.IMS_PER_BATCH is the batch of one process.
+        output: gets the log and the numbers of the training.
+        mode: of `MODES`.
+        iterations: at least 6.
 
     Raises:
         RuntimeError: the training failed; with the end of what it printed.
     """
     opts = [
-        *args.opts,
-        *("SOLVER.MAX_ITER", str(args.iterations)),
+        *overrides,
+        *("SOLVER.MAX_ITER", str(iterations)),
         *("SOLVER.COMPILE", MODES[mode][0], "SOLVER.CUDA_GRAPH", MODES[mode][1]),
-        *("SOLVER.METRIC_PERIOD", str(args.iterations // 6)),
+        *("SOLVER.METRIC_PERIOD", str(iterations // 6)),
         *("VIS_PERIOD", "0"),
         *("OUTPUT_DIR", str(output)),
     ]
-    command = [sys.executable, __file__, "--measure", "--config-file", args.config_file]
-    command += ["--mode", mode, "--num-gpus", str(processes), "--iterations", str(args.iterations)]
+    command = [sys.executable, "-m", "zoomin_d2.engine.training_benchmark"]
+    command += ["--config-file", config_file, "--num-gpus", str(processes)]
     done = subprocess.run(
         [*command, *opts], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     measured = output / MEASURED
     if done.returncode or not measured.exists():
         raise RuntimeError(f"{mode}, {processes} process(es), failed:\n{done.stdout[-3000:]}")
-    return json.loads(measured.read_text())
+    return {"mode": mode, **json.loads(measured.read_text())}
 
 
-def table(results: list[dict]) -> str:
+def format_table(results: list[dict]) -> str:
     """Markdown; speed-up is over one process of the same mode."""
     alone = {x["mode"]: x["samples/s"] for x in results if x["processes"] == 1}
     rows = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
@@ -135,42 +142,5 @@ def table(results: list[dict]) -> str:
     return "\n".join(rows)
 
 
-def main(args: argparse.Namespace) -> None:
-    output = Path(setup_cfg(args.config_file, args.opts).OUTPUT_DIR)
-    output.mkdir(parents=True, exist_ok=True)
-    results = []
-    for mode in args.mode:
-        for processes in args.gpus:
-            folder = output / f"{mode}_{processes}"
-            try:
-                result = run_measurement(args, folder, mode, processes)
-            except RuntimeError as error:
-                print(error, file=sys.stderr)
-                continue
-            results.append(result)
-            (output / "benchmark_training.json").write_text(json.dumps(results, indent=2))
-            if args.minutes:
-                fits = int(60 * args.minutes / result["s/iteration"])
-                print(f"{mode}, {processes}: SOLVER.MAX_ITER {fits} in {args.minutes:g} minutes")
-    if not results:
-        sys.exit("nothing was measured: every training failed, see above")
-    print(table(results))
-
-
 if __name__ == "__main__":
-    parser = default_argument_parser(__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--gpus", type=int, nargs="+", default=[1], metavar="N")
-    parser.add_argument("--mode", nargs="+", choices=MODES, default=["eager"])
-    parser.add_argument("--iterations", type=int, default=60, help="of a measurement, at least 6")
-    parser.add_argument("--minutes", type=float, help="say how many iterations fit")
-    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.iterations < 6:
-        parser.error("--iterations must be at least 6: a third of them warms up")
-    if min(arguments.gpus) < 1:
-        parser.error("--gpus must be at least 1")
-    if arguments.measure:
-        run_distributed(measure, arguments)
-    else:
-        main(arguments)
+    run_distributed(measure, default_argument_parser().parse_args())
