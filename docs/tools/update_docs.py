@@ -80,7 +80,7 @@ def _card_link(name: str) -> str:
 def _recipe_link(name: str) -> str:
     """The first config that a model's card names: what trained it."""
     card = (ROOT / "weights" / f"{name}.md").read_text()
-    recipe = re.search(r"\bconfigs/([\w/]+)\.yaml\b", card)
+    recipe = re.search(r"(?<![\w/])(?:[\w/]+/)?configs/([\w/]+)\.yaml\b", card)
     if recipe is None:
         raise ValueError(f"the card of {name} does not name the config that trained it")
     return f"[`{recipe[1]}`](../{recipe[0]})"

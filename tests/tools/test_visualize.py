@@ -101,7 +101,7 @@ def test_data_of_the_sample_clips(tmp_path, caplog):
         "('sample_clips_train',)",
     )
     assert done.returncode == 0, done.stderr
-    assert "Training on sample_clips_train" in caplog.text
+    assert "Training on sample_clips_train" in done.stdout + caplog.text
     pictures = [cv2.imread(str(p)) for p in tmp_path.glob("*.png")]
     assert len(pictures) == 2
     assert all(p.shape[1] >= 3 * 256 for p in pictures)
