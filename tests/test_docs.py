@@ -67,6 +67,7 @@ def test_every_tool_is_listed():
     assert listed == {path.name for path in folder.iterdir() if path.suffix in (".py", ".sh")}
 
 
+@pytest.mark.slow
 def test_the_models_table_is_current(capsys):
     assert update_docs.main(["--check"]) == 0, capsys.readouterr().out
 
@@ -98,6 +99,7 @@ def test_numbers_come_from_a_card():
     assert update_docs.card_numbers("| proposals | R50 |\n|---|---|\n| 10 | 75 |") == ""
 
 
+@pytest.mark.slow
 def test_pages_build_without_a_warning(tmp_path):
     pytest.importorskip("mkdocs", reason="needs the dev extra")
     pytest.importorskip("mkdocstrings", reason="needs the dev extra")

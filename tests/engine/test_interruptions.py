@@ -11,6 +11,8 @@ from tests.stress import check_distributed, check_resume
 from zoomin_d2.frames import CorruptFrameError
 from zoomin_d2.weight_files import UnreadableWeightsError
 
+pytestmark = pytest.mark.slow  # processes that are stopped
+
 # Real processes: what the tools try at length, in its shortest form.
 
 

@@ -148,6 +148,7 @@ def test_wrong_options(folders, arguments, message):
         run(folders, *arguments)
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_a_message_not_a_traceback(folders):
     (folders / "pred" / "clip_a" / "0.bmp").unlink()
     command = [sys.executable, str(TOOL), "frames", "--pred", "pred", "--gt", "gt"]

@@ -41,6 +41,7 @@ def frames(tmp_path) -> list[np.ndarray]:
     return result
 
 
+@pytest.mark.slow
 def test_proposals_on_an_image_pair(frames, tmp_path):
     for name, frame in zip("ab", frames):
         cv2.imwrite(str(tmp_path / f"{name}.png"), frame)
@@ -55,6 +56,7 @@ def test_proposals_on_an_image_pair(frames, tmp_path):
     assert np.abs(drawn.astype(int) - plain).max() > 100  # boxes
 
 
+@pytest.mark.slow
 def test_proposals_on_a_video(frames, tmp_path):
     path = tmp_path / "clip.mkv"
     with av.open(str(path), "w") as container:
