@@ -39,7 +39,7 @@ def test_a_misspelled_key_reaches_the_config(parser):
     assert parser.parse_args(["--output", "o", "SEEED", "3"]).opts == ["SEEED", "3"]
 
 
-def test_overrides_without_a_config_are_refused(capsys):
+def test_overrides_need_a_config(capsys):
     parser = ToolParser()
     kinds = parser.add_subparsers(dest="kind")
     kinds.add_parser("plain")

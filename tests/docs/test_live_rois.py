@@ -75,7 +75,7 @@ def test_the_command_writes_the_grid(samples, small_cfg, tmp_path, capsys):
     assert "DIS flow: PSNR" in capsys.readouterr().out
 
 
-def test_a_teaser_shows_one_image_and_its_rois(samples, small_cfg, tmp_path):
+def test_teaser_shows_one_image_and_its_rois(samples, small_cfg, tmp_path):
     model = tmp_path / "small.safetensors"
     save_generator(model, build_generator(small_cfg), generator_options(small_cfg), "small")
     output = tmp_path / "teaser.png"

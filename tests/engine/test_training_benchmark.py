@@ -9,7 +9,7 @@ from tests.helpers.training_runs import OVERRIDES, REPOSITORY, environment, writ
 from zoomin_d2.engine import training_benchmark
 
 
-def test_speed_up_is_over_one_process_of_the_same_mode():
+def test_speed_up_is_over_one_process():
     measured = {"s/iteration": 0.1, "batch": 8, "data s": 0.001, "GiB": 2.5}
     rows = training_benchmark.format_table(
         [

@@ -111,7 +111,7 @@ def test_random_weights_are_timed_only(tmp_path, monkeypatch):
     assert not (tmp_path / "out" / "fig4.png").exists()
 
 
-def test_timed_methods_agree_with_the_plain_call(small_generator_on_cpu):
+def test_timed_methods_are_the_plain_call(small_generator_on_cpu):
     frames = [torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8) for _ in range(2)]
     cpu = torch.device("cpu")
     with torch.no_grad():

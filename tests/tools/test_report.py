@@ -36,7 +36,7 @@ def test_one_page_of_several_folders(make_results, tmp_path, capsys):
     assert "2 methods on toy" in capsys.readouterr().out
 
 
-def test_train_net_leaves_the_page_of_its_evaluation(make_results, tmp_path):
+def test_train_net_leaves_the_page(make_results, tmp_path):
     cfg = CfgNode({"OUTPUT_DIR": str(tmp_path / "run")})
     make_results("run/inference", 3)
     train_net.report(cfg)
@@ -44,9 +44,7 @@ def test_train_net_leaves_the_page_of_its_evaluation(make_results, tmp_path):
 
 
 @pytest.mark.parametrize("eval_only", [False, True])
-def test_train_net_makes_the_page_after_training_and_after_evaluation(
-    make_results, tmp_path, monkeypatch, eval_only
-):
+def test_page_after_training_or_evaluation(make_results, tmp_path, monkeypatch, eval_only):
     cfg = CfgNode({"OUTPUT_DIR": str(tmp_path / "run"), "DATASETS": {"TEST": ("toy",)}})
 
     class Trainer:

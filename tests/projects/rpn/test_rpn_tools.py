@@ -50,7 +50,7 @@ def torchvision_resnet():
 
 
 @torch.no_grad()
-def test_converted_weights_give_torchvisions_features(torchvision_resnet):
+def test_converted_weights_are_torchvisions(torchvision_resnet):
     cfg = get_cfg()
     cfg.merge_from_file("zoomin_d2/model_zoo/configs/rpn_R_18_FPN.yaml")
     cfg.MODEL.BACKBONE.NAME = "build_resnet_backbone"
@@ -66,7 +66,7 @@ def test_converted_weights_give_torchvisions_features(torchvision_resnet):
     torch.testing.assert_close(answers, torchvision_resnet(images), rtol=1e-4, atol=1e-4)
 
 
-def test_reads_pickle_checkpoint_and_wheel_alike(torchvision_resnet, tmp_path):
+def test_pickle_checkpoint_and_wheel(torchvision_resnet, tmp_path):
     state = {"conv1.weight": torchvision_resnet.conv1.weight.detach()}
     pickled = io.BytesIO()
     pickle.dump(state, pickled)
@@ -159,7 +159,7 @@ def test_recall_worked_by_hand():
     assert "66.67" in table and "43.3" in table
 
 
-def test_photo_without_proposals_still_counts():
+def test_photo_without_proposals_counts():
     record = {
         "image_id": 1,
         "height": 100,
@@ -202,7 +202,7 @@ def test_batched_matching_is_detectron2s(train_cfg):
         assert torch.equal(boxes[i][positive], expected_boxes[i][positive])
 
 
-def test_quality_losses_are_small_where_boxes_and_scores_are_right(train_cfg):
+def test_quality_losses_by_hand(train_cfg):
     """One object, anchors on it and off it: objectness = IoU and exact boxes give no loss."""
     rpn = build_model(train_cfg).proposal_generator
     anchors = [Boxes(torch.tensor([[0.0, 0, 16, 16], [0, 0, 16, 32], [40, 40, 56, 56]]))]
@@ -224,7 +224,7 @@ def test_quality_losses_are_small_where_boxes_and_scores_are_right(train_cfg):
         assert float(losses["loss_rpn_loc"]) == pytest.approx(0.25 * 2, rel=1e-5)
 
 
-def test_objects_share_the_say_of_their_anchors(train_cfg):
+def test_objects_share_their_anchors_say(train_cfg):
     """Object A has 4 positive anchors, B one: weights 1/2 and 1, scaled to a mean of 1."""
     rpn = build_model(train_cfg).proposal_generator
     a, b = [0.0, 0, 16, 16], [40.0, 40, 56, 56]
@@ -237,7 +237,7 @@ def test_objects_share_the_say_of_their_anchors(train_cfg):
     assert float(losses["loss_rpn_loc"]) == pytest.approx(2 * 0.5 * weight_b / 5, rel=1e-5)
 
 
-def test_one_training_step_without_any_object(train_cfg):
+def test_training_step_without_any_object(train_cfg):
     model = train_rpn.RPNTrainer.build_model(train_cfg).train()
     photo = {"image": torch.zeros(3, 64, 64, dtype=torch.uint8), "instances": _instances()}
     with EventStorage():
@@ -264,7 +264,7 @@ def photo_record(tmp_path):
     }
 
 
-def test_crops_drop_objects_of_which_little_is_left(train_cfg, photo_record):
+def test_crops_drop_cut_off_objects(train_cfg, photo_record):
     train_cfg.INPUT.CANVAS_SCALE = [4.0, 4.0]  # a 384 canvas sees 1/12 of the photo's area
     mapper = train_rpn.CanvasMapper(train_cfg, 384)
     for _ in range(5):
@@ -274,7 +274,7 @@ def test_crops_drop_objects_of_which_little_is_left(train_cfg, photo_record):
     assert len(photo_record["annotations"]) == 2  # the record itself is untouched
 
 
-def test_a_batch_has_one_canvas_and_equal_cost(train_cfg, photo_record):
+def test_batch_has_one_canvas_and_equal_cost(train_cfg, photo_record):
     train_cfg.INPUT.CANVAS_SIZES = [128, 256]
     train_cfg.INPUT.CANVAS_SCALE = [1.0, 1.0]
     for weights, count, shape in (([1.0, 0.0], 8, (96, 128)), ([0.0, 1.0], 2, (192, 256))):
@@ -286,7 +286,7 @@ def test_a_batch_has_one_canvas_and_equal_cost(train_cfg, photo_record):
 # --- export_rpn
 
 
-def test_export_keeps_what_ships_and_its_names():
+def test_export_keeps_what_ships():
     state = {
         "backbone.bottom_up.stem.conv1.weight": torch.ones(64, 3, 7, 7),
         "backbone.bottom_up.stem.conv1.norm.running_var": torch.full((64,), 1e-6),
@@ -305,7 +305,7 @@ def test_export_keeps_what_ships_and_its_names():
         export_rpn.select_weights({"fc.weight": torch.ones(2, 2)})
 
 
-def test_trained_network_loads_into_the_config_that_ships(train_cfg, tmp_path):
+def test_trained_network_fits_what_ships(train_cfg, tmp_path):
     cfg = get_cfg()
     cfg.merge_from_file("zoo:rpn_R_18_FPN.yaml")
     cfg.MODEL.DEVICE = "cpu"
