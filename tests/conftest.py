@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -15,8 +16,10 @@ pytest_plugins = ["tests.helpers.tiny_configs", "tests.helpers.generators", "tes
 torch.set_num_threads(1)  # the suite runs on two cores, often beside other work
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the very end, and loudly, what did not run."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Report at the very end, and loudly, what did not run."""
+    yield
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = Counter(str(report.longrepr[-1]).removeprefix("Skipped: ") for report in skipped)
     for reason, count in reasons.items():

@@ -8,6 +8,9 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from unittest import mock
+
+from fvcore.common.registry import Registry
 
 from tests.stress.__main__ import main as run_stress
 from zoomin_d2.cli.arguments import make_parser as interpolate_parser
@@ -67,7 +70,9 @@ def _help(command: str, *words: str) -> str:
                 run_stress([*words, "--help"])
             else:
                 sys.argv = [command, *words, "--help"]
-                runpy.run_path(str(REPOSITORY / command), run_name="__main__")
+                # A script that a test has imported must not register its classes again.
+                with mock.patch.object(Registry, "_do_register"):
+                    runpy.run_path(str(REPOSITORY / command), run_name="__main__")
     finally:
         sys.argv = before
     return out.getvalue()
