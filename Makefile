@@ -1,10 +1,10 @@
 # make demo   environment, then a short training with evaluation and pictures in demo_out/
-# make test   environment, then everything CI runs
+# make test   environment, then everything CI runs; make test-fast: the quick tests only
 PY := .venv/bin/python
 # One thread per process: tests and data workers already use every core.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env demo test lint docs lpips clean
+.PHONY: env demo test test-fast lint docs lpips clean
 
 env:
 	@bash tools/setup_env.sh
@@ -22,7 +22,12 @@ docs: env
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 test: lint
+	@bash tools/setup_env.sh tests
 	$(PY) -m pytest -n 2 --cov --cov-report=term:skip-covered tests
+
+# The inner loop: no linting, nothing marked slow.
+test-fast: env
+	$(PY) -m pytest -n 2 -m "not slow" tests
 
 # Weights for the metric LPIPS (AlexNet); jax, which the package names, is not needed.
 lpips: env

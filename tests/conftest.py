@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -11,6 +14,16 @@ from zoomin_d2 import get_zoomin_cfg
 
 pytest_plugins = ["tests.helpers.tiny_configs", "tests.helpers.generators", "tests.helpers.videos"]
 torch.set_num_threads(1)  # the suite runs on two cores, often beside other work
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Report at the very end, and loudly, what did not run."""
+    yield
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(str(report.longrepr[-1]).removeprefix("Skipped: ") for report in skipped)
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"LEFT OUT: {count} tests: {reason}", red=True, bold=True)
 
 
 @pytest.fixture
@@ -61,7 +74,8 @@ def make_batch():
 def browser():
     """Headless Chromium; the test is skipped where there is none, with what to install."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    names = ("chromium", "chromium-browser", "google-chrome")
+    # The last one is what `make test` fetches (tools/setup_env.sh).
+    names = ("chromium", "chromium-browser", "google-chrome", f"{sys.prefix}/chromium/run")
     path = os.environ.get("ZOOMIN_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if path is None:
         pytest.skip("no Chromium: apt install chromium, or set ZOOMIN_CHROMIUM")

@@ -9,11 +9,27 @@ from pathlib import Path
 import pytest
 import update_docs
 
+from tests.helpers.commands import shown_commands, unknown_options
+
 REPOSITORY = Path(__file__).parents[1]
+SCRIPTS = r"(?:tools|datasets|examples|docs/tools|docs/lab|projects/\w+)"
 PAGES = sorted(
     str(page.relative_to(REPOSITORY))
-    for pattern in ("*.md", "docs/**/*.md", "datasets/*.md", "tools/*.md")
+    for pattern in (
+        "*.md",
+        "datasets/*.md",
+        "tools/*.md",
+        "docs/**/*.md",
+        "projects/**/*.md",
+        "zoomin_d2/**/*.md",
+    )
     for page in REPOSITORY.glob(pattern)
+)
+# Commands whose docstrings show how they are called.
+COMMANDS = sorted(
+    path
+    for pattern in ("tools/*.py", "docs/tools/*.py", "projects/*/*.py", "tests/stress/*.py")
+    for path in REPOSITORY.glob(pattern)
 )
 
 
@@ -22,13 +38,27 @@ def test_links_and_commands_of_a_page(page):
     text = (REPOSITORY / page).read_text()
     links = re.findall(r"\]\((?!https?://)([^)#]+)(?:#[^)]*)?\)", text)
     assert [x for x in links if not ((REPOSITORY / page).parent / x).exists()] == []
-    scripts = set(re.findall(r"(?<![\w/])(?:tools|datasets)/\w+\.(?:py|sh)\b", text))
+    scripts = set(re.findall(rf"(?<![\w/]){SCRIPTS}/\w+\.(?:py|sh)\b", text))
     assert [x for x in scripts if not (REPOSITORY / x).is_file()] == []
     commands = [x for x in scripts if (REPOSITORY / x).read_text().startswith("#!")]
     assert [x for x in commands if not os.access(REPOSITORY / x, os.X_OK)] == []
-    configs = set(re.findall(r"\bconfigs/[\w/]+\.yaml\b", text))
+    configs = set(re.findall(r"(?<![\w/])(?:projects/\w+/)?configs/[\w/]+\.yaml\b", text))
     assert [x for x in configs if not (REPOSITORY / x).is_file()] == []
     assert not re.findall(r"^[A-Z]+_[A-Z_]+$|TO FILL|TODO", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [*PAGES, *(str(x.relative_to(REPOSITORY)) for x in COMMANDS)])
+def test_options_of_commands_exist(page):
+    commands = shown_commands(REPOSITORY / page)
+    wrong = {(command, *unknown_options(command, words)) for command, words in commands}
+    assert {x for x in wrong if len(x) > 1} == set()
+
+
+def test_an_option_that_is_none_is_found(tmp_path):
+    block = "```\ntools/report.py A \\\n  --titel x\n```\n"
+    (tmp_path / "page.md").write_text(f"`tools/evaluate.py frames --pred A --json B`\n\n{block}")
+    found = [unknown_options(*command) for command in shown_commands(tmp_path / "page.md")]
+    assert found == [["--titel"], ["--json"]]
 
 
 def test_every_tool_is_listed():
@@ -37,6 +67,7 @@ def test_every_tool_is_listed():
     assert listed == {path.name for path in folder.iterdir() if path.suffix in (".py", ".sh")}
 
 
+@pytest.mark.slow
 def test_the_models_table_is_current(capsys):
     assert update_docs.main(["--check"]) == 0, capsys.readouterr().out
 
@@ -68,6 +99,7 @@ def test_numbers_come_from_a_card():
     assert update_docs.card_numbers("| proposals | R50 |\n|---|---|\n| 10 | 75 |") == ""
 
 
+@pytest.mark.slow
 def test_pages_build_without_a_warning(tmp_path):
     pytest.importorskip("mkdocs", reason="needs the dev extra")
     pytest.importorskip("mkdocstrings", reason="needs the dev extra")

@@ -32,7 +32,7 @@ def run_example():
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("add_*.py")), ids=lambda p: p.stem)
-def test_examples_are_short_and_named_in_contributing(path):
+def test_examples_are_short_and_named(path):
     assert len(path.read_text().splitlines()) < 40
     assert f"examples/{path.name}" in (EXAMPLES.parent / "CONTRIBUTING.md").read_text()
 

@@ -1,14 +1,14 @@
-"""What tools/fuzz.py has found, each as the smallest file that showed it."""
+"""What tests/stress/fuzz.py has found, each as the smallest file that showed it."""
 
 import contextlib
 from pathlib import Path
 
 import av
 import cv2
-import fuzz
 import numpy as np
 import pytest
 
+from tests.stress import fuzz
 from zoomin_d2.data.datasets.records import MissingDatasetError
 from zoomin_d2.data.datasets.snu_film import load_snu_film
 from zoomin_d2.data.datasets.vimeo90k import load_vimeo90k

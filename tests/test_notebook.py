@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # runs a notebook
+
 NOTEBOOK = Path(__file__).parents[1] / "notebooks/zoomin_d2.ipynb"
 
 

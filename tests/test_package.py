@@ -13,6 +13,8 @@ import pytest
 
 import zoomin_d2
 
+pytestmark = pytest.mark.slow  # builds and installs the wheel
+
 REPOSITORY = Path(__file__).parents[1]
 
 # Run in a folder of its own, by a Python that knows the wheel and not the repository.

@@ -1,28 +1,41 @@
 #!/usr/bin/env python3
-"""Parameters, multiply-accumulates and bytes moved of generators, from their configs alone.
+"""Parameters, multiply-accumulates and bytes moved of generators; with --profile, kernel by kernel.
 
     tools/analyze_model.py --config-file configs/baseline.yaml
-    tools/analyze_model.py --config-file configs/a.yaml configs/b.yaml --size 1280x720 --json m.json
+    tools/analyze_model.py --config-file a.yaml b.yaml --size 1280x720 --output output/analysis
     tools/analyze_model.py --config-file configs/gan.yaml MODEL.GENERATOR.PAPER.SYNTHESIS_KERNEL 5
+    tools/analyze_model.py --model fast --profile                  # launches and bytes by stage
+    tools/analyze_model.py --model fast --profile triton graph eager         # and GPU times
 
-Runs no network and needs no weights, GPU or detector. What counts as a MAC, and what does not, is
-said in zoomin_d2/evaluation/complexity.py and below the table.
+From configs alone it runs no network and needs no weights, GPU or detector. What counts as a MAC,
+and what does not, is written in zoomin_d2/evaluation/complexity.py and below the table. A profile
+counts kernels and megabytes in half precision, stage by stage, of PyTorch's eager mode and of the
+fused Triton kernels; modes that are named (as in tools/benchmark.py) are timed as well, five calls
+each under torch.profiler. --output gets analysis.json or profile.md.
 """
 
-import argparse
-import re
+import copy
 import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import torch
 from tabulate import tabulate
+from torch import nn
 
+from zoomin_d2.cli.tool_arguments import ToolParser, frame_size
 from zoomin_d2.engine.setup import setup_cfg
 from zoomin_d2.evaluation.complexity import MACs, count_macs, count_parameters
 from zoomin_d2.evaluation.memory_traffic import count_traffic
-from zoomin_d2.files import write_json
+from zoomin_d2.evaluation.profiling import format_counts, format_times
+from zoomin_d2.files import write_atomically, write_json
+from zoomin_d2.inference.peers import MODES, TimedModel
+from zoomin_d2.model_zoo.generator_file import load_generator
 from zoomin_d2.modeling import build_generator
 
 SIZES = ["256x256", "448x256", "1280x720", "1920x1080", "2048x1024", "3840x2160"]
+PROFILE_SIZES = ["448x256", "2048x1024", "3840x2160"]
 CONVENTION = (
     "kMAC/px: thousand multiply-accumulates per pixel of the frame, one pair of frames, one t. "
     "conv: convolutions and matrix products, what most papers count; all: with bilinear sampling "
@@ -31,18 +44,10 @@ CONVENTION = (
 )
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """ "1280x720" (width x height, as screens are named) -> (height, width)."""
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match or "0" in (match[1], match[2]):
-        raise argparse.ArgumentTypeError(f"'{text}' is no size like 1280x720 (width x height)")
-    return int(match[2]), int(match[1])
-
-
-def analyze(config_file: str, overrides: list[str], sizes: list[tuple[int, int]]) -> dict:
-    """Parameters, and MACs at every size, of the generator that a config builds."""
-    cfg = setup_cfg(config_file, overrides)
-    generator = build_generator(cfg)
+def analyze(
+    label: str, facts: dict, generator: nn.Module, sizes: Sequence[tuple[int, int]]
+) -> dict:
+    """Parameters, and MACs and traffic at every size, of a generator."""
     learnt, frozen = count_parameters(generator)
     measured = [
         _as_json(count_macs(generator, *size))
@@ -55,9 +60,8 @@ def analyze(config_file: str, overrides: list[str], sizes: list[tuple[int, int]]
         for traffic in [count_traffic(generator, *size)]
     ]
     return {
-        "config": config_file,
-        "overrides": overrides,
-        "generator": cfg.MODEL.GENERATOR.NAME,
+        "label": label,
+        **facts,
         "parameters": learnt,
         "frozen_values": frozen,
         "sizes": measured,
@@ -79,7 +83,7 @@ def format_tables(results: list[dict]) -> str:
     """One row per config and size, then each config's parts."""
     rows, parts = [], []
     for result in results:
-        label = f"{result['generator']} ({Path(result['config']).name or 'defaults'})"
+        label = result["label"]
         for size in result["sizes"]:
             pixels = size["width"] * size["height"] * 1e3
             networks = size["by_operation"]["convolution"] + size["by_operation"]["matmul"]
@@ -115,39 +119,75 @@ def format_tables(results: list[dict]) -> str:
     return f"{table}\n\n{CONVENTION}\n\n{by_part}"
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config-file", nargs="+", default=[], metavar="FILE")
+def profile(args: Namespace) -> str:
+    """Tables of where a frame's time goes; written to --output/profile.md as they come."""
+    device = torch.device(args.device)
+    dtype = torch.float16 if device.type == "cuda" else torch.float32
+    sections: list[str] = []
+
+    def add(title: str, table: str) -> None:
+        sections.append(f"## {title}\n\n{table}\n")
+        print(sections[-1], flush=True)
+        if args.output is not None:
+            text = "\n".join(sections).encode()
+            args.output.mkdir(parents=True, exist_ok=True)
+            write_atomically(args.output / "profile.md", lambda f: f.write(text))
+
+    torch.backends.cudnn.benchmark = device.type == "cuda"
+    for label, _, generator in _generators(args):
+        for mode in args.profile:
+            method = TimedModel(copy.deepcopy(generator), device, dtype, mode)
+            for height, width in args.size:
+                title = f"{label}, {mode}, {width}x{height}"
+                add(title, format_times(method, height, width, device, args.rows))
+        for height, width in args.size:
+            add(f"{label}, {width}x{height}: counts", format_counts(generator, height, width))
+    return "\n".join(sections)
+
+
+def _generators(args: Namespace) -> Iterator[tuple[str, dict, nn.Module]]:
+    """Label, what is recorded of it, and the network itself, of all that is named."""
+    for name in args.model:
+        loaded = load_generator(name)
+        facts = {"model": name, "generator": loaded.options["NAME"]}
+        yield name, facts, loaded.generator
+    for config in args.config_file or ([] if args.model else [""]):
+        cfg = setup_cfg(config, args.opts)
+        facts = {"config": config, "overrides": args.opts, "generator": cfg.MODEL.GENERATOR.NAME}
+        label = f"{cfg.MODEL.GENERATOR.NAME} ({Path(config).name or 'defaults'})"
+        yield label, facts, build_generator(cfg).eval()
+
+
+def make_parser() -> ToolParser:
+    gpu = torch.cuda.is_available()
+    parser = ToolParser(__doc__)
+    parser.add_argument("--model", nargs="+", default=[], help="names in the zoo, or files")
+    parser.add_argument("--size", nargs="+", type=frame_size, metavar="WxH")
     parser.add_argument(
-        "--size", nargs="+", type=parse_size, default=[parse_size(s) for s in SIZES], metavar="WxH"
+        "--profile", nargs="*", choices=MODES, help="kernels by stage; modes: timed as well"
     )
-    parser.add_argument("--json", type=Path, help="file for all numbers")
-    parser.add_argument("opts", nargs="*", help="KEY VALUE pairs of the config")
-    args = parser.parse_args(_options_first(sys.argv[1:] if argv is None else argv))
-    return args
+    parser.add_argument("--device", default="cuda" if gpu else "cpu", help="of --profile")
+    parser.add_argument("--rows", type=int, default=25, help="kernels in a table of --profile")
+    parser.add_output(None)
+    parser.add_config(several=True)
+    return parser
 
 
-def _options_first(argv: list[str]) -> list[str]:
-    # "--size 64x64 KEY VALUE": argparse would give all of it to --size. Overrides start at the
-    # first word in capitals; "--" says so to argparse.
-    for i, word in enumerate(argv):
-        if "." in word and word.split(".")[0].isupper():
-            return [*argv[:i], "--", *argv[i:]]
-    return argv
-
-
-def main(args: argparse.Namespace) -> list[dict]:
-    results = [analyze(config, args.opts, args.size) for config in args.config_file or [""]]
+def main(argv: list[str] | None = None) -> list[dict] | str:
+    args = make_parser().parse_args(argv)
+    if args.profile is not None:
+        args.size = args.size or [frame_size(s) for s in PROFILE_SIZES]
+        return profile(args)
+    args.size = args.size or [frame_size(s) for s in SIZES]
+    results = [analyze(*named, args.size) for named in _generators(args)]
     print(format_tables(results))
-    if args.json is not None:
-        write_json(args.json, {"convention": CONVENTION, "models": results})
+    if args.output is not None:
+        write_json(args.output / "analysis.json", {"convention": CONVENTION, "models": results})
     return results
 
 
 if __name__ == "__main__":
     try:
-        main(parse_args())
-    except (ValueError, OSError) as error:
+        main()
+    except (ImportError, ValueError, OSError) as error:
         sys.exit(f"analyze_model: {error}")

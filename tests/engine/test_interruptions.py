@@ -3,14 +3,15 @@
 import json
 import logging
 
-import check_distributed
-import check_resume
 import pytest
 import torch
 
 from tests.helpers.training_runs import make_trainer, write_triplets
+from tests.stress import check_distributed, check_resume
 from zoomin_d2.frames import CorruptFrameError
 from zoomin_d2.weight_files import UnreadableWeightsError
+
+pytestmark = pytest.mark.slow  # processes that are stopped
 
 # Real processes: what the tools try at length, in its shortest form.
 

@@ -28,6 +28,8 @@ from zoomin_d2.engine import InterpolationTrainer, setup_run
 from zoomin_d2.engine.resilience.launching import run_and_leave
 from zoomin_d2.model_zoo.generator_file import load_generator
 
+pytestmark = pytest.mark.slow  # whole runs
+
 
 @pytest.fixture
 def datasets_root(tiny_triplets) -> Path:

@@ -1,13 +1,13 @@
-"""tools/benchmark.py on a CPU: what is measured, kept, resumed, reported; errors cost one row."""
+"""tools/benchmark.py frame on a CPU: what is measured, kept, reported; errors cost one row."""
 
 import json
 
 import benchmark
-import benchmark_report
 import pytest
 import torch
 
-from zoomin_d2.engine.setup import setup_cfg
+from zoomin_d2.evaluation.benchmark import frame
+from zoomin_d2.evaluation.benchmark.report import quality_and_time
 from zoomin_d2.inference.peers import TimedModel, TimedPeer, load_peer
 from zoomin_d2.model_zoo.generator_file import save_generator
 from zoomin_d2.modeling import build_generator
@@ -34,9 +34,10 @@ def model(small_cfg, tmp_path):
 
 
 def _run(tmp_path, *args):
-    fixed = ["--device", "cpu", "--size", "32x16", "16x16", "--calls", "3", "--batch", "2"]
+    fixed = ["frame", "--device", "cpu", "--size", "32x16", "16x16", "--calls", "3", "--batch", "2"]
     fixed += ["--seconds", "0.2", "--output", str(tmp_path / "out")]
-    return benchmark.run(benchmark.parse_args([*fixed, *(str(a) for a in args)]))
+    args = benchmark.make_parser().parse_args([*fixed, *map(str, args)])
+    return args.run(args)
 
 
 def _rows(content, **key):
@@ -48,7 +49,7 @@ def test_everything_is_measured_and_reported(model, tmp_path, monkeypatch):
         k: torch.full((3, 16, 16), v, dtype=torch.uint8)
         for k, v in (("frame_1", 10), ("frame_t", 20), ("frame_2", 30))
     }
-    monkeypatch.setattr(benchmark, "read_samples", lambda dataset: [sample])
+    monkeypatch.setattr(frame, "read_samples", lambda dataset: [sample])
     peer = f"{__name__}:average"
     content = _run(tmp_path, "--model", model, "--peer", peer, "--dataset", "x")
     assert json.loads((tmp_path / "out" / "benchmark.json").read_text()) == content
@@ -69,7 +70,7 @@ def test_everything_is_measured_and_reported(model, tmp_path, monkeypatch):
     report = (tmp_path / "out" / "benchmark.md").read_text()
     assert "| small, eager, float32" in report and "+0.000" in report
     assert (tmp_path / "out" / "fig4.png").stat().st_size > 1000
-    points = benchmark_report.quality_and_time(content)
+    points = quality_and_time(content)
     assert {p[0] for p in points} == {"small", "average"}
 
 
@@ -99,19 +100,18 @@ def untrained(frame_1, frame_2):
 
 
 def test_random_weights_are_timed_only(tmp_path, monkeypatch):
-    frame = torch.zeros(3, 32, 32, dtype=torch.uint8)
-    sample = {"frame_1": frame, "frame_t": frame, "frame_2": frame}
-    monkeypatch.setattr(benchmark, "read_samples", lambda dataset: [sample])
-    tiny = ["MODEL.GENERATOR.PAPER.FLOW_CHANNELS", "[4,4]"]
-    monkeypatch.setattr(benchmark, "setup_cfg", lambda config, _: setup_cfg(config, tiny))
+    black = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    sample = {"frame_1": black, "frame_t": black, "frame_2": black}
+    monkeypatch.setattr(frame, "read_samples", lambda dataset: [sample])
     arguments = ["--config-file", "configs/baseline.yaml", "--peer", f"{__name__}:untrained"]
-    content = _run(tmp_path, *arguments, "--dataset", "x")
+    tiny = ["MODEL.GENERATOR.PAPER.FLOW_CHANNELS", "[4,4]"]
+    content = _run(tmp_path, *arguments, "--dataset", "x", *tiny)
     rows = _rows(content, what="quality")
     assert len(rows) == 2 and all("its weights are random" in row["error"] for row in rows)
     assert not (tmp_path / "out" / "fig4.png").exists()
 
 
-def test_timed_methods_agree_with_the_plain_call(small_generator_on_cpu):
+def test_timed_methods_are_the_plain_call(small_generator_on_cpu):
     frames = [torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8) for _ in range(2)]
     cpu = torch.device("cpu")
     with torch.no_grad():

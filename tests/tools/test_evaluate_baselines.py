@@ -1,9 +1,9 @@
-"""tools/evaluate_baselines.py on a dataset of constant frames, and on Middlebury where it is."""
+"""tools/evaluate.py baselines on a dataset of constant frames, and on Middlebury where it is."""
 
-import importlib.util
 import json
 from pathlib import Path
 
+import evaluate
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog
@@ -11,16 +11,12 @@ from PIL import Image
 
 from zoomin_d2.data import MissingDatasetError
 
-TOOL = Path(__file__).parents[2] / "tools" / "evaluate_baselines.py"
-IN_THIS_PROCESS = ["--opts", "DATALOADER.NUM_WORKERS", "0", "TEST.NUM_SAVED_IMAGES", "1"]
+OVERRIDES = ["DATALOADER.NUM_WORKERS", "0", "TEST.NUM_SAVED_IMAGES", "1"]
 
 
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("evaluate_baselines", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def score(dataset: str, output: Path, *words: str) -> dict:
+    args = ["baselines", "--dataset", dataset, "--output", str(output), *words]
+    return evaluate.main([*args, *OVERRIDES])[dataset]
 
 
 @pytest.fixture
@@ -39,9 +35,16 @@ def constant_frames(tmp_path):
     DatasetCatalog.remove("constant_frames")
 
 
-def test_scores_of_constant_frames(tool, constant_frames, tmp_path, capsys):
-    args = ["--dataset", constant_frames, "--output-dir", str(tmp_path / "out"), *IN_THIS_PROCESS]
-    results = tool.main(tool.parse_args(args))[constant_frames]
+def test_scores_of_constant_frames(constant_frames, tmp_path, capsys):
+    args = [
+        "baselines",
+        "--dataset",
+        constant_frames,
+        "--output",
+        str(tmp_path / "out"),
+        *OVERRIDES,
+    ]
+    results = evaluate.main(args)[constant_frames]
     assert list(results) == ["average", "nearest_frame", "dis_flow"]
     assert results["average"]["IE"] == pytest.approx(5.0)  # 100 against 104 and 106
     assert results["nearest_frame"]["IE"] == pytest.approx(25.0)  # 80 against 104 and 106
@@ -54,18 +57,33 @@ def test_scores_of_constant_frames(tool, constant_frames, tmp_path, capsys):
     assert (folder / "images" / "worst_01.png").is_file()
 
 
-def test_baselines_can_be_chosen(tool, constant_frames, tmp_path):
-    args = ["--dataset", constant_frames, "--baseline", "average", "--output-dir", str(tmp_path)]
-    assert list(tool.main(tool.parse_args(args + IN_THIS_PROCESS))[constant_frames]) == ["average"]
+def test_baselines_can_be_chosen(constant_frames, tmp_path):
+    args = [
+        "baselines",
+        "--dataset",
+        constant_frames,
+        "--baseline",
+        "average",
+        "--output",
+        str(tmp_path),
+    ]
+    assert list(evaluate.main([*args, *OVERRIDES])[constant_frames]) == ["average"]
 
 
-def test_middlebury_known_answers(tool, tmp_path):
+def test_middlebury_known_answers(tmp_path):
     try:
         DatasetCatalog.get("middlebury_other")
     except MissingDatasetError:
         pytest.skip("the known answers need middlebury_other below DETECTRON2_DATASETS")
-    args = ["--dataset", "middlebury_other", "--output-dir", str(tmp_path), *IN_THIS_PROCESS]
-    results = tool.main(tool.parse_args(args))["middlebury_other"]
+    args = [
+        "baselines",
+        "--dataset",
+        "middlebury_other",
+        "--output",
+        str(tmp_path),
+        *OVERRIDES,
+    ]
+    results = evaluate.main(args)["middlebury_other"]
     average, dis_flow = results["average"], results["dis_flow"]
     assert average["PSNR"] == pytest.approx(28.00, abs=0.005)
     assert average["SSIM"] == pytest.approx(0.879, abs=0.0005)

@@ -30,11 +30,12 @@ def checkpoint(small_cfg, tmp_path):
     return path
 
 
-def _export(*args):
-    export_model.main(export_model.parse_args([str(x) for x in args]))
+def _export(checkpoint, output, *args):
+    words = [checkpoint, "--output", output, *args]
+    export_model.main(export_model.parse_args([str(x) for x in words]))
 
 
-def test_averaged_weights_half_precision_card_and_sha256(checkpoint, tmp_path, capsys):
+def test_averaged_weights_card_and_sha256(checkpoint, tmp_path, capsys):
     output = tmp_path / "zoo" / "tiny.safetensors"
     _export(checkpoint, output)
     sha256 = hashlib.sha256(output.read_bytes()).hexdigest()
@@ -51,7 +52,7 @@ def test_averaged_weights_half_precision_card_and_sha256(checkpoint, tmp_path, c
     assert re.search(r"\d+\.\d kMAC per pixel", card)
 
 
-def test_trained_weights_exactly_and_a_card_that_stays(checkpoint, tmp_path, capsys):
+def test_trained_weights_and_a_kept_card(checkpoint, tmp_path, capsys):
     output = tmp_path / "tiny.safetensors"
     output.with_suffix(".md").write_text("mine")
     _export(checkpoint, output, "--weights", "trained", "--dtype", "float32", "--name", "x")
@@ -63,7 +64,7 @@ def test_trained_weights_exactly_and_a_card_that_stays(checkpoint, tmp_path, cap
     assert all(torch.equal(v, expected[k]) for k, v in loaded.generator.state_dict().items())
 
 
-def test_torchscript_runs_without_the_package(checkpoint, tmp_path, capsys):
+def test_torchscript_needs_no_package(checkpoint, tmp_path, capsys):
     output = tmp_path / "tiny.pt"
     _export(checkpoint, output, "--format", "torchscript")
     assert "MB, float32" in capsys.readouterr().out

@@ -1,7 +1,6 @@
 """tools/report.py and the page that train_net leaves, on results of the evaluator."""
 
 import argparse
-import json
 
 import pytest
 import report
@@ -27,7 +26,9 @@ def make_results(tmp_path):
 
 def test_one_page_of_several_folders(make_results, tmp_path, capsys):
     sources = [make_results("first", 2), f"mine={make_results('second', 9)}"]
-    args = report.parse_args([*sources, "--output", str(tmp_path / "page"), "--title", "Ours"])
+    args = report.make_parser().parse_args(
+        [*sources, "--output", str(tmp_path / "page"), "--title", "Ours"]
+    )
     page = report.main(args)
     text = page.read_text()
     assert "<title>Ours</title>" in text
@@ -35,30 +36,7 @@ def test_one_page_of_several_folders(make_results, tmp_path, capsys):
     assert "2 methods on toy" in capsys.readouterr().out
 
 
-def test_costs_of_a_benchmark(tmp_path):
-    def row(method, ms, width=640, **extra):
-        size = {"width": width, "height": 480, "batch": 1}
-        return {"what": "latency", "method": method, "median_ms": ms, **size, **extra}
-
-    content = {
-        "machine": {"device": "cpu"},
-        "methods": {"fast": {"parameters": 2_000_000}},
-        "rows": [
-            *(row("fast", 9.0), row("fast", 7.0), row("other", 3.0), row("fast", 1.0, 100)),
-            row("fast", 0.5, error="broke off"),
-            {"what": "quality", "method": "fast", "PSNR": 30.0},
-        ],
-    }
-    (tmp_path / "benchmark.json").write_text(json.dumps(content))
-    costs, label = report.benchmark_costs(tmp_path / "benchmark.json")
-    assert costs == {"fast": (7.0, 2_000_000), "other": (3.0, None)}
-    assert label == "640 x 480, cpu"
-    (tmp_path / "other.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"no file of tools/benchmark\.py"):
-        report.benchmark_costs(tmp_path / "other.json")
-
-
-def test_train_net_leaves_the_page_of_its_evaluation(make_results, tmp_path):
+def test_train_net_leaves_the_page(make_results, tmp_path):
     cfg = CfgNode({"OUTPUT_DIR": str(tmp_path / "run")})
     make_results("run/inference", 3)
     train_net.report(cfg)
@@ -66,9 +44,7 @@ def test_train_net_leaves_the_page_of_its_evaluation(make_results, tmp_path):
 
 
 @pytest.mark.parametrize("eval_only", [False, True])
-def test_train_net_makes_the_page_after_training_and_after_evaluation(
-    make_results, tmp_path, monkeypatch, eval_only
-):
+def test_page_after_training_or_evaluation(make_results, tmp_path, monkeypatch, eval_only):
     cfg = CfgNode({"OUTPUT_DIR": str(tmp_path / "run"), "DATASETS": {"TEST": ("toy",)}})
 
     class Trainer:

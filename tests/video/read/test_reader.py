@@ -12,7 +12,7 @@ READINGS = 25
 @pytest.mark.parametrize("share", [0.3, 0.7])
 def test_every_reading_of_a_damaged_file_tells_the_same_damage(tmp_path, real_clip, share):
     """20 bytes of a real clip. Frame threads tell of the first place in 4 of 5 readings, slice
-    threads never of the second (tools/check_damage_reports.py)."""
+    threads never of the second (tests/stress/check_damage_reports.py)."""
     data = bytearray(real_clip("carphone_pristine.mp4").read_bytes())
     first = int(share * len(data))
     data[first : first + 20] = b"\xff" * 20

@@ -9,6 +9,8 @@ from zoomin_d2.evaluation import METRICS
 from zoomin_d2.visualization.report import find_scores, write_report
 from zoomin_d2.visualization.report.plot import Cost
 
+pytestmark = pytest.mark.slow  # a browser
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 axe_playwright = pytest.importorskip(
     "axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python"

@@ -43,7 +43,7 @@ def find_scores(sources: Sequence[str]) -> list[Scores]:
         if not files:
             raise ValueError(
                 f"there is no {_RESULTS} in '{root}': evaluate first (tools/train_net.py "
-                "--eval-only, tools/evaluate_baselines.py)"
+                "--eval-only, tools/evaluate.py baselines)"
             )
         for file in files:
             scores = _read(file, root, name)

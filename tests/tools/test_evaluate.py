@@ -1,0 +1,159 @@
+"""tools/evaluate.py frames: which files belong together, and what is printed about them."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import evaluate
+import numpy as np
+import pytest
+from PIL import Image
+
+TOOL = Path(__file__).parents[2] / "tools" / "evaluate.py"
+
+
+def save(path: Path, value: int, size: tuple[int, int] = (12, 16)) -> None:
+    """A grey image of (height, width)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((*size, 3), value, dtype=np.uint8)).save(path)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two clips of one frame; the predictions are 10 and 20 too bright."""
+    save(tmp_path / "gt" / "clip_a" / "0.png", 100)
+    save(tmp_path / "gt" / "clip_b" / "0.png", 100)
+    save(tmp_path / "pred" / "clip_a" / "0.bmp", 110)
+    save(tmp_path / "pred" / "clip_b" / "0.png", 120)
+    return tmp_path
+
+
+def run(root: Path, *arguments: str) -> dict:
+    folders = ["--pred", str(root / "pred"), "--gt", str(root / "gt")]
+    return evaluate.main(["frames", *folders, *arguments])
+
+
+def test_scores_table_and_json(folders, capsys):
+    results = run(folders, "--output", str(folders / "out"))
+    assert results["IE"] == pytest.approx(15.0)
+    expected = (20 * math.log10(255 / 10) + 20 * math.log10(255 / 20)) / 2
+    assert results["PSNR"] == pytest.approx(expected, abs=1e-4)
+    printed = capsys.readouterr().out
+    assert "| 25.12 |" in " ".join(printed.split())
+    assert "- PSNR: " in printed
+    content = json.loads((folders / "out" / "results.json").read_text())
+    assert content["results"] == results
+    assert [(i["file_name"], i["IE"]) for i in content["images"]] == [
+        ("clip_a/0", pytest.approx(10.0)),
+        ("clip_b/0", pytest.approx(20.0)),
+    ]
+
+
+def test_masks(folders):
+    mask = np.zeros((12, 16), dtype=np.uint8)
+    mask[:6] = 255
+    for clip in ("clip_a", "clip_b"):
+        (folders / "mask" / clip).mkdir(parents=True)
+        Image.fromarray(mask).save(folders / "mask" / clip / "0.png")
+    pred = np.full((12, 16, 3), 140, dtype=np.uint8)
+    pred[:6] = 105
+    Image.fromarray(pred).save(folders / "pred" / "clip_a" / "0.bmp")
+    Image.fromarray(pred).save(folders / "pred" / "clip_b" / "0.png")
+    results = run(folders, "--mask", str(folders / "mask"))
+    assert results["PSNR_masked"] == pytest.approx(20 * math.log10(255 / 5), abs=1e-4)
+    assert results["PSNR_unmasked"] == pytest.approx(20 * math.log10(255 / 40), abs=1e-4)
+
+
+def test_patterns_pick_the_true_frames(tmp_path):
+    for clip in ("1", "2"):
+        for k, value in enumerate((80, 100, 120)):
+            save(tmp_path / "gt" / clip / f"frame_0{k}.png", value)
+        save(tmp_path / "pred" / f"{clip}_ours.png", 104)
+    results = run(tmp_path, "--gt-pattern", "{id}/frame_01.png", "--pred-pattern", "{id}_ours")
+    assert results["MAE"] == pytest.approx(4.0)
+
+
+def test_a_dot_in_a_pattern_is_a_dot(tmp_path):
+    save(tmp_path / "a.t1.png", 1)
+    save(tmp_path / "axt1.png", 1)
+    assert list(evaluate.find_frames(tmp_path, "{id}.t1")) == ["a"]
+
+
+def test_missing_and_extra_files_are_named(folders):
+    (folders / "pred" / "clip_b" / "0.png").rename(folders / "pred" / "clip_b" / "1.png")
+    with pytest.raises(ValueError) as error:
+        run(folders)
+    assert "1 frames of --gt have no partner in --pred: clip_b/0\n" in str(error.value)
+    assert "1 frames of --pred have no partner in --gt: clip_b/1\n" in str(error.value)
+    assert "--gt-pattern" in str(error.value)
+
+
+def test_missing_masks_are_named(folders):
+    save(folders / "mask" / "clip_a" / "0.png", 255)
+    with pytest.raises(ValueError, match="no partner in --mask: clip_b/0"):
+        run(folders, "--mask", str(folders / "mask"))
+
+
+def test_two_files_for_one_frame(folders):
+    save(folders / "pred" / "clip_a" / "0.png", 1)
+    with pytest.raises(ValueError, match=r"0\.png and .*0\.bmp are both the frame 'clip_a/0'"):
+        run(folders)
+
+
+def test_other_sizes_are_named(folders):
+    save(folders / "pred" / "clip_b" / "0.png", 1, size=(12, 18))
+    with pytest.raises(ValueError, match=r"'clip_b/0' cannot be scored .*12, 18.*12, 16"):
+        run(folders)
+
+
+@pytest.mark.parametrize("kind", ["grey", "rgba", "16-bit", "16-bit grey"])
+def test_frames_are_scored_as_8bit_rgb(tmp_path, kind):
+    """17 x 33 pixels of 100 against 110."""
+    save(tmp_path / "gt" / "0.png", 100, size=(17, 33))
+    (tmp_path / "pred").mkdir()
+    shape = (17, 33) if "grey" in kind else (17, 33, 4) if kind == "rgba" else (17, 33, 3)
+    pixels = np.full(shape, 110 * 257 if "16" in kind else 110)
+    pixels = pixels.astype(np.uint16 if "16" in kind else np.uint8)
+    assert cv2.imwrite(str(tmp_path / "pred" / "0.png"), pixels)
+    assert run(tmp_path)["MAE"] == pytest.approx(10.0)
+
+
+def test_a_single_pixel_is_named(tmp_path):
+    for folder in ("gt", "pred"):
+        save(tmp_path / folder / "0.png", 100, size=(1, 1))
+    with pytest.raises(ValueError, match=r"'0' cannot be scored.*at least 11 x 11"):
+        run(tmp_path)
+
+
+def test_unreadable_files_are_named(folders):
+    (folders / "pred" / "clip_b" / "0.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"'clip_b/0' cannot be scored .*clip_b/0\.png"):
+        run(folders)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--gt-pattern", "frame"], "must contain {id} once"),
+        (["--gt-pattern", "{id}/nothing"], "no image in .*gt"),
+        (["--mask", "nowhere"], "no folder nowhere"),
+    ],
+)
+def test_wrong_options(folders, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        run(folders, *arguments)
+
+
+@pytest.mark.slow
+def test_command_ends_with_a_message(folders):
+    (folders / "pred" / "clip_a" / "0.bmp").unlink()
+    command = [sys.executable, str(TOOL), "frames", "--pred", "pred", "--gt", "gt"]
+    environment = {**os.environ, "PYTHONPATH": str(TOOL.parents[1])}
+    done = subprocess.run(command, cwd=folders, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "no partner in --pred: clip_a/0" in done.stderr
+    assert "Traceback" not in done.stderr

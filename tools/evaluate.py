@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Score what others made, with the code that scores our own models: saved frames, and baselines.
+
+    tools/evaluate.py frames --pred results/ --gt truth/ --output output/scores
+    tools/evaluate.py frames --pred results/ \\
+        --gt ucf101_interp_ours/ --gt-pattern "{id}/frame_01_gt" \\
+        --mask motion_masks_ucf101_interp/ --mask-pattern "{id}/motion_mask"
+    tools/evaluate.py baselines --dataset middlebury_other ucf101_interp_test
+    tools/evaluate.py baselines --dataset triplets_dev --config-file configs/roigan.yaml
+
+A model of ours is scored by tools/train_net.py --eval-only.
+"""
+
+import os
+import re
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from zoomin_d2.cli.tool_arguments import ToolParser
+from zoomin_d2.data import MissingDatasetError, build_interpolation_test_loader
+from zoomin_d2.data.frame_store import read_image
+from zoomin_d2.engine.resilience.provenance import git_commit
+from zoomin_d2.engine.setup import setup_cfg
+from zoomin_d2.evaluation import BASELINES, InterpolationEvaluator
+from zoomin_d2.evaluation.extra_metrics import EXTRA_METRICS, score_extra, usable_extra_metrics
+from zoomin_d2.evaluation.metrics import score_image
+from zoomin_d2.evaluation.results import format_results_table, summarize, write_results
+from zoomin_d2.frames import CorruptFrameError
+from zoomin_d2.modeling.frozen_rpn import FrozenRPN
+
+FRAMES = """Score interpolated frames that any method has saved.
+
+Frames belong together when their paths below --pred and --gt are equal but for the extension, or,
+with patterns, when {id} is. Files that do not fit a pattern are ignored; a frame without partner is
+an error. Means and numbers per image land in --output/results.json.
+"""
+BASELINE = """Score methods without learning on datasets.
+
+With a config, also inside the proposals of its frozen detector (ROI_PSNR, ROI_IE). Results land in
+--output/<baseline>/<dataset>/results.json.
+"""
+IMAGE_EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
+
+
+def find_frames(folder: Path, pattern: str) -> dict[str, Path]:
+    """The images below a folder by their {id}.
+
+    Args:
+        pattern: a path below the folder with {id} in it; the extension does not matter.
+
+    Raises:
+        ValueError: no such folder, a pattern without {id}, no image that fits, or two that share
+            an id.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}")
+    if pattern.count("{id}") != 1:
+        raise ValueError(f"the pattern '{pattern}' must contain {{id}} once")
+    if Path(pattern).suffix.lower() in IMAGE_EXTENSIONS:
+        pattern = str(Path(pattern).with_suffix(""))
+    before, after = (re.escape(part) for part in pattern.split("{id}"))
+    frames: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        match = re.fullmatch(f"{before}(.+){after}", name)
+        if path.suffix.lower() not in IMAGE_EXTENSIONS or match is None:
+            continue
+        if match[1] in frames:
+            raise ValueError(f"{path} and {frames[match[1]]} are both the frame '{match[1]}'")
+        frames[match[1]] = path
+    if not frames:
+        raise ValueError(f"no image in {folder} has a path like '{pattern}'")
+    return frames
+
+
+def require_same_ids(name: str, frames: dict, gt_name: str, gt_frames: dict) -> None:
+    """Raises ValueError if one of the folders has frames that the other lacks."""
+    problems = [
+        f"{len(ids)} frames of {there} have no partner in {here}: {', '.join(ids[:5])}"
+        + (", ..." if len(ids) > 5 else "")
+        for here, there, ids in (
+            (name, gt_name, sorted(gt_frames.keys() - frames.keys())),
+            (gt_name, name, sorted(frames.keys() - gt_frames.keys())),
+        )
+        if ids
+    ]
+    if problems:
+        problems.append("If the files are named differently, see --pred-pattern and --gt-pattern.")
+        raise ValueError("\n".join(problems))
+
+
+def score_folders(
+    pred: dict[str, Path],
+    gt: dict[str, Path],
+    masks: dict[str, Path] | None,
+    extra_metrics: Sequence[str] = (),
+) -> list[dict]:
+    """Per image `file_name` and its numbers.
+
+    Raises:
+        ValueError: a file cannot be read, or sizes differ; the message names the files.
+    """
+    images = []
+    for frame_id in tqdm(sorted(gt), unit="frame", disable=None):
+        paths = [pred[frame_id], gt[frame_id]]
+        try:
+            frames = [torch.from_numpy(read_image(str(path))).permute(2, 0, 1) for path in paths]
+            mask = None
+            if masks is not None:
+                paths.append(masks[frame_id])
+                mask = torch.from_numpy(read_image(str(masks[frame_id]))[..., 0]) > 127
+            scores = score_image(*frames, mask=mask)
+            scores |= score_extra(extra_metrics, *frames)
+        except (CorruptFrameError, ValueError) as error:
+            names = ", ".join(map(str, paths))
+            raise ValueError(f"'{frame_id}' cannot be scored ({names}): {error}") from error
+        images.append({"file_name": frame_id, **scores})
+    return images
+
+
+def evaluate_frames(args: Namespace) -> dict[str, float]:
+    pred = find_frames(args.pred, args.pred_pattern)
+    gt = find_frames(args.gt, args.gt_pattern)
+    require_same_ids("--pred", pred, "--gt", gt)
+    masks = None
+    if args.mask is not None:
+        masks = find_frames(args.mask, args.mask_pattern)
+        require_same_ids("--mask", masks, "--gt", gt)
+    summary = summarize(score_folders(pred, gt, masks, usable_extra_metrics(args.metrics)))
+    print(f"{summary['num_images']} frames of {args.pred} against {args.gt}\n")
+    print(format_results_table({args.pred.name: summary["results"]}, first_column="frames"))
+    if args.output is not None:
+        folders = {key: str(getattr(args, key)) for key in ("pred", "gt", "mask")}
+        write_results(args.output / "results.json", {"provenance": folders, **summary})
+        print(f"\nPer-image numbers: {args.output / 'results.json'}")
+    return summary["results"]
+
+
+def score_baselines(args: Namespace, dataset_name: str) -> dict[str, dict[str, float]]:
+    """Scores of the baselines on one dataset: baseline name -> {metric name: mean}."""
+    cfg = setup_cfg(args.config_file, args.opts)
+    frozen_rpn = FrozenRPN(cfg).to(cfg.MODEL.DEVICE) if args.config_file else None
+    evaluators = {
+        name: InterpolationEvaluator(
+            dataset_name,
+            str(args.output / name / dataset_name),
+            num_saved_images=cfg.TEST.NUM_SAVED_IMAGES,
+            extra_metrics=cfg.TEST.METRICS,
+            num_saved_frames=cfg.TEST.NUM_SAVED_FRAMES,
+            provenance={
+                "method": name,
+                "commit": git_commit(),
+                "command": shlex.join([os.path.basename(sys.executable), *sys.argv]),
+            },
+        )
+        for name in args.baseline
+    }
+    for inputs in tqdm(
+        build_interpolation_test_loader(cfg, dataset_name), desc=dataset_name, disable=None
+    ):
+        frame_1, frame_2, frame_t = (
+            torch.stack([sample[key] for sample in inputs]) / 255
+            for key in ("frame_1", "frame_2", "frame_t")
+        )
+        t = torch.tensor([sample["t"] for sample in inputs])
+        shared = [{} for _ in inputs]
+        if frozen_rpn is not None:
+            proposals = frozen_rpn.proposals(frame_t.to(cfg.MODEL.DEVICE))
+            shared = [{"proposals": instances} for instances in proposals]
+        for name, evaluator in evaluators.items():
+            frames = BASELINES[name](frame_1, frame_2, t)
+            evaluator.process(inputs, [{"pred_frame": f, **s} for f, s in zip(frames, shared)])
+    return {name: e.evaluate()["interpolation"] for name, e in evaluators.items()}
+
+
+def evaluate_baselines(args: Namespace) -> dict[str, dict[str, dict[str, float]]]:
+    results = {}
+    for dataset_name in args.dataset:
+        results[dataset_name] = score_baselines(args, dataset_name)
+        print(f"\n## {dataset_name}\n")
+        print(format_results_table(results[dataset_name], first_column="baseline"), flush=True)
+    return results
+
+
+def make_parser() -> ToolParser:
+    parser = ToolParser(__doc__)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    frames = kinds.add_parser("frames", description=FRAMES, help=FRAMES.splitlines()[0])
+    frames.add_argument("--pred", type=Path, required=True, help="folder of predicted frames")
+    frames.add_argument("--gt", type=Path, required=True, help="folder of true frames")
+    frames.add_argument("--mask", type=Path, help="folder of masks; bright pixels count")
+    frames.add_argument(
+        "--metrics", nargs="+", choices=EXTRA_METRICS, default=[], help="more numbers"
+    )
+    for folder in ("pred", "gt", "mask"):
+        frames.add_argument(f"--{folder}-pattern", default="{id}", help="default: %(default)s")
+    frames.add_output(None)
+    frames.set_defaults(run=evaluate_frames)
+    baselines = kinds.add_parser("baselines", description=BASELINE, help=BASELINE.splitlines()[0])
+    baselines.add_argument("--dataset", nargs="+", required=True, help="names in the catalog")
+    baselines.add_argument("--baseline", nargs="+", choices=BASELINES, default=list(BASELINES))
+    baselines.add_output("output/baselines")
+    baselines.add_config()
+    baselines.set_defaults(run=evaluate_baselines)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> dict:
+    args = make_parser().parse_args(argv)
+    return args.run(args)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (MissingDatasetError, ValueError, OSError) as error:
+        sys.exit(f"evaluate: {error}")

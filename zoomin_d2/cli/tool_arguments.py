@@ -1,0 +1,65 @@
+"""The command line of all tools: `--config-file FILE [--output DIR] KEY VALUE ...`."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+class ToolParser(argparse.ArgumentParser):
+    """A parser that shows a tool's docstring as it stands, and takes overrides of the config.
+
+    All words from the first config key on are overrides, as in Detectron2's tools, also after an
+    option that takes several words. Subcommands get parsers of this class.
+    """
+
+    def __init__(self, description: str | None = None, **kwargs: Any):
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(description=description, **kwargs)
+
+    def add_config(self, *, several: bool = False) -> None:
+        """--config-file (`several`: a list of them) and the overrides, a list `opts`."""
+        kind: dict[str, Any] = {"nargs": "+", "default": []} if several else {"default": ""}
+        self.add_argument("--config-file", metavar="FILE", **kind)
+        self.add_argument(
+            "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="overrides of the config"
+        )
+
+    def add_output(self, default: str | None, help: str = "folder for what is written") -> None:
+        """--output, a path; without a default nothing is written unless it is given."""
+        path = None if default is None else Path(default)
+        self.add_argument("--output", type=Path, default=path, metavar="DIR", help=help)
+
+    def parse_args(self, args=None, namespace=None):
+        words, overrides = split_overrides(sys.argv[1:] if args is None else args)
+        parsed = super().parse_args(words, namespace)
+        if hasattr(parsed, "opts"):
+            parsed.opts = [*parsed.opts, *overrides]
+        elif overrides:
+            self.error(f"takes no config overrides, got {' '.join(overrides)}")
+        return parsed
+
+
+def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Options and positional words; what follows from the first key of the config on.
+
+    >>> split_overrides(["--input", "A.PNG", "MODEL.WEIGHTS", "zoo:fast"])
+    (['--input', 'A.PNG'], ['MODEL.WEIGHTS', 'zoo:fast'])
+    """
+    from zoomin_d2.config import get_zoomin_cfg  # the commands that share this room do without
+
+    roots = get_zoomin_cfg().keys()
+    for i, word in enumerate(words):
+        if re.fullmatch(r"[A-Z][A-Z0-9_]*(\.\w+)*", word) and word.split(".")[0] in roots:
+            return list(words[:i]), list(words[i:])
+    return list(words), []
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """ "1280x720" (width x height, as screens are named) -> (height, width)."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match or "0" in (match[1], match[2]):
+        raise argparse.ArgumentTypeError(f"'{text}' is no size like 1280x720 (width x height)")
+    return int(match[2]), int(match[1])

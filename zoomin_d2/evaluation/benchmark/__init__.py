@@ -1,0 +1,1 @@
+"""What tools/benchmark.py measures: single frames against peers, and the video pipeline."""

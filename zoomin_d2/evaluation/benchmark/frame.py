@@ -1,0 +1,331 @@
+"""Time, memory and quality of single frames: every method in every mode, all in one json file."""
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import nn
+
+from zoomin_d2.config import get_zoomin_cfg
+from zoomin_d2.data import build_interpolation_test_loader
+from zoomin_d2.evaluation.benchmark.measurements import (
+    Effort,
+    Method,
+    latency,
+    peer_macs,
+    quality,
+    several_times,
+    streamed,
+)
+from zoomin_d2.evaluation.benchmark.report import draw_quality_against_time, format_report
+from zoomin_d2.evaluation.complexity import count_macs, count_parameters
+from zoomin_d2.files import write_json
+from zoomin_d2.inference.engine import can_use_triton
+from zoomin_d2.inference.peers import TimedModel, TimedPeer, load_peer
+
+BARS = {(256, 448), (1024, 2048), (2160, 3840)}  # (height, width) that come first
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class Measurements:
+    """The measurements of one json file, which is written after each of them.
+
+    Args:
+        path: of the json file; `resume` keeps what is in it.
+        budget: seconds after which nothing new is started.
+        settings: what describes them all; has at least "machine".
+
+    Raises:
+        ValueError: the file to be resumed is from another machine.
+    """
+
+    def __init__(self, path: Path, resume: bool, budget: float, settings: dict):
+        self.path = path
+        self.begin = time.monotonic()
+        self.deadline = self.begin + budget
+        self.content: dict = {**settings, "rows": [], "left_out": []}
+        if resume and path.exists():
+            old = json.loads(path.read_text())
+            if old.get("machine") != settings["machine"]:
+                raise ValueError(f"{path} was measured on another machine: give another --output")
+            self.content["rows"] = old["rows"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def measure(self, key: dict, call: Callable[[], dict]) -> None:
+        """Add what ``call()`` returns to the row that ``key`` names, or the error it ends with."""
+        if any(key.items() <= row.items() and "error" not in row for row in self.content["rows"]):
+            return
+        if self.late():
+            self.content["left_out"].append(key)
+            self.save()
+            return
+        label = " ".join(str(v) for v in key.values())
+        try:
+            result = call()
+        except torch.OutOfMemoryError:
+            result = {"error": "out of memory"}
+        except Exception as error:  # a peer's or a compiler's: the other rows still count
+            result = {"error": f"{type(error).__name__}: {str(error).splitlines()[:1]}"}
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        torch.compiler.reset()  # else the ninth size would run uncompiled
+        self.content["rows"] = [r for r in self.content["rows"] if not key.items() <= r.items()]
+        self.content["rows"].append({**key, **result})
+        shown = {k: v for k, v in result.items() if k in ("median_ms", "fps", "PSNR", "error")}
+        print(f"[{time.monotonic() - self.begin:5.0f} s] {label}: {shown}", flush=True)
+        self.save()
+
+    def late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    def save(self) -> None:
+        write_json(self.path, self.content)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Something to be measured: ``make(mode, dtype)`` loads it; `facts` are those known before."""
+
+    name: str
+    make: Callable[[str, torch.dtype], Method]
+    facts: dict
+    is_peer: bool = False
+
+
+@dataclass(frozen=True)
+class FramePlan:
+    """What `benchmark_frames` measures.
+
+    Attributes:
+        modes: of `peers.MODES`, the most important first; those a device lacks are left out.
+        dtypes: keys of `DTYPES`.
+        sizes: (height, width).
+        batch, batch_pixels: pairs at once for throughput, at sizes of at most so many pixels.
+        samples: triplets for PSNR, see `read_samples`.
+    """
+
+    device: torch.device
+    modes: Sequence[str]
+    dtypes: Sequence[str]
+    sizes: Sequence[tuple[int, int]]
+    effort: Effort
+    batch: int
+    batch_pixels: int
+    samples: Sequence[dict] = ()
+    compiled_quality: bool = False
+
+
+def our_contestant(
+    name: str,
+    load: Callable[[], nn.Module],
+    plan: FramePlan,
+    random_weights: bool = False,
+) -> Contestant:
+    """One of our generators, loaded anew for every mode; random weights are timed only."""
+    generator = load()
+    learnt, frozen = count_parameters(generator)
+    macs = count_macs(generator, *plan.sizes[0]).kilo_per_pixel
+    facts = {"parameters": learnt, "frozen_values": frozen, "kmac_per_pixel": round(macs, 3)}
+    facts["triton"] = can_use_triton(generator)
+
+    def make(mode: str, dtype: torch.dtype) -> TimedModel:
+        return TimedModel(load(), plan.device, dtype, mode, random_weights=random_weights)
+
+    return Contestant(name, make, facts)
+
+
+def peer_contestant(name: str, plan: FramePlan) -> Contestant:
+    """Somebody else's method, "module:function"; see `zoomin_d2.inference.peers`."""
+    peer = load_peer(name)
+
+    def make(mode: str, dtype: torch.dtype) -> TimedPeer:
+        return TimedPeer(peer, plan.device, dtype, mode)
+
+    return Contestant(name.split(":")[1], make, {}, is_peer=True)
+
+
+def benchmark_frames(
+    contestants: Sequence[Contestant], plan: FramePlan, bench: Measurements
+) -> dict:
+    """Measure everything, what matters most first; writes benchmark.md and fig4.png, too.
+
+    Returns:
+        the content of the json file.
+    """
+    torch.backends.cudnn.benchmark = plan.device.type == "cuda"
+    on_gpu = plan.device.type == "cuda"
+    modes = [m for m in plan.modes if on_gpu or m not in ("graph", "triton")]
+    quick = [m for m in modes if m != "compiled"]
+    compiled = [m for m in modes if m == "compiled"]
+    bench.content["methods"] = {x.name: x.facts for x in contestants}
+    bars = [s for s in plan.sizes if s in BARS]
+    others = [s for s in plan.sizes if s not in BARS]
+
+    def each(which: Iterable[str]) -> Iterable[tuple[Contestant, str, str]]:
+        for mode in which:
+            # A compiled peer is what the bars are measured by: peers first.
+            for contestant in sorted(contestants, key=lambda x: not x.is_peer):
+                if mode != "triton" or contestant.facts.get("triton"):
+                    yield from ((contestant, mode, dtype) for dtype in plan.dtypes)
+
+    def time_all(which: Iterable[str], sizes: Sequence[tuple[int, int]]) -> None:
+        for one in each(which):
+            _measure_latency(bench, plan, *one, sizes)
+
+    def score_all(which: Iterable[str]) -> None:
+        for one in each(which):
+            _measure_quality(bench, plan, *one)
+
+    time_all(quick, bars)
+    time_all(compiled, bars)
+    score_all(quick)
+    if "float32" not in plan.dtypes:
+        for contestant in contestants:  # what others are compared with
+            _measure_quality(bench, plan, contestant, "eager", "float32")
+    time_all(quick, others)
+    for one in each(quick):
+        _measure_throughput(bench, plan, *one)
+    time_all(compiled, others)
+    if plan.compiled_quality:
+        score_all(compiled)
+    for contestant in contestants:
+        if contestant.is_peer and not bench.late():
+            bench.content["methods"][contestant.name] = _peer_facts(contestant, plan)
+    bench.save()
+    folder = bench.path.parent
+    (folder / "benchmark.md").write_text(format_report(bench.content))
+    draw_quality_against_time(bench.content, folder / "fig4.png")
+    return bench.content
+
+
+class _Lazy:
+    """A method that is loaded only if something is left to measure, once for all sizes."""
+
+    def __init__(self, contestant: Contestant, mode: str, dtype: str):
+        self._make = lambda: contestant.make(mode, DTYPES[dtype])
+        self._made: Method | None = None
+
+    def __call__(self) -> Method:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+
+def _key(what: str, contestant: Contestant, mode: str, dtype: str) -> dict:
+    return {"what": what, "method": contestant.name, "mode": mode, "dtype": dtype}
+
+
+def _measure_latency(
+    bench: Measurements,
+    plan: FramePlan,
+    contestant: Contestant,
+    mode: str,
+    dtype: str,
+    sizes: Sequence[tuple[int, int]],
+) -> None:
+    method, key = _Lazy(contestant, mode, dtype), _key("latency", contestant, mode, dtype)
+    for height, width in sizes:
+        _measure_size(bench, plan, method, key, height, width, 1)
+
+
+def _measure_throughput(
+    bench: Measurements, plan: FramePlan, contestant: Contestant, mode: str, dtype: str
+) -> None:
+    """Several pairs at once; of ours also a stream of frames and several times of one pair."""
+    method = _Lazy(contestant, mode, dtype)
+    for height, width in plan.sizes:
+        if plan.batch > 1 and height * width <= plan.batch_pixels:
+            key = _key("latency", contestant, mode, dtype)
+            _measure_size(bench, plan, method, key, height, width, plan.batch)
+        if not contestant.is_peer:
+            for what, measure in (("stream", streamed), ("three times", several_times)):
+                key = {**_key(what, contestant, mode, dtype), "width": width, "height": height}
+                call = partial(_call, measure, method, height, width, plan)
+                bench.measure(key, call)
+
+
+def _measure_size(
+    bench: Measurements,
+    plan: FramePlan,
+    method: _Lazy,
+    key: dict,
+    height: int,
+    width: int,
+    batch: int,
+) -> None:
+    key = {**key, "width": width, "height": height, "batch": batch}
+    bench.measure(key, partial(_call, latency, method, height, width, plan, batch))
+
+
+def _call(measure: Callable[..., dict], method: _Lazy, height: int, width: int, plan, *n) -> dict:
+    return measure(method(), height, width, plan.device, plan.effort, *n)
+
+
+def _measure_quality(
+    bench: Measurements, plan: FramePlan, contestant: Contestant, mode: str, dtype: str
+) -> None:
+    if plan.samples:
+        bench.measure(
+            _key("quality", contestant, mode, dtype),
+            lambda: quality(contestant.make(mode, DTYPES[dtype]), plan.samples, plan.device),
+        )
+
+
+def _peer_facts(contestant: Contestant, plan: FramePlan) -> dict:
+    """Parameters and MACs as far as they can be seen from outside."""
+    method = cast(TimedPeer, contestant.make("eager", torch.float32))
+    facts: dict = {}
+    try:
+        macs = peer_macs(method, *plan.sizes[0], plan.device)
+        facts["kmac_per_pixel"] = round(macs, 3)
+    except Exception as error:  # a peer may do anything
+        print(f"Could not count the MACs of {contestant.name}: {type(error).__name__}: {error}")
+    if method.module is not None:
+        facts["parameters"] = count_parameters(method.module)[0]
+    return facts
+
+
+def describe_machine(device: torch.device) -> dict:
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "python": platform.python_version(),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(x.split(":", 1)[1].strip() for x in lines if x.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def benchmark_settings(device: torch.device, commit: str | None) -> dict:
+    """What describes all measurements of a run: machine, commit, command."""
+    settings = {"machine": describe_machine(device), "commit": commit, "command": sys.argv}
+    return {**settings, "ZOOMIN_TRITON": os.environ.get("ZOOMIN_TRITON", "")}
+
+
+def read_samples(dataset: str) -> list[dict]:
+    """The triplets of a dataset whose middle frame is at t = 0.5.
+
+    Raises:
+        MissingDatasetError: the dataset is not on disk.
+    """
+    cfg = get_zoomin_cfg()
+    cfg.DATALOADER.NUM_WORKERS = 0
+    samples = [s for batch in build_interpolation_test_loader(cfg, dataset) for s in batch]
+    return [s for s in samples if s["t"] == 0.5]

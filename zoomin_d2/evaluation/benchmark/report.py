@@ -1,0 +1,183 @@
+"""What `benchmark_frames` measured in, Markdown tables and a plot like the paper's Fig. 4 out."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+from tabulate import tabulate
+
+_STYLE = {"tablefmt": "github", "disable_numparse": True}
+
+
+def format_report(content: dict) -> str:
+    """All tables of one benchmark.json, each only if it has rows."""
+    machine = content["machine"]
+    where = f"{machine['cpu']}, {machine['threads']} threads"
+    if machine["device"] != "cpu":
+        where = f"{machine['device']}, CUDA {machine['cuda']}; {where}"
+    lines = [f"{where}, torch {machine['torch']}, commit {content['commit']}", ""]
+    lines += _section("Milliseconds per frame", _latency_table(content))
+    lines += _section("Frames per second, several pairs at once", _throughput_table(content))
+    lines += _section("Frames per second, host memory to host memory", _fps(content, "stream"))
+    lines += _section("Milliseconds for t = 1/4, 1/2, 3/4", _cells(content, "three times"))
+    lines += _section("Peak memory, MB", _memory_table(content))
+    lines += _section("PSNR (dB)", _quality_table(content))
+    lines += _section("Networks", _methods_table(content))
+    errors = [r for r in content["rows"] if "error" in r]
+    lines += [f"- {_label(r)} {_size(r)} ({r['what']}): {r['error']}" for r in errors]
+    if content["left_out"]:
+        lines += ["", f"{len(content['left_out'])} measurements were left out: time was up."]
+    return "\n".join(lines) + "\n"
+
+
+def draw_quality_against_time(content: dict, path: Path) -> bool:
+    """Fig. 4 of the paper: PSNR over milliseconds, the circle's area is the parameters.
+
+    Each method in its fastest mode at the size that most methods were timed at. Nothing is written
+    if no method has both numbers.
+    """
+    points = quality_and_time(content)
+    if not points:
+        return False
+    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+    for index, (name, x, y, parameters, mode) in enumerate(points):
+        colour = f"C{index % 10}"
+        axes.scatter(x, y, s=max(parameters / 1e6, 0.2) * 100, alpha=0.6, color=colour)
+        # Names in a legend: next to their circles, those of equals would lie on one another.
+        text = f"{name} ({mode})" + (f", {parameters / 1e6:.1f} M" if parameters else "")
+        axes.scatter([], [], s=60, alpha=0.6, color=colour, label=text)
+    sizes = {(r["width"], r["height"]) for r in _rows(content, "latency", batch=1)}
+    width, height = _common_size(content, sizes) or (0, 0)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
+    axes.margins(x=0.5, y=0.25)
+    axes.set_xlabel(f"milliseconds per {width} x {height} frame, {content['machine']['device']}")
+    axes.set_ylabel("PSNR (dB)")
+    axes.grid(alpha=0.3, which="both")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+    return True
+
+
+def quality_and_time(content: dict) -> list[tuple[str, float, float, int, str]]:
+    """(method, milliseconds, PSNR, parameters, mode) of every method that has both numbers."""
+    latencies = _rows(content, "latency", batch=1)
+    size = _common_size(content, {(r["width"], r["height"]) for r in latencies})
+    points = []
+    for name, facts in content["methods"].items():
+        timed = [r for r in latencies if r["method"] == name and (r["width"], r["height"]) == size]
+        scored = [r for r in _rows(content, "quality") if r["method"] == name]
+        if timed and scored:
+            fastest = min(timed, key=lambda r: r["median_ms"])
+            same = [r for r in scored if _label(r) == _label(fastest)] or scored
+            parameters = facts.get("parameters", 0)
+            points.append(
+                (name, fastest["median_ms"], same[0]["PSNR"], parameters, fastest["mode"])
+            )
+    return points
+
+
+def _common_size(content: dict, sizes: set[tuple[int, int]]) -> tuple[int, int] | None:
+    counts = {
+        s: len({r["method"] for r in _rows(content, "latency", batch=1, width=s[0], height=s[1])})
+        for s in sizes
+    }
+    # Of equally common ones the paper's own, 2048 x 1024, and else the largest.
+    return max(sizes, key=lambda s: (counts[s], s == (2048, 1024), s[0] * s[1]), default=None)
+
+
+def _rows(content: dict, what: str, **key) -> list[dict]:
+    return [
+        r
+        for r in content["rows"]
+        if r["what"] == what and "error" not in r and key.items() <= r.items()
+    ]
+
+
+def _label(row: dict) -> str:
+    return f"{row['method']}, {row['mode']}, {row['dtype']}"
+
+
+def _size(row: dict) -> str:
+    return f"{row['width']}x{row['height']}" if "width" in row else ""
+
+
+def _table(rows: list[dict], cell) -> str:
+    """Methods down, sizes across."""
+    if not rows:
+        return ""
+    pixels = {_size(r): r["width"] * r["height"] for r in rows}
+    sizes = sorted(pixels, key=lambda size: pixels[size])
+    cells = {(_label(r), _size(r)): cell(r) for r in rows}
+    labels = list(dict.fromkeys(_label(r) for r in rows))
+    body = [[label, *(cells.get((label, size), "-") for size in sizes)] for label in labels]
+    align = ("left", *["right"] * len(sizes))
+    return tabulate(body, headers=["method", *sizes], colalign=align, **_STYLE)
+
+
+def _latency_table(content: dict) -> str:
+    return _table(
+        _rows(content, "latency", batch=1),
+        lambda r: f"{r['median_ms']:.2f} ({r['p10_ms']:.2f}-{r['p90_ms']:.2f})",
+    )
+
+
+def _throughput_table(content: dict) -> str:
+    rows = [r for r in _rows(content, "latency") if r["batch"] > 1]
+    return _table(rows, lambda r: f"{r['fps']:.1f} (batch {r['batch']})")
+
+
+def _memory_table(content: dict) -> str:
+    rows = [r for r in _rows(content, "latency", batch=1) if r["peak_memory_mb"] is not None]
+    return _table(rows, lambda r: f"{r['peak_memory_mb']:.0f}")
+
+
+def _fps(content: dict, what: str) -> str:
+    return _table(_rows(content, what), lambda r: f"{r['fps']:.1f}")
+
+
+def _cells(content: dict, what: str) -> str:
+    return _table(_rows(content, what), lambda r: f"{r['median_ms']:.2f}")
+
+
+def _quality_table(content: dict) -> str:
+    rows = _rows(content, "quality")
+    if not rows:
+        return ""
+    exact = {
+        r["method"]: r["PSNR"] for r in rows if (r["mode"], r["dtype"]) == ("eager", "float32")
+    }
+    body = []
+    for row in rows:
+        reference = exact.get(row["method"])
+        difference = "-" if reference is None else f"{row['PSNR'] - reference:+.3f}"
+        body.append([_label(row), f"{row['PSNR']:.2f}", difference, row["images"]])
+    heads = ["method", "PSNR", "against eager float32", "images"]
+    return tabulate(body, headers=heads, colalign=("left", *["right"] * 3), **_STYLE)
+
+
+def _methods_table(content: dict) -> str:
+    body = [
+        [
+            name,
+            f"{facts['parameters'] / 1e6:.2f} M" if "parameters" in facts else "-",
+            f"{facts['kmac_per_pixel']:.1f}" if "kmac_per_pixel" in facts else "-",
+        ]
+        for name, facts in content["methods"].items()
+    ]
+    return tabulate(
+        body,
+        headers=["method", "parameters", "kMAC/px"],
+        colalign=("left", "right", "right"),
+        **_STYLE,
+    )
+
+
+def _section(title: str, table: str) -> list[str]:
+    return [f"**{title}**", "", table, ""] if table else []
