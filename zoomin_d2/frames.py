@@ -87,6 +87,16 @@ def mix(image_1: np.ndarray, image_2: np.ndarray, t: float) -> np.ndarray:
     return np.rint(mixed).astype(image_1.dtype)
 
 
+def to_float(frames: Tensor) -> Tensor:
+    """Frames of any shape, uint8 or float in [0, 1], as float32 in [0, 1].
+
+    Raises:
+        TypeError: another dtype, whose range is not known.
+    """
+    _check_range_is_known(frames)
+    return frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
+
+
 def to_8bit(frames: Tensor) -> Tensor:
     """Frames as the uint8 values that a file would hold: clamped to [0, 1], times 255, rounded.
 
@@ -96,8 +106,12 @@ def to_8bit(frames: Tensor) -> Tensor:
     Args:
         frames: any shape, uint8 (returned as it is) or float in [0, 1].
     """
+    _check_range_is_known(frames)
     if frames.dtype == torch.uint8:
         return frames
-    if not frames.is_floating_point():
-        raise TypeError(f"frames must be uint8 or float in [0, 1], got {frames.dtype}")
     return (frames.float().clamp(0.0, 1.0) * 255.0 + 0.5).to(torch.uint8)
+
+
+def _check_range_is_known(frames: Tensor) -> None:
+    if frames.dtype != torch.uint8 and not frames.is_floating_point():
+        raise TypeError(f"frames must be uint8, or float in [0, 1], got {frames.dtype}")

@@ -13,9 +13,10 @@ from zoomin_d2.data import (
     build_interpolation_train_loader,
     stream_seed,
 )
-from zoomin_d2.data.batching import pack_samples, unpack_samples
+from zoomin_d2.data.batching import pack_samples
 from zoomin_d2.data.build import MAX_SKIPPED_IN_A_ROW, cut_triplets
 from zoomin_d2.data.stream_order import StreamOrder, positions
+from zoomin_d2.modeling.batch import Batch
 
 BATCH = 4
 
@@ -261,7 +262,7 @@ def test_packed_batches_come_back_equal():
     samples[3]["frame_t_hr"] = torch.ones(3, 16, 16, dtype=torch.uint8)  # another scale
     samples[4]["frame_t_hr"] = torch.zeros(3, 8, 8, dtype=torch.uint8)
     packed = pack_samples(samples)
-    assert sorted(stack.shape[0] for stack in packed[0]) == [1, 2, 5]
-    unpacked = unpack_samples(packed)
+    assert sorted(stack.shape[0] for _, _, stack in packed[1]) == [1, 2, 5]
+    unpacked = Batch(*packed)
     assert all(same(one, two) for one, two in zip(samples, unpacked))
     assert len(unpacked) == 5

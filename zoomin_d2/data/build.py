@@ -162,7 +162,7 @@ def build_interpolation_train_loader(
     if cfg.DATALOADER.FRAMES_ON_DEVICE:
         device = torch.device(cfg.MODEL.DEVICE)
         frames = frames or DeviceFrames(records, device, mapper.high_resolution)
-        make_sample, collate = CropPlanner(mapper, frames.places), pack_plans
+        make_sample, collate = CropPlanner(mapper, frames.locations), pack_plans
     else:
         frames = None
     loader = build_detection_train_loader(
