@@ -24,9 +24,7 @@ from zoomin_d2.data.frame_store import read_image
 from zoomin_d2.evaluation.extra_metrics import EXTRA_METRICS, score_extra, usable_extra_metrics
 from zoomin_d2.evaluation.metrics import score_image
 from zoomin_d2.evaluation.results import format_results_table, summarize, write_results
-from zoomin_d2.frames import CorruptFrameError
-
-IMAGE_EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
+from zoomin_d2.frames import IMAGE_SUFFIXES, CorruptFrameError
 
 
 def find_frames(folder: Path, pattern: str) -> dict[str, Path]:
@@ -43,14 +41,14 @@ def find_frames(folder: Path, pattern: str) -> dict[str, Path]:
         raise ValueError(f"there is no folder {folder}")
     if pattern.count("{id}") != 1:
         raise ValueError(f"the pattern '{pattern}' must contain {{id}} once")
-    if Path(pattern).suffix.lower() in IMAGE_EXTENSIONS:
+    if Path(pattern).suffix.lower() in IMAGE_SUFFIXES:
         pattern = str(Path(pattern).with_suffix(""))
     before, after = (re.escape(part) for part in pattern.split("{id}"))
     frames: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).with_suffix("").as_posix()
         match = re.fullmatch(f"{before}(.+){after}", name)
-        if path.suffix.lower() not in IMAGE_EXTENSIONS or match is None:
+        if path.suffix.lower() not in IMAGE_SUFFIXES or match is None:
             continue
         if match[1] in frames:
             raise ValueError(f"{path} and {frames[match[1]]} are both the frame '{match[1]}'")

@@ -19,6 +19,7 @@ from zoomin_d2.evaluation.extra_metrics import score_extra, usable_extra_metrics
 from zoomin_d2.evaluation.results import format_results_table, summarize, write_results
 from zoomin_d2.evaluation.saved_frames import SampledFrames
 from zoomin_d2.evaluation.saved_images import ExtremeImages
+from zoomin_d2.frames import to_8bit, to_float
 from zoomin_d2.inference.baselines import average
 
 logger = logging.getLogger(__name__)
@@ -190,7 +191,7 @@ class InterpolationEvaluator(DatasetEvaluator):
             frames = {"truth": truth, "pred": pred}
             if "frame_1" in sample and "frame_2" in sample:
                 frames["average"] = _average_of_inputs(sample)
-            frames = {key: metrics.to_8bit(frame).cpu() for key, frame in frames.items()}
+            frames = {key: to_8bit(frame).cpu() for key, frame in frames.items()}
             self._extremes.offer(scores["PSNR"], name, frames)
 
 
@@ -208,8 +209,6 @@ def _check_truth(name: str, truth: Tensor) -> None:
 
 
 def _average_of_inputs(sample: dict) -> Tensor:
-    frame_1, frame_2 = (sample[key][None] for key in ("frame_1", "frame_2"))
-    if not frame_1.is_floating_point():
-        frame_1, frame_2 = frame_1 / metrics.PEAK, frame_2 / metrics.PEAK
+    frame_1, frame_2 = (to_float(sample[key][None]) for key in ("frame_1", "frame_2"))
     t = torch.tensor([float(sample.get("t", 0.5))], device=frame_1.device)
     return average(frame_1, frame_2, t)[0]
