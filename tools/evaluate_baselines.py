@@ -20,13 +20,13 @@ from zoomin_d2.data import MissingDatasetError, build_interpolation_test_loader
 from zoomin_d2.engine.resilience.provenance import git_commit
 from zoomin_d2.engine.setup import setup_cfg
 from zoomin_d2.evaluation import BASELINES, InterpolationEvaluator, format_results_table
-from zoomin_d2.modeling.frozen_rpn import FrozenRPN
+from zoomin_d2.modeling.frozen_rpn import build_frozen_rpn
 
 
 def evaluate(args: argparse.Namespace, dataset_name: str) -> dict[str, dict[str, float]]:
     """Scores of the baselines on one dataset: baseline name -> {metric name: mean}."""
     cfg = setup_cfg(args.config_file, args.opts)
-    frozen_rpn = FrozenRPN(cfg).to(cfg.MODEL.DEVICE) if args.config_file else None
+    frozen_rpn = build_frozen_rpn(cfg) if args.config_file else None
     evaluators = {
         name: InterpolationEvaluator(
             dataset_name,

@@ -23,7 +23,7 @@ from torch import Tensor
 from zoomin_d2.engine import setup_cfg
 from zoomin_d2.evaluation import METRICS
 from zoomin_d2.evaluation.lpips import MIN_SIZE, MissingLPIPSWeightsError, shared_lpips
-from zoomin_d2.modeling.frozen_rpn import FrozenRPN
+from zoomin_d2.modeling.frozen_rpn import build_frozen_rpn
 from zoomin_d2.visualization.report import Scores, find_scores, write_report
 from zoomin_d2.visualization.report.plot import Cost
 from zoomin_d2.visualization.report.triplets import RoiMetric
@@ -38,8 +38,7 @@ class ShippedProposals:
     def __call__(self, frame: Tensor) -> Tensor:
         """(3, H, W) uint8 -> boxes (R, 4) XYXY pixels, the best first."""
         if self._frozen_rpn is None:
-            cfg = setup_cfg("", [])
-            self._frozen_rpn = FrozenRPN(cfg).to(cfg.MODEL.DEVICE)
+            self._frozen_rpn = build_frozen_rpn(setup_cfg("", []))
         device = next(self._frozen_rpn.parameters()).device
         frames = frame[None].float().to(device) / 255
         return self._frozen_rpn.proposals(frames)[0].proposal_boxes.tensor

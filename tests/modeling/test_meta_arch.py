@@ -86,7 +86,7 @@ def test_record_for_the_discriminator(model, small_cfg, make_batch):
 
 def test_no_proposals_give_a_zero_adversarial_loss(model, small_cfg, make_batch):
     _lend(model, small_cfg, "roi")
-    model.frozen_rpn.min_size = 1e6
+    model.frozen_rpn.proposal_generator.min_box_size = 1e6
     losses = model(make_batch(2, 64, 64))
     assert losses["loss_gan_g"].item() == 0
     losses["loss_gan_g"].backward()
