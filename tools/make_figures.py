@@ -31,8 +31,8 @@ from report import ShippedProposals, benchmark_costs, find_costs, roi_metrics
 from zoomin_d2.files import write_atomically
 from zoomin_d2.visualization.curves import draw_curves, read_curves
 from zoomin_d2.visualization.paper_figures import frame_figure, hardest_places, roi_rows, teaser
+from zoomin_d2.visualization.quality_plot import Cost, quality_plot_svg
 from zoomin_d2.visualization.report import Scores, find_scores
-from zoomin_d2.visualization.report.plot import Cost, draw_quality_plot
 from zoomin_d2.visualization.report.scores import split_name
 from zoomin_d2.visualization.roi_grid import draw_roi_grid
 
@@ -128,7 +128,7 @@ def make_quality(args: argparse.Namespace) -> None:
         costs[method] = Cost(float(milliseconds), parameters)
     quality = {x.method: x.means["PSNR"] for x in scores}
     label = f"PSNR in dB on {scores[0].dataset}"
-    svg = draw_quality_plot(quality, costs, label, time_label)
+    svg = quality_plot_svg(quality, costs, label, time_label)
     if svg is None:
         raise ValueError("fewer than two methods have a cost: give --benchmark or --time METHOD=MS")
     text = svg.replace("currentColor", INK)

@@ -24,8 +24,8 @@ from zoomin_d2.engine import setup_cfg
 from zoomin_d2.evaluation import METRICS
 from zoomin_d2.evaluation.lpips import MIN_SIZE, MissingLPIPSWeightsError, shared_lpips
 from zoomin_d2.modeling.frozen_rpn import build_frozen_rpn
+from zoomin_d2.visualization.quality_plot import Cost
 from zoomin_d2.visualization.report import Scores, find_scores, write_report
-from zoomin_d2.visualization.report.plot import Cost
 from zoomin_d2.visualization.report.triplets import RoiMetric
 
 
