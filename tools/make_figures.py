@@ -8,7 +8,7 @@
     tools/make_figures.py quality output/roigan output/baselines --time roigan=9.5 -o fig4.svg
 
 rois (Fig. 1, 3) and frames (Fig. 5, 6) take evaluations as tools/report.py does, with saved
-frames; rois also interpolates by itself, with --model. They show the places where most moves (the
+frames; rois also interpolates by itself, with --model. They show the ROIs where most moves (the
 average of the inputs is farthest from the truth), whatever the methods made of them. curves takes
 trainings with TensorBoard logs. quality (Fig. 4) draws PSNR against milliseconds (--benchmark, or
 --time METHOD=MS), or parameters. The pictures of the README:
@@ -24,13 +24,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from live_rois import find_places, live_rows, live_teaser
+from live_rois import find_rois, live_rows, live_teaser
 from PIL import Image
 from report import ShippedProposals, benchmark_costs, find_costs, roi_metrics
 
 from zoomin_d2.files import write_atomically
 from zoomin_d2.visualization.curves import draw_curves, read_curves
-from zoomin_d2.visualization.paper_figures import frame_figure, hardest_places, roi_rows, teaser
+from zoomin_d2.visualization.paper_figures import frame_figure, hardest_rois, roi_rows, teaser
 from zoomin_d2.visualization.quality_plot import Cost, quality_plot_svg
 from zoomin_d2.visualization.report import Scores, find_scores
 from zoomin_d2.visualization.report.scores import split_name
@@ -58,25 +58,25 @@ def one_dataset(sources: list[str], asked: list[str]) -> list[Scores]:
 def make_rois(args: argparse.Namespace) -> None:
     metrics = roi_metrics()
     if args.model:
-        places = find_places(args.dataset, args.num, args.per_scene)
-        rows = live_rows(args.dataset, places, args.model, metrics)
+        rois = find_rois(args.dataset, args.num, args.per_scene)
+        rows = live_rows(args.dataset, rois, args.model, metrics)
     else:
         scores = saved_scores(args)
-        places = hardest_places(scores, args.num, ShippedProposals())
-        rows = roi_rows(scores, places, metrics)
+        rois = hardest_rois(scores, args.num, ShippedProposals())
+        rows = roi_rows(scores, rois, metrics)
     save_image(args.output, draw_roi_grid(rows))
-    for place, row in zip(places, rows):
-        print(f"{place.name} {place.box}, average off by {place.difficulty:.1f} of 255")
+    for roi, row in zip(rois, rows):
+        print(f"{roi.name} {roi.box}, average off by {roi.difficulty:.1f} of 255")
         for method, numbers in row.numbers.items():
             print(f"    {method}: {', '.join(f'{k} {v:.4g}' for k, v in numbers.items())}")
 
 
 def make_frames(args: argparse.Namespace) -> None:
     scores = saved_scores(args)
-    places = hardest_places(scores, args.num, ShippedProposals())
-    save_image(args.output, frame_figure(scores, places))
-    for place in places:
-        print(f"{place.name}: {place.box}, average off by {place.difficulty:.1f} of 255")
+    rois = hardest_rois(scores, args.num, ShippedProposals())
+    save_image(args.output, frame_figure(scores, rois))
+    for roi in rois:
+        print(f"{roi.name}: {roi.box}, average off by {roi.difficulty:.1f} of 255")
 
 
 def make_teaser(args: argparse.Namespace) -> None:
@@ -171,7 +171,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dataset", nargs="+", default=[], help="one, if the sources have several")
     parser.add_argument("--model", nargs="+", default=[], help="names, files or checkpoints")
     parser.add_argument("--image", default="", help="its name, or the end of it (teaser)")
-    parser.add_argument("--num", type=int, default=4, help="places shown")
+    parser.add_argument("--num", type=int, default=4, help="ROIs shown")
     parser.add_argument("--per-scene", type=int, default=1, help="most of one scene (--model)")
     parser.add_argument("--benchmark", type=Path, help="benchmark.json of tools/benchmark.py")
     parser.add_argument("--time", nargs="+", default=[], metavar="METHOD=MS")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zoomin_d2.data.batching import pack_samples
+from zoomin_d2.data.batching import stack_samples
 from zoomin_d2.modeling.batch import Batch, stack_frames
 
 CPU = torch.device("cpu")
@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def samples():
     frames = torch.rand(4, 3, 5, 6, generator=torch.Generator().manual_seed(0))
-    return Batch(*pack_samples([{"frame_1": x} for x in frames]))
+    return Batch(*stack_samples([{"frame_1": x} for x in frames]))
 
 
 def _rows(samples):
@@ -41,7 +41,7 @@ def test_a_changed_list_is_not_overlooked(samples, change):
 
 def test_a_key_of_some_samples_has_no_whole():
     one, two = torch.zeros(3, 2, 2), torch.zeros(3, 4, 4)
-    batch = Batch(*pack_samples([{"x": one, "y": one}, {"x": one, "y": two}, {"x": one}]))
+    batch = Batch(*stack_samples([{"x": one, "y": one}, {"x": one, "y": two}, {"x": one}]))
     assert batch.whole("x").shape == (3, 3, 2, 2)
     assert batch.whole("y") is None and batch.whole("z") is None
     assert batch[1]["y"].shape == (3, 4, 4) and "y" not in batch[2]

@@ -17,7 +17,7 @@ def model(small_cfg):
 def _lend(model, small_cfg, name):
     small_cfg.MODEL.DISCRIMINATOR.NAME = name
     discriminator = build_discriminator(small_cfg)
-    model.lend_discriminator(discriminator)
+    model.set_discriminator(discriminator)
     return discriminator
 
 
@@ -27,7 +27,7 @@ def test_loss_keys_of_the_three_recipes(model, small_cfg, make_batch):
     for name in ("image", "roi"):
         _lend(model, small_cfg, name)
         assert model(make_batch(1, 64, 64)).keys() == synthesis | {"loss_gan_g"}
-    model.lend_discriminator(None)
+    model.set_discriminator(None)
     assert model(make_batch(1, 64, 64)).keys() == synthesis
 
 

@@ -12,10 +12,10 @@ import torch
 from zoomin_d2.modeling.batch import Batch
 
 # The arguments of `Batch`: plain lists, dicts and tensors, which can be pinned and sent.
-PackedBatch = tuple[list[dict], list[tuple[str, list[int], torch.Tensor]]]
+StackedBatch = tuple[list[dict], list[tuple[str, list[int], torch.Tensor]]]
 
 
-def pack_samples(samples: list[dict]) -> PackedBatch:
+def stack_samples(samples: list[dict]) -> StackedBatch:
     """Stack the tensors of equal key and shape; see `Batch` for what is returned."""
     members: dict[tuple[str, torch.Size], list[int]] = {}
     values: list[dict] = []
@@ -31,18 +31,18 @@ def pack_samples(samples: list[dict]) -> PackedBatch:
     return values, stacks
 
 
-class UnpackedLoader:
-    """A loader of packed batches as an iterable of lists of samples.
+class BatchLoader:
+    """A loader of stacked batches as an iterable of lists of samples.
 
     Args:
-        loader: gives packed batches.
+        loader: gives stacked batches.
         records_summary: what they are made of, for whoever wants to compare.
         frames: what they are cut from, for whoever wants another loader of it.
     """
 
     def __init__(
         self,
-        loader: Iterable[PackedBatch],
+        loader: Iterable[StackedBatch],
         records_summary: dict | None = None,
         frames: Any = None,
     ):
@@ -51,4 +51,4 @@ class UnpackedLoader:
         self.frames = frames
 
     def __iter__(self) -> Iterator[Batch]:
-        return (Batch(*packed) for packed in self.loader)
+        return (Batch(*stacked) for stacked in self.loader)

@@ -21,9 +21,9 @@ from detectron2.data import (
 )
 from detectron2.utils import comm
 
-from zoomin_d2.data.batching import UnpackedLoader, pack_samples
+from zoomin_d2.data.batching import BatchLoader, stack_samples
 from zoomin_d2.data.dataset_mapper import InterpolationDatasetMapper
-from zoomin_d2.data.on_device.frames import CropPlanner, DeviceFrames, DeviceLoader, pack_plans
+from zoomin_d2.data.on_device.frames import CropPlanner, DeviceFrames, DeviceLoader, stack_plans
 from zoomin_d2.data.stream_order import StreamOrder, positions
 from zoomin_d2.data.training_sets import get_records, resolve_datasets
 from zoomin_d2.frames import CorruptFrameError
@@ -123,7 +123,7 @@ def build_interpolation_train_loader(
     start_position: int = 0,
     seed: int | None = None,
     frames: DeviceFrames | None = None,
-) -> UnpackedLoader:
+) -> BatchLoader:
     """The endless training stream of cfg.DATASETS.TRAIN.
 
     In an epoch a clip comes up once per triplet that it holds, so every frame counts alike.
@@ -158,11 +158,11 @@ def build_interpolation_train_loader(
         start_position,
     )
     make_sample: SampleMaker = mapper
-    collate: Callable[[list[dict]], Any] = pack_samples
+    collate: Callable[[list[dict]], Any] = stack_samples
     if cfg.DATALOADER.FRAMES_ON_DEVICE:
         device = torch.device(cfg.MODEL.DEVICE)
         frames = frames or DeviceFrames(records, device, mapper.high_resolution)
-        make_sample, collate = CropPlanner(mapper, frames.locations), pack_plans
+        make_sample, collate = CropPlanner(mapper, frames.locations), stack_plans
     else:
         frames = None
     loader = build_detection_train_loader(
@@ -183,7 +183,7 @@ def build_interpolation_train_loader(
     )
     if frames is not None:
         loader = DeviceLoader(loader, frames, mapper)
-    return UnpackedLoader(loader, summarize_records(records), frames)
+    return BatchLoader(loader, summarize_records(records), frames)
 
 
 def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> Iterable[list[dict]]:

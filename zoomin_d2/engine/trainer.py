@@ -44,7 +44,7 @@ from zoomin_d2.engine.resilience.termination import SaveOnTermination
 from zoomin_d2.engine.solver import build_lr_scheduler, build_optimizer
 from zoomin_d2.engine.train_loop import GuardedTrainer
 from zoomin_d2.evaluation import InterpolationEvaluator
-from zoomin_d2.evaluation.tf32 import whole_float32
+from zoomin_d2.evaluation.tf32 import disable_tf32
 from zoomin_d2.modeling.generator_options import generator_options
 
 logger = logging.getLogger(__name__)
@@ -203,7 +203,7 @@ class InterpolationTrainer(DefaultTrainer):
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module, evaluators: list | None = None) -> OrderedDict:
         """As DefaultTrainer's, in whole float32: a score must not depend on the device."""
-        with whole_float32():
+        with disable_tf32():
             return super().test(cfg, model, evaluators)
 
     def _load_batch(self, iteration: int) -> list[dict]:

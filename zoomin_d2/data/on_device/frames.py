@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import torch
 
-from zoomin_d2.data.batching import PackedBatch
+from zoomin_d2.data.batching import StackedBatch
 from zoomin_d2.data.dataset_mapper import Crop, InterpolationDatasetMapper
 from zoomin_d2.data.frame_store import FrameRef, FrameStore, open_shot
 from zoomin_d2.data.on_device.area_crops import area_crops_on
@@ -151,7 +151,7 @@ class CropPlanner:
 Plans = tuple[np.ndarray, np.ndarray, list[dict]]
 
 
-def pack_plans(samples: list[dict]) -> Plans:
+def stack_plans(samples: list[dict]) -> Plans:
     """A `CropPlanner`'s samples as rows (3, N, 5), rows of the M partners (M, 5), and the rest.
 
     Arrays, not tensors: so small, they travel through the pipe that is there anyway.
@@ -161,7 +161,7 @@ def pack_plans(samples: list[dict]) -> Plans:
 
 
 class DeviceLoader:
-    """What `pack_plans` made in, packed batches (batching.py) of frames on the device out.
+    """What `stack_plans` made in, stacked batches (batching.py) of frames on the device out.
 
     Args:
         loader: gives those.
@@ -180,7 +180,7 @@ class DeviceLoader:
         largest = 1 / lowest + 0.5 / min(self._size)
         self._num_taps = 1 if lowest == 1 else math.ceil(largest) + 1
 
-    def __iter__(self) -> Iterator[PackedBatch]:
+    def __iter__(self) -> Iterator[StackedBatch]:
         for rows, partner_rows, values in self._loader:
             everyone = list(range(len(values)))
             cut = map(self._cut, self._on_device(rows))
