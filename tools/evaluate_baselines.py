@@ -31,9 +31,8 @@ def evaluate(args: argparse.Namespace, dataset_name: str) -> dict[str, dict[str,
         name: InterpolationEvaluator(
             dataset_name,
             os.path.join(args.output_dir, name, dataset_name),
-            num_saved_images=cfg.TEST.NUM_SAVED_IMAGES,
+            num_saved=cfg.TEST.NUM_SAVED,
             extra_metrics=cfg.TEST.METRICS,
-            num_saved_frames=cfg.TEST.NUM_SAVED_FRAMES,
             provenance={
                 "method": name,
                 "commit": git_commit(),

@@ -89,7 +89,7 @@ def make_teaser(args: argparse.Namespace) -> None:
 def saved_scores(args: argparse.Namespace) -> list[Scores]:
     scores = [x for x in one_dataset(args.sources, args.dataset) if x.saved_frames]
     if not scores:
-        raise ValueError("none of the evaluations has saved frames (TEST.NUM_SAVED_FRAMES)")
+        raise ValueError("none of the evaluations has saved frames (TEST.NUM_SAVED)")
     return scores
 
 

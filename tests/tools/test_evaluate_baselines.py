@@ -12,7 +12,7 @@ from PIL import Image
 from zoomin_d2.data import MissingDatasetError
 
 TOOL = Path(__file__).parents[2] / "tools" / "evaluate_baselines.py"
-IN_THIS_PROCESS = ["--opts", "DATALOADER.NUM_WORKERS", "0", "TEST.NUM_SAVED_IMAGES", "1"]
+IN_THIS_PROCESS = ["--opts", "DATALOADER.NUM_WORKERS", "0", "TEST.NUM_SAVED", "1"]
 
 
 @pytest.fixture(scope="module")

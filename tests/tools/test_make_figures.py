@@ -18,7 +18,7 @@ BOXES = [[0.0, 0.0, 30.0, 30.0], [32.0, 32.0, 62.0, 62.0]]
 def sources(tmp_path):
     """Two methods on two images; most moves in the second box of image b."""
     for method, value in (("dark", 90), ("bright", 120)):
-        evaluator = InterpolationEvaluator("toy", tmp_path / method / "toy", num_saved_frames=2)
+        evaluator = InterpolationEvaluator("toy", tmp_path / method / "toy", num_saved=2)
         for name, motion in (("a", 10), ("b", 60)):
             truth = torch.full((3, 64, 64), 100, dtype=torch.uint8)
             frame_2 = truth.clone()

@@ -271,8 +271,7 @@ class InterpolationTrainer(DefaultTrainer):
         return InterpolationEvaluator(
             dataset_name,
             output_dir=f"{cfg.OUTPUT_DIR}/inference/{dataset_name}",
-            num_saved_images=cfg.TEST.NUM_SAVED_IMAGES,
-            num_saved_frames=cfg.TEST.NUM_SAVED_FRAMES,
+            num_saved=cfg.TEST.NUM_SAVED,
             extra_metrics=cfg.TEST.METRICS,
             provenance=read_provenance(cfg.OUTPUT_DIR) if provenance is None else provenance,
         )

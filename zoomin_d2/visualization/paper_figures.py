@@ -54,7 +54,7 @@ def hardest_rois(
     if not rois:
         raise ValueError(
             f"no image of '{scores[0].dataset}' has saved frames of every method and a ROI that "
-            "is large enough: evaluate with TEST.NUM_SAVED_FRAMES above 0"
+            "is large enough: evaluate with TEST.NUM_SAVED above 0"
         )
     return choose_rois(rois, num)
 

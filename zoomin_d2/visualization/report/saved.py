@@ -1,4 +1,4 @@
-"""What evaluations have saved of one image (`evaluation/saved_frames.py`), read back from disk.
+"""What evaluations have saved of one image (`evaluation/saved_images.py`), read back from disk.
 
 Frames are RGB uint8 arrays (H, W, 3).
 """
