@@ -33,6 +33,7 @@ from zoomin_d2.modeling.losses import (
     smoothness_loss,
 )
 from zoomin_d2.modeling.roi_patches import (
+    clamp_straight_through,
     crop_real_patches,
     crop_roi_patches,
     pad_proposals,
@@ -248,6 +249,7 @@ class FrameInterpolator(nn.Module):
         self, pred_frame: torch.Tensor, batched_inputs: list[dict], record: StepRecord
     ) -> torch.Tensor:
         """L_g (eq. 10); what the discriminator will be shown is put into ``record``."""
+        pred_frame = clamp_straight_through(pred_frame)
         if self.discriminator.is_patch_based:
             record.proposals = self._propose(record.frame_t, record.outputs.pred_frame)
             boxes, num_valid = pad_proposals(record.proposals, self.frozen_rpn.num_proposals)

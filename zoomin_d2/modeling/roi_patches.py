@@ -94,3 +94,22 @@ def crop_real_patches(
         cropped = crop_roi_patches(to_float(frames), boxes[members], size, float(scale))
         patches[members] = cropped.view(len(members), m, 3, size, size)
     return patches.flatten(0, 1)
+
+
+def clamp_straight_through(frames: torch.Tensor) -> torch.Tensor:
+    """Frames clamped to [0, 1], as a file would hold them; the gradient passes as if they were not.
+
+    Real frames have no values outside: a discriminator would tell fakes by theirs. Without a
+    gradient there, the generator would not learn to leave the range again.
+    """
+    return _Clamp.apply(frames)
+
+
+class _Clamp(torch.autograd.Function):
+    @staticmethod
+    def forward(_ctx, frames: torch.Tensor) -> torch.Tensor:
+        return frames.clamp(0, 1)
+
+    @staticmethod
+    def backward(_ctx, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient
