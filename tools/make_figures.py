@@ -4,14 +4,13 @@
     tools/make_figures.py rois    --dataset triplets_dev --model fast fast-roigan -o rois.png
     tools/make_figures.py rois    output/baseline output/gan output/roigan -o rois.png
     tools/make_figures.py frames  output/baseline output/roigan -o frames.png
-    tools/make_figures.py curves  output/baseline output/roigan -o curves.png
     tools/make_figures.py quality output/roigan output/baselines --time roigan=9.5 -o fig4.svg
 
 rois (Fig. 1, 3) and frames (Fig. 5, 6) take evaluations as tools/report.py does, with saved
 frames; rois also interpolates by itself, with --model. They show the ROIs where most moves (the
-average of the inputs is farthest from the truth), whatever the methods made of them. curves takes
-trainings with TensorBoard logs. quality (Fig. 4) draws PSNR against milliseconds (--benchmark, or
---time METHOD=MS), or parameters. The pictures of the README:
+average of the inputs is farthest from the truth), whatever the methods made of them. quality
+(Fig. 4) draws PSNR against milliseconds (--benchmark, or --time METHOD=MS), or parameters. The
+pictures of the README:
 
     tools/make_figures.py teaser --dataset sample_clips_train --image bikes_mp4/002/0/17 --num 2 \\
         --model fast -o docs/images/teaser.webp
@@ -29,11 +28,9 @@ from PIL import Image
 from report import ShippedProposals, benchmark_costs, find_costs, roi_metrics
 
 from zoomin_d2.files import write_atomically
-from zoomin_d2.visualization.curves import draw_curves, read_curves
 from zoomin_d2.visualization.paper_figures import frame_figure, hardest_rois, roi_rows, teaser
 from zoomin_d2.visualization.quality_plot import Cost, quality_plot_svg
 from zoomin_d2.visualization.report import Scores, find_scores
-from zoomin_d2.visualization.report.scores import split_name
 from zoomin_d2.visualization.roi_grid import draw_roi_grid
 
 INK = "#6e7781"  # reads on white and on black
@@ -104,16 +101,6 @@ def save_image(path: Path, picture: np.ndarray) -> None:
     write_atomically(path, lambda f: image.save(f, kind, **options))
 
 
-def make_curves(args: argparse.Namespace) -> None:
-    runs = {}
-    for source in args.sources:
-        name, folder = split_name(source)
-        runs[name or folder.resolve().name] = read_curves(folder)
-    figure = draw_curves(runs)
-    kind = args.output.suffix.lstrip(".")
-    write_atomically(args.output, lambda f: figure.savefig(f, format=kind, dpi=120))
-
-
 def make_quality(args: argparse.Namespace) -> None:
     scores = one_dataset(args.sources, args.dataset)
     costs, time_label = find_costs(scores), args.time_label
@@ -140,7 +127,6 @@ FIGURES = {
     "rois": (make_rois, PICTURES),
     "frames": (make_frames, PICTURES),
     "teaser": (make_teaser, PICTURES),
-    "curves": (make_curves, (".png", ".svg", ".pdf")),
     "quality": (make_quality, (".svg",)),
 }
 
