@@ -153,8 +153,8 @@ def _comparison_panel(image: _Image) -> np.ndarray:
     truth, pred = image.frames["frame_t"], image.frames["pred_frame"]
     frames = {"prediction": pred}
     if "frame_1" in image.frames and "frame_2" in image.frames:
-        inputs = (to_float(image.frames[key][None]) for key in ("frame_1", "frame_2"))
-        frames["average of the inputs"] = average(*inputs, torch.tensor([image.t]))[0]
+        first, second = (to_float(image.frames[key][None]) for key in ("frame_1", "frame_2"))
+        frames["average of the inputs"] = average(first, second, torch.tensor([image.t]))[0]
     tiles = [(f"truth: {image.name}", to_picture(truth))]
     tiles += [
         (f"{caption}: {psnr(frame[None], truth[None]).item():.2f} dB", to_picture(frame))

@@ -49,8 +49,8 @@ def time_call(
         times = [1e3 * x for x in measured.times]
         num_timed = measured.number_per_run * len(times)
     deciles = torch.tensor([0.5, 0.1, 0.9], dtype=torch.float64)
-    values = torch.tensor(times, dtype=torch.float64).quantile(deciles).tolist()
-    return Timing(*values, num_calls=num_timed)
+    median, low, high = torch.tensor(times, dtype=torch.float64).quantile(deciles).tolist()
+    return Timing(median, low, high, num_timed)
 
 
 def peak_memory(call: Call, device: torch.device) -> int | None:

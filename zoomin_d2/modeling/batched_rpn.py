@@ -32,15 +32,14 @@ class BatchedRPN(RPN):
             pred_objectness_logits, pred_anchor_deltas: per level (N, A) and (N, A, 4).
             image_sizes: (H, W) per image, all equal.
         """
-        scores, boxes, levels = [], [], []
+        parts = []
         decoded = self._decode_proposals(anchors, pred_anchor_deltas)
         for level, (level_scores, level_boxes) in enumerate(zip(pred_objectness_logits, decoded)):
             num = min(level_scores.shape[1], self.pre_nms_topk[False])
             best, index = level_scores.topk(num, dim=1)
-            scores.append(best)
-            boxes.append(level_boxes.gather(1, index[..., None].expand(-1, -1, 4)))
-            levels.append(torch.full_like(index, level))
-        scores, boxes, levels = (torch.cat(x, dim=1) for x in (scores, boxes, levels))
+            chosen = level_boxes.gather(1, index[..., None].expand(-1, -1, 4))
+            parts.append((best, chosen, torch.full_like(index, level)))
+        scores, boxes, levels = (torch.cat(x, dim=1) for x in zip(*parts))
         height, width = image_sizes[0]
         limit = boxes.new_tensor([width, height, width, height])
         usable = scores.isfinite() & boxes.isfinite().all(dim=2)

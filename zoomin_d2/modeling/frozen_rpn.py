@@ -5,11 +5,14 @@ detector was trained on (BGR or RGB order, 0..255, minus mean, over std). The co
 features are differentiable with respect to the frames; the detector's own weights never change.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, FrozenBatchNorm2d
-from detectron2.modeling import build_backbone, build_proposal_generator
+from detectron2.modeling import Backbone, build_backbone, build_proposal_generator
+from detectron2.modeling.proposal_generator import RPN
 from detectron2.structures import Boxes, ImageList, Instances
 from torch import nn
 from torchvision.ops import nms
@@ -25,12 +28,17 @@ class FrozenRPN(nn.Module):
     Always in eval mode and without gradients into its weights, whatever the model around it does.
     """
 
+    backbone: Backbone
+    proposal_generator: RPN
+    pixel_mean: torch.Tensor
+    pixel_std: torch.Tensor
+
     @configurable
     def __init__(
         self,
         *,
-        backbone: nn.Module,
-        proposal_generator: nn.Module,
+        backbone: Backbone,
+        proposal_generator: RPN,
         input_format: str,
         pixel_mean: tuple[float, ...],
         pixel_std: tuple[float, ...],
@@ -175,8 +183,9 @@ class FrozenRPN(nn.Module):
         weight = conv.weight.detach().clone() * (255 / self.pixel_std)
         mean = self.pixel_mean.flatten() / 255
         bias = weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.detach().clone()
-        norm = conv.norm if isinstance(conv, Conv2d) else None
-        if isinstance(norm, FrozenBatchNorm2d | nn.BatchNorm2d):
+        normalizers = (FrozenBatchNorm2d, nn.BatchNorm2d)
+        if isinstance(conv, Conv2d) and isinstance(conv.norm, normalizers):
+            norm = cast(FrozenBatchNorm2d, conv.norm)  # in eval, both are the same
             scale = norm.weight.detach() * (norm.running_var + norm.eps).rsqrt()
             bias = norm.bias.detach() + (bias - norm.running_mean) * scale
             weight = weight * scale.view(-1, 1, 1, 1)
