@@ -9,39 +9,44 @@ from zoomin_d2.evaluation.timing import peak_memory, time_call
 CPU = torch.device("cpu")
 
 
+class Call:
+    """A call that takes so many seconds, by a clock of its own; the last number repeats."""
+
+    def __init__(self, *durations: float):
+        self.durations, self.now, self.count = list(durations), 0.0, 0
+
+    def __call__(self) -> None:
+        self.now += self.durations[min(self.count, len(self.durations) - 1)]
+        self.count += 1
+
+
 @pytest.fixture
-def make_call(monkeypatch):
-    """A function (seconds per call ...) -> a call that takes so long; the last one repeats."""
+def time_by_its_clock(monkeypatch):
+    def time(call: Call, **options) -> timing.Timing:
+        monkeypatch.setattr(timing, "timer", lambda: call.now)
+        return time_call(call, CPU, **options)
 
-    def make(*durations: float):
-        left, now = list(durations), [0.0]
-        monkeypatch.setattr(timing, "timer", lambda: now[0])
-
-        def call() -> None:
-            now[0] += left.pop(0) if len(left) > 1 else left[0]
-
-        return call
-
-    return make
+    return time
 
 
-def test_known_times(make_call):
-    # Two to warm up, a first look, the length of a block, then ten calls (exact in binary).
-    call = make_call(0.2, 0.2, 1 / 32, 1 / 32, *[1 / 64] * 8, 1 / 16, 1 / 8)
-    measured = time_call(call, CPU, num_calls=10)
-    assert measured.num_calls == 10
+def test_known_times(time_by_its_clock):
+    # Two to warm up, a first look, the length of a block, then ten calls.
+    call = Call(0.2, 0.2, 1 / 32, 1 / 32, *[1 / 64] * 8, 1 / 16, 1 / 8)
+    measured = time_by_its_clock(call, num_calls=10)
+    assert call.count == 4 + 10
     assert measured.median == measured.low == pytest.approx(15.625)
     assert measured.high == pytest.approx(68.75)  # a tenth of the way from 62.5 to 125
 
 
-def test_slow_calls_end_early(make_call):
-    measured = time_call(make_call(4.0), CPU, num_calls=50, max_seconds=10)
-    assert measured.num_calls == 3 and measured.median == pytest.approx(4000)
+def test_slow_calls_end_early(time_by_its_clock):
+    call = Call(4.0)
+    measured = time_by_its_clock(call, num_calls=50, max_seconds=10)
+    assert call.count == 4 + 3 and measured.median == pytest.approx(4000)
 
 
-def test_short_calls_are_timed_in_blocks(make_call):
-    measured = time_call(make_call(2**-20), CPU, num_calls=1000)
-    assert measured.num_calls == 1000 and measured.median == pytest.approx(1e3 * 2**-20)
+def test_short_calls_are_timed_in_blocks(time_by_its_clock):
+    measured = time_by_its_clock(Call(2**-20), num_calls=1000)
+    assert measured.median == pytest.approx(1e3 * 2**-20)
 
 
 def test_memory_is_not_counted_on_a_cpu():

@@ -12,6 +12,7 @@ import torch
 from torch.utils.benchmark import Timer, timer
 
 Call = Callable[[], object]
+_QUANTILES = [0.5, 0.1, 0.9]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,6 @@ class Timing:
     median: float
     low: float  # 10th percentile
     high: float  # 90th percentile
-    num_calls: int
 
 
 def time_call(
@@ -42,15 +42,11 @@ def time_call(
         from triton.testing import do_bench
 
         with torch.cuda.device(device):
-            times = do_bench(call, warmup=0, rep=1e3 * seconds, return_mode="all")
-        num_timed = len(times)
+            median, low, high = do_bench(call, warmup=0, rep=1e3 * seconds, quantiles=_QUANTILES)
     else:
-        measured = watch.blocked_autorange(min_run_time=seconds)
-        times = [1e3 * x for x in measured.times]
-        num_timed = measured.number_per_run * len(times)
-    deciles = torch.tensor([0.5, 0.1, 0.9], dtype=torch.float64)
-    median, low, high = torch.tensor(times, dtype=torch.float64).quantile(deciles).tolist()
-    return Timing(median, low, high, num_timed)
+        times = torch.tensor(watch.blocked_autorange(min_run_time=seconds).times).mul(1e3)
+        median, low, high = times.quantile(torch.tensor(_QUANTILES)).tolist()
+    return Timing(median, low, high)
 
 
 def peak_memory(call: Call, device: torch.device) -> int | None:
