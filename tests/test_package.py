@@ -38,7 +38,7 @@ for name in models:
     assert Interpolator.from_pretrained(name, device="cpu")(*frames).shape == (40, 56, 3)
 middle = Interpolator(build_generator(cfg), device="cpu")(*frames)
 assert middle.dtype == np.uint8 and middle.shape == (40, 56, 3)
-evaluator = InterpolationEvaluator("toy", "out/toy", num_saved_frames=1)
+evaluator = InterpolationEvaluator("toy", "out/toy", num_saved=1)
 frame = torch.from_numpy(middle).permute(2, 0, 1)
 sample = {"file_name": "a", "frame_1": frame, "frame_t": frame, "frame_2": frame}
 evaluator.process([sample], [{"pred_frame": frame}])

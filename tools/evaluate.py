@@ -31,8 +31,8 @@ from zoomin_d2.evaluation import BASELINES, InterpolationEvaluator
 from zoomin_d2.evaluation.extra_metrics import EXTRA_METRICS, score_extra, usable_extra_metrics
 from zoomin_d2.evaluation.metrics import score_image
 from zoomin_d2.evaluation.results import format_results_table, summarize, write_results
-from zoomin_d2.frames import CorruptFrameError
-from zoomin_d2.modeling.frozen_rpn import FrozenRPN
+from zoomin_d2.frames import IMAGE_SUFFIXES, CorruptFrameError
+from zoomin_d2.modeling.frozen_rpn import build_frozen_rpn
 
 FRAMES = """Score interpolated frames that any method has saved.
 
@@ -45,7 +45,6 @@ BASELINE = """Score methods without learning on datasets.
 With a config, also inside the proposals of its frozen detector (ROI_PSNR, ROI_IE). Results land in
 --output/<baseline>/<dataset>/results.json.
 """
-IMAGE_EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 
 
 def find_frames(folder: Path, pattern: str) -> dict[str, Path]:
@@ -62,14 +61,14 @@ def find_frames(folder: Path, pattern: str) -> dict[str, Path]:
         raise ValueError(f"there is no folder {folder}")
     if pattern.count("{id}") != 1:
         raise ValueError(f"the pattern '{pattern}' must contain {{id}} once")
-    if Path(pattern).suffix.lower() in IMAGE_EXTENSIONS:
+    if Path(pattern).suffix.lower() in IMAGE_SUFFIXES:
         pattern = str(Path(pattern).with_suffix(""))
     before, after = (re.escape(part) for part in pattern.split("{id}"))
     frames: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).with_suffix("").as_posix()
         match = re.fullmatch(f"{before}(.+){after}", name)
-        if path.suffix.lower() not in IMAGE_EXTENSIONS or match is None:
+        if path.suffix.lower() not in IMAGE_SUFFIXES or match is None:
             continue
         if match[1] in frames:
             raise ValueError(f"{path} and {frames[match[1]]} are both the frame '{match[1]}'")
@@ -145,14 +144,13 @@ def evaluate_frames(args: Namespace) -> dict[str, float]:
 def score_baselines(args: Namespace, dataset_name: str) -> dict[str, dict[str, float]]:
     """Scores of the baselines on one dataset: baseline name -> {metric name: mean}."""
     cfg = setup_cfg(args.config_file, args.opts)
-    frozen_rpn = FrozenRPN(cfg).to(cfg.MODEL.DEVICE) if args.config_file else None
+    frozen_rpn = build_frozen_rpn(cfg) if args.config_file else None
     evaluators = {
         name: InterpolationEvaluator(
             dataset_name,
             str(args.output / name / dataset_name),
-            num_saved_images=cfg.TEST.NUM_SAVED_IMAGES,
+            num_saved=cfg.TEST.NUM_SAVED,
             extra_metrics=cfg.TEST.METRICS,
-            num_saved_frames=cfg.TEST.NUM_SAVED_FRAMES,
             provenance={
                 "method": name,
                 "commit": git_commit(),

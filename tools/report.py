@@ -7,7 +7,7 @@
 Every source is a folder with results.json somewhere below it (what tools/train_net.py and
 tools/evaluate.py baselines leave), and NAME=FOLDER names the method. The page opens from disk
 (index.html), needs no network, and can be copied or zipped as a folder. Pictures come from the
-frames that each evaluation has saved (TEST.NUM_SAVED_FRAMES), for those images that all methods of
+frames that each evaluation has saved (TEST.NUM_SAVED), for those images that all methods of
 a dataset share. tools/train_net.py writes the page of its own evaluation to OUTPUT_DIR/report.
 """
 

@@ -178,6 +178,6 @@ def _add_input_keys(cfg: CN) -> None:
 def _add_test_keys(cfg: CN) -> None:
     cfg.TEST.ROI_METRICS = True  # ROI_PSNR, ROI_IE inside proposals of the true frame
     cfg.TEST.METRICS = []  # more of them: "sharpness", "LPIPS" (evaluation/extra_metrics.py)
-    cfg.TEST.NUM_SAVED_IMAGES = 4  # worst and best images kept per dataset
-    # Images, the same for every method, whose frames and maps are kept for the report page.
-    cfg.TEST.NUM_SAVED_FRAMES = 12
+    # Images per dataset, the same for every method, whose frames and maps are saved for the report
+    # page; a third of it, rounded up, of the worst and of the best are saved as panels.
+    cfg.TEST.NUM_SAVED = 12

@@ -1,4 +1,4 @@
-"""Frames as arrays, as tensors and as 8 bits; how large one may be; what a damaged one raises.
+"""Frames as files, arrays, tensors and 8 bits; how large one may be; what a damaged one raises.
 
 A leaf: every room may use it.
 """
@@ -14,6 +14,13 @@ from PIL import Image
 from torch import Tensor
 
 MAX_FRAME_PIXELS = 2**27  # 16384 x 8192
+
+# What a folder is searched for, lower case.
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+VIDEO_SUFFIXES = (
+    *(".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"),
+    ".wmv",
+)
 
 
 class CorruptFrameError(RuntimeError):
@@ -57,6 +64,48 @@ def why_image_too_large(data: np.ndarray) -> str | None:
     return why_too_large(width, height)
 
 
+def decode_image(
+    data: np.ndarray, file_name: str | Path, *, keep_16_bits: bool = False, turn: bool = False
+) -> np.ndarray:
+    """An encoded image as (H, W, 3) RGB uint8; grey becomes three channels, alpha is dropped.
+
+    Args:
+        data: (N,) uint8, the content of a file.
+        file_name: for the error.
+        keep_16_bits: return uint16 images as they are, else they become v / 257, rounded.
+        turn: rotate as EXIF data say.
+
+    Raises:
+        CorruptFrameError: no image, a damaged or too large one, or neither 8 nor 16 bits.
+    """
+    if not data.size:
+        raise CorruptFrameError(file_name, "is not an image, it is empty")
+    if reason := why_image_too_large(data):
+        raise CorruptFrameError(file_name, reason)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    try:
+        image = cv2.imdecode(data, flags if turn else flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # a size beyond OpenCV's own limits
+        image = None
+    if image is None:
+        raise CorruptFrameError(file_name, "is not an image, or is damaged")
+    if image.dtype not in (np.uint8, np.uint16):
+        reason = f"{image.dtype} images are not supported, 8 and 16 bits are"
+        raise CorruptFrameError(file_name, reason)
+    if image.dtype == np.uint16 and not keep_16_bits:
+        image = np.round(image / 257.0).astype(np.uint8)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def read_image(file_name: str | Path, **options: bool) -> np.ndarray:
+    """`decode_image` of a local file, whose errors it raises."""
+    try:
+        data = np.fromfile(file_name, np.uint8)
+    except OSError as error:
+        raise CorruptFrameError(file_name, f"cannot be read: {error}") from error
+    return decode_image(data, file_name, **options)
+
+
 def to_tensor(image: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """(H, W, 3) RGB uint8 or uint16 -> (1, 3, H, W) float32 in [0, 1]."""
     # Planes are separated while the samples are small, and converted on the device.
@@ -87,6 +136,16 @@ def mix(image_1: np.ndarray, image_2: np.ndarray, t: float) -> np.ndarray:
     return np.rint(mixed).astype(image_1.dtype)
 
 
+def to_float(frames: Tensor) -> Tensor:
+    """Frames of any shape, uint8 or float in [0, 1], as float32 in [0, 1].
+
+    Raises:
+        TypeError: another dtype, whose range is not known.
+    """
+    _check_range_is_known(frames)
+    return frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
+
+
 def to_8bit(frames: Tensor) -> Tensor:
     """Frames as the uint8 values that a file would hold: clamped to [0, 1], times 255, rounded.
 
@@ -96,8 +155,12 @@ def to_8bit(frames: Tensor) -> Tensor:
     Args:
         frames: any shape, uint8 (returned as it is) or float in [0, 1].
     """
+    _check_range_is_known(frames)
     if frames.dtype == torch.uint8:
         return frames
-    if not frames.is_floating_point():
-        raise TypeError(f"frames must be uint8 or float in [0, 1], got {frames.dtype}")
     return (frames.float().clamp(0.0, 1.0) * 255.0 + 0.5).to(torch.uint8)
+
+
+def _check_range_is_known(frames: Tensor) -> None:
+    if frames.dtype != torch.uint8 and not frames.is_floating_point():
+        raise TypeError(f"frames must be uint8 or float in [0, 1], got {frames.dtype}")

@@ -4,11 +4,16 @@ _GENERATOR = "MODEL.GENERATOR"
 
 # Old name -> name now.
 CONFIG_KEYS: dict[str, str] = {
-    f"{_GENERATOR}.{key}": f"{_GENERATOR}.PAPER.{key}"
-    for key in (
-        *("FLOW_CHANNELS", "SYNTHESIS_CHANNELS", "SYNTHESIS_KERNEL"),
-        *("CONTEXT_CHANNELS", "CONTEXT_KERNEL"),
-    )
+    # Where both are given, the first of them counts.
+    "TEST.NUM_SAVED_FRAMES": "TEST.NUM_SAVED",
+    "TEST.NUM_SAVED_IMAGES": "TEST.NUM_SAVED",
+    **{
+        f"{_GENERATOR}.{key}": f"{_GENERATOR}.PAPER.{key}"
+        for key in (
+            *("FLOW_CHANNELS", "SYNTHESIS_CHANNELS", "SYNTHESIS_KERNEL"),
+            *("CONTEXT_CHANNELS", "CONTEXT_KERNEL"),
+        )
+    },
 }
 
 

@@ -1,8 +1,8 @@
 """Datasets and models in, the rows of a grid of ROIs out (`make_figures.py rois --model ...`).
 
-First the hardest places of all triplets are found, from the data alone: proposals of
+First the hardest ROIs of all triplets are found, from the data alone: proposals of
 zoo:rpn_R_18_FPN on the true frames, by the error of the average of the inputs. Only then do the
-models see the triplets of those places.
+models see the triplets of those ROIs.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from zoomin_d2.visualization import to_picture
 from zoomin_d2.visualization.paper_figures import roi_row
 from zoomin_d2.visualization.proposals import whole_pixels
 from zoomin_d2.visualization.roi_grid import RoiRow
-from zoomin_d2.visualization.roi_ranking import Place, RoiMetric, choose_places, rank_places
+from zoomin_d2.visualization.roi_ranking import RankedRoi, RoiMetric, choose_rois, rank_rois
 
 # (frame_1, frame_2 (N, 3, H, W) in [0, 1], t (N,)) -> frames
 Method = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -30,7 +30,7 @@ Method = Callable[[Tensor, Tensor, Tensor], Tensor]
 MAX_SIDE = 160  # pixels; a larger proposal is a scene rather than an object to zoom into
 
 
-def find_places(datasets: Sequence[str], num: int, per_scene: int) -> list[Place]:
+def find_rois(datasets: Sequence[str], num: int, per_scene: int) -> list[RankedRoi]:
     """The hardest ROIs of all triplets, one per triplet.
 
     Raises:
@@ -38,10 +38,10 @@ def find_places(datasets: Sequence[str], num: int, per_scene: int) -> list[Place
         ValueError: there is no dataset of that name, or not one ROI of a usable size.
     """
     propose = ShippedProposals()
-    places = [place for x in _samples(datasets) for place in _rank(x, propose(x["frame_t"]))]
-    if not places:
+    rois = [roi for x in _samples(datasets) for roi in _rank(x, propose(x["frame_t"]))]
+    if not rois:
         raise ValueError(f"no frame of {', '.join(datasets)} has a proposal of a usable size")
-    return choose_places(places, num, per_scene=per_scene)
+    return choose_rois(rois, num, per_scene=per_scene)
 
 
 def live_teaser(
@@ -56,27 +56,25 @@ def live_teaser(
     if sample is None:
         raise ValueError(f"no image of {', '.join(datasets)} is called '{image}'")
     boxes = ShippedProposals()(sample["frame_t"])
-    places = choose_places(_rank(sample, boxes), num, per_image=num)
-    if not places:
+    rois = choose_rois(_rank(sample, boxes), num, per_image=num)
+    if not rois:
         raise ValueError(f"{image} has no proposal of a usable size")
-    return _rows(sample, places, {model: Interpolator.from_pretrained(model)}, metrics), Boxes(
-        boxes
-    )
+    return _rows(sample, rois, {model: Interpolator.from_pretrained(model)}, metrics), Boxes(boxes)
 
 
-def _rank(sample: dict, boxes: Tensor) -> list[Place]:
+def _rank(sample: dict, boxes: Tensor) -> list[RankedRoi]:
     average, truth = _baseline("average", sample), to_picture(sample["frame_t"])
     whole = [whole_pixels(box, *truth.shape[:2]) for box in boxes.tolist()]
-    return rank_places(sample["file_name"], whole, average, truth, max_side=MAX_SIDE)
+    return rank_rois(sample["file_name"], whole, average, truth, max_side=MAX_SIDE)
 
 
 def live_rows(
     datasets: Sequence[str],
-    places: Sequence[Place],
+    rois: Sequence[RankedRoi],
     models: Sequence[str],
     metrics: Mapping[str, RoiMetric],
 ) -> list[RoiRow]:
-    """The places' rows: truth, average, DIS flow, and every model.
+    """The rows of ROIs: truth, average, DIS flow, and every model.
 
     Args:
         models: names that ship, files of weights, or checkpoints.
@@ -87,15 +85,15 @@ def live_rows(
     methods = {name: Interpolator.from_pretrained(name) for name in models}
     rows = {}
     for sample in _samples(datasets):
-        chosen = [place for place in places if place.name == sample["file_name"]]
+        chosen = [roi for roi in rois if roi.name == sample["file_name"]]
         if chosen:
             rows.update(zip(chosen, _rows(sample, chosen, methods, metrics)))
-    return [rows[place] for place in places]
+    return [rows[roi] for roi in rois]
 
 
 def _rows(
     sample: dict,
-    places: Sequence[Place],
+    rois: Sequence[RankedRoi],
     methods: Mapping[str, Interpolator],
     metrics: Mapping[str, RoiMetric],
 ) -> list[RoiRow]:
@@ -106,7 +104,7 @@ def _rows(
     }
     for name, method in methods.items():
         frames[_column(name, method)] = to_picture(_interpolate(method, sample))
-    return [roi_row(place, frames, metrics) for place in places]
+    return [roi_row(roi, frames, metrics) for roi in rois]
 
 
 def _samples(datasets: Sequence[str]) -> Iterator[dict]:

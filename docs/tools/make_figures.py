@@ -4,14 +4,13 @@
     docs/tools/make_figures.py rois --dataset triplets_dev --model fast --output rois.png
     docs/tools/make_figures.py rois output/baseline output/gan output/roigan --output rois.png
     docs/tools/make_figures.py frames output/baseline output/roigan --output frames.png
-    docs/tools/make_figures.py curves output/baseline output/roigan --output curves.png
     docs/tools/make_figures.py quality RUN [RUN ...] --time roigan=9.5 --output fig4.svg
 
 rois (Fig. 1, 3) and frames (Fig. 5, 6) take evaluations as tools/report.py does, with saved
-frames; rois also interpolates by itself, with --model. They show the places where most moves (the
-average of the inputs is farthest from the truth), whatever the methods made of them. curves takes
-trainings with TensorBoard logs. quality (Fig. 4) draws PSNR against milliseconds (--benchmark, or
---time METHOD=MS), or parameters. The pictures of the README:
+frames; rois also interpolates by itself, with --model. They show the ROIs where most moves (the
+average of the inputs is farthest from the truth), whatever the methods made of them. quality
+(Fig. 4) draws PSNR against milliseconds (--benchmark, or --time METHOD=MS), or parameters. The
+pictures of the README:
 
     docs/tools/make_figures.py teaser --dataset sample_clips_train \\
         --image bikes_mp4/002/0/17 --num 2 --model fast --output docs/images/teaser.webp
@@ -24,7 +23,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from live_rois import find_places, live_rows, live_teaser
+from live_rois import find_rois, live_rows, live_teaser
 from PIL import Image
 
 from zoomin_d2.cli.tool_arguments import ToolParser
@@ -35,11 +34,9 @@ from zoomin_d2.evaluation.report_inputs import (
     roi_metrics,
 )
 from zoomin_d2.files import write_atomically
-from zoomin_d2.visualization.curves import draw_curves, read_curves
-from zoomin_d2.visualization.paper_figures import frame_figure, hardest_places, roi_rows, teaser
+from zoomin_d2.visualization.paper_figures import frame_figure, hardest_rois, roi_rows, teaser
+from zoomin_d2.visualization.quality_plot import Cost, quality_plot_svg
 from zoomin_d2.visualization.report import Scores, find_scores
-from zoomin_d2.visualization.report.plot import Cost, draw_quality_plot
-from zoomin_d2.visualization.report.scores import split_name
 from zoomin_d2.visualization.roi_grid import draw_roi_grid
 
 INK = "#6e7781"  # reads on white and on black
@@ -64,25 +61,25 @@ def one_dataset(sources: list[str], asked: list[str]) -> list[Scores]:
 def make_rois(args: argparse.Namespace) -> None:
     metrics = roi_metrics()
     if args.model:
-        places = find_places(args.dataset, args.num, args.per_scene)
-        rows = live_rows(args.dataset, places, args.model, metrics)
+        rois = find_rois(args.dataset, args.num, args.per_scene)
+        rows = live_rows(args.dataset, rois, args.model, metrics)
     else:
         scores = saved_scores(args)
-        places = hardest_places(scores, args.num, ShippedProposals())
-        rows = roi_rows(scores, places, metrics)
+        rois = hardest_rois(scores, args.num, ShippedProposals())
+        rows = roi_rows(scores, rois, metrics)
     save_image(args.output, draw_roi_grid(rows))
-    for place, row in zip(places, rows):
-        print(f"{place.name} {place.box}, average off by {place.difficulty:.1f} of 255")
+    for roi, row in zip(rois, rows):
+        print(f"{roi.name} {roi.box}, average off by {roi.difficulty:.1f} of 255")
         for method, numbers in row.numbers.items():
             print(f"    {method}: {', '.join(f'{k} {v:.4g}' for k, v in numbers.items())}")
 
 
 def make_frames(args: argparse.Namespace) -> None:
     scores = saved_scores(args)
-    places = hardest_places(scores, args.num, ShippedProposals())
-    save_image(args.output, frame_figure(scores, places))
-    for place in places:
-        print(f"{place.name}: {place.box}, average off by {place.difficulty:.1f} of 255")
+    rois = hardest_rois(scores, args.num, ShippedProposals())
+    save_image(args.output, frame_figure(scores, rois))
+    for roi in rois:
+        print(f"{roi.name}: {roi.box}, average off by {roi.difficulty:.1f} of 255")
 
 
 def make_teaser(args: argparse.Namespace) -> None:
@@ -95,7 +92,7 @@ def make_teaser(args: argparse.Namespace) -> None:
 def saved_scores(args: argparse.Namespace) -> list[Scores]:
     scores = [x for x in one_dataset(args.sources, args.dataset) if x.saved_frames]
     if not scores:
-        raise ValueError("none of the evaluations has saved frames (TEST.NUM_SAVED_FRAMES)")
+        raise ValueError("none of the evaluations has saved frames (TEST.NUM_SAVED)")
     return scores
 
 
@@ -108,16 +105,6 @@ def save_image(path: Path, picture: np.ndarray) -> None:
         ground = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(ground, image).convert("RGB")
     write_atomically(path, lambda f: image.save(f, kind, **options))
-
-
-def make_curves(args: argparse.Namespace) -> None:
-    runs = {}
-    for source in args.sources:
-        name, folder = split_name(source)
-        runs[name or folder.resolve().name] = read_curves(folder)
-    figure = draw_curves(runs)
-    kind = args.output.suffix.lstrip(".")
-    write_atomically(args.output, lambda f: figure.savefig(f, format=kind, dpi=120))
 
 
 def make_quality(args: argparse.Namespace) -> None:
@@ -134,7 +121,7 @@ def make_quality(args: argparse.Namespace) -> None:
         costs[method] = Cost(float(milliseconds), parameters)
     quality = {x.method: x.means["PSNR"] for x in scores}
     label = f"PSNR in dB on {scores[0].dataset}"
-    svg = draw_quality_plot(quality, costs, label, time_label)
+    svg = quality_plot_svg(quality, costs, label, time_label)
     if svg is None:
         raise ValueError("fewer than two methods have a cost: give --benchmark or --time METHOD=MS")
     text = svg.replace("currentColor", INK)
@@ -146,7 +133,6 @@ FIGURES = {
     "rois": (make_rois, PICTURES),
     "frames": (make_frames, PICTURES),
     "teaser": (make_teaser, PICTURES),
-    "curves": (make_curves, (".png", ".svg", ".pdf")),
     "quality": (make_quality, (".svg",)),
 }
 
@@ -175,7 +161,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dataset", nargs="+", default=[], help="one, if the sources have several")
     parser.add_argument("--model", nargs="+", default=[], help="names, files or checkpoints")
     parser.add_argument("--image", default="", help="its name, or the end of it (teaser)")
-    parser.add_argument("--num", type=int, default=4, help="places shown")
+    parser.add_argument("--num", type=int, default=4, help="ROIs shown")
     parser.add_argument("--per-scene", type=int, default=1, help="most of one scene (--model)")
     parser.add_argument("--benchmark", type=Path, help="benchmark.json of tools/benchmark.py")
     parser.add_argument("--time", nargs="+", default=[], metavar="METHOD=MS")

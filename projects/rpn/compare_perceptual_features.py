@@ -22,7 +22,7 @@ from zoomin_d2.cli.tool_arguments import ToolParser
 from zoomin_d2.data import MissingDatasetError, build_interpolation_test_loader
 from zoomin_d2.engine import setup_cfg
 from zoomin_d2.layers import backward_warp
-from zoomin_d2.modeling import FrozenRPN
+from zoomin_d2.modeling.frozen_rpn import FrozenRPN, build_frozen_rpn
 from zoomin_d2.modeling.losses import perceptual_loss
 
 FEATURES = ["rpn", "p2", "p3", "p4", "p5", "res2", "res3", "res4"]
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         cfg = setup_cfg(args.config_file, args.opts)
         cfg.DATALOADER.NUM_WORKERS = 0
-        frozen_rpn = FrozenRPN(cfg).to(cfg.MODEL.DEVICE)
+        frozen_rpn = build_frozen_rpn(cfg)
         loader = build_interpolation_test_loader(cfg, args.dataset)
         step = max(len(loader) // args.num, 1)
         samples = (batch[0] for batch in islice(loader, 0, step * args.num, step))

@@ -13,9 +13,10 @@ from zoomin_d2.data import (
     build_interpolation_train_loader,
     stream_seed,
 )
-from zoomin_d2.data.batching import pack_samples, unpack_samples
+from zoomin_d2.data.batching import stack_samples
 from zoomin_d2.data.build import MAX_SKIPPED_IN_A_ROW, cut_triplets
 from zoomin_d2.data.stream_order import StreamOrder, positions
+from zoomin_d2.modeling.batch import Batch
 
 BATCH = 4
 
@@ -249,10 +250,10 @@ def test_cut_triplets_do_not_overlap(make_clip, num_frames):
     assert len({triplet["file_name"] for triplet in triplets}) == len(triplets)
 
 
-# --- packing batches -------------------------------------------------------------------------
+# --- stacking batches ------------------------------------------------------------------------
 
 
-def test_packed_batches_come_back_equal():
+def test_stacked_batches_come_back_equal():
     samples = [
         {"frame": torch.full((3, 4, 4), i, dtype=torch.uint8), "t": 0.1 * i, "file_name": str(i)}
         for i in range(5)
@@ -260,8 +261,8 @@ def test_packed_batches_come_back_equal():
     samples[1]["frame_t_hr"] = torch.ones(3, 8, 8, dtype=torch.uint8)
     samples[3]["frame_t_hr"] = torch.ones(3, 16, 16, dtype=torch.uint8)  # another scale
     samples[4]["frame_t_hr"] = torch.zeros(3, 8, 8, dtype=torch.uint8)
-    packed = pack_samples(samples)
-    assert sorted(stack.shape[0] for stack in packed[0]) == [1, 2, 5]
-    unpacked = unpack_samples(packed)
-    assert all(same(one, two) for one, two in zip(samples, unpacked))
-    assert len(unpacked) == 5
+    stacked = stack_samples(samples)
+    assert sorted(stack.shape[0] for _, _, stack in stacked[1]) == [1, 2, 5]
+    unstacked = Batch(*stacked)
+    assert all(same(one, two) for one, two in zip(samples, unstacked))
+    assert len(unstacked) == 5

@@ -65,7 +65,7 @@ def test_damaged_files_are_named(tmp_path):
     (tmp_path / "text.npy").write_text("this is no array")
     for name, index, words in [
         ("absent.png", None, "cannot be read"),
-        ("half.png", None, "no image"),
+        ("half.png", None, "not an image"),
         ("empty.png", None, "empty"),
         ("absent.npy", 0, "no readable packed shot"),
         ("float.npy", 0, "float32"),

@@ -32,24 +32,24 @@ def samples(monkeypatch):
     return made
 
 
-def test_the_hardest_places_of_every_scene(samples):
-    places = live_rois.find_places(["x"], num=9, per_scene=2)
-    assert sorted(place.name for place in places) == ["x/1/0", "x/1/1", "x/2/0", "x/2/1"]
-    assert all(place.box in ((0, 0, 30, 30), (0, 0, 31, 31)) for place in places)
-    difficulties = [place.difficulty for place in places]
+def test_the_hardest_rois_of_every_scene(samples):
+    rois = live_rois.find_rois(["x"], num=9, per_scene=2)
+    assert sorted(roi.name for roi in rois) == ["x/1/0", "x/1/1", "x/2/0", "x/2/1"]
+    assert all(roi.box in ((0, 0, 30, 30), (0, 0, 31, 31)) for roi in rois)
+    difficulties = [roi.difficulty for roi in rois]
     assert difficulties == sorted(difficulties, reverse=True)
-    one_each = live_rois.find_places(["x"], num=9, per_scene=1)
-    assert {place.name.rpartition("/")[0] for place in one_each} == {"x/1", "x/2"}
+    one_each = live_rois.find_rois(["x"], num=9, per_scene=1)
+    assert {roi.name.rpartition("/")[0] for roi in one_each} == {"x/1", "x/2"}
 
 
 def test_numbers_are_those_of_the_roi(samples, small_cfg, tmp_path):
     model = tmp_path / "small.safetensors"
     save_generator(model, build_generator(small_cfg), generator_options(small_cfg), "small")
-    places = live_rois.find_places(["x"], num=1, per_scene=1)
-    (row,) = live_rois.live_rows(["x"], places, [str(model)], {"zero": lambda pred, truth: 0.0})
-    sample = next(s for s in samples if s["file_name"] == places[0].name)
+    rois = live_rois.find_rois(["x"], num=1, per_scene=1)
+    (row,) = live_rois.live_rows(["x"], rois, [str(model)], {"zero": lambda pred, truth: 0.0})
+    sample = next(s for s in samples if s["file_name"] == rois[0].name)
     average = (sample["frame_1"] / 255 + sample["frame_2"] / 255)[None] / 2
-    box = torch.tensor([places[0].box])
+    box = torch.tensor([rois[0].box])
     expected = roi_psnr(average, sample["frame_t"][None], [box]).item()
     assert row.numbers["average"]["PSNR"] == pytest.approx(expected, abs=0.05)
     assert row.numbers["small"]["zero"] == 0
@@ -94,4 +94,4 @@ def test_teaser_shows_one_image_and_its_rois(samples, small_cfg, tmp_path):
 def test_no_roi_at_all_is_said(samples, monkeypatch):
     monkeypatch.setattr(live_rois, "ShippedProposals", lambda: lambda frame: BOXES[:0])
     with pytest.raises(ValueError, match="no frame of x has a proposal"):
-        live_rois.find_places(["x"], num=1, per_scene=1)
+        live_rois.find_rois(["x"], num=1, per_scene=1)

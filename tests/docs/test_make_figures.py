@@ -8,7 +8,7 @@ from detectron2.structures import Boxes, Instances
 from PIL import Image
 
 from zoomin_d2.evaluation import InterpolationEvaluator
-from zoomin_d2.visualization.paper_figures import hardest_places
+from zoomin_d2.visualization.paper_figures import hardest_rois
 from zoomin_d2.visualization.report import find_scores
 
 BOXES = [[0.0, 0.0, 30.0, 30.0], [32.0, 32.0, 62.0, 62.0]]
@@ -18,7 +18,7 @@ BOXES = [[0.0, 0.0, 30.0, 30.0], [32.0, 32.0, 62.0, 62.0]]
 def sources(tmp_path):
     """Two methods on two images; most moves in the second box of image b."""
     for method, value in (("dark", 90), ("bright", 120)):
-        evaluator = InterpolationEvaluator("toy", tmp_path / method / "toy", num_saved_frames=2)
+        evaluator = InterpolationEvaluator("toy", tmp_path / method / "toy", num_saved=2)
         for name, motion in (("a", 10), ("b", 60)):
             truth = torch.full((3, 64, 64), 100, dtype=torch.uint8)
             frame_2 = truth.clone()
@@ -36,16 +36,16 @@ def make(*words) -> None:
     make_figures.main(make_figures.parse_args([str(word) for word in words]))
 
 
-def test_the_places_are_where_most_moves(sources):
-    places = hardest_places(find_scores(sources), num=5)
-    assert [(p.name, p.box) for p in places] == [("b", (32, 32, 62, 62)), ("a", (32, 32, 62, 62))]
-    assert [p.difficulty for p in places] == [30.0, 5.0]
+def test_the_rois_are_where_most_moves(sources):
+    rois = hardest_rois(find_scores(sources), num=5)
+    assert [(p.name, p.box) for p in rois] == [("b", (32, 32, 62, 62)), ("a", (32, 32, 62, 62))]
+    assert [p.difficulty for p in rois] == [30.0, 5.0]
 
 
 def test_rois_show_the_pixels_of_each_method(sources, tmp_path):
     make("rois", *sources, "--output", tmp_path / "rois.png", "--num", 1)
     picture = np.asarray(Image.open(tmp_path / "rois.png"))
-    # One row: the place (330 px), truth, average, dark, bright (220 px), with gaps of 12.
+    # One row: the whole frame (330 px), truth, average, dark, bright (220 px), with gaps of 12.
     assert picture.shape[1:] == (330 + 4 * 232, 4)
     middles = [picture[150, 342 + 232 * column + 110].tolist() for column in range(4)]
     assert middles == [[v, v, v, 255] for v in (100, 130, 90, 120)]

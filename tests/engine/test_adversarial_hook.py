@@ -91,7 +91,7 @@ def test_start_iter(small_cfg, make_batch):
 def test_no_proposals_change_nothing_and_break_nothing(small_cfg, make_batch):
     small_cfg.MODEL.DISCRIMINATOR.NAME = "roi"
     hook = _build(small_cfg)
-    hook.model.frozen_rpn.min_size = 1e6
+    hook.model.frozen_rpn.proposal_generator.min_box_size = 1e6
     before = [p.clone() for p in hook.discriminator.parameters()]
     _, logged = _iterate(hook, make_batch(2, 64, 64))
     assert logged["loss_d_real"] == logged["loss_d_fake"] == 0

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zoomin_d2.engine.solver import build_lr_scheduler, build_optimizer
+from zoomin_d2.engine.solver import PaperExponentialLR, build_lr_scheduler, build_optimizer
 
 
 def _paper(cfg):
@@ -31,6 +31,14 @@ def test_the_papers_schedule(small_cfg):
     assert rates[59] == pytest.approx(1e-8)  # clipped
 
 
+def test_the_schedule_falls_to_its_floor_and_stays():
+    schedule = PaperExponentialLR(max_iter=1000, decay_iters=2, floor=1e-3)
+    assert schedule(0) == 1
+    assert schedule(0.001) == pytest.approx(10**-0.5)  # after one iteration
+    assert schedule(0.005) == pytest.approx(10**-2.5)
+    assert schedule(0.007) == schedule(0.5) == schedule(1) == 1e-3  # 0.1 ** 500 is no number
+
+
 def test_adam_of_the_config_and_frozen_weights_left_out(small_cfg):
     small_cfg.SOLVER.BASE_LR = 2e-4
     trained, frozen = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(3))
@@ -53,3 +61,11 @@ def test_gradient_clipping_bounds_the_norm_over_all_weights(small_cfg):
     optimizer.step()
     assert one.grad.item() == pytest.approx(0.6, rel=1e-4)
     assert two.grad.item() == pytest.approx(0.8, rel=1e-4)
+
+
+def test_clipping_a_step_without_gradients_does_nothing(small_cfg):
+    small_cfg.SOLVER.CLIP_GRADIENTS.ENABLED = True
+    small_cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "full_model"
+    weight = torch.nn.Parameter(torch.ones(2))
+    build_optimizer(small_cfg, [weight]).step()  # of an iteration that was skipped
+    assert weight.tolist() == [1, 1]

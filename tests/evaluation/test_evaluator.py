@@ -111,7 +111,7 @@ def test_results_json(tmp_path):
 
 def test_worst_and_best_images_are_saved(tmp_path):
     offsets = {"a": 10, "b": 40, "c": 2, "d": 20, "e": 30}
-    evaluator = InterpolationEvaluator("toy", tmp_path, num_saved_images=2)
+    evaluator = InterpolationEvaluator("toy", tmp_path, num_saved=6)
     for name, offset in offsets.items():
         evaluator.process([make_input(name)], [make_output(offset)])
     evaluator.evaluate()
@@ -130,7 +130,7 @@ def test_worst_and_best_images_are_saved(tmp_path):
 
 
 def test_fewer_images_than_asked_for_are_saved_once(tmp_path):
-    evaluator = InterpolationEvaluator("toy", tmp_path, num_saved_images=4)
+    evaluator = InterpolationEvaluator("toy", tmp_path, num_saved=12)
     evaluator.process([make_input("a"), make_input("b")], [make_output(1), make_output(2)])
     evaluator.evaluate()
     assert {path.name for path in (tmp_path / "images").iterdir()} == {
@@ -141,7 +141,7 @@ def test_fewer_images_than_asked_for_are_saved_once(tmp_path):
 
 def test_nothing_is_written_without_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    evaluator = InterpolationEvaluator("toy", num_saved_images=2)
+    evaluator = InterpolationEvaluator("toy", num_saved=6)
     evaluator.process([make_input("a")], [make_output(1)])
     assert evaluator.evaluate()
     assert list(tmp_path.iterdir()) == []
@@ -177,8 +177,8 @@ def test_bad_inputs_are_named():
         evaluator.process([make_input("clip/9", mask=torch.ones(2, 2) > 0)], [make_output(0)])
     with pytest.raises(ValueError, match="1 outputs were given for 2 inputs"):
         evaluator.process([make_input("a"), make_input("b")], [make_output(0)])
-    with pytest.raises(ValueError, match="num_saved_images"):
-        InterpolationEvaluator("toy", num_saved_images=-1)
+    with pytest.raises(ValueError, match="num_saved"):
+        InterpolationEvaluator("toy", num_saved=-1)
 
 
 FRAME = torch.full((3, HEIGHT, WIDTH), 100, dtype=torch.uint8)
@@ -230,7 +230,7 @@ def _evaluate_share(rank: int, folder: str) -> None:
     """One of two processes: scores its share of five images, image i being i + 1 too bright."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    evaluator = InterpolationEvaluator("toy", f"{folder}/out", num_saved_images=2)
+    evaluator = InterpolationEvaluator("toy", f"{folder}/out", num_saved=6)
     for i in InferenceSampler(NUM_IMAGES):
         evaluator.process([make_input(f"clip/{i}")], [make_output(i + 1)])
     results = evaluator.evaluate()

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from zoomin_d2.data.batching import pack_samples, unpack_samples
-from zoomin_d2.modeling.batch import stack_frames
+from zoomin_d2.data.batching import stack_samples
+from zoomin_d2.modeling.batch import Batch, stack_frames
 
 CPU = torch.device("cpu")
 
@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def samples():
     frames = torch.rand(4, 3, 5, 6, generator=torch.Generator().manual_seed(0))
-    return unpack_samples(pack_samples([{"frame_1": x} for x in frames]))
+    return Batch(*stack_samples([{"frame_1": x} for x in frames]))
 
 
 def _rows(samples):
@@ -23,6 +23,28 @@ def test_a_batch_that_came_in_one_piece_stays_it(samples):
     batch = stack_frames(samples, "frame_1", CPU)
     assert batch.data_ptr() == samples[0]["frame_1"].data_ptr()
     assert torch.equal(batch, _rows(samples))
+
+
+def test_a_replaced_frame_is_not_overlooked(samples):
+    samples[2]["frame_1"] = torch.zeros(3, 5, 6)
+    assert torch.equal(stack_frames(samples, "frame_1", CPU), _rows(samples))
+    assert _rows(samples)[2].max() == 0
+
+
+@pytest.mark.parametrize(
+    "change", [lambda x: x.pop(), lambda x: x.append(x[0]), lambda x: x.reverse()]
+)
+def test_a_changed_list_is_not_overlooked(samples, change):
+    change(samples)
+    assert torch.equal(stack_frames(samples, "frame_1", CPU), _rows(samples))
+
+
+def test_a_key_of_some_samples_has_no_whole():
+    one, two = torch.zeros(3, 2, 2), torch.zeros(3, 4, 4)
+    batch = Batch(*stack_samples([{"x": one, "y": one}, {"x": one, "y": two}, {"x": one}]))
+    assert batch.whole("x").shape == (3, 3, 2, 2)
+    assert batch.whole("y") is None and batch.whole("z") is None
+    assert batch[1]["y"].shape == (3, 4, 4) and "y" not in batch[2]
 
 
 @pytest.mark.parametrize("order", [(1, 0, 2, 3), (0, 1, 2), (0, 0, 1, 1), (3, 2, 1, 0)])

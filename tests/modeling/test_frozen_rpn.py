@@ -6,11 +6,13 @@ import pytest
 import torch
 from detectron2.layers import FrozenBatchNorm2d
 from detectron2.modeling import build_model
+from detectron2.modeling.proposal_generator import RPN
 from safetensors.torch import save_file
 from torchvision.ops import batched_nms
 
 from zoomin_d2.modeling import FrozenRPN, load_detector_config
 from zoomin_d2.modeling.batched_nms import keep_after_nms
+from zoomin_d2.modeling.batched_rpn import BatchedRPN
 
 
 @pytest.fixture
@@ -53,26 +55,30 @@ def test_proposals_are_inside_large_enough_and_best_first(frozen_rpn):
         assert torch.equal(scores, scores.sort(descending=True).values)
 
 
+def _choose(frozen_rpn, boxes, scores):
+    """Of one frame of 100 x 100, what the RPN chooses of decoded boxes."""
+    rpn = frozen_rpn.proposal_generator
+    rpn._decode_proposals = lambda _anchors, deltas: deltas
+    return rpn.predict_proposals([], [torch.tensor([scores])], [boxes[None]], [(100, 100)])
+
+
 def test_boxes_are_enlarged_about_their_centre_after_small_ones_are_dropped(frozen_rpn):
     boxes = torch.tensor([[40.0, 40, 60, 80], [10, 10, 25, 90], [0, 0, 50, 50]])
-    frozen_rpn.proposal_generator._decode_proposals = lambda _anchors, deltas: deltas
-    (selected,) = frozen_rpn._best_of_all_images(
-        [], [torch.tensor([[3.0, 2.0, 1.0]])], [boxes[None]], [(100, 100)]
-    )
+    (selected,) = frozen_rpn._enlarge(_choose(frozen_rpn, boxes, [3.0, 2.0, 1.0]))
     # 20 x 40 -> 24 x 48; the second is 15 wide; the third is clipped at the frame's corner.
     expected = torch.tensor([[38.0, 36, 62, 84], [0, 0, 55, 55]])
     assert torch.allclose(selected.proposal_boxes.tensor, expected)
     assert selected.objectness_logits.tolist() == [3, 1]
 
 
-def test_proposals_are_those_of_detectron2(frozen_rpn, small_cfg):
+def test_proposals_are_those_of_detectron2(frozen_rpn, monkeypatch):
     """Without enlarging, what Detectron2's own RPN gives, image by image."""
     torch.manual_seed(1)
     frames = torch.rand(3, 3, 96, 128)
-    frozen_rpn.min_size, frozen_rpn.enlarge = 40.0, 1.0
+    frozen_rpn.enlarge = 1.0
     frozen_rpn.proposal_generator.min_box_size = 40.0
     ours = frozen_rpn.proposals(frames)
-    del frozen_rpn.proposal_generator.predict_proposals  # back to the class's
+    monkeypatch.setattr(BatchedRPN, "predict_proposals", RPN.predict_proposals)
     theirs = frozen_rpn.proposals(frames)
     for mine, reference in zip(ours, theirs):
         reference = reference[: len(mine)]
@@ -83,19 +89,13 @@ def test_proposals_are_those_of_detectron2(frozen_rpn, small_cfg):
 
 def test_small_boxes_do_not_suppress_larger_ones(frozen_rpn):
     boxes = torch.tensor([[10.0, 10, 25.5, 30], [10, 10, 27, 30]])  # 15.5 and 17 px wide, IoU 0.91
-    frozen_rpn.proposal_generator._decode_proposals = lambda _anchors, deltas: deltas
-    (selected,) = frozen_rpn._best_of_all_images(
-        [], [torch.tensor([[9.0, 1.0]])], [boxes[None]], [(100, 100)]
-    )
+    (selected,) = _choose(frozen_rpn, boxes, [9.0, 1.0])
     assert selected.objectness_logits.tolist() == [1.0]
 
 
 def test_boxes_that_are_not_finite_are_left_out(frozen_rpn):
     boxes = torch.tensor([[0.0, 0, 50, 50], [torch.nan, 0, 60, 60], [40, 40, 99, 99]])
-    frozen_rpn.proposal_generator._decode_proposals = lambda _anchors, deltas: deltas
-    (selected,) = frozen_rpn._best_of_all_images(
-        [], [torch.tensor([[1.0, 9.0, torch.inf]])], [boxes[None]], [(100, 100)]
-    )
+    (selected,) = _choose(frozen_rpn, boxes, [1.0, 9.0, torch.inf])
     assert selected.objectness_logits.tolist() == [1.0]
 
 
@@ -113,7 +113,7 @@ def test_batched_nms_is_greedy_nms():
 
 
 def test_a_frame_without_proposals_gives_an_empty_list_of_boxes(frozen_rpn):
-    frozen_rpn.min_size = 1e6
+    frozen_rpn.proposal_generator.min_box_size = 1e6
     proposals = frozen_rpn.proposals(torch.rand(1, 3, 64, 64))
     assert len(proposals[0]) == 0
     assert proposals[0].proposal_boxes.tensor.shape == (0, 4)

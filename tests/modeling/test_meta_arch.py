@@ -17,7 +17,7 @@ def model(small_cfg):
 def _lend(model, small_cfg, name):
     small_cfg.MODEL.DISCRIMINATOR.NAME = name
     discriminator = build_discriminator(small_cfg)
-    model.lend_discriminator(discriminator)
+    model.set_discriminator(discriminator)
     return discriminator
 
 
@@ -27,7 +27,7 @@ def test_loss_keys_of_the_three_recipes(model, small_cfg, make_batch):
     for name in ("image", "roi"):
         _lend(model, small_cfg, name)
         assert model(make_batch(1, 64, 64)).keys() == synthesis | {"loss_gan_g"}
-    model.lend_discriminator(None)
+    model.set_discriminator(None)
     assert model(make_batch(1, 64, 64)).keys() == synthesis
 
 
@@ -93,9 +93,23 @@ def test_record_for_the_discriminator(model, small_cfg, make_batch):
     assert record.valid.all()
 
 
+@pytest.mark.parametrize("name", ["image", "roi"])
+def test_fakes_are_what_a_file_would_hold(model, small_cfg, make_batch, name):
+    _lend(model, small_cfg, name)
+    last = model.generator.synthesis_net[-1]
+    torch.nn.init.constant_(last.bias, 1.5)  # every value far above 1
+    loss = model(make_batch(1, 64, 64))["loss_gan_g"]
+    assert model.step_record.outputs.pred_frame.min() > 1
+    record = model.step_record
+    seen = record.fake[record.valid.flatten()] if name == "roi" else record.fake
+    assert torch.allclose(seen, torch.ones_like(seen))
+    loss.backward()
+    assert last.weight.grad.abs().sum() > 0  # clamped by itself, it would be 0
+
+
 def test_no_proposals_give_a_zero_adversarial_loss(model, small_cfg, make_batch):
     _lend(model, small_cfg, "roi")
-    model.frozen_rpn.min_size = 1e6
+    model.frozen_rpn.proposal_generator.min_box_size = 1e6
     losses = model(make_batch(2, 64, 64))
     assert losses["loss_gan_g"].item() == 0
     losses["loss_gan_g"].backward()

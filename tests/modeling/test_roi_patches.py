@@ -4,6 +4,7 @@ import torch
 from detectron2.structures import Boxes, Instances
 
 from zoomin_d2.modeling.roi_patches import (
+    clamp_straight_through,
     crop_real_patches,
     crop_roi_patches,
     pad_proposals,
@@ -77,3 +78,11 @@ def test_gradient_reaches_the_frame_only_inside_the_box():
     touched = frame.grad.abs().sum(dim=(0, 1)) > 0
     assert touched[8:16, 8:16].all()
     assert not touched[:7].any() and not touched[18:].any()
+
+
+def test_the_gradient_passes_the_clamp():
+    values = torch.tensor([-3.0, -0.004, 0.25, 1.0, 1.004, 7.0], requires_grad=True)
+    clamped = clamp_straight_through(values)
+    assert clamped.tolist() == [0, 0, 0.25, 1, 1, 1]
+    (clamped * torch.arange(6.0)).sum().backward()
+    assert values.grad.tolist() == [0, 1, 2, 3, 4, 5]

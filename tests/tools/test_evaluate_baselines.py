@@ -11,7 +11,7 @@ from PIL import Image
 
 from zoomin_d2.data import MissingDatasetError
 
-OVERRIDES = ["DATALOADER.NUM_WORKERS", "0", "TEST.NUM_SAVED_IMAGES", "1"]
+OVERRIDES = ["DATALOADER.NUM_WORKERS", "0", "TEST.NUM_SAVED", "1"]
 
 
 def score(dataset: str, output: Path, *words: str) -> dict:

@@ -14,7 +14,7 @@ from zoomin_d2.evaluation import InterpolationEvaluator
 @pytest.fixture
 def make_results(tmp_path):
     def make(folder: str, offset: int) -> str:
-        evaluator = InterpolationEvaluator("toy", tmp_path / folder / "toy", num_saved_frames=1)
+        evaluator = InterpolationEvaluator("toy", tmp_path / folder / "toy", num_saved=1)
         frame = torch.full((3, 64, 64), 100, dtype=torch.uint8)
         sample = {"file_name": "a", "frame_1": frame, "frame_t": frame, "frame_2": frame}
         evaluator.process([sample], [{"pred_frame": (frame + offset) / 255}])

@@ -7,11 +7,11 @@ import pytest
 
 from zoomin_d2.visualization.roi_grid import INK, RoiRow, draw_roi_grid
 from zoomin_d2.visualization.roi_ranking import (
-    Place,
-    choose_places,
+    RankedRoi,
+    choose_rois,
     find_focus,
     grow_to_square,
-    rank_places,
+    rank_rois,
     score_roi,
 )
 
@@ -29,23 +29,23 @@ def test_squares_stay_in_the_frame(box, expected):
     assert grow_to_square(box, height=50, width=80) == expected
 
 
-def test_places_are_ranked_by_the_error_of_the_average():
+def test_rois_are_ranked_by_the_error_of_the_average():
     truth = np.zeros((64, 128, 3), np.uint8)
     average = truth.copy()
     average[:, 32:64], average[:, 64:96] = 10, 40
     boxes = [(0, 0, 32, 32), (32, 0, 64, 32), (64, 0, 96, 32), (66, 0, 98, 32), (64, 40, 74, 50)]
-    places = rank_places("a", boxes, average, truth)
+    rois = rank_rois("a", boxes, average, truth)
     # The fourth lies on the third; the fifth is too small.
-    assert [place.difficulty for place in places] == [40, 10, 0]
-    assert rank_places("a", boxes, average, truth, max_side=31) == []
+    assert [roi.difficulty for roi in rois] == [40, 10, 0]
+    assert rank_rois("a", boxes, average, truth, max_side=31) == []
 
 
 def test_choice_is_limited_by_image_and_scene():
     names = ["x/a/0", "x/a/0", "x/a/1", "x/b/0"]
-    places = [Place(name, (0, 0, 1, 1), 9.0 - i) for i, name in enumerate(names)]
-    assert [p.name for p in choose_places(places, 9)] == ["x/a/0", "x/a/1", "x/b/0"]
-    assert [p.name for p in choose_places(places, 9, per_scene=1)] == ["x/a/0", "x/b/0"]
-    assert len(choose_places(places, 3, per_image=2)) == 3
+    rois = [RankedRoi(name, (0, 0, 1, 1), 9.0 - i) for i, name in enumerate(names)]
+    assert [p.name for p in choose_rois(rois, 9)] == ["x/a/0", "x/a/1", "x/b/0"]
+    assert [p.name for p in choose_rois(rois, 9, per_scene=1)] == ["x/a/0", "x/b/0"]
+    assert len(choose_rois(rois, 3, per_image=2)) == 3
 
 
 def test_the_focus_lies_where_most_moves():

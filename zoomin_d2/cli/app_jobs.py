@@ -16,6 +16,7 @@ import torch
 
 from zoomin_d2.cli.models import Model, load_model
 from zoomin_d2.cli.proposals import ProposalDrawing
+from zoomin_d2.frames import to_array, to_tensor
 from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.video import Hooks, JobOptions, Report, Target, interpolate_source, open_source
 from zoomin_d2.video.errors import InterruptedRunError
@@ -206,16 +207,12 @@ def interpolate_images(
         raise ValueError(f"The images have more than the {limits.pixels:,} pixels taken here.")
     model = model_of(model_name)
     ts = [(k + 1) / (num + 1) for k in range(num)]
-    frames = [
-        torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None].float().to(model.device)
-        / 255
-        for x in (first, second)
-    ]
+    frames = [to_tensor(x, model.device) for x in (first, second)]
     with torch.no_grad():
         made = model.interpolate(frames[0], frames[1], ts)
     shown = [(first, "frame 1")]
     for t, frame in zip(ts, made):
-        picture = (frame[0].clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+        picture = to_array(frame, deep=False)
         if draw:
             start = (Fraction(0), 0)
             output = OutputFrame(len(shown), Fraction(t), picture, "made", 0, start, first)

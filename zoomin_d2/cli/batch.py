@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from zoomin_d2 import frames
 from zoomin_d2.video import Report, VideoError
 from zoomin_d2.video.read.images import list_images
 from zoomin_d2.video.read.open_source import PIPE, is_image
 from zoomin_d2.video.write.encoder import VIDEO_SUFFIXES
 
-_READ_SUFFIXES = {*VIDEO_SUFFIXES, ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv"}
 DAMAGED = 4
 
 
@@ -124,7 +124,7 @@ def _into_folder(inputs: list[str], output: str) -> list[Job]:
 
 
 def _is_video(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in _READ_SUFFIXES
+    return path.is_file() and path.suffix.lower() in (*frames.VIDEO_SUFFIXES, ".gif")
 
 
 def _is_folder_of_videos(name: str) -> bool:

@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 import torch
 
-from zoomin_d2.config import get_zoomin_cfg
 from zoomin_d2.frames import to_tensor
-from zoomin_d2.modeling.frozen_rpn import FrozenRPN
+from zoomin_d2.modeling.frozen_rpn import build_frozen_rpn
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.visualization.proposals import rank_colour
 
@@ -26,10 +25,8 @@ class ProposalDrawing:
     """
 
     def __init__(self, device: str, num_boxes: int = NUM_BOXES):
-        cfg = get_zoomin_cfg()
-        cfg.MODEL.DEVICE = device
         self._device, self._num_boxes = device, num_boxes
-        self._rpn = FrozenRPN(cfg).to(device).eval()
+        self._rpn = build_frozen_rpn(device=device)
 
     def __call__(self, frame: OutputFrame) -> OutputFrame:
         with torch.no_grad():

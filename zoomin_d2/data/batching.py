@@ -9,48 +9,40 @@ from typing import Any
 
 import torch
 
-PackedBatch = tuple[list[torch.Tensor], list[dict], list[dict]]
+from zoomin_d2.modeling.batch import Batch
+
+# The arguments of `Batch`: plain lists, dicts and tensors, which can be pinned and sent.
+StackedBatch = tuple[list[dict], list[tuple[str, list[int], torch.Tensor]]]
 
 
-def pack_samples(samples: list[dict]) -> PackedBatch:
-    """Returns the stacked tensors (one per key and shape), each sample's other values, and each
-    sample's places in the stacks: {key: (stack, row)}."""
-    stacks: dict[tuple, list[torch.Tensor]] = {}
-    values, places = [], []
-    for sample in samples:
+def stack_samples(samples: list[dict]) -> StackedBatch:
+    """Stack the tensors of equal key and shape; see `Batch` for what is returned."""
+    members: dict[tuple[str, torch.Size], list[int]] = {}
+    values: list[dict] = []
+    for i, sample in enumerate(samples):
         tensors = {key: value for key, value in sample.items() if isinstance(value, torch.Tensor)}
         values.append({key: value for key, value in sample.items() if key not in tensors})
-        place = {}
         for key, tensor in tensors.items():
-            kind = (key, tensor.shape)
-            stack = stacks.setdefault(kind, [])
-            place[key] = (list(stacks).index(kind), len(stack))
-            stack.append(tensor)
-        places.append(place)
-    return [torch.stack(stack) for stack in stacks.values()], values, places
-
-
-def unpack_samples(batch: PackedBatch) -> list[dict]:
-    """The samples again; their tensors are views of the stacks."""
-    stacks, values, places = batch
-    return [
-        {**value, **{key: stacks[stack][row] for key, (stack, row) in place.items()}}
-        for value, place in zip(values, places)
+            members.setdefault((key, tensor.shape), []).append(i)
+    stacks = [
+        (key, indices, torch.stack([samples[i][key] for i in indices]))
+        for (key, _), indices in members.items()
     ]
+    return values, stacks
 
 
-class UnpackedLoader:
-    """A loader of packed batches as an iterable of lists of samples.
+class BatchLoader:
+    """A loader of stacked batches as an iterable of lists of samples.
 
     Args:
-        loader: gives packed batches.
+        loader: gives stacked batches.
         records_summary: what they are made of, for whoever wants to compare.
         frames: what they are cut from, for whoever wants another loader of it.
     """
 
     def __init__(
         self,
-        loader: Iterable[PackedBatch],
+        loader: Iterable[StackedBatch],
         records_summary: dict | None = None,
         frames: Any = None,
     ):
@@ -58,5 +50,5 @@ class UnpackedLoader:
         self.records_summary = records_summary
         self.frames = frames
 
-    def __iter__(self) -> Iterator[list[dict]]:
-        return map(unpack_samples, self.loader)
+    def __iter__(self) -> Iterator[Batch]:
+        return (Batch(*stacked) for stacked in self.loader)

@@ -24,12 +24,12 @@ from detectron2.data import (
 )
 from detectron2.utils import comm
 
-from zoomin_d2.data.batching import UnpackedLoader
+from zoomin_d2.data.batching import BatchLoader
 from zoomin_d2.data.dataset_mapper import InterpolationDatasetMapper
-from zoomin_d2.data.on_device.frames import CropPlanner, DeviceFrames, DeviceLoader, pack_plans
+from zoomin_d2.data.on_device.frames import CropPlanner, DeviceFrames, DeviceLoader, stack_plans
 from zoomin_d2.data.stream_order import StreamOrder, positions
 from zoomin_d2.data.synthetic_layers import NUM_DRAWS
-from zoomin_d2.data.synthetic_samples import num_synthetic_samples, pack_with_synthetic
+from zoomin_d2.data.synthetic_samples import num_synthetic_samples, stack_with_synthetic
 from zoomin_d2.data.training_sets import get_records, resolve_datasets
 from zoomin_d2.frames import CorruptFrameError
 
@@ -133,7 +133,7 @@ def build_interpolation_train_loader(
     start_position: int = 0,
     seed: int | None = None,
     frames: DeviceFrames | None = None,
-) -> UnpackedLoader:
+) -> BatchLoader:
     """The endless training stream of cfg.DATASETS.TRAIN.
 
     In an epoch a clip comes up once per triplet that it holds, so every frame counts alike.
@@ -173,12 +173,12 @@ def build_interpolation_train_loader(
     if cfg.INPUT.SYNTHETIC_FRACTION > 0:
         logger.info("Of %d samples of a batch, %d are synthetic", batch_size, num_synthetic)
     make_sample: SampleMaker = mapper
-    collate: Callable[[list[dict]], Any] = partial(pack_with_synthetic, num_synthetic)
+    collate: Callable[[list[dict]], Any] = partial(stack_with_synthetic, num_synthetic)
     if cfg.DATALOADER.FRAMES_ON_DEVICE:
         device = torch.device(cfg.MODEL.DEVICE)
         frames = frames or DeviceFrames(records, device, mapper.high_resolution)
-        make_sample = CropPlanner(mapper, frames.places)
-        collate = partial(pack_plans, num_synthetic=num_synthetic)
+        make_sample = CropPlanner(mapper, frames.locations)
+        collate = partial(stack_plans, num_synthetic=num_synthetic)
     else:
         frames = None
     loader = build_detection_train_loader(
@@ -200,7 +200,7 @@ def build_interpolation_train_loader(
     )
     if frames is not None:
         loader = DeviceLoader(loader, frames, mapper)
-    return UnpackedLoader(loader, summarize_records(records), frames)
+    return BatchLoader(loader, summarize_records(records), frames)
 
 
 def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> Iterable[list[dict]]:

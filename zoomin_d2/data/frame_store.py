@@ -14,12 +14,11 @@ import os
 from collections import OrderedDict
 from typing import TypeAlias
 
-import cv2
 import numpy as np
 from detectron2.utils.file_io import PathManager
 
 from zoomin_d2.data.video_file import VideoFile
-from zoomin_d2.frames import CorruptFrameError, why_image_too_large
+from zoomin_d2.frames import CorruptFrameError, decode_image
 
 FrameRef: TypeAlias = str | tuple[str, int]
 CropBox: TypeAlias = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, x1 and y1 excluded
@@ -113,29 +112,16 @@ def open_shot(file_name: str) -> np.ndarray:
 
 
 def read_image(file_name: str) -> np.ndarray:
-    """Read one image file as uint8 (H, W, 3) RGB. Raises CorruptFrameError."""
+    """Read one image, from anywhere that PathManager knows, as uint8 (H, W, 3) RGB.
+
+    Raises CorruptFrameError.
+    """
     try:
         with PathManager.open(file_name, "rb") as file:
             data = np.frombuffer(file.read(), np.uint8)
     except OSError as error:
         raise CorruptFrameError(file_name, f"cannot be read: {error}") from error
-    if reason := why_image_too_large(data):
-        raise CorruptFrameError(file_name, reason)
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    except cv2.error as error:
-        reason = f"cannot be decoded: {str(error).strip().splitlines()[-1]}"
-        raise CorruptFrameError(file_name, reason) from error
-    if image is None:
-        raise CorruptFrameError(file_name, "is empty or no image that OpenCV can decode")
-    if image.dtype == np.uint16:
-        image = np.round(image / 257.0).astype(np.uint8)
-    elif image.dtype != np.uint8:
-        raise CorruptFrameError(file_name, f"has {image.dtype} pixels, expected 8 or 16 bits")
-    if image.ndim == 2:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    code = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
-    return cv2.cvtColor(image, code)
+    return decode_image(data, file_name)
 
 
 def _make_room(cache: OrderedDict, max_open: int) -> list[tuple]:

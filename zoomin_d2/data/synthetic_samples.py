@@ -6,7 +6,7 @@ How many is fixed, so that shapes on the device are; a synthetic sample keeps th
 import numpy as np
 import torch
 
-from zoomin_d2.data.batching import PackedBatch, pack_samples
+from zoomin_d2.data.batching import StackedBatch, stack_samples
 from zoomin_d2.data.synthetic_layers import NUM_DRAWS, layered_triplets
 
 
@@ -31,8 +31,8 @@ def take_draws(samples: list[dict], num_synthetic: int) -> np.ndarray:
     return np.array(draws, np.float32).reshape(-1, NUM_DRAWS)
 
 
-def pack_with_synthetic(num_synthetic: int, samples: list[dict]) -> PackedBatch:
-    """`pack_samples` of a batch whose first samples become synthetic."""
+def stack_with_synthetic(num_synthetic: int, samples: list[dict]) -> StackedBatch:
+    """`stack_samples` of a batch whose first samples become synthetic."""
     draws = take_draws(samples, num_synthetic)
     if num_synthetic:
         stills = torch.stack([sample["frame_t"] for sample in samples])
@@ -40,4 +40,4 @@ def pack_with_synthetic(num_synthetic: int, samples: list[dict]) -> PackedBatch:
         frames = layered_triplets(stills, torch.from_numpy(draws), t)
         for sample, frame_1, frame_t, frame_2 in zip(samples, *frames):
             sample.update(frame_1=frame_1, frame_t=frame_t, frame_2=frame_2)
-    return pack_samples(samples)
+    return stack_samples(samples)

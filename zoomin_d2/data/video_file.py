@@ -27,7 +27,6 @@ except ImportError:  # PyAV has no wheel for every platform; iter_frames then us
 
 logger = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mpeg", ".ts", ".webm")
 _UNTAGGED_MATRIX = 2  # AVCOL_SPC_UNSPECIFIED
 
 

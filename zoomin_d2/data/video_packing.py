@@ -29,9 +29,9 @@ from zoomin_d2.data.packing import (
     write_shot,
 )
 from zoomin_d2.data.shot_analysis import analyse_video
-from zoomin_d2.data.video_file import VIDEO_SUFFIXES, VideoFile, iter_frames, probe_video
+from zoomin_d2.data.video_file import VideoFile, iter_frames, probe_video
 from zoomin_d2.files import hold_folder, write_json
-from zoomin_d2.frames import CorruptFrameError
+from zoomin_d2.frames import VIDEO_SUFFIXES, CorruptFrameError
 
 logger = logging.getLogger(__name__)
 

@@ -65,7 +65,7 @@ class AdversarialHook(HookBase):
 
     def before_step(self) -> None:
         active = self.trainer.iter >= self.start_iter
-        self.model.lend_discriminator(self.discriminator if active else None)
+        self.model.set_discriminator(self.discriminator if active else None)
 
     def after_step(self) -> None:
         # Of an iteration that the generator skipped, nothing is known to be finite.
@@ -78,7 +78,7 @@ class AdversarialHook(HookBase):
             self.scheduler.step()
 
     def after_train(self) -> None:
-        self.model.lend_discriminator(None)
+        self.model.set_discriminator(None)
 
     def _step(self) -> None:
         record = self.model.step_record

@@ -7,11 +7,11 @@ from detectron2.config import CfgNode
 from detectron2.solver import LRMultiplier
 from detectron2.solver import build_lr_scheduler as build_d2_lr_scheduler
 from detectron2.solver.build import maybe_add_gradient_clipping
-from fvcore.common.param_scheduler import ParamScheduler
+from fvcore.common.param_scheduler import ExponentialParamScheduler
 from torch import nn
 
 
-class PaperExponentialLR(ParamScheduler):
+class PaperExponentialLR(ExponentialParamScheduler):
     """The paper's schedule: x 0.1 per ``decay_iters`` iterations, smoothly, never below a floor.
 
     Args:
@@ -22,26 +22,12 @@ class PaperExponentialLR(ParamScheduler):
     """
 
     def __init__(self, max_iter: int, decay_iters: int, floor: float):
-        self.max_iter = max_iter
-        self.decay_iters = decay_iters
-        self.floor = floor
+        super().__init__(start_value=1.0, decay=0.1)
+        self._num_decays = max_iter / decay_iters
+        self._floor = floor
 
     def __call__(self, where: float) -> float:
-        return max(0.1 ** (where * self.max_iter / self.decay_iters), self.floor)
-
-
-class _FullModelClippingAdam(torch.optim.Adam):
-    """Adam that first clips the norm over all gradients (Detectron2 clips each tensor alone)."""
-
-    def __init__(self, parameters, *, max_norm: float, norm_type: float, **kwargs):
-        super().__init__(parameters, **kwargs)
-        self._max_norm = max_norm
-        self._norm_type = norm_type
-
-    def step(self, closure=None):
-        parameters = [p for group in self.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, self._max_norm, self._norm_type)
-        return super().step(closure)
+        return max(super().__call__(where * self._num_decays), self._floor)
 
 
 def build_optimizer(
@@ -58,11 +44,15 @@ def build_optimizer(
         "weight_decay": cfg.SOLVER.WEIGHT_DECAY,
     }
     clip = cfg.SOLVER.CLIP_GRADIENTS
-    if clip.ENABLED and clip.CLIP_TYPE == "full_model":
-        return _FullModelClippingAdam(
-            trainable, max_norm=clip.CLIP_VALUE, norm_type=clip.NORM_TYPE, **options
-        )
-    return maybe_add_gradient_clipping(cfg, torch.optim.Adam)(trainable, **options)
+    if not (clip.ENABLED and clip.CLIP_TYPE == "full_model"):
+        return maybe_add_gradient_clipping(cfg, torch.optim.Adam)(trainable, **options)
+    optimizer = torch.optim.Adam(trainable, **options)
+
+    def clip_norm(*_) -> None:  # over all gradients; Detectron2 clips each tensor alone
+        nn.utils.clip_grad_norm_(trainable, clip.CLIP_VALUE, clip.NORM_TYPE)
+
+    optimizer.register_step_pre_hook(clip_norm)
+    return optimizer
 
 
 def build_lr_scheduler(

@@ -44,7 +44,7 @@ from zoomin_d2.engine.resilience.termination import SaveOnTermination
 from zoomin_d2.engine.solver import build_lr_scheduler, build_optimizer
 from zoomin_d2.engine.train_loop import GuardedTrainer
 from zoomin_d2.evaluation import InterpolationEvaluator
-from zoomin_d2.evaluation.tf32 import whole_float32
+from zoomin_d2.evaluation.tf32 import disable_tf32
 from zoomin_d2.modeling.generator_options import generator_options
 
 logger = logging.getLogger(__name__)
@@ -203,7 +203,7 @@ class InterpolationTrainer(DefaultTrainer):
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module, evaluators: list | None = None) -> OrderedDict:
         """As DefaultTrainer's, in whole float32: a score must not depend on the device."""
-        with whole_float32():
+        with disable_tf32():
             return super().test(cfg, model, evaluators)
 
     def _load_batch(self, iteration: int) -> list[dict]:
@@ -271,8 +271,7 @@ class InterpolationTrainer(DefaultTrainer):
         return InterpolationEvaluator(
             dataset_name,
             output_dir=f"{cfg.OUTPUT_DIR}/inference/{dataset_name}",
-            num_saved_images=cfg.TEST.NUM_SAVED_IMAGES,
-            num_saved_frames=cfg.TEST.NUM_SAVED_FRAMES,
+            num_saved=cfg.TEST.NUM_SAVED,
             extra_metrics=cfg.TEST.METRICS,
             provenance=read_provenance(cfg.OUTPUT_DIR) if provenance is None else provenance,
         )

@@ -17,9 +17,7 @@ from torch import Tensor
 from zoomin_d2.evaluation import metrics
 from zoomin_d2.evaluation.extra_metrics import score_extra, usable_extra_metrics
 from zoomin_d2.evaluation.results import format_results_table, summarize, write_results
-from zoomin_d2.evaluation.saved_frames import SampledFrames
-from zoomin_d2.evaluation.saved_images import ExtremeImages
-from zoomin_d2.inference.baselines import average
+from zoomin_d2.evaluation.saved_images import SavedImages
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +34,9 @@ class InterpolationEvaluator(DatasetEvaluator):
         dataset_name: names the results.
         output_dir: usually OUTPUT_DIR/inference/<dataset_name>; gets results.json and images/.
             None writes nothing.
-        num_saved_images: how many of the worst and how many of the best images (by PSNR) are
-            saved as panels; each process saves those that it predicted itself.
-        num_saved_frames: of how many images, the same for every method, frames and maps are saved
-            in frames/ for the report page (`saved_frames.py`).
+        num_saved: of how many images, the same for every method, frames and maps are saved in
+            frames/ for the report page; of a third of it, rounded up, the worst and the best images
+            (by PSNR) as panels in images/. Each process saves what it predicted itself.
         extra_metrics: names in `extra_metrics.EXTRA_METRICS`, computed beside the others.
         provenance: where the numbers come from (what the model was trained on, git commit,
             command, ...); kept in results.json as it is.
@@ -51,19 +48,14 @@ class InterpolationEvaluator(DatasetEvaluator):
         dataset_name: str,
         output_dir: str | os.PathLike | None = None,
         *,
-        num_saved_images: int = 0,
-        num_saved_frames: int = 0,
+        num_saved: int = 0,
         extra_metrics: Sequence[str] = (),
         provenance: Mapping | None = None,
         distributed: bool = True,
     ):
-        for key, num in (("images", num_saved_images), ("frames", num_saved_frames)):
-            if num < 0:
-                raise ValueError(f"num_saved_{key} must not be negative, got {num}")
         self._dataset_name = dataset_name
         self._directory = Path(output_dir) if output_dir else None
-        self._num_saved_images = num_saved_images if output_dir else 0
-        self._num_saved_frames = num_saved_frames if output_dir else 0
+        self._num_saved = num_saved
         self._extra_metrics = usable_extra_metrics(extra_metrics)
         self._provenance = dict(provenance or {})
         self._distributed = distributed
@@ -72,8 +64,7 @@ class InterpolationEvaluator(DatasetEvaluator):
     def reset(self) -> None:
         """Forget all images."""
         self._images: list[dict] = []
-        self._extremes = ExtremeImages(self._num_saved_images)
-        self._sampled = SampledFrames(self._num_saved_frames)
+        self._saved = SavedImages(self._num_saved)
 
     def process(self, inputs: Sequence[dict], outputs: Sequence[dict]) -> None:
         """Score one batch.
@@ -107,8 +98,7 @@ class InterpolationEvaluator(DatasetEvaluator):
             raise ValueError(
                 f"no image of '{self._dataset_name}' was scored: the data loader gave none"
             )
-        saved_images = self._save_images(images)
-        saved_frames = self._save_frames(images)
+        saved = self._saved.save(self._directory, images) if self._directory else {}
         if self._distributed and not comm.is_main_process():
             return None
 
@@ -120,8 +110,7 @@ class InterpolationEvaluator(DatasetEvaluator):
             content = {
                 "dataset": self._dataset_name,
                 "provenance": self._provenance,
-                "saved_images": saved_images,
-                "saved_frames": saved_frames,
+                **saved,
                 **summary,
             }
             write_results(path, content)
@@ -142,24 +131,6 @@ class InterpolationEvaluator(DatasetEvaluator):
                     "file_name of its own, and the sampler must give each once (InferenceSampler)"
                 )
         return images
-
-    def _save_images(self, images: list[dict]) -> dict[str, list[str]]:
-        """Returns the names of the worst and the best images, the most extreme first."""
-        num = self._num_saved_images
-        # Sorted by name already, so that equal PSNR is ordered by name, as in ExtremeImages.
-        names = [image["file_name"] for image in sorted(images, key=lambda image: image["PSNR"])]
-        worst, best = names[:num], names[num:][::-1][:num]
-        if num and self._directory:
-            self._extremes.save(self._directory / "images", worst, best)
-        return {"worst": worst, "best": best}
-
-    def _save_frames(self, images: list[dict]) -> dict[str, str]:
-        """Returns name -> folder beside results.json, of the images chosen for the report."""
-        if self._directory is None:
-            return {}
-        names = [image["file_name"] for image in images]
-        folders = self._sampled.save(self._directory / "frames", names)
-        return {name: f"frames/{folder}" for name, folder in folders.items()}
 
     def _process_one(self, sample: dict, output: dict) -> None:
         name = sample["file_name"]
@@ -185,13 +156,8 @@ class InterpolationEvaluator(DatasetEvaluator):
         except (TypeError, ValueError) as error:
             raise type(error)(f"'{name}' cannot be scored: {error}") from error
         self._images.append({"file_name": name, **scores})
-        self._sampled.offer(sample, output)
-        if self._num_saved_images:
-            frames = {"truth": truth, "pred": pred}
-            if "frame_1" in sample and "frame_2" in sample:
-                frames["average"] = _average_of_inputs(sample)
-            frames = {key: metrics.to_8bit(frame).cpu() for key, frame in frames.items()}
-            self._extremes.offer(scores["PSNR"], name, frames)
+        if self._directory:
+            self._saved.offer(sample, output, scores["PSNR"])
 
 
 def _check_truth(name: str, truth: Tensor) -> None:
@@ -205,11 +171,3 @@ def _check_truth(name: str, truth: Tensor) -> None:
                 f"'{name}' cannot be scored: its true frame has values from {low:g} to {high:g}; "
                 "floats must lie in [0, 1] (divide by 255)"
             )
-
-
-def _average_of_inputs(sample: dict) -> Tensor:
-    frame_1, frame_2 = (sample[key][None] for key in ("frame_1", "frame_2"))
-    if not frame_1.is_floating_point():
-        frame_1, frame_2 = frame_1 / metrics.PEAK, frame_2 / metrics.PEAK
-    t = torch.tensor([float(sample.get("t", 0.5))], device=frame_1.device)
-    return average(frame_1, frame_2, t)[0]

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from zoomin_d2.config import get_zoomin_cfg
 from zoomin_d2.evaluation.lpips import MIN_SIZE, MissingLPIPSWeightsError, shared_lpips
-from zoomin_d2.modeling.frozen_rpn import FrozenRPN
+from zoomin_d2.modeling.frozen_rpn import FrozenRPN, build_frozen_rpn
+from zoomin_d2.visualization.quality_plot import Cost
 from zoomin_d2.visualization.report import Scores
-from zoomin_d2.visualization.report.plot import Cost
 from zoomin_d2.visualization.report.triplets import RoiMetric
 
 
@@ -28,7 +28,7 @@ class ShippedProposals:
             cfg = get_zoomin_cfg()
             if not torch.cuda.is_available():
                 cfg.MODEL.DEVICE = "cpu"
-            self._frozen_rpn = FrozenRPN(cfg).to(cfg.MODEL.DEVICE)
+            self._frozen_rpn = build_frozen_rpn(cfg)
         device = next(self._frozen_rpn.parameters()).device
         frames = frame[None].float().to(device) / 255
         return self._frozen_rpn.proposals(frames)[0].proposal_boxes.tensor

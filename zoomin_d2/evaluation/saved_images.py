@@ -1,90 +1,178 @@
-"""Keeps the frames with the lowest and the highest PSNR of a dataset and saves them as panels.
+"""Keeps some of a dataset's images, with what a method made of them, and saves them.
 
-A panel is truth, prediction / average of the inputs, error, 2 x 2, each with a caption.
+Two kinds: the images with the lowest and the highest PSNR, as panels to look at (images/), and a
+sample for the report page (frames/). The sample is the same for every method that is scored on the
+dataset, so that methods can be laid beside each other: the images whose names have the smallest
+hashes. On disk a sampled image is a folder with frame_1.png, frame_2.png, frame_t.png (the truth),
+pred_frame.png and, where the method has them, maps.npz with `flow_1t`, `flow_2t` (2, H, W) float16
+pixels, `blend_mask` (H, W) uint8 (255: all of frame_1) and `proposal_boxes` (R, 4) float32 XYXY
+pixels.
 """
 
+import hashlib
 import heapq
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from zoomin_d2.evaluation.metrics import psnr
+from zoomin_d2.files import write_atomically
+from zoomin_d2.frames import to_8bit, to_float
+from zoomin_d2.inference.baselines import average
 from zoomin_d2.visualization import draw_error, save_picture, tile_pictures, to_picture
 from zoomin_d2.visualization.panel import ERROR_GAIN
 
+_FRAMES = {"frame_1": 0, "frame_2": 0, "frame_t": 0, "pred_frame": 1}  # 0: input, 1: output
 
-class _Kept(NamedTuple):
-    psnr: float
+
+class _Image(NamedTuple):
     name: str
-    frames: dict[str, Tensor]
+    psnr: float
+    t: float
+    frames: dict[str, Tensor]  # uint8 (3, H, W) on the CPU
+    maps: dict[str, np.ndarray]
 
 
-class ExtremeImages:
-    """The frames of the `num` worst and the `num` best images that were offered so far.
+class SavedImages:
+    """The images chosen among those that were offered so far.
 
     Args:
-        num: images kept at each end; 0 keeps none.
+        num: images of the sample; a third of them, rounded up, are kept as the worst and as many as
+            the best. 0 keeps none. Memory is that of their frames and maps.
     """
 
     def __init__(self, num: int):
-        self._num = num
-        self._worst: list[_Kept] = []
-        self._best: list[_Kept] = []
+        if num < 0:
+            raise ValueError(f"num_saved must not be negative, got {num}")
+        self._num, self._num_extreme = num, -(-num // 3)
+        self._worst: list[_Image] = []
+        self._best: list[_Image] = []
+        self._sample: list[_Image] = []
 
-    def offer(self, image_psnr: float, name: str, frames: dict[str, Tensor]) -> None:
-        """Keep the frames if the image is among the extremes so far.
+    def offer(self, sample: Mapping, output: Mapping, image_psnr: float) -> None:
+        """Keep the image if it is among the chosen so far.
 
         Args:
-            image_psnr: dB, decides the order, then the name does; inf is allowed.
-            name: the image's unique file_name; one that is kept already is ignored.
-            frames: uint8 (3, H, W) under "truth", "pred" and, where known, "average".
+            sample: `file_name` and `frame_t`, where known `frame_1`, `frame_2`, `t`; frames are
+                (3, H, W), uint8 or float in [0, 1]. A name that is kept already is ignored.
+            output: `pred_frame` and, where known, `flow_1t`, `flow_2t`, `blend_mask`, `proposals`.
+            image_psnr: dB, or inf; of equal ones the name decides.
         """
-        if any(kept.name == name for kept in self._worst + self._best):
+        name = sample["file_name"]
+        if any(name == image.name for image in (*self._worst, *self._best, *self._sample)):
             return
-        image = _Kept(image_psnr, name, frames)
-        self._worst = heapq.nsmallest(self._num, [*self._worst, image], key=_order)
-        self._best = heapq.nlargest(self._num, [*self._best, image], key=_order)
+        # Without its frames, to see whether it is chosen.
+        image = _Image(name, image_psnr, float(sample.get("t", 0.5)), {}, {})
+        worst, best, chosen = self._choose(image)
+        if not any(image is x for x in (*worst, *best, *chosen)):
+            return
+        image.frames.update(
+            (key, to_8bit((sample, output)[source][key].detach()).cpu())
+            for key, source in _FRAMES.items()
+            if key in (sample, output)[source]
+        )
+        if any(image is x for x in chosen):
+            image.maps.update(_maps(output))
+        self._worst, self._best, self._sample = worst, best, chosen
 
-    def save(self, directory: Path, worst: list[str], best: list[str]) -> None:
-        """Write worst_01.png, ..., best_01.png, ... of those named images that are kept here.
+    def _choose(self, image: _Image) -> tuple[list[_Image], list[_Image], list[_Image]]:
+        return (
+            heapq.nsmallest(self._num_extreme, [*self._worst, image], key=_by_psnr),
+            heapq.nlargest(self._num_extreme, [*self._best, image], key=_by_psnr),
+            heapq.nsmallest(self._num, [*self._sample, image], key=lambda x: _rank(x.name)),
+        )
+
+    def save(self, directory: Path, images: Sequence[Mapping]) -> dict[str, dict]:
+        """Write those images that are chosen in the whole dataset and were offered here.
 
         Args:
-            directory: made if missing; panels of an earlier evaluation are replaced.
-            worst, best: file_names, the most extreme first.
+            directory: made if missing; pictures of an earlier evaluation are replaced.
+            images: `file_name` and `PSNR` of the dataset's images, whoever scored them.
+
+        Returns:
+            "saved_images": "worst" and "best" -> file_names, the most extreme first;
+            "saved_frames": file_name -> folder below `directory`, the lowest hash first. Both also
+            name what another process writes.
         """
-        directory.mkdir(parents=True, exist_ok=True)
-        for kind, names, images in (("worst", worst, self._worst), ("best", best, self._best)):
-            frames_of = {kept.name: kept.frames for kept in images}
-            for place, name in enumerate(names, start=1):
-                if name in frames_of:
-                    path = directory / f"{kind}_{place:02d}.png"
-                    panel = comparison_panel(name, frames_of[name])
-                    save_picture(path, panel)
+        if not self._num:
+            return {"saved_images": {"worst": [], "best": []}, "saved_frames": {}}
+        ordered = sorted(images, key=lambda image: (image["PSNR"], image["file_name"]))
+        names = [image["file_name"] for image in ordered]
+        num = self._num_extreme
+        extremes = {"worst": names[:num], "best": names[num:][::-1][:num]}
+        kept = {x.name: x for x in (*self._worst, *self._best)}
+        (directory / "images").mkdir(parents=True, exist_ok=True)
+        for kind, chosen in extremes.items():
+            for rank, name in enumerate(chosen, start=1):
+                if name in kept:
+                    path = directory / "images" / f"{kind}_{rank:02d}.png"
+                    save_picture(path, _comparison_panel(kept[name]))
+        sampled = heapq.nsmallest(self._num, names, key=_rank)
+        folders = {name: f"frames/{_folder_name(name)}" for name in sampled}
+        for image in self._sample:
+            if image.name in folders:
+                _write(directory / folders[image.name], image)
+        return {"saved_images": extremes, "saved_frames": folders}
 
 
-def comparison_panel(name: str, frames: dict[str, Tensor]) -> np.ndarray:
-    """Draw one panel.
+def _by_psnr(image: _Image) -> tuple[float, str]:
+    return image.psnr, image.name
 
-    Args:
-        name: what the caption of the true frame says.
-        frames: as in `ExtremeImages.offer`.
 
-    Returns:
-        (H', W', 3) uint8 RGB.
-    """
-    truth, pred = frames["truth"], frames["pred"]
-    captions = {"pred": "prediction", "average": "average of the inputs"}
-    tiles = [(f"truth: {name}", to_picture(truth))]
+def _rank(file_name: str) -> str:
+    return hashlib.sha256(file_name.encode()).hexdigest()
+
+
+def _folder_name(file_name: str) -> str:
+    """A file_name as the name of one folder: readable, without separators, still unique."""
+    readable = re.sub(r"[^\w.-]+", "_", file_name)[-80:].lstrip(".")
+    return f"{readable}-{_rank(file_name)[:8]}"
+
+
+def _maps(output: Mapping) -> dict[str, np.ndarray]:
+    maps = {
+        key: output[key].detach().cpu().numpy().astype(np.float16)
+        for key in ("flow_1t", "flow_2t")
+        if key in output
+    }
+    if "blend_mask" in output:
+        maps["blend_mask"] = to_8bit(output["blend_mask"].detach())[0].cpu().numpy()
+    if "proposals" in output:
+        boxes = output["proposals"].proposal_boxes.tensor
+        maps["proposal_boxes"] = boxes.detach().cpu().numpy().astype(np.float32)
+    return maps
+
+
+def _comparison_panel(image: _Image) -> np.ndarray:
+    """Truth, prediction / average of the inputs, error, each with a caption; uint8 RGB."""
+    truth, pred = image.frames["frame_t"], image.frames["pred_frame"]
+    frames = {"prediction": pred}
+    if "frame_1" in image.frames and "frame_2" in image.frames:
+        first, second = (to_float(image.frames[key][None]) for key in ("frame_1", "frame_2"))
+        frames["average of the inputs"] = average(first, second, torch.tensor([image.t]))[0]
+    tiles = [(f"truth: {image.name}", to_picture(truth))]
     tiles += [
-        (f"{caption}: {psnr(frames[k][None], truth[None]).item():.2f} dB", to_picture(frames[k]))
-        for k, caption in captions.items()
-        if k in frames
+        (f"{caption}: {psnr(frame[None], truth[None]).item():.2f} dB", to_picture(frame))
+        for caption, frame in frames.items()
     ]
     tiles.append((f"|prediction - truth| x {ERROR_GAIN}", draw_error(pred, truth)))
     return tile_pictures(tiles, columns=2 if len(tiles) > 3 else len(tiles))
 
 
-def _order(image: _Kept) -> tuple[float, str]:
-    return image.psnr, image.name
+def _write_maps(file: IO[bytes], maps: dict[str, Any]) -> None:
+    np.savez_compressed(file, **maps)
+
+
+def _write(folder: Path, image: _Image) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for key, frame in image.frames.items():
+        save_picture(folder / f"{key}.png", to_picture(frame))
+    if image.maps:
+        write_atomically(folder / "maps.npz", lambda f: _write_maps(f, image.maps))
+    else:
+        (folder / "maps.npz").unlink(missing_ok=True)  # of a method that was scored here before

@@ -7,7 +7,7 @@ import torch
 
 
 @contextmanager
-def whole_float32() -> Iterator[None]:
+def disable_tf32() -> Iterator[None]:
     """No TensorFloat-32 within it: on NVIDIA GPUs convolutions would keep 10 of 23 bits."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False

@@ -1,17 +1,18 @@
 """A call in, how long it takes and how much memory it needs out, on a CPU or a GPU.
 
-On a GPU times are those between two events on its stream, around every single call: what the device
-was busy or waiting for the host in between counts, starting up does not.
+GPUs are timed by Triton's benchmark: between two events around every single call, each with an
+empty L2 cache. CPUs, and GPUs without Triton, are timed by PyTorch's.
 """
 
-import statistics
-import time
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch.utils.benchmark import Timer, timer
 
 Call = Callable[[], object]
+_QUANTILES = [0.5, 0.1, 0.9]
 
 
 @dataclass(frozen=True)
@@ -21,33 +22,31 @@ class Timing:
     median: float
     low: float  # 10th percentile
     high: float  # 90th percentile
-    minimum: float
-    num_calls: int
 
 
 def time_call(
-    call: Call,
-    device: torch.device,
-    *,
-    num_calls: int = 20,
-    num_warmup: int = 3,
-    max_seconds: float = 30.0,
+    call: Call, device: torch.device, *, num_calls: int = 20, max_seconds: float = 30.0
 ) -> Timing:
-    """Time repeated calls, one after the other.
+    """Time repeated calls, one after the other, after three that are not timed.
 
     Args:
         call: runs once; it need not wait for the device.
         device: where it runs.
-        num_calls: timed calls.
-        num_warmup: calls before that are not timed (compilation, recording, caches).
-        max_seconds: no further call starts after this time, but three are made in any case.
+        num_calls: about so many are timed; more where they are too short for the clock.
+        max_seconds: fewer are timed where they would take longer, but at least one is.
     """
-    for _ in range(num_warmup):
-        call()
-    timer = _time_gpu if device.type == "cuda" else _time_cpu
-    times = sorted(timer(call, num_calls, max_seconds, device))
-    deciles = statistics.quantiles(times, n=10, method="inclusive") if len(times) > 1 else times * 9
-    return Timing(statistics.median(times), deciles[0], deciles[-1], times[0], len(times))
+    threads = torch.get_num_threads()
+    watch = Timer("call()", globals={"call": call}, timer=timer, num_threads=threads)
+    seconds = min(num_calls * watch.timeit(1).mean, max_seconds)
+    if device.type == "cuda" and importlib.util.find_spec("triton"):
+        from triton.testing import do_bench
+
+        with torch.cuda.device(device):
+            median, low, high = do_bench(call, warmup=0, rep=1e3 * seconds, quantiles=_QUANTILES)
+    else:
+        times = torch.tensor(watch.blocked_autorange(min_run_time=seconds).times).mul(1e3)
+        median, low, high = times.quantile(torch.tensor(_QUANTILES)).tolist()
+    return Timing(median, low, high)
 
 
 def peak_memory(call: Call, device: torch.device) -> int | None:
@@ -68,25 +67,3 @@ def synchronize(device: torch.device) -> None:
     """Wait for a GPU; a CPU has nothing to wait for."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _time_cpu(call: Call, num_calls: int, max_seconds: float, _device: torch.device) -> list[float]:
-    times, begin = [], time.perf_counter()
-    while len(times) < num_calls and (len(times) < 3 or time.perf_counter() - begin < max_seconds):
-        start = time.perf_counter()
-        call()
-        times.append((time.perf_counter() - start) * 1e3)
-    return times
-
-
-def _time_gpu(call: Call, num_calls: int, max_seconds: float, device: torch.device) -> list[float]:
-    torch.cuda.synchronize(device)
-    times, begin = [], time.perf_counter()
-    while len(times) < num_calls and (len(times) < 3 or time.perf_counter() - begin < max_seconds):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        call()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end))
-    return times

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from zoomin_d2.frames import to_8bit
 from zoomin_d2.generators import FastGenerator, PaperGenerator
 
 logger = logging.getLogger(__name__)
@@ -140,8 +141,8 @@ class InferenceEngine:
         frame_1, frame_2 = (self._to_float(x) for x in (frame_1, frame_2))
         with self._autocast(frame_1.dtype):
             frames = [out.pred_frame for out in forward_many(self.generator, frame_1, frame_2, ts)]
-        if as_8bit:  # halves up, as evaluation.metrics.to_8bit
-            return [(x.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8) for x in frames]
+        if as_8bit:
+            return [to_8bit(x) for x in frames]
         return [x.float() for x in frames]
 
     def _fused_or_plain(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:

@@ -1,6 +1,46 @@
 """`batched_inputs` (modeling/meta_arch.py) in, tensors on a device out."""
 
+from collections.abc import Sequence
+
 import torch
+
+from zoomin_d2.frames import to_float
+
+
+class Batch(list[dict]):
+    """Samples whose tensors are rows of stacks, and those stacks.
+
+    It is a list of dicts like any other `batched_inputs`; who needs a tensor of the whole batch
+    need not stack it again. (The stacks are in pinned memory: the copy to the GPU then needs
+    neither a copy before it nor the host's time.)
+
+    Args:
+        values: each sample without its tensors.
+        stacks: (key, samples that have it, their tensors (K, ...)); a key comes several times
+            where its shape differs between samples.
+    """
+
+    def __init__(
+        self, values: Sequence[dict], stacks: Sequence[tuple[str, Sequence[int], torch.Tensor]]
+    ):
+        super().__init__(dict(sample) for sample in values)
+        self._wholes: dict[str, tuple[torch.Tensor, tuple[torch.Tensor, ...]]] = {}
+        for key, members, stack in stacks:
+            rows = stack.unbind()
+            for i, row in zip(members, rows, strict=True):
+                self[i][key] = row
+            if len(rows) == len(self):
+                self._wholes[key] = stack, rows
+
+    def whole(self, key: str) -> torch.Tensor | None:
+        """``key`` of all samples as one tensor; None where they have several shapes.
+
+        Also None where a sample was added, removed or given another tensor: only the samples
+        themselves are right then.
+        """
+        stack, rows = self._wholes.get(key, (None, ()))
+        is_current = len(rows) == len(self) and all(x.get(key) is row for x, row in zip(self, rows))
+        return stack if is_current else None
 
 
 def stack_frames(batched_inputs: list[dict], key: str, device: torch.device) -> torch.Tensor:
@@ -18,25 +58,10 @@ def stack_frames(batched_inputs: list[dict], key: str, device: torch.device) -> 
     dtypes = {x[key].dtype for x in batched_inputs}
     if len(dtypes) != 1:
         raise TypeError(f"'{key}' must have one dtype per batch, got {sorted(map(str, dtypes))}")
-    frames = _stack([x[key] for x in batched_inputs])
-    if frames.dtype != torch.uint8 and not frames.is_floating_point():
-        raise TypeError(f"'{key}' must be uint8, or float in [0, 1], got {frames.dtype}")
-    frames = frames.to(device, non_blocking=True)
-    return frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
-
-
-def _stack(tensors: list[torch.Tensor]) -> torch.Tensor:
-    """`torch.stack`; where they are the rows of one tensor (data/batching.py), that one itself.
-
-    It is in pinned memory: the copy to the GPU needs neither a copy before it nor the host's time.
-    """
-    whole, shape = tensors[0]._base, tensors[0].shape
-    if whole is None or whole.shape != (len(tensors), *shape):
-        return torch.stack(tensors)
-    rows = zip(tensors, whole)
-    in_order = all(x._base is whole and x.data_ptr() == row.data_ptr() for x, row in rows)
-    same_layout = all(x.shape == shape and x.stride() == whole.stride()[1:] for x in tensors)
-    return whole if in_order and same_layout else torch.stack(tensors)
+    frames = batched_inputs.whole(key) if isinstance(batched_inputs, Batch) else None
+    if frames is None:
+        frames = torch.stack([x[key] for x in batched_inputs])
+    return to_float(frames.to(device, non_blocking=True))
 
 
 def stack_times(batched_inputs: list[dict], device: torch.device) -> torch.Tensor:

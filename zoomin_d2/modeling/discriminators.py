@@ -19,7 +19,7 @@ class ROIDiscriminator(nn.Module):
     networks for 64 x 64 images.
     """
 
-    judges_patches = True
+    is_patch_based = True
 
     def __init__(self, channels: int = 64):
         super().__init__()
@@ -39,7 +39,7 @@ class ImageDiscriminator(nn.Module):
     view, but the choice of where to look and the zoom.
     """
 
-    judges_patches = False
+    is_patch_based = False
 
     def __init__(self, channels: int = 64):
         super().__init__()

@@ -5,19 +5,21 @@ detector was trained on (BGR or RGB order, 0..255, minus mean, over std). The co
 features are differentiable with respect to the frames; the detector's own weights never change.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, FrozenBatchNorm2d
-from detectron2.modeling import build_backbone, build_proposal_generator
+from detectron2.modeling import Backbone, build_backbone, build_proposal_generator
+from detectron2.modeling.proposal_generator import RPN
 from detectron2.structures import Boxes, ImageList, Instances
 from torch import nn
 from torchvision.ops import nms
 
-from zoomin_d2.modeling.batched_nms import keep_after_nms
+from zoomin_d2.config import get_zoomin_cfg
+from zoomin_d2.modeling.batched_rpn import BatchedRPN
 from zoomin_d2.modeling.detector_loading import load_detector_config, load_detector_weights
-
-_MAX_CANDIDATES = 1000  # boxes per image that go into NMS
 
 
 class FrozenRPN(nn.Module):
@@ -26,27 +28,29 @@ class FrozenRPN(nn.Module):
     Always in eval mode and without gradients into its weights, whatever the model around it does.
     """
 
+    backbone: Backbone
+    proposal_generator: RPN
+    pixel_mean: torch.Tensor
+    pixel_std: torch.Tensor
+
     @configurable
     def __init__(
         self,
         *,
-        backbone: nn.Module,
-        proposal_generator: nn.Module,
+        backbone: Backbone,
+        proposal_generator: RPN,
         input_format: str,
         pixel_mean: tuple[float, ...],
         pixel_std: tuple[float, ...],
-        num_proposals: int = 16,
-        min_size: float = 16.0,
         enlarge: float = 1.2,
     ):
         """
         Args:
-            backbone, proposal_generator: as Detectron2 builds them; the generator is an RPN.
+            backbone, proposal_generator: as Detectron2 builds them; the generator is an RPN, which
+                knows how many boxes are kept and how small they may be.
             input_format: "BGR" or "RGB", the channel order of the three that follow.
             pixel_mean, pixel_std: of the detector, on 0..255.
-            num_proposals: most boxes per image (N of eq. 9).
-            min_size: boxes with a shorter side than this, in pixels, are dropped.
-            enlarge: factor on both sides of the boxes that remain.
+            enlarge: factor on both sides of its boxes.
         """
         super().__init__()
         if input_format not in ("BGR", "RGB"):
@@ -54,13 +58,9 @@ class FrozenRPN(nn.Module):
         self.backbone = backbone
         self.proposal_generator = proposal_generator
         self.is_bgr = input_format == "BGR"
-        self.num_proposals = num_proposals
-        self.min_size = min_size
         self.enlarge = enlarge
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(1, 3, 1, 1))
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(1, 3, 1, 1))
-        # RPN.forward asks this method for its results; ours does not go image by image.
-        proposal_generator.predict_proposals = self._best_of_all_images
         self.requires_grad_(False)
         self.train(False)
 
@@ -76,6 +76,9 @@ class FrozenRPN(nn.Module):
                 f"({detector_cfg.MODEL.META_ARCHITECTURE}) has no RPN: "
                 "name a Faster/Mask R-CNN or RPN config in MODEL.FROZEN_RPN.CONFIG_FILE"
             )
+        detector_cfg.MODEL.PROPOSAL_GENERATOR.NAME = BatchedRPN.__name__
+        detector_cfg.MODEL.PROPOSAL_GENERATOR.MIN_SIZE = cfg.MODEL.PROPOSALS.MIN_SIZE
+        detector_cfg.MODEL.RPN.POST_NMS_TOPK_TEST = cfg.MODEL.PROPOSALS.NUM
         proposal_generator = build_proposal_generator(detector_cfg, backbone.output_shape())
         detector = nn.ModuleDict({"backbone": backbone, "proposal_generator": proposal_generator})
         load_detector_weights(detector, cfg.MODEL.FROZEN_RPN.WEIGHTS)
@@ -85,10 +88,13 @@ class FrozenRPN(nn.Module):
             "input_format": detector_cfg.INPUT.FORMAT,
             "pixel_mean": tuple(detector_cfg.MODEL.PIXEL_MEAN),
             "pixel_std": tuple(detector_cfg.MODEL.PIXEL_STD),
-            "num_proposals": cfg.MODEL.PROPOSALS.NUM,
-            "min_size": cfg.MODEL.PROPOSALS.MIN_SIZE,
             "enlarge": cfg.MODEL.PROPOSALS.ENLARGE,
         }
+
+    @property
+    def num_proposals(self) -> int:
+        """Most boxes per image (N of eq. 9)."""
+        return self.proposal_generator.post_nms_topk[False]
 
     def train(self, mode: bool = True) -> "FrozenRPN":
         """Stay in eval mode: an RPN in training mode asks for labelled boxes."""
@@ -136,15 +142,15 @@ class FrozenRPN(nn.Module):
 
         Returns:
             list of N Instances with ``proposal_boxes`` (Boxes, XYXY in pixels, enlarged, clipped to
-            the frame, every side at least ``min_size`` before that) and ``objectness_logits``;
-            at most ``num_proposals`` each, perhaps none.
+            the frame, before that no side below PROPOSALS.MIN_SIZE) and ``objectness_logits``; at
+            most ``num_proposals`` each, perhaps none.
         """
         features = self._backbone_features(frames)
         images = ImageList(frames, [tuple(frames.shape[-2:])] * len(frames))
         # Half precision cannot place boxes to the pixel: decoding and NMS run in float32.
         with torch.autocast(frames.device.type, enabled=False):
             features = {k: v.float() for k, v in features.items()}
-            return self.proposal_generator(images, features, None)[0]
+            return self._enlarge(self.proposal_generator(images, features, None)[0])
 
     def merge_proposals(self, *sources: list[Instances], iou: float = 0.7) -> list[Instances]:
         """Per image, the best ``num_proposals`` of several lists after NMS at ``iou``."""
@@ -177,8 +183,9 @@ class FrozenRPN(nn.Module):
         weight = conv.weight.detach().clone() * (255 / self.pixel_std)
         mean = self.pixel_mean.flatten() / 255
         bias = weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.detach().clone()
-        norm = conv.norm if isinstance(conv, Conv2d) else None
-        if isinstance(norm, FrozenBatchNorm2d | nn.BatchNorm2d):
+        normalizers = (FrozenBatchNorm2d, nn.BatchNorm2d)
+        if isinstance(conv, Conv2d) and isinstance(conv.norm, normalizers):
+            norm = cast(FrozenBatchNorm2d, conv.norm)  # in eval, both are the same
             scale = norm.weight.detach() * (norm.running_var + norm.eps).rsqrt()
             bias = norm.bias.detach() + (bias - norm.running_mean) * scale
             weight = weight * scale.view(-1, 1, 1, 1)
@@ -208,53 +215,26 @@ class FrozenRPN(nn.Module):
             handle.remove()
         return {**stages, **pyramid}
 
-    def _best_of_all_images(
-        self,
-        anchors: list[Boxes],
-        objectness_logits: list[torch.Tensor],
-        anchor_deltas: list[torch.Tensor],
-        image_sizes: list[tuple[int, int]],
-    ) -> list[Instances]:
-        """What RPN.predict_proposals does, for all images together; then our own choice of boxes.
+    def _enlarge(self, proposals: list[Instances]) -> list[Instances]:
+        """Both sides of all boxes times ``enlarge``, clipped to the frame."""
+        height, width = proposals[0].image_size  # all frames of a batch have one size
+        boxes = torch.cat([x.proposal_boxes.tensor for x in proposals])
+        margin = (boxes[:, 2:] - boxes[:, :2]) * ((self.enlarge - 1) / 2)
+        boxes = torch.cat((boxes[:, :2] - margin, boxes[:, 2:] + margin), dim=1)
+        boxes = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
+        for instances, enlarged in zip(proposals, boxes.split([len(x) for x in proposals])):
+            instances.proposal_boxes = Boxes(enlarged)
+        return proposals
 
-        Args:
-            objectness_logits, anchor_deltas: per level (N, A) and (N, A, 4), as the RPN has them.
-        """
-        rpn = self.proposal_generator
-        scores, boxes, levels = [], [], []
-        decoded = rpn._decode_proposals(anchors, anchor_deltas)
-        for level, (level_scores, level_boxes) in enumerate(zip(objectness_logits, decoded)):
-            num = min(level_scores.shape[1], rpn.pre_nms_topk[False])
-            best, index = level_scores.topk(num, dim=1)
-            scores.append(best)
-            boxes.append(level_boxes.gather(1, index[..., None].expand(-1, -1, 4)))
-            levels.append(torch.full_like(index, level))
-        scores, boxes, levels = (torch.cat(x, dim=1) for x in (scores, boxes, levels))
-        height, width = image_sizes[0]  # all frames of a batch have one size
-        limit = boxes.new_tensor([width, height, width, height])
-        usable = scores.isfinite() & boxes.isfinite().all(dim=2)
-        boxes = boxes.nan_to_num().clamp(min=0).minimum(limit)
-        # Small boxes leave before NMS, or they would take larger ones with them.
-        usable &= (boxes[..., 2:] - boxes[..., :2] >= self.min_size).all(dim=2)
-        scores = scores.masked_fill(~usable, -torch.inf)
-        # N = 16 boxes are wanted: a thousand candidates over all levels leave plenty.
-        scores, index = scores.topk(min(scores.shape[1], _MAX_CANDIDATES), dim=1)
-        boxes = boxes.gather(1, index[..., None].expand(-1, -1, 4))
 
-        valid = keep_after_nms(boxes, levels.gather(1, index), rpn.nms_thresh)
-        valid &= scores.isfinite()
-        order = valid.byte().argsort(dim=1, descending=True, stable=True)[:, : self.num_proposals]
-        chosen = boxes.gather(1, order[..., None].expand(-1, -1, 4))
-        margin = (chosen[..., 2:] - chosen[..., :2]) * ((self.enlarge - 1) / 2)
-        chosen = torch.cat((chosen[..., :2] - margin, chosen[..., 2:] + margin), dim=2)
-        chosen = chosen.clamp(min=0).minimum(limit)
-        scores = scores.gather(1, order)
-        counts = valid.sum(dim=1).clamp(max=self.num_proposals).tolist()
-        return [
-            Instances(
-                image_sizes[0],
-                proposal_boxes=Boxes(chosen[n, :count]),
-                objectness_logits=scores[n, :count],
-            )
-            for n, count in enumerate(counts)
-        ]
+def build_frozen_rpn(
+    cfg: CfgNode | None = None, device: torch.device | str | None = None
+) -> FrozenRPN:
+    """The frozen detector of a config on a device.
+
+    Args:
+        cfg: None = the defaults, whose detector ships with the package.
+        device: None = the config's MODEL.DEVICE.
+    """
+    cfg = cfg or get_zoomin_cfg()
+    return FrozenRPN(cfg).to(device or cfg.MODEL.DEVICE)

@@ -34,6 +34,7 @@ from zoomin_d2.modeling.losses import (
     smoothness_loss,
 )
 from zoomin_d2.modeling.roi_patches import (
+    clamp_straight_through,
     crop_real_patches,
     crop_roi_patches,
     pad_proposals,
@@ -139,7 +140,7 @@ class FrameInterpolator(nn.Module):
         """The unwrapped discriminator while it takes part in the training, else None."""
         return self._outside["discriminator"]
 
-    def lend_discriminator(self, discriminator: nn.Module | None) -> None:
+    def set_discriminator(self, discriminator: nn.Module | None) -> None:
         """Let the adversarial loss see a discriminator, which stays its owner's; None ends it."""
         self._outside["discriminator"] = discriminator
 
@@ -254,7 +255,8 @@ class FrameInterpolator(nn.Module):
         self, pred_frame: torch.Tensor, batched_inputs: list[dict], record: StepRecord
     ) -> torch.Tensor:
         """L_g (eq. 10); what the discriminator will be shown is put into ``record``."""
-        if self.discriminator.judges_patches:
+        pred_frame = clamp_straight_through(pred_frame)
+        if self.discriminator.is_patch_based:
             record.proposals = self._propose(record.frame_t, record.outputs.pred_frame)
             boxes, num_valid = pad_proposals(record.proposals, self.frozen_rpn.num_proposals)
             record.valid = valid_slots(num_valid, boxes.shape[1])

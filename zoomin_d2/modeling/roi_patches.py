@@ -9,6 +9,8 @@ import torch
 from detectron2.layers import ROIAlign
 from detectron2.structures import Instances
 
+from zoomin_d2.frames import to_float
+
 
 def pad_proposals(proposals: list[Instances], num: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Boxes of a batch as one tensor; empty slots are zeros.
@@ -89,8 +91,25 @@ def crop_real_patches(
     for (scale, _), members in groups.items():
         partners = [(frame_t[i], frame_t_hr[i]) for i in members]
         frames = torch.stack([low if high is None else high for low, high in partners])
-        if frames.dtype == torch.uint8:
-            frames = frames.float() / 255
-        cropped = crop_roi_patches(frames, boxes[members], size, float(scale))
+        cropped = crop_roi_patches(to_float(frames), boxes[members], size, float(scale))
         patches[members] = cropped.view(len(members), m, 3, size, size)
     return patches.flatten(0, 1)
+
+
+def clamp_straight_through(frames: torch.Tensor) -> torch.Tensor:
+    """Frames clamped to [0, 1], as a file would hold them; the gradient passes as if they were not.
+
+    Real frames have no values outside: a discriminator would tell fakes by theirs. Without a
+    gradient there, the generator would not learn to leave the range again.
+    """
+    return _Clamp.apply(frames)
+
+
+class _Clamp(torch.autograd.Function):
+    @staticmethod
+    def forward(_ctx, frames: torch.Tensor) -> torch.Tensor:
+        return frames.clamp(0, 1)
+
+    @staticmethod
+    def backward(_ctx, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient

@@ -6,6 +6,7 @@ patches, the discriminator) differs from batch to batch and stays outside.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -67,7 +68,7 @@ class SynthesisStep(nn.Module):
         """
         frames = [torch.rand((num_samples, 3, *size), device=device) for _ in range(3)]
         arguments = (*frames, torch.full((num_samples,), 0.5, device=device))
-        recorded = torch.cuda.make_graphed_callables(_Recordable(self), arguments)
+        recorded: Any = torch.cuda.make_graphed_callables(_Recordable(self), arguments)
 
         def replay(*given: torch.Tensor) -> tuple[torch.Tensor, GeneratorOutput, Losses]:
             if [x.shape for x in given] != [x.shape for x in arguments]:

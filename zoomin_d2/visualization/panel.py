@@ -10,10 +10,10 @@ from typing import cast
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from zoomin_d2.frames import to_8bit
 from zoomin_d2.visualization.flow import draw_flow_legend, draw_flows
 
 ERROR_GAIN = 4  # differences are drawn times this, so that 64 of 255 is the brightest colour
@@ -27,10 +27,7 @@ def to_picture(frame: Tensor) -> np.ndarray:
     """(3, H, W) uint8 or float in [0, 1] (clamped, rounded half up) -> (H, W, 3) uint8."""
     if frame.dim() != 3 or frame.shape[0] != 3:
         raise ValueError(f"a frame must be RGB (3, H, W), got {tuple(frame.shape)}")
-    frame = frame.detach()
-    if frame.is_floating_point():
-        frame = (frame.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8)
-    return frame.permute(1, 2, 0).cpu().contiguous().numpy()
+    return to_8bit(frame.detach()).permute(1, 2, 0).cpu().contiguous().numpy()
 
 
 def draw_error(pred: Tensor, truth: Tensor, gain: float = ERROR_GAIN) -> np.ndarray:

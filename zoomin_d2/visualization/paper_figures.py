@@ -1,6 +1,6 @@
-"""Figures after the paper's, from what evaluations have saved: the same place under each method.
+"""Figures after the paper's, from what evaluations have saved: the same ROI under each method.
 
-Which places are shown is decided by the data, not by the methods: the ROIs in which the average of
+Which ROIs are shown is decided by the data, not by the methods: the ROIs in which the average of
 the inputs is farthest from the truth, that is where most moves, at most one per image.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 from detectron2.structures import Boxes
 
 from zoomin_d2.visualization.panel import stack_pictures, tile_pictures
-from zoomin_d2.visualization.proposals import draw_place, draw_proposals, zoom
+from zoomin_d2.visualization.proposals import draw_proposals, mark_box, zoom
 from zoomin_d2.visualization.report.saved import (
     Propose,
     as_tensor,
@@ -22,19 +22,19 @@ from zoomin_d2.visualization.report.saved import (
 from zoomin_d2.visualization.report.scores import Scores
 from zoomin_d2.visualization.roi_grid import RoiRow, draw_roi_grid
 from zoomin_d2.visualization.roi_ranking import (
-    Place,
+    RankedRoi,
     RoiMetric,
-    choose_places,
-    rank_places,
+    choose_rois,
+    rank_rois,
     score_roi,
 )
 
 _GAP = 16  # pixels between a frame and the grid below it
 
 
-def hardest_places(
+def hardest_rois(
     scores: Sequence[Scores], num: int, propose: Propose | None = None
-) -> list[Place]:
+) -> list[RankedRoi]:
     """The ROIs where most moves, at most one per image, the hardest first.
 
     Args:
@@ -42,61 +42,63 @@ def hardest_places(
         propose: finds ROIs where none are saved.
 
     Raises:
-        ValueError: there is no such place.
+        ValueError: there is no such ROI.
     """
     shared = set.intersection(*(set(item.saved_frames) for item in scores))
-    places: list[Place] = []
+    rois: list[RankedRoi] = []
     for name in sorted(shared):
         frames = shared_frames(name, scores)
         if "average" in frames:
             boxes = find_boxes(name, scores, frames["truth"], propose)
-            places += rank_places(name, boxes, frames["average"], frames["truth"])
-    if not places:
+            rois += rank_rois(name, boxes, frames["average"], frames["truth"])
+    if not rois:
         raise ValueError(
             f"no image of '{scores[0].dataset}' has saved frames of every method and a ROI that "
-            "is large enough: evaluate with TEST.NUM_SAVED_FRAMES above 0"
+            "is large enough: evaluate with TEST.NUM_SAVED above 0"
         )
-    return choose_places(places, num)
+    return choose_rois(rois, num)
 
 
 def roi_row(
-    place: Place, frames: Mapping[str, np.ndarray], metrics: Mapping[str, RoiMetric]
+    roi: RankedRoi, frames: Mapping[str, np.ndarray], metrics: Mapping[str, RoiMetric]
 ) -> RoiRow:
-    """One row of `draw_roi_grid`: the place, its frames (column -> frame) and their numbers."""
+    """One row of `draw_roi_grid`: the ROI, its frames (column -> frame) and their numbers."""
     truth = frames["truth"]
     numbers = {}
     for name, frame in frames.items():
         if name != "truth":
-            scores = score_roi(frame, truth, place.box, metrics)
+            scores = score_roi(frame, truth, roi.box, metrics)
             scores["PSNR"] = math.inf if scores["PSNR"] is None else scores["PSNR"]
             numbers[name] = {key: value for key, value in scores.items() if value is not None}
-    x0, y0, x1, y1 = place.box
-    caption = (place.name.split("/", 1)[-1], f"{x1 - x0} x {y1 - y0} px")
-    return RoiRow(caption, place.box, dict(frames), numbers)
+    x0, y0, x1, y1 = roi.box
+    caption = (roi.name.split("/", 1)[-1], f"{x1 - x0} x {y1 - y0} px")
+    return RoiRow(caption, roi.box, dict(frames), numbers)
 
 
 def roi_rows(
-    scores: Sequence[Scores], places: Sequence[Place], metrics: Mapping[str, RoiMetric]
+    scores: Sequence[Scores], rois: Sequence[RankedRoi], metrics: Mapping[str, RoiMetric]
 ) -> list[RoiRow]:
     """The rows of `draw_roi_grid` for saved evaluations."""
     rows = []
-    for place in places:
-        frames = _frames(place.name, scores)
-        rows.append(roi_row(place, {"truth": frames.pop("truth"), **frames}, metrics))
+    for roi in rois:
+        frames = _frames(roi.name, scores)
+        rows.append(roi_row(roi, {"truth": frames.pop("truth"), **frames}, metrics))
     return rows
 
 
-def frame_figure(scores: Sequence[Scores], places: Sequence[Place], width: int = 360) -> np.ndarray:
-    """After Fig. 5 and 6: whole frames with the place marked, and below each the place enlarged.
+def frame_figure(
+    scores: Sequence[Scores], rois: Sequence[RankedRoi], width: int = 360
+) -> np.ndarray:
+    """After Fig. 5 and 6: whole frames with the ROI marked, and below each the ROI enlarged.
 
     Args:
         width: of a frame in the figure, pixels.
     """
     rows = []
-    for place in places:
-        x0, y0, x1, y1 = place.box
-        frames = _frames(place.name, scores)
-        whole = [(key, draw_place(frame, place.box, 0, width)) for key, frame in frames.items()]
+    for roi in rois:
+        x0, y0, x1, y1 = roi.box
+        frames = _frames(roi.name, scores)
+        whole = [(key, mark_box(frame, roi.box, 0, width)) for key, frame in frames.items()]
         parts = []
         for key, frame in frames.items():
             crop = frame[y0:y1, x0:x1]

@@ -71,8 +71,8 @@ def zoom_panel(
     tiles = []
     for rank, box in enumerate(boxes.tensor[:max_rois].tolist()):
         x0, y0, x1, y1 = whole_pixels(box, *first.shape[:2])
-        place = draw_place(first, (x0, y0, x1, y1), rank, zoom_size)
-        tiles.append((f"ROI {rank + 1}: {x1 - x0} x {y1 - y0} px", place))
+        overview = mark_box(first, (x0, y0, x1, y1), rank, zoom_size)
+        tiles.append((f"ROI {rank + 1}: {x1 - x0} x {y1 - y0} px", overview))
         crops = {
             name: picture[y0 * s : y1 * s, x0 * s : x1 * s]
             for (name, picture), s in zip(pictures.items(), factors.values())
@@ -102,7 +102,7 @@ def whole_pixels(box: list[float], height: int, width: int) -> tuple[int, int, i
     return x0, y0, min(max(x1, x0 + 1), width), min(max(y1, y0 + 1), height)
 
 
-def draw_place(
+def mark_box(
     frame: np.ndarray, box: tuple[int, int, int, int], rank: int, width: int
 ) -> np.ndarray:
     """The frame, `width` pixels wide, with the box in the colour of its rank."""

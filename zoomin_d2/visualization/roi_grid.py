@@ -19,7 +19,7 @@ from zoomin_d2.visualization.proposals import zoom
 INK = (110, 119, 129)
 _MARK = (255, 214, 10)  # of the ROI in its frame
 _GAP = 12  # pixels between cells
-_PLACE = 1.5  # the first column is this much wider than a cell
+_OVERVIEW = 1.5  # the first column is this much wider than a cell
 # metric -> (how it is printed, does the larger value win)
 _NUMBERS = {"PSNR": ("{:.1f} dB", True), "LPIPS": ("{:.3f}", False)}
 
@@ -49,11 +49,11 @@ def draw_roi_grid(rows: Sequence[RoiRow], cell: int = 220) -> np.ndarray:
     if not rows or any(list(row.frames) != list(rows[0].frames) for row in rows):
         raise ValueError("a grid takes at least one row, and the same columns in every row")
     columns = list(rows[0].frames)
-    place_width, size = round(_PLACE * cell), max(cell // 10, 11)
+    overview_width, size = round(_OVERVIEW * cell), max(cell // 10, 11)
     bar = round(1.6 * size)
-    drawn = [_draw_row(row, cell, place_width) for row in rows]
+    drawn = [_draw_row(row, cell, overview_width) for row in rows]
     heights = [_height(row, pictures, bar) for row, pictures in zip(rows, drawn)]
-    lefts = [0] + [place_width + _GAP + i * (cell + _GAP) for i in range(len(columns))]
+    lefts = [0] + [overview_width + _GAP + i * (cell + _GAP) for i in range(len(columns))]
     total = bar + sum(heights) + _GAP * (len(rows) - 1)
     sheet = Image.new("RGBA", (lefts[-1] + cell, total), (*INK, 0))
     pen = ImageDraw.Draw(sheet)
@@ -78,22 +78,22 @@ def draw_roi_grid(rows: Sequence[RoiRow], cell: int = 220) -> np.ndarray:
 
 def _height(row: RoiRow, pictures: Sequence[np.ndarray], line: int) -> int:
     """Of the frame with its caption, or of the patches with their numbers."""
-    place, patch = pictures[0].shape[0], pictures[1].shape[0]
-    return max(place + line * len(row.caption), patch + line * len(_shown(row)))
+    overview, patch = pictures[0].shape[0], pictures[1].shape[0]
+    return max(overview + line * len(row.caption), patch + line * len(_shown(row)))
 
 
-def _draw_row(row: RoiRow, cell: int, place_width: int) -> list[np.ndarray]:
+def _draw_row(row: RoiRow, cell: int, overview_width: int) -> list[np.ndarray]:
     """The frame with the ROI marked, then the ROI of every column."""
     x0, y0, x1, y1 = row.box
     truth = row.frames["truth"]
-    scale = place_width / truth.shape[1]
-    place = zoom(truth, (place_width, max(round(truth.shape[0] * scale), 1))).copy()
+    scale = overview_width / truth.shape[1]
+    overview = zoom(truth, (overview_width, max(round(truth.shape[0] * scale), 1))).copy()
     corners = [round(v * scale) for v in row.box]
     for colour, thickness in (((0, 0, 0), 5), (_MARK, 2)):  # a dark rim, for bright frames
-        cv2.rectangle(place, corners[:2], [v - 1 for v in corners[2:]], colour, thickness)
+        cv2.rectangle(overview, corners[:2], [v - 1 for v in corners[2:]], colour, thickness)
     enlarge = cell / max(x1 - x0, y1 - y0)
     size = (max(round((x1 - x0) * enlarge), 1), max(round((y1 - y0) * enlarge), 1))
-    return [place, *(zoom(frame[y0:y1, x0:x1], size) for frame in row.frames.values())]
+    return [overview, *(zoom(frame[y0:y1, x0:x1], size) for frame in row.frames.values())]
 
 
 def _shown(row: RoiRow) -> list[str]:

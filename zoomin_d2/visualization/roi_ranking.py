@@ -18,10 +18,10 @@ Box = tuple[int, int, int, int]
 RoiMetric = Callable[[Tensor, Tensor], float | None]
 
 _FOCUS = 33  # pixels
-_MAX_IOU = 0.3  # of two places of one image
+_MAX_IOU = 0.3  # of two ROIs of one image
 
 
-class Place(NamedTuple):
+class RankedRoi(NamedTuple):
     """One ROI of one image."""
 
     name: str  # file_name of the image
@@ -29,17 +29,17 @@ class Place(NamedTuple):
     difficulty: float  # RMS difference of the average of the inputs and the truth there, 0..255
 
 
-def rank_places(
+def rank_rois(
     name: str,
     boxes: Iterable[Box],
     average: np.ndarray,
     truth: np.ndarray,
     min_side: int = 24,
     max_side: float = float("inf"),
-) -> list[Place]:
+) -> list[RankedRoi]:
     """The squares around the boxes of one image, those in which most moves first.
 
-    How hard a place is depends on the data alone and not on the methods that are to be shown.
+    How hard a ROI is depends on the data alone and not on the methods that are to be shown.
 
     Args:
         name: of the image.
@@ -48,33 +48,33 @@ def rank_places(
         average: of the inputs.
     """
     squared = (average.astype(np.float32) - truth) ** 2
-    places = []
+    rois = []
     for x0, y0, x1, y1 in boxes:
         if min(x1 - x0, y1 - y0) >= min_side and max(x1 - x0, y1 - y0) <= max_side:
             box = grow_to_square((x0, y0, x1, y1), *truth.shape[:2])
             inside = squared[box[1] : box[3], box[0] : box[2]]
-            places.append(Place(name, box, float(inside.mean() ** 0.5)))
-    kept: list[Place] = []
-    for place in sorted(places, key=lambda place: -place.difficulty):
-        if all(_iou(place.box, other.box) <= _MAX_IOU for other in kept):
-            kept.append(place)
+            rois.append(RankedRoi(name, box, float(inside.mean() ** 0.5)))
+    kept: list[RankedRoi] = []
+    for roi in sorted(rois, key=lambda roi: -roi.difficulty):
+        if all(_iou(roi.box, other.box) <= _MAX_IOU for other in kept):
+            kept.append(roi)
     return kept
 
 
-def choose_places(
-    places: Iterable[Place], num: int, per_image: int = 1, per_scene: int | None = None
-) -> list[Place]:
+def choose_rois(
+    rois: Iterable[RankedRoi], num: int, per_image: int = 1, per_scene: int | None = None
+) -> list[RankedRoi]:
     """The hardest `num`, at most so many of one image and of one scene (folder of images)."""
     images: Counter = Counter()
     scenes: Counter = Counter()
-    chosen: list[Place] = []
-    for place in sorted(places, key=lambda place: -place.difficulty):
-        scene = place.name.rpartition("/")[0]
+    chosen: list[RankedRoi] = []
+    for roi in sorted(rois, key=lambda roi: -roi.difficulty):
+        scene = roi.name.rpartition("/")[0]
         is_full = per_scene is not None and scenes[scene] >= per_scene
-        if len(chosen) < num and images[place.name] < per_image and not is_full:
-            images[place.name] += 1
+        if len(chosen) < num and images[roi.name] < per_image and not is_full:
+            images[roi.name] += 1
             scenes[scene] += 1
-            chosen.append(place)
+            chosen.append(roi)
     return chosen
 
 
@@ -89,7 +89,7 @@ def grow_to_square(box: Box, height: int, width: int) -> Box:
 
 
 def find_focus(box: Box, average: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
-    """Where in a ROI most moves: (x, y) as shares of its sides, and its `difficulty` (see `Place`).
+    """Where in a ROI most moves: (x, y) as shares of its sides, and how hard it is (`RankedRoi`).
 
     The middle where nothing moves. What counts is the mean over _FOCUS x _FOCUS pixels.
     """

@@ -153,9 +153,9 @@ def test_without_downscaling_the_bytes_are_the_same(cfg, clips):
 def test_a_batch_needs_no_stacking(cfg, clips):
     cfg.DATALOADER.FRAMES_ON_DEVICE = True
     batch = next(iter(build_interpolation_train_loader(cfg)))
-    whole = batch[0]["frame_1"]._base
+    whole = batch.whole("frame_1")
     assert whole.shape == (4, 3, 16, 24)
-    assert all(sample["frame_1"]._base is whole for sample in batch)
+    assert all(x["frame_1"].data_ptr() == row.data_ptr() for x, row in zip(batch, whole))
 
 
 def test_partners_are_not_kept_where_nobody_asks_for_them(cfg, clips):
@@ -198,9 +198,9 @@ def test_frames_that_are_views_and_files_in_another_order(cfg, clips, tmp_path, 
 def test_a_frame_past_the_end_of_its_shot_is_not_the_next_shots(clips):
     frames = DeviceFrames(clips, torch.device("cpu"), False)
     file_name = clips[0]["frames"][0][0]
-    assert frames.places.start((file_name, 8), 40 * 48) == 8 * 40 * 48
+    assert frames.locations.start((file_name, 8), 40 * 48) == 8 * 40 * 48
     with pytest.raises(CorruptFrameError, match="no frame 9, only 9"):
-        frames.places.start((file_name, 9), 40 * 48)
+        frames.locations.start((file_name, 9), 40 * 48)
 
 
 def test_one_bad_image_leaves_the_others(tmp_path):
@@ -210,10 +210,10 @@ def test_one_bad_image_leaves_the_others(tmp_path):
         cv2.imwrite(name, image)
     (tmp_path / "2.png").write_bytes(b"no image")
     record = {"file_name": "images", "frames": names, "height": 40, "width": 48}
-    places = DeviceFrames([record], torch.device("cpu"), False).places
-    assert places.start(names[3], 40 * 48) == 3 * 40 * 48
+    locations = DeviceFrames([record], torch.device("cpu"), False).locations
+    assert locations.start(names[3], 40 * 48) == 3 * 40 * 48
     with pytest.raises(CorruptFrameError, match=r"2\.png"):
-        places.start(names[2], 40 * 48)
+        locations.start(names[2], 40 * 48)
 
 
 @pytest.mark.parametrize("damage", ["missing", "another size"])

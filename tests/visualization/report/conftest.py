@@ -14,7 +14,7 @@ METHODS = {"fast": (2, 4), "slow": (8, 4), "still": (20, 20)}
 
 def evaluate(folder, inside: int, elsewhere: int, maps: bool, dataset: str = "toy_dev") -> None:
     random = torch.Generator().manual_seed(0)
-    evaluator = InterpolationEvaluator(dataset, folder, num_saved_frames=2)
+    evaluator = InterpolationEvaluator(dataset, folder, num_saved=2)
     for k in range(3):
         truth = torch.randint(30, 200, (3, HEIGHT, WIDTH), dtype=torch.uint8, generator=random)
         sample = {"file_name": f"clip/{k}", "frame_1": truth - 9, "frame_t": truth}

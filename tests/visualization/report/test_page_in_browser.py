@@ -6,8 +6,8 @@ Needs a Chromium (Debian: apt install chromium; or its path in ZOOMIN_CHROMIUM) 
 import pytest
 
 from zoomin_d2.evaluation import METRICS
+from zoomin_d2.visualization.quality_plot import Cost
 from zoomin_d2.visualization.report import find_scores, write_report
-from zoomin_d2.visualization.report.plot import Cost
 
 pytestmark = pytest.mark.slow  # a browser
 

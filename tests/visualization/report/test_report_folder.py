@@ -14,7 +14,6 @@ from PIL import Image
 from zoomin_d2.evaluation import METRICS
 from zoomin_d2.visualization.report import find_scores, write_report
 from zoomin_d2.visualization.report.page import _best
-from zoomin_d2.visualization.report.plot import Cost, draw_quality_plot
 
 
 def read_data(page) -> dict:
@@ -147,18 +146,6 @@ def test_methods_scored_on_other_data_are_refused(results, tmp_path):
     scores = find_scores([str(results / "fast"), str(tmp_path / "slow")])
     with pytest.raises(ValueError, match="another true frame"):
         write_report(tmp_path / "report", scores, METRICS)
-
-
-def test_plot_needs_costs_of_two_methods():
-    quality = {"a": 30.0, "b": 31.0, "c": 32.0}
-    assert draw_quality_plot(quality, {"a": Cost(1.0, 100)}, "PSNR") is None
-    by_size = draw_quality_plot(quality, {"a": Cost(None, 1e6), "b": Cost(2.0, 2e6)}, "PSNR")
-    assert "parameters in millions" in by_size
-    by_time = draw_quality_plot(quality, {"a": Cost(1.0), "c": Cost(3.0)}, "PSNR", "640 x 480, CPU")
-    assert "milliseconds per frame, 640 x 480, CPU" in by_time
-    assert by_time.startswith("<svg") and "currentColor" in by_time
-    assert ">b<" not in by_time
-    assert "http" not in by_time.replace("http://www.w3.org/", "")
 
 
 def test_sharpness_is_best_nearest_to_the_truths():

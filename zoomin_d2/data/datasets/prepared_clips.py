@@ -6,7 +6,7 @@ from pathlib import Path
 
 from zoomin_d2.data.datasets.records import MissingDatasetError, clip_record, resolve_inside
 from zoomin_d2.data.packing import INDEX_NAME, INDEX_VERSION
-from zoomin_d2.data.video_file import VIDEO_SUFFIXES
+from zoomin_d2.frames import VIDEO_SUFFIXES
 
 TREE = """
 index.json

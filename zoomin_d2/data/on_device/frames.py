@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import torch
 
-from zoomin_d2.data.batching import PackedBatch
+from zoomin_d2.data.batching import StackedBatch
 from zoomin_d2.data.dataset_mapper import Crop, InterpolationDatasetMapper
 from zoomin_d2.data.frame_store import FrameRef, FrameStore, open_shot
 from zoomin_d2.data.on_device.area_crops import area_crops_on
@@ -29,7 +29,7 @@ _LARGEST_PART = 0.7
 _FRAMES = ("frame_1", "frame_t", "frame_2")
 
 
-class FramePlaces:
+class FrameLocations:
     """Where a frame begins in `DeviceFrames.pixels`; small, for worker processes."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class DeviceFrames:
 
     def __init__(self, records: Sequence[dict], device: torch.device, high_resolution: bool):
         started = time.perf_counter()
-        self.places = FramePlaces()
+        self.locations = FrameLocations()
         store = FrameStore()
         # What is read at once, a packed shot's file or one frame, and the frames' size.
         parts: dict[FrameRef, tuple[int, int]] = {}
@@ -84,17 +84,17 @@ class DeviceFrames:
             try:
                 count = len(read(part)) if _is_packed(part) else 1
             except CorruptFrameError as error:
-                self.places.problems[part] = error.reason
+                self.locations.problems[part] = error.reason
                 continue
-            self.places.parts[part] = num_pixels, count
+            self.locations.parts[part] = num_pixels, count
             num_pixels += count * height * width
         _check_memory(3 * num_pixels, device)
         self.pixels = torch.empty((num_pixels, 3), dtype=torch.uint8, device=device)
-        for part, (start, _) in self.places.parts.items():
+        for part, (start, _) in self.locations.parts.items():
             try:
                 frames = read(part)
             except CorruptFrameError as error:
-                self.places.problems[part] = error.reason
+                self.locations.problems[part] = error.reason
                 continue
             # (A rotated video's frames are views.)
             pixels = torch.from_numpy(np.ascontiguousarray(frames)).view(-1, 3)
@@ -110,12 +110,12 @@ class CropPlanner:
 
     Args:
         mapper: chooses.
-        places: of the frames.
+        locations: of the frames.
     """
 
-    def __init__(self, mapper: InterpolationDatasetMapper, places: FramePlaces):
+    def __init__(self, mapper: InterpolationDatasetMapper, locations: FrameLocations):
         self._mapper = mapper
-        self._places = places
+        self._locations = locations
 
     def __call__(self, record: dict, rng: np.random.Generator) -> dict:
         """As the mapper, with "crop", rows for `DeviceLoader`, in place of frames.
@@ -138,7 +138,7 @@ class CropPlanner:
         """Start, strides of rows and columns, extents: the arguments of `area_crops`."""
         width = record["width"] * factor
         x0, y0, x1, y1 = (x * factor for x in crop.box)
-        start = self._places.start(ref, width * record["height"] * factor) + y0 * width + x0
+        start = self._locations.start(ref, width * record["height"] * factor) + y0 * width + x0
         strides, extents = [width, 1], [y1 - y0, x1 - x0]
         if crop.transpose:
             strides.reverse()
@@ -153,7 +153,7 @@ class CropPlanner:
 Plans = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]
 
 
-def pack_plans(samples: list[dict], num_synthetic: int = 0) -> Plans:
+def stack_plans(samples: list[dict], num_synthetic: int = 0) -> Plans:
     """A `CropPlanner`'s samples as rows (3, N, 5), rows of the M partners (M, 5), and the rest.
 
     The first ``num_synthetic`` S samples become synthetic: third is what decides about them,
@@ -168,7 +168,7 @@ def pack_plans(samples: list[dict], num_synthetic: int = 0) -> Plans:
 
 
 class DeviceLoader:
-    """What `pack_plans` made in, packed batches (batching.py) of frames on the device out.
+    """What `stack_plans` made in, stacked batches (batching.py) of frames on the device out.
 
     Args:
         loader: gives those.
@@ -187,23 +187,21 @@ class DeviceLoader:
         largest = 1 / lowest + 0.5 / min(self._size)
         self._num_taps = 1 if lowest == 1 else math.ceil(largest) + 1
 
-    def __iter__(self) -> Iterator[PackedBatch]:
+    def __iter__(self) -> Iterator[StackedBatch]:
         for rows, partner_rows, draws, values in self._loader:
-            stacks = [self._cut(x) for x in self._on_device(rows)]
+            everyone = list(range(len(values)))
+            cut = [self._cut(x) for x in self._on_device(rows)]
             if len(draws):
                 t = np.array([value["t"] for value in values[: len(draws)]], np.float32)
-                layered = layered_triplets(stacks[1], *map(self._on_device, (draws, t)))
-                for stack, frames in zip(stacks, layered, strict=True):
-                    stack[: len(draws)] = frames
-            partners = iter(self._on_device(partner_rows).split(1))
-            places = []
-            for i, value in enumerate(values):
-                place = {key: (k, i) for k, key in enumerate(_FRAMES)}
-                if "hr_scale" in value:  # one by one: their number changes, and so may their size
-                    place["frame_t_hr"] = (len(stacks), 0)
-                    stacks.append(self._cut(next(partners), value["hr_scale"]))
-                places.append(place)
-            yield stacks, values, places
+                layered = layered_triplets(cut[1], *map(self._on_device, (draws, t)))
+                for crops, frames in zip(cut, layered, strict=True):
+                    crops[: len(draws)] = frames
+            stacks = [(key, everyone, frames) for key, frames in zip(_FRAMES, cut, strict=True)]
+            # One by one: their number changes, and so may their size.
+            have_partner = [i for i in everyone if "hr_scale" in values[i]]
+            for i, row in zip(have_partner, self._on_device(partner_rows)[:, None], strict=True):
+                stacks.append(("frame_t_hr", [i], self._cut(row, values[i]["hr_scale"])))
+            yield values, stacks
 
     def _on_device(self, rows: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(rows).to(self._pixels.device, non_blocking=True)

@@ -77,7 +77,7 @@ def run_and_leave(main: Callable[..., object], *args: object) -> None:
 
 def _pass_on(signum: int, frame: object) -> None:
     for child in multiprocessing.active_children():
-        if child.is_alive():
+        if child.pid is not None and child.is_alive():
             os.kill(child.pid, signum)
 
 

@@ -151,7 +151,7 @@ class NonFiniteGuard:
         try:
             os.makedirs(folder, exist_ok=True)
             if batch is not None:
-                content = {"iteration": first, "losses": found[1], "batch": batch}
+                content = {"iteration": first, "losses": found[1], "batch": list(batch)}
                 path = f"{stem}_inputs_{comm.get_rank()}.pth"
                 write_atomically(path, lambda f: torch.save(content, f))
             if comm.is_main_process() and self._get_state is not None:

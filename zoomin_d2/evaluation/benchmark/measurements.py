@@ -53,7 +53,6 @@ def latency(
         "median_ms": round(timing.median, 4),
         "p10_ms": round(timing.low, 4),
         "p90_ms": round(timing.high, 4),
-        "calls": timing.num_calls,
         "fps": round(1e3 * n / timing.median, 3),
         "peak_memory_mb": None if memory is None else round(memory / 2**20, 1),
     }

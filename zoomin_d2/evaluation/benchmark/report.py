@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from tabulate import tabulate
+
+from zoomin_d2.visualization.quality_plot import Cost, draw_quality_plot
 
 _STYLE = {"tablefmt": "github", "disable_numparse": True}
 
@@ -37,31 +34,19 @@ def draw_quality_against_time(content: dict, path: Path) -> bool:
     """Fig. 4 of the paper: PSNR over milliseconds, the circle's area is the parameters.
 
     Each method in its fastest mode at the size that most methods were timed at. Nothing is written
-    if no method has both numbers.
+    if fewer than two methods have both numbers.
     """
-    points = quality_and_time(content)
-    if not points:
-        return False
-    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
-    for index, (name, x, y, parameters, mode) in enumerate(points):
-        colour = f"C{index % 10}"
-        axes.scatter(x, y, s=max(parameters / 1e6, 0.2) * 100, alpha=0.6, color=colour)
-        # Names in a legend: next to their circles, those of equals would lie on one another.
-        text = f"{name} ({mode})" + (f", {parameters / 1e6:.1f} M" if parameters else "")
-        axes.scatter([], [], s=60, alpha=0.6, color=colour, label=text)
+    quality, costs = {}, {}
+    for name, milliseconds, psnr, parameters, mode in quality_and_time(content):
+        method = f"{name} ({mode})" + (f", {parameters / 1e6:.1f} M" if parameters else "")
+        quality[method], costs[method] = psnr, Cost(milliseconds, parameters)
     sizes = {(r["width"], r["height"]) for r in _rows(content, "latency", batch=1)}
-    width, height = _common_size(content, sizes) or (0, 0)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
-    axes.margins(x=0.5, y=0.25)
-    axes.set_xlabel(f"milliseconds per {width} x {height} frame, {content['machine']['device']}")
-    axes.set_ylabel("PSNR (dB)")
-    axes.grid(alpha=0.3, which="both")
+    size = _common_size(content, sizes)
+    where = size and f"{size[0]} x {size[1]}, {content['machine']['device']}"
+    figure = draw_quality_plot(quality, costs, "PSNR (dB)", where or "")
+    if figure is None:
+        return False
     figure.savefig(path, dpi=150)
-    plt.close(figure)
     return True
 
 

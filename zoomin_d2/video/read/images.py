@@ -8,12 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from zoomin_d2.frames import why_image_too_large
+from zoomin_d2.frames import IMAGE_SUFFIXES, CorruptFrameError, read_image
 from zoomin_d2.video.errors import BadInputError
 from zoomin_d2.video.read.color import path_for_images
 from zoomin_d2.video.read.source import Damage, SourceFrame, SourceInfo
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 DEFAULT_RATE = Fraction(24)
 
 
@@ -98,21 +97,9 @@ def _natural(path: Path) -> list[tuple[int, int | str]]:
 def _read(path: Path) -> np.ndarray:
     """(H, W, 3) RGB uint8 or uint16."""
     try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise BadInputError(f"{path}: cannot be read: {error}") from error
-    if reason := why_image_too_large(data):
-        raise BadInputError(f"{path}: {reason}")
-    try:
-        kind = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-        image = cv2.imdecode(data, kind) if data.size else None
-    except cv2.error:  # a size beyond OpenCV's own limits
-        image = None
-    if image is None:
-        raise BadInputError(f"{path}: is not an image, or is damaged")
-    if image.dtype not in (np.uint8, np.uint16):
-        raise BadInputError(f"{path}: {image.dtype} images are not supported, 8 and 16 bits are")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return read_image(path, keep_16_bits=True, turn=True)
+    except CorruptFrameError as error:
+        raise BadInputError(str(error)) from error
 
 
 def _is_transparent(path: Path) -> bool:

@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from zoomin_d2.files import write_atomically
-from zoomin_d2.visualization.report.plot import Cost, draw_quality_plot
+from zoomin_d2.visualization.quality_plot import Cost, quality_plot_svg
 from zoomin_d2.visualization.report.saved import Propose
 from zoomin_d2.visualization.report.scores import Scores
 from zoomin_d2.visualization.report.triplets import RoiMetric, export_triplet
@@ -92,7 +92,7 @@ def write_report(
             )
             triplets.append(pictures)
         quality = {x.method: x.means["PSNR"] for x in items if "PSNR" in x.means}
-        plot = draw_quality_plot(quality, costs or {}, f"PSNR in dB on {name}", time_label)
+        plot = quality_plot_svg(quality, costs or {}, f"PSNR in dB on {name}", time_label)
         datasets.append(_dataset(name, items, metrics, triplets, plot))
     for asset in _ASSETS:
         target = output / "assets" / asset

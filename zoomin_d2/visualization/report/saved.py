@@ -1,4 +1,4 @@
-"""What evaluations have saved of one image (`evaluation/saved_frames.py`), read back from disk.
+"""What evaluations have saved of one image (`evaluation/saved_images.py`), read back from disk.
 
 Frames are RGB uint8 arrays (H, W, 3).
 """
@@ -6,11 +6,11 @@ Frames are RGB uint8 arrays (H, W, 3).
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from zoomin_d2.frames import CorruptFrameError, read_image
 from zoomin_d2.visualization.proposals import whole_pixels
 from zoomin_d2.visualization.report.scores import Scores
 
@@ -62,10 +62,10 @@ def find_boxes(
 
 def read_frame(path: Path) -> np.ndarray:
     """One saved frame; raises ValueError if it is not there or cannot be read."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ValueError(f"{path} is missing or no picture: evaluate again")
-    return np.ascontiguousarray(picture[..., ::-1])
+    try:
+        return read_image(path)
+    except CorruptFrameError as error:
+        raise ValueError(f"{error}: evaluate again") from error
 
 
 def read_maps(folder: Path) -> dict[str, np.ndarray]:

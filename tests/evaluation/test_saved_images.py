@@ -8,7 +8,7 @@ from detectron2.structures import Boxes, Instances
 from PIL import Image
 
 from zoomin_d2.evaluation import InterpolationEvaluator
-from zoomin_d2.evaluation.saved_frames import SampledFrames, folder_name
+from zoomin_d2.evaluation.saved_images import SavedImages
 
 HEIGHT, WIDTH = 12, 16
 
@@ -30,7 +30,7 @@ def make_output(value: int = 110, maps: bool = True) -> dict:
 
 
 def evaluate(folder, names, num, **output) -> dict:
-    evaluator = InterpolationEvaluator("toy", folder, num_saved_frames=num)
+    evaluator = InterpolationEvaluator("toy", folder, num_saved=num)
     for name in names:
         evaluator.process([make_sample(name)], [make_output(**output)])
     evaluator.evaluate()
@@ -63,13 +63,14 @@ def test_every_method_keeps_the_same_images_in_any_order(tmp_path):
 
 
 def test_a_share_of_the_dataset_writes_its_share(tmp_path):
-    names = [f"clip/{i}" for i in range(6)]
-    shares = [SampledFrames(4), SampledFrames(4)]
-    for i, name in enumerate(names):
-        shares[i % 2].offer(make_sample(name), make_output())
-    chosen = [share.save(tmp_path, names) for share in shares]
-    assert chosen[0] == chosen[1] and len(chosen[0]) == 4
-    assert {path.name for path in tmp_path.iterdir()} == set(chosen[0].values())
+    images = [{"file_name": f"clip/{i}", "PSNR": 30.0 + i} for i in range(6)]
+    shares = [SavedImages(4), SavedImages(4)]
+    for i, image in enumerate(images):
+        shares[i % 2].offer(make_sample(image["file_name"]), make_output(), image["PSNR"])
+    saved = [share.save(tmp_path, images) for share in shares]
+    assert saved[0] == saved[1] and len(saved[0]["saved_frames"]) == 4
+    folders = {f"frames/{path.name}" for path in (tmp_path / "frames").iterdir()}
+    assert folders == set(saved[0]["saved_frames"].values())
 
 
 def test_maps_of_an_earlier_method_do_not_stay(tmp_path):
@@ -78,8 +79,25 @@ def test_maps_of_an_earlier_method_do_not_stay(tmp_path):
     assert not (tmp_path / saved["a"] / "maps.npz").exists()
 
 
-def test_folder_names_are_safe_and_unique():
+def test_folder_names_are_safe_and_unique(tmp_path):
     names = ["../a", "a/b", "a_b", "a b", ".hidden", "x" * 300]
-    folders = [folder_name(name) for name in names]
-    assert len(set(folders)) == len(names)
+    saved = evaluate(tmp_path / "out", names, 6)
+    folders = [path.removeprefix("frames/") for path in saved.values()]
+    assert set(saved) == set(names) and len(set(folders)) == len(names)
     assert all("/" not in f and not f.startswith(".") and len(f) < 100 for f in folders)
+
+
+def test_nothing_is_kept_for_nothing(tmp_path):
+    saved = SavedImages(0)
+    saved.offer(make_sample("a"), {}, 30.0)  # whose frames would be looked for
+    assert saved.save(tmp_path, [{"file_name": "a", "PSNR": 30.0}])["saved_frames"] == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_may_be_the_worst_and_in_the_sample(tmp_path):
+    saved = SavedImages(1)
+    saved.offer(make_sample("a"), make_output(), 30.0)
+    both = saved.save(tmp_path, [{"file_name": "a", "PSNR": 30.0}])
+    assert both["saved_images"] == {"worst": ["a"], "best": []}
+    assert list(both["saved_frames"]) == ["a"]
+    assert (tmp_path / "images" / "worst_01.png").is_file()
