@@ -24,7 +24,7 @@ def _fine():
     torch.manual_seed(0)
     generator = build_generator(cfg)
     grow_weights(load_generator("fast").generator, generator)
-    torch.nn.init.normal_(generator.refine.head.weight, std=0.02)
+    torch.nn.init.normal_(generator.refine.head.weight, std=0.01)
     return generator.eval()
 
 
