@@ -55,10 +55,12 @@ def network(cfg):
     return network.to(DEVICE)
 
 
-def compare(network):
+def compare(network, few: bool):
+    """Few: one frame of one pair, because the interpreter is slow."""
     engine = InferenceEngine(network, DEVICE, torch.float32, triton=True, cuda_graphs=False)
     random = torch.Generator().manual_seed(1)
-    for n, size, dtype in ((1, (12, 27), torch.uint8), (2, (16, 16), torch.float32)):
+    cases = [(1, (12, 27), torch.uint8), (2, (16, 16), torch.float32)]
+    for n, size, dtype in cases[:1] if few else cases:
         frames = [torch.rand(n, 3, *size, generator=random).to(DEVICE) for _ in range(2)]
         exact = frames
         if dtype == torch.uint8:
@@ -66,6 +68,7 @@ def compare(network):
             frames = [(x * 255).to(dtype).contiguous(memory_format=channels_last) for x in frames]
             exact = [x / 255 for x in frames]
         ts = [0.5, 0.3] if n == 1 else [torch.linspace(0.2, 0.8, n, device=DEVICE)]
+        ts = ts[-1:] if few else ts
         for t, pred in zip(ts, engine(*frames, ts)):
             t = t if isinstance(t, torch.Tensor) else torch.full((n,), t, device=DEVICE)
             with torch.no_grad():
@@ -79,5 +82,6 @@ def compare(network):
                 torch.testing.assert_close(pred, expected.pred_frame, atol=2e-5, rtol=0)
 
 
-compare(network({"fast": odd_fast, "fine": odd_fine, "paper": odd_paper}[sys.argv[1]]()))
+configs = {"fast": odd_fast, "fine": odd_fine, "paper": odd_paper}
+compare(network(configs[sys.argv[1]]()), few=sys.argv[1] == "fine" and DEVICE.type == "cpu")
 print("equal")

@@ -1,6 +1,6 @@
 """Compile the Triton kernels for an H100 or H200 where there is none; see what they take.
 
-Run as a script: the real network's kernels at a small and a large size, on two threads.
+Run as a script: the real networks' kernels at a small and a large size, on two threads.
 """
 
 import json
@@ -14,10 +14,12 @@ import torch
 import triton
 from triton.backends.compiler import GPUTarget
 
+from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.inference.fused.fast import FastTriton
 from zoomin_d2.layers.kernels import launch as triton_launch
 from zoomin_d2.layers.kernels.warp_blend import warp_blend
 from zoomin_d2.model_zoo.generator_file import load_generator
+from zoomin_d2.modeling import build_generator
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 
@@ -55,15 +57,25 @@ def describe(compiled) -> dict:
     }
 
 
+def _fine() -> torch.nn.Module:
+    cfg = get_zoomin_cfg()
+    cfg.merge_from_file(str(Path(__file__).parents[2] / "configs/fine/baseline.yaml"))
+    return build_generator(cfg)
+
+
 def compile_for_hopper(tune: bool, sizes: list[tuple[int, int]]) -> list[dict]:
-    """Every kernel of `fast` in float16 for 8-bit frames of these sizes, once, and `paper`'s."""
+    """Every kernel in float16 for 8-bit frames, once.
+
+    Those of `fast` at these sizes, those of `fine` at the last one, and `paper`'s.
+    """
     triton.runtime.driver.set_active(Hopper())
-    fused = FastTriton(load_generator("fast").generator.half().eval(), tune=tune)
+    fast = FastTriton(load_generator("fast").generator.half().eval(), tune=tune)
+    fine = FastTriton(_fine().half().eval(), tune=tune)
     kernels = {}
 
     def run():
-        for height, width in sizes:
-            frame = torch.zeros(1, 3, height, width, dtype=torch.uint8)
+        for fused, size in [*((fast, size) for size in sizes), (fine, sizes[-1])]:
+            frame = torch.zeros(1, 3, *size, dtype=torch.uint8)
             fused(frame, frame, [torch.full((1,), 0.5)])
         features = torch.zeros(2, *frame.shape[2:], 64, dtype=torch.half)
         out = torch.zeros(1, *frame.shape[2:], 72, dtype=torch.half)

@@ -45,7 +45,8 @@ def gather_level(
     if motion is not None:
         finer = torch.empty(n, 5, height, width, dtype=torch.float32, device=out.device)
     shuffled = 0 if hidden is None else hidden.shape[3] // 4
-    pixels = 16 if max(first, total - last) > 48 else 32  # more would not fit the registers
+    # More would not fit the registers.
+    pixels = 16 if first > 48 or total - last > 32 else 32
     launch(
         _gather_kernel,
         (triton.cdiv(height * width, pixels), 3, n),
