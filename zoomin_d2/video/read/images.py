@@ -55,6 +55,7 @@ class ImageReader:
                 files[-1].name,
                 str(rate),
             ],
+            is_images=True,
         )
         self.end, self.count = Fraction(0), 0
 
