@@ -15,7 +15,6 @@ from zoomin_d2.video.read.open_source import PIPE, is_image
 from zoomin_d2.video.write.encoder import VIDEO_SUFFIXES
 
 _READ_SUFFIXES = {*VIDEO_SUFFIXES, ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv"}
-DAMAGED = 4
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Outcome:
     def exit_code(self) -> int:
         if self.error is not None:
             return self.error.exit_code
-        return DAMAGED if self.report is not None and self.report.damage else 0
+        return 0 if self.report is None else self.report.exit_code
 
 
 def plan_jobs(paths: list[str]) -> list[Job]:
