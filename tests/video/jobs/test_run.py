@@ -354,3 +354,13 @@ def test_chroma_that_is_lost_is_told(run, write_video, make_frames, pix_fmt, chr
     source = write_video("in.mkv", make_frames(4), codec="ffv1", pix_fmt=pix_fmt)
     report, _ = run(source, "out.mkv", JobOptions(encode=EncodeOptions(codec="av1")))
     assert report.warnings == [f"chroma is written as 420 (libsvtav1 has no {chroma})"]
+
+
+def test_paths_and_lists_of_paths(write_video, make_frames, average, tmp_path):
+    source = write_video("in.mp4", make_frames(6))
+    multi = Target(multi=2)
+    assert interpolate_video(source, tmp_path / "out.mp4", average, multi).output_frames == 12
+    assert interpolate_video(source, tmp_path / "images", average, multi).output_frames == 12
+    pair = [tmp_path / "images/000000.png", tmp_path / "images/000001.png"]
+    interpolate_video(pair, tmp_path / "middle.png", average, multi)
+    assert (tmp_path / "middle.png").exists()
