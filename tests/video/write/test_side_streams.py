@@ -171,3 +171,29 @@ def test_metadata_that_is_lost_is_told(run, small, add_cover):
     assert report.dropped == ["metadata: SCANNER"]
     with av.open(str(output)) as out:
         assert out.metadata["title"] == "A film"
+
+
+def test_pictures_alone_are_told(run, small):
+    source = small("in.mkv", audio="aac", subtitles="subrip")
+    report, _ = run(source, "out.gif")
+    said = "the output holds pictures alone, without audio stream 1 (aac), subtitle stream 2"
+    assert report.warnings[0].startswith(said)
+    assert report.exit_code == 0
+    report, _ = run(small("quiet.mp4", audio="aac"), "quiet.gif", audio="drop")
+    assert report.warnings == []
+
+
+def test_no_alpha_mode_on_an_opaque_video(run, tmp_path):
+    source = tmp_path / "in.webm"
+    with av.open(str(source), "w") as out:
+        stream = out.add_stream("libvpx-vp9", rate=25, options={"cpu-used": "8"})
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuva420p"
+        stream.metadata["alpha_mode"] = "1"
+        for shade in (0, 80, 160):
+            image = np.full((32, 32, 4), (shade, shade, shade, 128), np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgba")))
+        out.mux(stream.encode())
+    for name in ("out.webm", "out.mkv"):
+        _, output = run(source, name)
+        with av.open(str(output)) as out:
+            assert "alpha_mode" not in {key.lower() for key in out.streams.video[0].metadata}

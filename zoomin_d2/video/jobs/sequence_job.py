@@ -13,10 +13,12 @@ from zoomin_d2.video.jobs.container_job import (
     input_files,
     limit_frames,
 )
+from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.pipeline import CONTEXT, Interpolate, OutputFrame, interpolate_frames
 from zoomin_d2.video.time.timeline import Target, make_grid
+from zoomin_d2.video.write.copy_plan import left_behind
 from zoomin_d2.video.write.segments import SegmentReport
 from zoomin_d2.video.write.sinks import (
     GIF_MAX_FPS,
@@ -48,6 +50,10 @@ def run_direct_job(
     grid = make_grid(target, info)
     total = count_frames(info, grid, options.limit)
     report = Report(info.name, output, fps=str(grid.fps), warnings=list(info.warnings))
+    if isinstance(source, VideoReader) and source.file is not None:
+        names = left_behind(source.file, source.stream.index, options.audio)
+        if names:
+            report.warnings.append(f"the output holds pictures alone, without {', '.join(names)}")
     size = hooks.size or (info.height, info.width)
     report.height, report.width = size
     sink = _open(output, grid.fps, size, source, options, report)

@@ -78,6 +78,18 @@ def plan_copy(
     return plan
 
 
+def left_behind(source: Path, video_index: int, audio: AudioMode | None) -> list[str]:
+    """Names of what lies beside the video, for outputs that hold pictures alone."""
+    with open_container(source) as opened:
+        return [
+            _name(stream)
+            for stream in opened.streams
+            if stream.index != video_index
+            and not (stream.type == "audio" and audio == "drop")
+            and not _is_known(opened, stream)
+        ]
+
+
 def _plan_encoding(container: str, plan: CopyPlan, stream, side: SideStream) -> None:
     side.how = "encode"
     try:
