@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from zoomin_d2.video import Report, VideoError
 from zoomin_d2.video.errors import OutputError
-from zoomin_d2.video.jobs.container_job import written_files
+from zoomin_d2.video.jobs.output_files import written_files
 from zoomin_d2.video.read.images import list_images
 from zoomin_d2.video.read.open_source import PIPE, is_image
 from zoomin_d2.video.report import DAMAGED, LOSSES
@@ -139,7 +139,8 @@ def _check_inputs_stay(jobs: list[Job]) -> None:
     inputs = {identity: name for name, identity in found.items() if identity is not None}
     for job in jobs:
         for file in written_files(Path(job.output)):
-            replaced = inputs.get(_identity(file))
+            identity = _identity(file)
+            replaced = None if identity is None else inputs.get(identity)
             if replaced is not None:
                 raise OutputError(
                     f"{file}, the output of {job.inputs[0]}, would replace the input {replaced}: "

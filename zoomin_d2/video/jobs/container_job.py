@@ -15,11 +15,10 @@ import av
 from zoomin_d2.video.errors import (
     DamagedVideoError,
     InterruptedRunError,
-    OutputError,
     VerificationError,
     VideoError,
 )
-from zoomin_d2.video.read.images import ImageReader
+from zoomin_d2.video.jobs.output_files import check_output, failed_path, part_path, partial_path
 from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.read.source import Source, SourceInfo
 from zoomin_d2.video.report import Report
@@ -35,7 +34,6 @@ from zoomin_d2.video.write.assemble import assemble
 from zoomin_d2.video.write.copy_plan import AudioMode, plan_copy
 from zoomin_d2.video.write.encoder import EncodeOptions, EncoderSettings, choose_encoder
 from zoomin_d2.video.write.segments import (
-    SEGMENTS_SUFFIX,
     SegmentFolder,
     SegmentReport,
     SegmentWriter,
@@ -46,7 +44,6 @@ from zoomin_d2.video.write.verify import check_space, verify_video
 
 Progress = Callable[[int, int], None]
 StopRequest = threading.Event
-MAX_NAME = 255 - len(SEGMENTS_SUFFIX)  # bytes of a file's name, which files beside it lengthen
 
 
 @dataclass(frozen=True)
@@ -166,52 +163,6 @@ def count_frames(info: SourceInfo, grid: Grid, limit: Fraction | None = None) ->
     if limit is not None:
         total = min(total, round(limit * grid.slowmo * grid.fps))
     return total
-
-
-def check_output(output: Path, overwrite: bool, source: Source) -> None:
-    """Raises OutputError if `output` must not or cannot be written."""
-    if len(os.fsencode(output.name)) > MAX_NAME:
-        raise OutputError(f"{output}: the name is longer than {MAX_NAME} bytes")
-    if output.is_dir():
-        raise OutputError(f"{output} is a folder, not a file that could be replaced")
-    for file in written_files(output):
-        if file.exists() and any(file.samefile(path) for path in input_files(source)):
-            raise OutputError(f"{file} is an input, and would be replaced: name another output")
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists: --overwrite replaces it")
-    parent = output.parent
-    if not parent.is_dir():
-        raise OutputError(f"{parent}: no such folder")
-    if not os.access(parent, os.W_OK):
-        raise OutputError(f"{parent}: no permission to write there")
-
-
-def partial_path(output: Path) -> Path:
-    """Where a stopped run leaves what can be played already."""
-    return output.with_name(f"{output.stem}.partial{output.suffix}")
-
-
-def failed_path(output: Path) -> Path:
-    """Where a file lies that is not what it must be."""
-    return output.with_name(f"{output.stem}.failed{output.suffix}")
-
-
-def part_path(output: Path) -> Path:
-    """What a file is called until it is complete."""
-    return output.with_name(output.name + ".part")
-
-
-def written_files(output: Path) -> list[Path]:
-    """Every file that a job for `output` may write or delete."""
-    partial = partial_path(output)
-    return [output, partial, failed_path(output), part_path(output), part_path(partial)]
-
-
-def input_files(source: Source) -> list[Path]:
-    """The files that a source is read from."""
-    if isinstance(source, ImageReader):
-        return source.files
-    return [source.file] if isinstance(source, VideoReader) and source.file else []
 
 
 def feed(

@@ -7,12 +7,11 @@ from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.jobs.container_job import (
     Hooks,
     JobOptions,
-    check_output,
     count_frames,
     feed,
-    input_files,
     limit_frames,
 )
+from zoomin_d2.video.jobs.output_files import check_output, input_files
 from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.report import Report

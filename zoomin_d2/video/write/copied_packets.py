@@ -26,7 +26,8 @@ class Clock(NamedTuple):
         shift = self.offset / packet.time_base
         if packet.pts is not None:
             packet.pts = round((packet.pts - shift) * self.slowmo)
-        packet.dts = round((packet.dts - shift) * self.slowmo)
+        if packet.dts is not None:
+            packet.dts = round((packet.dts - shift) * self.slowmo)
         if self.slowmo != 1:
             packet.duration = round((packet.duration or 0) * self.slowmo)
 
@@ -92,18 +93,30 @@ class PacketTimes:
     def _in_order(self, packet: av.Packet) -> av.Packet:
         if packet.pts is None and not self._reorders:
             packet.pts = packet.dts
-        if self._last is not None and packet.dts <= self._last:
-            packet.dts = self._last + 1
-        if packet.pts is not None and packet.pts < packet.dts:
-            packet.pts = packet.dts
-        self._last, self._due = packet.dts, packet.dts + (packet.duration or 1)
+        dts = packet.dts or 0
+        if self._last is not None:
+            dts = max(dts, self._last + 1)
+        packet.dts = self._last = dts
+        if packet.pts is not None:
+            packet.pts = max(packet.pts, dts)
+        self._due = dts + (packet.duration or 1)
         return packet
+
+
+class Copied(NamedTuple):
+    """A packet of a stream of the source, the `place`-th of it; its times are those of the output,
+    where it is decoded at `seconds`."""
+
+    stream: int
+    place: int
+    seconds: Fraction
+    packet: av.Packet
 
 
 def copied_packets(
     source: av.container.InputContainer, indices: list[int], clock: Clock, until: Fraction | None
-) -> Iterator[tuple[int, int, av.Packet]]:
-    """(stream, place among its packets, packet) of streams of `source`, times as in the output.
+) -> Iterator[Copied]:
+    """The packets of some streams of `source`.
 
     Args:
         until: packets that begin after this time (of the output) are left out.
@@ -112,11 +125,12 @@ def copied_packets(
     times = {stream.index: PacketTimes(stream) for stream in streams}
     places = dict.fromkeys(times, 0)
 
-    def ready(index: int, packets: Iterable[av.Packet]) -> Iterator[tuple[int, int, av.Packet]]:
+    def ready(index: int, packets: Iterable[av.Packet]) -> Iterator[Copied]:
         for packet in packets:
             clock.convert(packet)
-            if until is None or packet.dts * packet.time_base < until:
-                yield index, places[index], packet
+            seconds = (packet.dts or 0) * packet.time_base
+            if until is None or seconds < until:
+                yield Copied(index, places[index], seconds, packet)
             places[index] += 1
 
     try:

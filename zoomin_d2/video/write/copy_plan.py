@@ -169,9 +169,11 @@ def _try_copies(
 ) -> set[int]:
     """Notes the packets that are refused. Returns the streams that cannot be copied."""
     unfit: set[int] = set()
+    if not sides:
+        return unfit
     trials = {}
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(open_container(plan.source)) if sides else None
+        source = stack.enter_context(open_container(plan.source))
         for side in sides:
             scratch = stack.enter_context(scratch_container(container))
             try:
@@ -180,17 +182,17 @@ def _try_copies(
                 trials[side.index] = side, scratch, target
             except _REFUSALS:
                 unfit.add(side.index)
-        packets = copied_packets(source, list(trials), plan.clock, until) if trials else ()
-        for index, place, packet in packets:
+        for index, place, seconds, packet in copied_packets(
+            source, list(trials), plan.clock, until
+        ):
             side, scratch, target = trials[index]
-            seconds = float(packet.dts * packet.time_base)
             packet.stream = target
             try:
                 scratch.mux(packet)
                 side.packets += 1
             except _REFUSALS:
                 side.refused.add(place)
-                side.note("damaged packets left out", seconds)
+                side.note("damaged packets left out", float(seconds))
         for index, (side, scratch, _) in trials.items():
             try:
                 scratch.close()

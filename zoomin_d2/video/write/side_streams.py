@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import av
 
@@ -118,7 +118,7 @@ def add_side_streams(
 
 def make_anew(
     side: SideStream,
-    stream: av.stream.Stream,
+    stream: Any,
     plan: CopyPlan,
     out: av.container.OutputContainer,
     until: Fraction | None,
@@ -129,15 +129,15 @@ def make_anew(
         ValueError, av.FFmpegError: the codec or the container refuses.
     """
     assert plan.source is not None
-    rest = (plan.source, out, side.audio or side.codec, plan.clock, until, side.note)
-    if side.how == "encode":
-        return encode_audio(stream, *rest)
+    rest = plan.clock, until, side.note
+    if side.audio is not None:
+        return encode_audio(stream, plan.source, out, side.audio, *rest)
     if side.how == "convert":
-        return convert_subtitles(stream, *rest)
+        return convert_subtitles(stream, plan.source, out, side.codec, *rest)
     return add_copy(out, stream), iter([cover_packet(plan.source, stream.index)])
 
 
-def attach(file: Path, stream: av.stream.Stream, out: av.container.OutputContainer) -> None:
+def attach(file: Path, stream: Any, out: av.container.OutputContainer) -> None:
     """Add an attachment, or a cover picture as one. Raises ValueError, av.FFmpegError."""
     tags = stream.metadata
     if stream.type == "attachment":
@@ -188,11 +188,11 @@ def counts(kind: str, size: int) -> bool:
 
 
 def _copies(source, copies, clock: Clock, until: Fraction | None) -> Iterator[Entry]:
-    for index, place, packet in copied_packets(source, list(copies), clock, until):
+    for index, place, seconds, packet in copied_packets(source, list(copies), clock, until):
         side, target = copies[index]
         if place not in side.refused:
             packet.stream = target
-            yield Entry(float(packet.dts * packet.time_base), 1 + index, packet, side)
+            yield Entry(float(seconds), 1 + index, packet, side)
 
 
 def _entries(packets: Iterator[av.Packet], side: SideStream, target) -> Iterator[Entry]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import av
 
@@ -43,17 +44,17 @@ def convert_subtitles(
         ValueError, av.FFmpegError: the codec or the container refuses.
     """
     target = out.add_stream(codec)
-    stream.codec_context.open(strict=False)
-    target.codec_context.subtitle_header = stream.codec_context.subtitle_header
-    target.codec_context.time_base = target.time_base = _CLOCK
+    decoder, encoder = cast(Any, stream.codec_context), cast(Any, target.codec_context)
+    decoder.open(strict=False)
+    encoder.subtitle_header = decoder.subtitle_header  # the styles
+    encoder.time_base = target.time_base = _CLOCK
     return target, _packets(stream.index, file, target, clock, until, note)
 
 
 def _packets(index, file, target, clock, until, note) -> Iterator[av.Packet]:
     with open_container(file) as source:
         decoder = source.streams[index].codec_context
-        for *_, packet in copied_packets(source, [index], clock, until):
-            begin = packet.pts * packet.time_base
+        for *_, begin, packet in copied_packets(source, [index], clock, until):
             try:
                 lines = decoder.decode2(packet)
                 if lines is None:  # a pause, which .mp4 writes as an empty line

@@ -5,7 +5,7 @@ from collections import deque
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 
@@ -114,7 +114,7 @@ class _Ends:
     def __init__(self, stream: av.stream.Stream):
         self.index = stream.index
         self.packets = self.size = 0
-        self._kind, self._context = stream.type, stream.codec_context
+        self._kind, self._context = stream.type, cast(Any, stream.codec_context)
         self._first: bool | None = None  # decoded; None: not yet
         self._tail: deque[av.Packet] = deque(maxlen=_TAIL.get(stream.type, 1))
 
@@ -161,12 +161,12 @@ class _Video(_Ends):
 
     def __init__(self, stream: av.stream.Stream):
         super().__init__(stream)
-        self.tick = Fraction(stream.time_base)
+        self.tick = Fraction(stream.time_base or 1)
         self.times: list[tuple[Fraction, Fraction]] = []
 
     def add(self, packet: av.Packet) -> None:
         super().add(packet)
-        if packet.size:
+        if packet.size and packet.pts is not None:
             base = packet.time_base
             self.times.append((packet.pts * base, (packet.duration or 0) * base))
 
