@@ -197,3 +197,21 @@ def test_no_alpha_mode_on_an_opaque_video(run, tmp_path):
         _, output = run(source, name)
         with av.open(str(output)) as out:
             assert "alpha_mode" not in {key.lower() for key in out.streams.video[0].metadata}
+
+
+def test_sound_before_the_cut_stays_behind(run, small, tmp_path):
+    source = small("whole.mp4", audio="aac")
+    cut = tmp_path / "cut.mp4"
+    with av.open(str(source)) as whole, av.open(str(cut), "w") as out:
+        targets = [out.add_stream_from_template(s, opaque=True) for s in whole.streams]
+        for packet in whole.demux():
+            if packet.size:  # 0.32 s earlier, as if cut in the middle: an edit list begins at 0
+                shift = round(F(8, 25) / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = targets[packet.stream_index]
+                out.mux(packet)
+    _, output = run(cut, "out.mkv")
+    with av.open(str(output)) as out:
+        start = out.streams.video[0].start_time * out.streams.video[0].time_base
+        sound = [p.pts * p.time_base for p in out.demux(audio=0) if p.size]
+    assert start - min(sound) < F(1, 8)

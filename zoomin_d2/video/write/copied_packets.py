@@ -8,6 +8,7 @@ import av
 from av.bitstream import BitStreamFilterContext
 
 _MAX_HELD = 17  # packets; a codec reorders at most 16
+_PRIMING = Fraction(1, 10)  # seconds of sound before the start that a decoder may need
 
 
 class Clock(NamedTuple):
@@ -116,7 +117,8 @@ class Copied(NamedTuple):
 def copied_packets(
     source: av.container.InputContainer, indices: list[int], clock: Clock, until: Fraction | None
 ) -> Iterator[Copied]:
-    """The packets of some streams of `source`.
+    """The packets of some streams of `source`; sound that an .mp4 holds but starts after, where it
+    was cut without encoding, stays behind.
 
     Args:
         until: packets that begin after this time (of the output) are left out.
@@ -129,7 +131,8 @@ def copied_packets(
         for packet in packets:
             clock.convert(packet)
             seconds = (packet.dts or 0) * packet.time_base
-            if until is None or seconds < until:
+            is_early = source.streams[index].type == "audio" and seconds < -_PRIMING
+            if not is_early and (until is None or seconds < until):
                 yield Copied(index, places[index], seconds, packet)
             places[index] += 1
 
