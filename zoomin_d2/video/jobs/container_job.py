@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import av
 
+from zoomin_d2.files import sync_file
 from zoomin_d2.video.errors import DamagedVideoError, InterruptedRunError, OutputError, VideoError
 from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.read.source import Source, SourceInfo
@@ -258,8 +259,7 @@ def _finish(
         until = Fraction(shortened.output_frames) / settings.fps
     try:
         assemble(files, part, settings, plan, until)
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
+        sync_file(part)
         os.replace(part, output)
     except (OSError, av.FFmpegError) as error:
         raise os_error(error, f"Cannot write {output}") from error
