@@ -6,7 +6,6 @@ import re
 import sys
 import tempfile
 import threading
-import warnings
 from pathlib import Path
 
 from zoomin_d2.cli.app_jobs import (
@@ -63,7 +62,7 @@ def build_app(limits: Limits | None = None):
             target = make_target(kind, value)
             folder = Path(results.name)
             return interpolate_clip(upload, target, model, draw, limits, folder, tell, stop)
-        except (ValueError, VideoError, OSError) as error:
+        except (ValueError, VideoError, OSError, ModuleNotFoundError) as error:
             raise told(error) from error
         finally:
             stops.pop(request.session_hash, None)
@@ -75,7 +74,7 @@ def build_app(limits: Limits | None = None):
     def run_images(first, second, num, model, draw):
         try:
             return interpolate_images(first, second, int(num), model, draw, limits)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ModuleNotFoundError) as error:
             raise told(error) from error
 
     def model_choice():
@@ -123,7 +122,7 @@ def build_app(limits: Limits | None = None):
 
 def _for_a_visitor(error: Exception) -> str:
     """The message, of the server's paths the file names alone."""
-    return re.sub(r"(?:/[^/\s'\"]+)+/([^/\s'\"]+)", r"\1", str(error))
+    return re.sub(r"(?:[A-Za-z]:)?(?:[/\\][^/\\\s'\"]+)+[/\\]([^/\\\s'\"]+)", r"\1", str(error))
 
 
 def launch_options() -> dict:
@@ -160,8 +159,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def entry_point(argv: list[str] | None = None) -> None:
     """The command; serves until it is stopped."""
     args = parse_args(argv)
-    # Detectron2's anchors, nothing that a user could do anything about.
-    warnings.filterwarnings("ignore", message="torch.meshgrid")
     try:
         app = build_app(Limits(args.max_seconds, args.max_pixels, args.max_frames))
     except ImportError as error:
