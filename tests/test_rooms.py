@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "zoomin_d2"
 # The rooms, lowest first: each may import those before it (HOUSE: imports go down the list).
 ORDER = [
-    *("version", "old_names", "files", "frames", "weight_files", "config"),
+    *("version", "extras", "old_names", "files", "frames", "weight_files", "config"),
     *("interpolate", "transfer"),
     *("layers", "generators", "video", "model_zoo", "inference"),
     *("modeling", "data", "visualization", "evaluation", "engine", "cli"),
@@ -17,7 +17,7 @@ ORDER = [
 
 # Those that use models and videos: they need no Detectron2 (nor what only it needs).
 FREE = [
-    *("files", "frames", "weight_files", "interpolate", "transfer"),
+    *("extras", "files", "frames", "weight_files", "interpolate", "transfer"),
     *("layers", "generators", "video", "model_zoo", "inference", "cli"),
 ]
 DETECTRON2 = {"detectron2", "fvcore", "iopath", "pycocotools"}

@@ -18,6 +18,7 @@ from zoomin_d2.cli.app_jobs import (
     make_target,
     model_choices,
 )
+from zoomin_d2.extras import extra
 from zoomin_d2.video.errors import VideoError
 
 # Asked before gradio is imported: it would look for updates and report that it was started.
@@ -33,12 +34,10 @@ def build_app(limits: Limits | None = None):
     """The page; `launch()` serves it.
 
     Raises:
-        ImportError: gradio is not installed; says what to do.
+        ModuleNotFoundError: gradio is not installed; says what to do.
     """
-    try:
+    with extra("app", "zoomin-app"):
         import gradio as gr
-    except ImportError as error:
-        raise ImportError("zoomin-app needs gradio: pip install 'zoomin_d2[app]'") from error
     limits = limits or Limits()
     choices = model_choices()
     stops: dict[str | None, threading.Event] = {}  # session -> its running job
@@ -161,8 +160,8 @@ def entry_point(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     try:
         app = build_app(Limits(args.max_seconds, args.max_pixels, args.max_frames))
-    except ImportError as error:
-        sys.exit(f"zoomin-app: {error}")
+    except ModuleNotFoundError as error:
+        sys.exit(str(error))
     # Gradio's own words are about options that this command does not have.
     _, url, _ = app.launch(
         server_name=args.host,

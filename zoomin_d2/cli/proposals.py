@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import torch
 
+from zoomin_d2.extras import extra
 from zoomin_d2.frames import to_tensor
 from zoomin_d2.video.time.pipeline import OutputFrame
 
@@ -27,15 +28,10 @@ class ProposalDrawing:
     """
 
     def __init__(self, device: str | torch.device, num_boxes: int = NUM_BOXES):
-        try:
+        with extra("train", "drawing proposals"):
             from zoomin_d2.config import get_zoomin_cfg
             from zoomin_d2.modeling.frozen_rpn import FrozenRPN
             from zoomin_d2.visualization.proposals import rank_colour
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                f"drawing proposals needs the package '{error.name}': pip install "
-                "'zoomin_d2[train]', and Detectron2 (README, Install)"
-            ) from error
         # Detectron2's anchors, nothing that a user could do anything about.
         warnings.filterwarnings("ignore", message="torch.meshgrid")
         self._colour = rank_colour
