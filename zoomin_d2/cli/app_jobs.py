@@ -1,7 +1,6 @@
 """What the demo app does, without its page: an upload and choices in, a file and words out."""
 
 import functools
-import os
 import shutil
 import tempfile
 import threading
@@ -135,10 +134,7 @@ def interpolate_clip(
     for old in folder.iterdir():
         if time.time() - old.stat().st_mtime > KEEP_SECONDS:
             shutil.rmtree(old, ignore_errors=True)
-    output = (
-        Path(tempfile.mkdtemp(dir=folder))
-        / f"{Path(upload).stem}_{model_name.replace(os.sep, '_')}.mp4"
-    )
+    output = Path(tempfile.mkdtemp(dir=folder)) / f"{Path(upload).stem}_{Path(model_name).stem}.mp4"
     options = JobOptions(
         # 8-bit 4:2:0 is what every browser plays.
         encode=EncodeOptions(codec="h264", pix_fmt="yuv420p"),
