@@ -12,6 +12,7 @@ import copy
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 import numpy as np
@@ -232,7 +233,7 @@ class Interpolator:
         *,
         fps: Any = None,
         multi: Any = None,
-        slowmo: Any = 1,
+        slowmo: Any = Fraction(1),
         input_fps: Any = None,
         hooks: "Hooks | None" = None,
         **options: Any,
