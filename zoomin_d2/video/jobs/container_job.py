@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import av
 
+from zoomin_d2.files import sync_file
+from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.video.errors import (
     DamagedVideoError,
     InterruptedRunError,
@@ -23,7 +25,6 @@ from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.read.source import Source, SourceInfo
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.pipeline import (
-    Interpolate,
     OutputFrame,
     StreamOptions,
     interpolate_frames,
@@ -247,8 +248,7 @@ def _joined(
     part = part_path(output)
     try:
         assemble(files, part, settings, plan, until)
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
+        sync_file(part)
         yield part
         os.replace(part, output)
     except (OSError, av.FFmpegError) as error:
@@ -301,8 +301,7 @@ def _settings_key(
 ) -> dict[str, Any]:
     """Everything that decides the frames of a segment."""
     stream = asdict(options.stream)
-    for free in ("device", "queue_size", "workers"):
-        stream.pop(free)
+    stream.pop("queue_size")
     return {
         "source": info.fingerprint,
         "target": {k: str(v) for k, v in asdict(target).items()},

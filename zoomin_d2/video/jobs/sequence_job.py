@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.jobs.container_job import (
     Hooks,
@@ -15,7 +16,7 @@ from zoomin_d2.video.jobs.output_files import check_output, input_files
 from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.report import Report
-from zoomin_d2.video.time.pipeline import CONTEXT, Interpolate, OutputFrame, interpolate_frames
+from zoomin_d2.video.time.pipeline import CONTEXT, OutputFrame, interpolate_frames
 from zoomin_d2.video.time.timeline import Target, make_grid
 from zoomin_d2.video.write.copy_plan import left_behind
 from zoomin_d2.video.write.segments import SegmentReport
