@@ -6,7 +6,7 @@ fine stripes, grids and text are among them. Use images that no training sees.
 
   python datasets/prepare_synthetic.py FOLDER_OF_IMAGES --name synthetic_val
   python datasets/prepare_synthetic.py          # frames of sample_clips_val
-  python tools/evaluate_baselines.py --dataset triplets_synthetic_val
+  python tools/evaluate.py baselines --dataset triplets_synthetic_val
 """
 
 import argparse

@@ -21,7 +21,6 @@ from pathlib import Path
 import torch
 
 from zoomin_d2 import Interpolator
-from zoomin_d2.cli.models import load_model as load_method
 from zoomin_d2.cli.tool_arguments import ToolParser, frame_size
 from zoomin_d2.data import MissingDatasetError
 from zoomin_d2.engine import training_benchmark
@@ -134,14 +133,14 @@ def benchmark_video(args: Namespace) -> None:
                 label = f"{cfg.MODEL.GENERATOR.NAME}, random weights"
                 interpolate = Interpolator(build_generator(cfg).eval())
             else:
-                model = load_method(args.model)
-                label, interpolate = model.name, model.interpolate
+                interpolate = Interpolator.from_pretrained(args.model)
+                label = interpolate.name
             video.measure_overhead(label, interpolate, args.num_pairs, folder)
         else:
-            model = load_method(args.model, args.device)
+            model = Interpolator.from_pretrained(args.model, device=args.device)
             video.measure_stages(
                 args.clip,
-                (model.name, model.interpolate, model.device),
+                model,
                 Target(fps=args.fps),
                 folder,
                 repeat=args.repeat,

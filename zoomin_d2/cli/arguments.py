@@ -2,13 +2,18 @@
 
 import argparse
 from fractions import Fraction
+from typing import Literal
 
-from zoomin_d2.cli.models import Model
+import torch
+
+from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.video.jobs.container_job import JobOptions
 from zoomin_d2.video.time.pipeline import StreamOptions
 from zoomin_d2.video.time.step_detection import CUT_MIN
 from zoomin_d2.video.time.timeline import Target, parse_rate
 from zoomin_d2.video.write.encoder import EncodeOptions
+
+DTYPES = {str(x).removeprefix("torch."): x for x in (torch.float32, torch.float16, torch.bfloat16)}
 
 EPILOG = """
 examples:
@@ -20,9 +25,10 @@ examples:
   zoomin-interpolate a.png b.png between/ --multi 8      two images
   zoomin-interpolate *.mp4 smooth/ --fps 60              many videos into a folder
 
-exit codes: 0 done, 2 wrong options, 3 bad input, 4 damaged input (the output is complete, lost
-frames are held), 5 output cannot be written, 6 disk full, 7 the model failed, 8 the output is not
-what it must be, 130 stopped (go on with --resume); of several inputs, the first that failed.
+exit codes: 0 done, 1 unexpected, 2 wrong options, 3 bad input, 4 damaged input (the output is
+complete, lost frames are held), 5 output cannot be written, 6 disk full, 7 the model failed, 8 the
+output is not what it must be, 9 done, but the output lacks something of the input (named above),
+130 stopped (--resume continues); of several inputs, the first that is not 0.
 """
 
 
@@ -65,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     model.add_argument(
         "--dtype",
-        choices=["float32", "float16", "bfloat16"],
+        choices=DTYPES,
         help="precision of the model (default: what suits the device)",
     )
     model.add_argument(
@@ -136,6 +142,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     output.add_argument("--json", action="store_true", help="progress and report as lines of JSON")
     output.add_argument("--quiet", action="store_true", help="only warnings and errors")
+    output.add_argument("--debug", action="store_true", help="show where errors come from")
     sources = parser.add_argument_group("input without timestamps")
     sources.add_argument("--input-fps", type=_rate, help="of a folder of images (default: 24)")
     sources.add_argument(
@@ -152,14 +159,12 @@ def make_target(args: argparse.Namespace) -> Target:
     return Target(multi, args.fps, args.slowmo)
 
 
-def make_options(args: argparse.Namespace, model: Model) -> JobOptions:
+def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
     """What the parsed options mean for a job."""
     stream = StreamOptions(
         cut_threshold=None if args.no_cuts else args.cut_threshold,
         on_cut=args.on_cut,
         dedupe=args.dedupe,
-        device=model.device,
-        workers=model.workers,
     )
     return JobOptions(
         stream=stream,
@@ -200,9 +205,11 @@ def _seconds(text: str) -> Fraction:
     return _positive(text.removesuffix("s"))
 
 
-def _tile(text: str) -> str | int:
-    if text in ("auto", "off"):
-        return text
+def _tile(text: str) -> int | Literal["auto"] | None:
+    if text == "auto":
+        return "auto"
+    if text == "off":
+        return None
     if text.isdecimal() and int(text) >= 64:
         return int(text)
     raise argparse.ArgumentTypeError(f"auto, off or a number of at least 64, not {text!r}")

@@ -5,17 +5,17 @@ import os
 import signal
 import sys
 import threading
-import warnings
+import traceback
 from collections.abc import Callable
 from fractions import Fraction
 from functools import reduce
 from pathlib import Path
 
-from zoomin_d2.cli.arguments import make_options, make_parser, make_target
+from zoomin_d2.cli.arguments import DTYPES, make_options, make_parser, make_target
 from zoomin_d2.cli.batch import Job, Outcome, plan_jobs, run_batch
-from zoomin_d2.cli.models import load_model
 from zoomin_d2.cli.progress import JsonLines, make_progress
 from zoomin_d2.cli.proposals import ProposalDrawing
+from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.video import (
     Hooks,
     OutputFrame,
@@ -38,20 +38,22 @@ def main(argv: list[str] | None = None) -> int:
     try:
         make_target(args)
         jobs = plan_jobs(args.paths)
+    except VideoError as error:
+        return print_error(error)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    # Detectron2's anchors, nothing that a user could do anything about
-    warnings.filterwarnings("ignore", message="torch.meshgrid")
     stop = threading.Event()
     restore = _stop_on_signals(stop)
     try:
-        session = Session(args, stop)
+        try:
+            session = Session(args, stop)
+        except (FileNotFoundError, ValueError, ModuleNotFoundError) as error:
+            if args.debug:
+                raise
+            return print_error(error)
         if len(jobs) == 1:
             return session.run(jobs[0]).exit_code
         return run_batch(jobs, session.run, stop, args)
-    except (FileNotFoundError, ValueError) as error:
-        print(f"zoomin-interpolate: {error}", file=sys.stderr)
-        return USAGE
     finally:
         restore()
 
@@ -66,13 +68,19 @@ class Session:
 
     Raises:
         FileNotFoundError, ValueError: the model cannot be loaded.
+        ModuleNotFoundError: what was asked for needs more than is installed; says what.
     """
 
     def __init__(self, args: argparse.Namespace, stop: threading.Event):
         self._args, self._stop = args, stop
         self._target = make_target(args)
-        self._model = load_model(
-            args.model, args.device, args.dtype, args.flow_scale, args.tile, self._tell
+        self._model = Interpolator.from_pretrained(
+            args.model,
+            device=args.device,
+            dtype=DTYPES.get(args.dtype),
+            tile=args.tile,
+            flow_scale=args.flow_scale,
+            on_change=self._tell,
         )
         self._options = make_options(args, self._model)
         self._draw = ProposalDrawing(self._model.device) if args.draw_proposals else None
@@ -86,6 +94,8 @@ class Session:
             report = self._interpolate(job)
         except VideoError as problem:
             error = problem
+        except Exception as problem:
+            error = _unexpected(problem)
         finally:
             self._progress.close()
         outcome = Outcome(job, report, error)
@@ -93,8 +103,10 @@ class Session:
             self._progress.finish(report, error, outcome.exit_code)
         elif report is not None:
             print_report(report, args.quiet)
-        else:
-            print(f"zoomin-interpolate: {error}{_hint(job, error)}", file=sys.stderr)
+        elif error is not None:
+            print_error(error, _hint(job, error))
+        if error is not None and args.debug:
+            traceback.print_exception(error)
         return outcome
 
     def _interpolate(self, job: Job) -> Report:
@@ -112,7 +124,7 @@ class Session:
                 changes.append(compare)
             hooks = Hooks(self._progress, self._stop, _chain(changes), size)
             return interpolate_source(
-                source, job.output, self._model.interpolate, self._target, self._options, hooks
+                source, job.output, self._model, self._target, self._options, hooks
             )
 
     def _tell(self, message: str) -> None:
@@ -120,10 +132,18 @@ class Session:
             print(f"{self._args.model}: {message}", file=sys.stderr)
 
 
+def print_error(error: Exception, hint: str = "") -> int:
+    """One line to standard error; returns the exit code."""
+    print(f"zoomin-interpolate: {' '.join(f'{error}{hint}'.split())}", file=sys.stderr)
+    return error.exit_code if isinstance(error, VideoError) else USAGE
+
+
 def print_report(report: Report, quiet: bool) -> None:
     """To standard error, which never carries video."""
-    for warning in [*report.warnings, *report.dropped]:
+    for warning in report.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    for loss in report.dropped:
+        print(f"missing in the output: {loss}", file=sys.stderr)
     if report.damage:
         print(f"warning: {report.input} is damaged: {report.damage}", file=sys.stderr)
     if quiet:
@@ -142,6 +162,15 @@ def print_report(report: Report, quiet: bool) -> None:
     if report.cuts:
         times = ", ".join(f"{cut:.2f}" for cut in report.cuts[:20])
         print(f"  cuts at (s): {times}{' ...' if len(report.cuts) > 20 else ''}", file=sys.stderr)
+
+
+def _unexpected(problem: Exception) -> VideoError:
+    """A fault of this program, in one line; --debug shows where it is."""
+    error = VideoError(
+        f"Unexpected {type(problem).__name__}: {problem}. Please report it; --debug shows where"
+    )
+    error.__cause__ = problem
+    return error
 
 
 def _hint(job: Job, error: VideoError | None) -> str:

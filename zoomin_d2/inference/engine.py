@@ -2,7 +2,7 @@
 
 What makes it fast, each switchable: convolutions in half precision and channels-last; 8-bit frames
 stay 8-bit until they are on the device and become so again there; on a GPU, one CUDA graph per
-frame size replaces a few hundred kernel launches by one; Triton kernels (modeling/*_triton.py)
+frame size replaces a few hundred kernel launches by one; Triton kernels (inference/fused/)
 or `torch.compile` fuse what lies between convolutions. Nothing waits for the GPU: the caller does,
 when it reads the result.
 """
@@ -37,13 +37,31 @@ def default_dtype(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+def as_device(device: str | torch.device | None) -> torch.device:
+    """A device that is there; None: a GPU where there is one, else the CPU.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"there is no device '{device}': give cpu, cuda or cuda:1") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ValueError(f"there is no device '{device}': PyTorch sees {count} GPUs here")
+    return device
+
+
 def can_use_triton(generator: nn.Module) -> bool:
     """Whether there are fused kernels for this network: see `fuse`."""
     return isinstance(generator, (FastGenerator, PaperGenerator))
 
 
 def fuse(generator: nn.Module, *, tune: bool = False) -> Run:
-    """A network in fused kernels (inference/fused/fast.py, paper_triton.py); needs Triton."""
+    """A network in fused kernels (inference/fused/); needs Triton."""
     if isinstance(generator, PaperGenerator):
         from zoomin_d2.inference.fused.paper import PaperTriton
 
@@ -64,7 +82,7 @@ class InferenceEngine:
         compile: True for `torch.compile`, or the name of one of its modes that makes no CUDA graphs
             of its own ("max-autotune-no-cudagraphs" tries Triton's convolutions, for minutes).
         cuda_graphs: record one graph per frame size, at the second call with it. None: on a GPU.
-        triton: run in fused kernels (modeling/*_triton.py) instead of PyTorch's; "tune" also
+        triton: run in fused kernels (inference/fused/) instead of PyTorch's; "tune" also
             times other tiles of `fast`'s at the first call with a size. None: for half precision
             on a GPU, where they can be compiled and nothing else was asked for; the environment
             variable ZOOMIN_TRITON changes that ("0": never; "tune").
@@ -109,7 +127,7 @@ class InferenceEngine:
             mode = compile if isinstance(compile, str) else "default"
             self._forward = torch.compile(self._interpolate, mode=mode, dynamic=False)
         use_graphs = device.type == "cuda" if cuda_graphs is None else cuda_graphs
-        self._graphs = StaticShapes(capture_cuda_graph) if use_graphs else None
+        self._graphs = CudaGraphCache(capture_cuda_graph) if use_graphs else None
         self._known_times: OrderedDict[tuple, Tensor] = OrderedDict()
 
     def __call__(
@@ -226,7 +244,7 @@ def forward_many(
     return [generator(frame_1, frame_2, t) for t in ts]
 
 
-class StaticShapes:
+class CudaGraphCache:
     """Runs a function as recorded for the shapes that come again and again.
 
     The first call with some shapes runs plainly, the second records, from then on it is replayed.

@@ -82,9 +82,8 @@ def streamed(
     def run(n: int) -> float:
         synchronize(device)
         start = time.perf_counter()
-        made = sum(
-            len(x) for x in interpolate_stream(method.engine, (arrays[k % 2] for k in range(n)))
-        )
+        frames = (arrays[k % 2] for k in range(n))
+        made = sum(len(x) for x in interpolate_stream(method.engine, device, frames))
         return made / (time.perf_counter() - start)
 
     first = run(5)

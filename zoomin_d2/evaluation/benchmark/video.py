@@ -17,12 +17,12 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from torch import Tensor
 
-from zoomin_d2.frames import to_array, to_tensor
+from zoomin_d2.frames import to_image, to_samples, to_tensor
+from zoomin_d2.inference.interpolator import Interpolator
+from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.video import Target, interpolate_video, open_source
 from zoomin_d2.video.jobs.container_job import JobOptions
-from zoomin_d2.video.time.pipeline import Interpolate, StreamOptions
 from zoomin_d2.video.write.encoder import EncodeOptions
 
 
@@ -46,15 +46,12 @@ def make_clip(path: Path, num_frames: int, size: tuple[int, int]) -> None:
 def run_once(clip: Path, output: Path) -> dict[str, float]:
     """Double the frames of a clip with the cheapest model; peak memory of this process."""
     begun = time.perf_counter()
-    report = interpolate_video(str(clip), str(output), _average, Target(multi=2))
+    model = Interpolator.from_pretrained("average")
+    report = interpolate_video(str(clip), str(output), model, Target(multi=2))
     status = Path("/proc/self/status").read_text().splitlines()
     peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
     seconds = time.perf_counter() - begun
     return {"frames": report.source_frames, "peak_mib": peak / 1024, "seconds": seconds}
-
-
-def _average(frame_1: Tensor, frame_2: Tensor, ts: Sequence[float]) -> list[Tensor]:
-    return [(frame_1 + frame_2) / 2 for _ in ts]
 
 
 def measure_memory(num_frames: Sequence[int], size: tuple[int, int], folder: Path) -> None:
@@ -121,7 +118,7 @@ def time_alone(clip: Path, interpolate: Interpolate, num_pairs: int) -> np.ndarr
 
 def measure_stages(
     clip: Path,
-    model: tuple[str, Interpolate, str],
+    model: Interpolator,
     target: Target,
     folder: Path,
     *,
@@ -131,25 +128,24 @@ def measure_stages(
     """Print the output frames per second of a job on a real clip, and of its stages alone.
 
     Args:
-        model: name, what makes the frames, and the device of the frames that it gets.
+        model: what makes the frames.
         folder: for temporary files.
         repeat: how many times the clip is played.
         preset: of the encoder.
     """
-    name, interpolate, device = model
     looped, output = folder / "clip.mp4", folder / "out.mp4"
     loop_clip(clip, looped, repeat)
     encode = EncodeOptions(preset=preset)
 
-    def run(source: Path, interpolate: Interpolate, device: str):
-        options = JobOptions(StreamOptions(device=device), encode, overwrite=True)
+    def run(source: Path, interpolate: Interpolate):
+        options = JobOptions(encode=encode, overwrite=True)
         begun = time.perf_counter()
         report = interpolate_video(str(source), str(output), interpolate, target, options)
         return report, time.perf_counter() - begun
 
-    run(clip, interpolate, device)  # what happens once
-    report, whole = run(looped, interpolate, device)
-    _, without_model = run(looped, lambda frame_1, frame_2, ts: [frame_1] * len(ts), "cpu")
+    run(clip, model)  # what happens once
+    report, whole = run(looped, model)
+    _, without_model = run(looped, lambda frame_1, frame_2, ts: [frame_1] * len(ts))
 
     begun = time.perf_counter()
     with open_source([str(looped)]) as source:
@@ -159,16 +155,16 @@ def measure_stages(
     ts = [0.4, 0.8]  # as from 24 to 60 fps
     num_calls = report.made_frames // len(ts)
     begun = time.perf_counter()
-    before = to_tensor(images[0], device)
+    before = to_tensor(images[0], model.device)
     with torch.no_grad():
         for i in range(num_calls):
-            after = to_tensor(images[(i + 1) % len(images)], device)
-            for made in interpolate(before, after, ts):
-                to_array(made, deep=False)
+            after = to_tensor(images[(i + 1) % len(images)], model.device)
+            for made in model(before, after, ts):
+                to_image(to_samples(made, deep=False).cpu())
             before = after
     modelling = time.perf_counter() - begun
     print(
-        f"{name} on {device}, {report.width}x{report.height}, {report.encoder} "
+        f"{model.name} on {model.device}, {report.width}x{report.height}, {report.encoder} "
         f"{preset or ''}: {report.source_frames} -> {report.output_frames} frames at "
         f"{report.fps}, {report.made_frames} of them made"
     )

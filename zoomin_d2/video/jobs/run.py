@@ -1,9 +1,12 @@
 """One call for any input and any output."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.jobs.container_job import Hooks, JobOptions, run_video_job
 from zoomin_d2.video.jobs.sequence_job import run_direct_job, write_between
@@ -11,14 +14,13 @@ from zoomin_d2.video.read.images import IMAGE_SUFFIXES, ImageReader
 from zoomin_d2.video.read.open_source import PIPE, open_source
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.report import Report
-from zoomin_d2.video.time.pipeline import Interpolate
 from zoomin_d2.video.time.timeline import Target
 from zoomin_d2.video.write.encoder import VIDEO_SUFFIXES
 
 
 def interpolate_video(
-    inputs: str | list[str],
-    output: str,
+    inputs: str | os.PathLike | Sequence[str | os.PathLike],
+    output: str | os.PathLike,
     interpolate: Interpolate,
     target: Target,
     options: JobOptions | None = None,
@@ -40,22 +42,22 @@ def interpolate_video(
     Raises:
         VideoError: by name; see errors.py.
     """
-    inputs = [inputs] if isinstance(inputs, str) else list(inputs)
-    output_kind(output)  # a name that means nothing is told before anything is read
+    output = os.fspath(output)
+    output_kind(output)  # a name that means nothing is reported before anything is read
     with open_source(inputs, rate, raw) as source:
         return interpolate_source(source, output, interpolate, target, options, hooks)
 
 
 def interpolate_source(
     source: Source,
-    output: str,
+    output: str | os.PathLike,
     interpolate: Interpolate,
     target: Target,
     options: JobOptions | None = None,
     hooks: Hooks | None = None,
 ) -> Report:
     """As `interpolate_video`, for a source that is open already."""
-    options = options or JobOptions()
+    options, output = options or JobOptions(), os.fspath(output)
     kind = output_kind(output)
     if isinstance(source, ImageReader) and source.info.num_frames == 2:
         # whoever gives two images wants what lies between them, however different they are
@@ -68,11 +70,12 @@ def interpolate_source(
         return write_between(source, Path(output), interpolate, options)
     if kind == "folder" and isinstance(source, ImageReader):
         options = replace(options, stream=replace(options.stream, hold_last=False))
-    return run_direct_job(source, output, interpolate, target, options, hooks)
+    return run_direct_job(source, str(output), interpolate, target, options, hooks)
 
 
-def output_kind(output: str) -> str:
+def output_kind(output: str | Path) -> str:
     """ "video", "gif", "pipe", "image" or "folder". Raises OutputError."""
+    output = str(output)
     if output == PIPE:
         return "pipe"
     suffix = Path(output).suffix.lower()
@@ -82,7 +85,7 @@ def output_kind(output: str) -> str:
         return "gif"
     if suffix in IMAGE_SUFFIXES:
         return "image"
-    if suffix and not Path(output).is_dir() and not output.endswith("/"):
+    if suffix and not Path(output).is_dir() and not output.endswith(("/", os.sep)):
         raise OutputError(
             f"{output}: unknown kind of output {suffix!r}; known are {', '.join(VIDEO_SUFFIXES)}, "
             ".gif, a folder for images (end it with /), and - for y4m"

@@ -1,12 +1,12 @@
 """Images as a source of frames: a folder, or two images. They have no time: a rate gives it."""
 
-import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
+from natsort import natsorted
 
 from zoomin_d2.frames import IMAGE_SUFFIXES, CorruptFrameError, read_image
 from zoomin_d2.video.errors import BadInputError
@@ -54,6 +54,7 @@ class ImageReader:
                 files[-1].name,
                 str(rate),
             ],
+            is_images=True,
         )
         self.end, self.count = Fraction(0), 0
 
@@ -86,12 +87,7 @@ class ImageReader:
 def list_images(folder: Path) -> list[Path]:
     """The images of a folder, numbers in names compared as numbers."""
     files = [f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file()]
-    return sorted(files, key=_natural)
-
-
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    parts = re.split(r"(\d+)", path.name)
-    return [(1, int(p)) if p.isdecimal() else (0, p) for p in parts]
+    return natsorted(files, key=lambda file: file.name)
 
 
 def _read(path: Path) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,11 @@ from zoomin_d2.video.read.source import Source
 PIPE = "-"
 
 
-def open_source(inputs: list[str], rate: Fraction | None = None, raw: str | None = None) -> Source:
+def open_source(
+    inputs: str | os.PathLike | Sequence[str | os.PathLike],
+    rate: Fraction | None = None,
+    raw: str | None = None,
+) -> Source:
     """Open one video, folder of images, standard input ("-"), or two (or more) images.
 
     Args:
@@ -23,6 +28,7 @@ def open_source(inputs: list[str], rate: Fraction | None = None, raw: str | None
     Raises:
         BadInputError: they cannot be read, or do not make one input.
     """
+    inputs = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     paths = [Path(i) for i in inputs]
     if len(inputs) > 1:
         wrong = [str(p) for p in paths if not is_image(p)]

@@ -48,6 +48,7 @@ class SourceInfo:
         hdr: HDR10's static metadata.
         warnings: what the user should know (alpha dropped, interlaced, ...).
         fingerprint: changes when the source does; None for a pipe.
+        is_images: frames are images of their own, which a rate gives times.
     """
 
     name: str
@@ -64,6 +65,7 @@ class SourceInfo:
     hdr: HdrMetadata | None = None
     warnings: tuple[str, ...] = ()
     fingerprint: Any = None
+    is_images: bool = False
 
 
 @dataclass

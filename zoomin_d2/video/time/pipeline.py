@@ -17,7 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoomin_d2.frames import is_finite, mix, to_array, to_tensor
+from zoomin_d2.frames import mix, to_image, to_planes, to_samples, to_unit_range
+from zoomin_d2.interpolate import Interpolate
+from zoomin_d2.transfer import Transfer, overlapped, pairs_in_flight
 from zoomin_d2.video.errors import ModelError
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.time.queues import CONVERTERS, ordered_map, prefetch
@@ -25,7 +27,6 @@ from zoomin_d2.video.time.scene_cuts import MarkedFrame, mark_steps
 from zoomin_d2.video.time.step_detection import CUT_MIN
 from zoomin_d2.video.time.timeline import Grid, Moment, Target, make_grid
 
-Interpolate = Callable[[Tensor, Tensor, list[float]], list[Tensor]]
 MAX_REPEATS = 3  # a longer run of equal frames is a pause in the motion, not a lower frame rate
 FrameKind = Literal["source", "made", "held", "blended"]
 CONTEXT = 32  # source frames before a place that decide what happens there, and some more
@@ -43,18 +44,14 @@ class StreamOptions:
             neighbours is spread over the time that they took.
         hold_last: the last frame is shown for as long as it lasts in the source; without this
             the output ends with it (images: nothing comes twice).
-        device: where the model wants its frames.
         queue_size: source frames decoded ahead.
-        workers: calls of the model at a time (several GPUs); the order stays.
     """
 
     cut_threshold: float | None = CUT_MIN
     on_cut: Literal["nearest", "blend"] = "nearest"
     dedupe: bool = False
     hold_last: bool = True
-    device: str = "cpu"
     queue_size: int = 4
-    workers: int = 1
 
 
 @dataclass
@@ -108,10 +105,11 @@ class _Shown:
     def index(self) -> int:
         return self.marked.frame.index
 
-    def as_tensor(self, device: str) -> Tensor:
+    def as_tensor(self, transfer: Transfer, device: torch.device) -> Tensor:
         tensor = self.tensor
         if tensor is None:
-            tensor = self.tensor = to_tensor(self.image, device)
+            planes = transfer.upload(to_planes(self.image), device)
+            tensor = self.tensor = to_unit_range(planes)
         return tensor
 
 
@@ -129,7 +127,7 @@ class _Span(NamedTuple):
 def interpolate_frames(
     source: Source,
     interpolate: Interpolate,
-    target: Target,
+    target: Target | Grid,
     options: StreamOptions | None = None,
     first: int = 0,
     start: tuple[Fraction, int] | None = None,
@@ -139,8 +137,8 @@ def interpolate_frames(
     Args:
         source: opened; read once.
         interpolate: (frame_1, frame_2, list of t in (0, 1)) -> list of frames; frames are
-            (1, 3, H, W) float RGB in [0, 1] on options.device.
-        target: the frame rate, factor or slow motion.
+            (1, 3, H, W) float32 RGB in [0, 1]. zoomin_d2.Interpolator is one.
+        target: the frame rate, factor or slow motion; or the grid that was made of it.
         options: how frames are made.
         first: index of the first output frame to give; earlier ones are not made.
         start: (time, index) of the source frame to begin reading at; at least CONTEXT frames
@@ -150,16 +148,16 @@ def interpolate_frames(
         ModelError: the model returned something that is not its frames.
     """
     options = options or StreamOptions()
-    info = source.info
-    grid = make_grid(target, info)
+    grid = make_grid(target, source.info) if isinstance(target, Target) else target
     read = source.frames(*start) if start else source.frames()
     marked = mark_steps(read, options.cut_threshold)
     shown = prefetch(_shown_frames(marked, source, options), options.queue_size)
     spans = _spans(shown, grid, first, options.hold_last)
-    fill = partial(_fill, grid=grid, interpolate=interpolate, options=options)
-    filled = ordered_map(fill, spans, options.workers)
+    model = _Model(interpolate)
+    fill = partial(_fill, grid=grid, model=model, options=options)
+    filled = ordered_map(fill, spans, model.workers)
     try:
-        for frames in filled:
+        for frames in overlapped(filled, pairs_in_flight(model.device, model.workers)):
             yield from frames
     finally:
         filled.close()
@@ -247,54 +245,75 @@ def _converted(
         yield previous
 
 
+class _Model:
+    """The model, with its frames on their way there and back while it works."""
+
+    def __init__(self, interpolate: Interpolate):
+        self.device = torch.device(getattr(interpolate, "device", "cpu"))
+        self.workers: int = getattr(interpolate, "workers", 1)
+        self._interpolate, self._transfer = interpolate, Transfer()
+
+    def begin(self, a: _Shown, b: _Shown, ts: list[float]) -> Callable[[], list[np.ndarray]]:
+        """Have the frames between two made; the result waits for them.
+
+        Raises:
+            ModelError: it made something else (here), or no numbers (where they are waited for).
+        """
+        frame_1, frame_2 = (x.as_tensor(self._transfer, self.device) for x in (a, b))
+        with torch.no_grad():
+            frames = self._interpolate(frame_1, frame_2, ts)
+        a.tensor = None  # b is the next pair's first
+        if len(frames) != len(ts) or any(f.shape != frame_1.shape for f in frames):
+            shapes = [tuple(f.shape) for f in frames]
+            raise ModelError(f"The model gave {shapes} for {len(ts)} frames {tuple(frame_1.shape)}")
+        deep = a.image.dtype == np.uint16
+        # A sum is finite where all values are; read with the frames, for reading waits for a GPU.
+        sums = [f.sum(dtype=torch.float32) for f in frames]
+        wait = self._transfer.download([*sums, *(to_samples(f, deep) for f in frames)])
+        seconds = float(a.time)
+
+        def finish() -> list[np.ndarray]:
+            results = wait()
+            if not all(map(torch.isfinite, results[: len(ts)])):
+                raise ModelError(f"The model gave values that are not finite at {seconds:.3f} s")
+            return [to_image(samples.cpu()) for samples in results[len(ts) :]]
+
+        return finish
+
+
 def _fill(
-    span: _Span, grid: Grid, interpolate: Interpolate, options: StreamOptions
-) -> list[OutputFrame]:
-    """The frames of one span; the model is called once, with all its times."""
+    span: _Span, grid: Grid, model: _Model, options: StreamOptions
+) -> Callable[[], list[OutputFrame]]:
+    """Begin the frames of one span; the model is called once, with all its times."""
     a, b = span.a, span.b
     exact = [m.source_time - a.time <= grid.tolerance for m in span.moments]
-    if b is None or b.marked.frame.gap_before:
-        frames = [_output(m, a, a.image, "held") for m in span.moments]
-    else:
-        ts = [float((m.source_time - a.time) / (b.time - a.time)) for m in span.moments]
-        frames = _interpolated(a, b, ts, exact, span.moments, interpolate, options)
-    for frame, is_exact in zip(frames, exact):
-        if is_exact:
-            frame.image, frame.kind = a.image, "source"
-    frames[0].cuts, frames[0].repeats = span.cuts, span.repeats
-    return frames
-
-
-def _interpolated(a, b, ts, exact, moments, interpolate, options) -> list[OutputFrame]:
+    in_shot = b is not None and not b.marked.frame.gap_before and not b.marked.cut_before
+    ts = (
+        []
+        if b is None
+        else [float((m.source_time - a.time) / (b.time - a.time)) for m in span.moments]
+    )
     wanted = [t for t, is_exact in zip(ts, exact) if not is_exact]
-    is_cut = b.marked.cut_before
-    made = iter(_make(a, b, wanted, interpolate, options) if wanted and not is_cut else [])
-    frames = []
-    for moment, t, is_exact in zip(moments, ts, exact):
-        if is_exact:
-            frames.append(_output(moment, a, a.image, "source"))
-        elif not is_cut:
-            frames.append(_output(moment, a, next(made), "made"))
-        elif options.on_cut == "blend":
-            frames.append(_output(moment, a, mix(a.image, b.image, t), "blended"))
-        else:
-            frames.append(_output(moment, a, (a if t <= 0.5 else b).image, "held"))
-    return frames
+    wait = model.begin(a, b, wanted) if b is not None and in_shot and wanted else list
 
+    def finish() -> list[OutputFrame]:
+        made = iter(wait())
+        frames = []
+        for k, (moment, is_exact) in enumerate(zip(span.moments, exact)):
+            if is_exact:
+                frames.append(_output(moment, a, a.image, "source"))
+            elif in_shot:
+                frames.append(_output(moment, a, next(made), "made"))
+            elif b is None or b.marked.frame.gap_before:
+                frames.append(_output(moment, a, a.image, "held"))
+            elif options.on_cut == "blend":
+                frames.append(_output(moment, a, mix(a.image, b.image, ts[k]), "blended"))
+            else:
+                frames.append(_output(moment, a, (a if ts[k] <= 0.5 else b).image, "held"))
+        frames[0].cuts, frames[0].repeats = span.cuts, span.repeats
+        return frames
 
-def _make(
-    a: _Shown, b: _Shown, ts: list[float], interpolate: Interpolate, options: StreamOptions
-) -> list[np.ndarray]:
-    frame_1, frame_2 = a.as_tensor(options.device), b.as_tensor(options.device)
-    with torch.no_grad():
-        frames = interpolate(frame_1, frame_2, ts)
-    a.tensor = None  # b is the next pair's first
-    if len(frames) != len(ts) or any(f.shape != frame_1.shape for f in frames):
-        shapes = [tuple(f.shape) for f in frames]
-        raise ModelError(f"The model gave {shapes} for {len(ts)} frames {tuple(frame_1.shape)}")
-    if not all(map(is_finite, frames)):
-        raise ModelError(f"The model gave values that are not finite at {float(a.time):.3f} s")
-    return [to_array(f, a.image.dtype == np.uint16) for f in frames]
+    return finish
 
 
 def _output(moment: Moment, shown: _Shown, image: np.ndarray, kind: FrameKind) -> OutputFrame:

@@ -8,7 +8,6 @@ segment depends on nothing before it. `assemble.py` joins the segments.
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -19,13 +18,15 @@ from typing import Any, NamedTuple
 
 import av
 
-from zoomin_d2.files import write_json
+from zoomin_d2.files import lock_file, sync_file, write_json
 from zoomin_d2.video.errors import DiskFullError, OutputError
+from zoomin_d2.video.read.containers import file_url
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.write.encoder import KEYFRAME_INTERVAL, EncoderSettings
 
 SEGMENT_FRAMES = KEYFRAME_INTERVAL
 JOURNAL = "journal.json"
+LOCK = "lock"
 SEGMENTS_SUFFIX = ".segments"
 MIN_FREE_BYTES = 64 * 2**20
 VERSION = 1
@@ -76,18 +77,16 @@ class SegmentFolder:
         existed = self.path.exists()
         try:
             self.path.mkdir(exist_ok=True)
-            self._lock = open(self.path / "lock", "w")  # noqa: SIM115 (held while the run lasts)
+            lock = lock_file(self.path / LOCK)
         except OSError as error:
             raise os_error(error, f"Cannot write beside {output}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise OutputError(f"Another run is writing {output} (it holds {self.path})") from error
+        if lock is None:
+            raise OutputError(f"Another run is writing {output} (it holds {self.path})")
+        self._lock = lock
         try:
             self._take_over(existed, resume, overwrite)
         except BaseException:
-            self._lock.close()
+            self._lock.release()
             raise
 
     def _take_over(self, existed: bool, resume: bool, overwrite: bool) -> None:
@@ -106,7 +105,7 @@ class SegmentFolder:
                     "the same, or --overwrite to start anew"
                 )
             self.segments = content["segments"]
-        known = {s["file"] for s in self.segments} | {"lock", JOURNAL}
+        known = {s["file"] for s in self.segments} | {LOCK, JOURNAL}
         for file in self.path.iterdir():
             if file.name not in known:
                 file.unlink()
@@ -150,7 +149,9 @@ class SegmentFolder:
         """Let go of the folder, and delete it when its segments are no longer needed."""
         if remove:
             shutil.rmtree(self.path, ignore_errors=True)
-        self._lock.close()
+        self._lock.release()
+        if remove and os.name == "nt":  # Windows deletes no file that is open
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def _write(self) -> None:
         content = {"version": VERSION, "settings": self.settings, "segments": self.segments}
@@ -175,6 +176,7 @@ class SegmentWriter:
         self._folder, self._settings = folder, settings
         self._container: av.container.OutputContainer | None = None
         self._first = self._next = folder.next_frame
+        self._last_time: Fraction | None = None
 
     def convert(self, frame: OutputFrame) -> Picture:
         """The frame as the encoder takes it. Raises OutputError."""
@@ -191,6 +193,7 @@ class SegmentWriter:
         frame, picture = converted
         if frame.index != self._next:
             raise AssertionError(f"frame {frame.index} came where {self._next} was due")
+        self._check_clock(frame)
         try:
             container = self._container or self._open()
             container.mux(self._stream.encode(picture))
@@ -202,6 +205,17 @@ class SegmentWriter:
         except (OSError, av.FFmpegError) as error:
             self._discard()
             raise os_error(error, f"Cannot write {self._folder.path}") from error
+
+    def _check_clock(self, frame: OutputFrame) -> None:
+        """Raises OutputError if the output would show this frame and the last at one time."""
+        clock, last = self._settings.clock, self._last_time
+        if clock and last is not None and _tick(frame.time / clock) <= _tick(last / clock):
+            raise OutputError(
+                f"Frames {frame.index - 1} and {frame.index} are {float(frame.time - last):.5f} s "
+                f"apart (at {float(frame.time):.3f} s), less than the output's clock of "
+                f"{float(clock):g} s can tell: write an .mp4 or .mov, or choose a lower rate"
+            )
+        self._last_time = frame.time
 
     def finish(self, complete: bool) -> tuple[Path, SegmentReport] | None:
         """Close the last segment. If the run is not `complete`, the segment is not noted (a later
@@ -226,7 +240,7 @@ class SegmentWriter:
         if suffix != ".nut":
             options["video_track_timescale"] = str(self._settings.time_base.denominator)
         self._report = SegmentReport()
-        self._container = container = av.open(str(self._part), "w", options=options)
+        self._container = container = av.open(file_url(self._part), "w", options=options)
         self._stream = self._settings.add_stream(container)
         return container
 
@@ -234,8 +248,7 @@ class SegmentWriter:
         container.mux(self._stream.encode())
         container.close()
         self._container = None
-        with open(self._part, "rb") as file:
-            os.fsync(file.fileno())
+        sync_file(self._part)
         if note:
             os.replace(self._part, self._file)
             read_on = self._last_frame.read_on
@@ -249,11 +262,21 @@ class SegmentWriter:
             self._part.unlink(missing_ok=True)
 
 
+def is_disk_full(error: Exception) -> bool:
+    """Whether there is no room to write, whatever raised it."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def os_error(error: OSError | av.FFmpegError, what: str) -> OutputError | DiskFullError:
     """The named error of a failed write."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if is_disk_full(error):
         return DiskFullError(f"{what}: the disk is full ({error}). What is finished is kept")
     return OutputError(f"{what}: {error}")
+
+
+def _tick(time: Fraction) -> int:
+    """Rounded as FFmpeg does: halves up."""
+    return int((2 * time + 1) // 2)
 
 
 def _plain(value: Any) -> Any:
