@@ -14,8 +14,9 @@ ROOT = Path(__file__).resolve().parent
 
 # sha256 of every weight file that ships.
 WEIGHTS_SHA256: dict[str, str] = {
-    "fast": "359d0213bd8ceada39debdc4e43bdacc7cdfb0122883feafe98f5fa681165f0d",
+    "fast": "8927f27e7bce05bfda6e8c9233de382eee6c56b5a19af0ed6f88922178457584",
     "fast-roigan": "f62504867187101fd9ed1da413ad38af1449c2e9599d01cb418c17998141ffe8",
+    "fine": "f4009a2c8719689a46ef510b6105010d671d2020c02227587bf57152100cd9ee",
     "paper": "21c7a0dcce939e16cbc24002dfb01aaf4c35db5e3348a72a154ce60813f3b863",
     "paper-roigan": "e69c657f13f89442bfa03ad1862c9263c1931ed971f56cfb060fb82ad9a7e57c",
     "rpn_R_18_FPN": "7147adcf2fd4665e3769c0bc591bbfbf2f0283a9159f083b2542b9626f34bdda",
