@@ -7,8 +7,8 @@
 safetensors (the default): the averaged weights in half precision, with all that is needed to
 rebuild the network; `Interpolator.from_pretrained(file)` and MODEL.WEIGHTS take it. Beside it a
 model card is begun, fast.md, unless there is one; the sha256 for model_zoo/catalog.py is printed.
-onnx, torchscript, torch.export: float32, any H, W and t (zoomin_d2/inference/export.py says it in
-full); these run without this package.
+onnx, torchscript, torch.export: float32, any H, W and t; these run without this package. A card
+beside the file, fast.onnx.md, says which sizes it takes and what can run it.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import torch
 from zoomin_d2.cli.tool_arguments import ToolParser
 from zoomin_d2.evaluation.complexity import count_macs, count_parameters
 from zoomin_d2.files import write_atomically
-from zoomin_d2.inference.export import FORMATS, export
+from zoomin_d2.inference.export import FORMATS, describe, export
 from zoomin_d2.model_zoo.generator_file import LoadedGenerator, load_generator, save_generator
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
@@ -99,6 +99,11 @@ def main(args: argparse.Namespace) -> None:
         return
     export(loaded.generator, args.format, args.output)
     print(f"{args.output}: {args.output.stat().st_size / 1e6:.2f} MB, float32")
+    path = args.output.with_name(args.output.name + ".md")
+    text = f"# {args.output.name}: `{loaded.name}` as {args.format}\n\n"
+    text += describe(loaded.generator, args.format) + "\n"
+    write_atomically(path, lambda f: f.write(text.encode()))
+    print(f"{path}: what it takes, and what can run it")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -1,56 +1,61 @@
-"""zoomin_d2.inference.export: other runtimes give PyTorch's frames, for any H, W and t."""
+"""zoomin_d2.inference.export: other runtimes give PyTorch's frames, of the models that ship, for
+any H, W and t."""
 
 import pytest
 import torch
 
-from zoomin_d2 import get_zoomin_cfg
-from zoomin_d2.inference.export import INPUTS, export, grid_of
+from zoomin_d2.generators import FastGenerator
+from zoomin_d2.inference.export import INPUTS, describe, export, grid_of
+from zoomin_d2.model_zoo.generator_file import load_generator
 from zoomin_d2.modeling import build_generator
 
-SIZES = [(64, 64), (50, 81), (97, 130)]
-
-
-def _small(name):
-    cfg = get_zoomin_cfg()
-    cfg.MODEL.GENERATOR.NAME = "paper" if name == "paper" else "fast"
-    cfg.MODEL.GENERATOR.PAPER.FLOW_CHANNELS = [8, 8, 8]
-    cfg.MODEL.GENERATOR.PAPER.SYNTHESIS_CHANNELS, cfg.MODEL.GENERATOR.PAPER.SYNTHESIS_KERNEL = 4, 3
-    fast = cfg.MODEL.GENERATOR.FAST
-    fast.PYRAMID_CHANNELS, fast.DECODER_CHANNELS = [8, 8, 8, 8], [8, 16, 16, 16]
-    fast.DECODER_BLOCKS, fast.CORRELATION_RADII = [1, 1, 1, 1], [0, 0, 0, 1]
-    fast.SYNTHESIS_CHANNELS = [8, 8]
-    if name == "fine":
-        fast.LAST_WARP, fast.REFINE_CHANNELS, fast.LINEAR_BLOCKS = "mixed", 8, [1, 0, 0, 0]
-    torch.manual_seed(0)
-    generator = build_generator(cfg).eval()
-    with torch.no_grad():
-        for parameter in generator.parameters():  # a fresh one hardly moves anything
-            if parameter.dim() > 1:
-                parameter.normal_(std=0.1)
-    return generator
+SIZES = [(1, 1), (64, 64), (50, 81), (97, 130), (16, 200)]
+TIMES = (0.5, 0.2, 0.9)
 
 
 @pytest.fixture(scope="module", params=["paper", "fast", "fine"])
 def generator(request):
-    return _small(request.param)
+    return load_generator(request.param).generator
 
 
 def _check(generator, run, sizes):
     random = torch.Generator().manual_seed(1)
-    for (height, width), t in zip(sizes, (0.5, 0.2, 0.9)):
-        frames = torch.rand(2, 1, 3, height, width, generator=random)
-        inputs = (*frames, torch.tensor([t]))
+    for height, width in sizes:
+        texture = torch.rand(1, 3, height, width + 6, generator=random)
+        texture = torch.nn.functional.avg_pool2d(texture, 5, stride=1, padding=2)
+        frames = texture[..., :width].contiguous(), texture[..., 6:].contiguous()
+        for t in TIMES:
+            inputs = (*frames, torch.tensor([t]))
+            with torch.no_grad():
+                expected = generator(*inputs)
+            assert min(height, width) < 50 or expected.flow_1t.abs().max() > 0.5
+            assert expected.pred_frame.max() <= 1 and not generator.training  # as in use
+            torch.testing.assert_close(run(*inputs), expected.pred_frame, atol=1e-4, rtol=0)
+
+
+@pytest.mark.slow
+def test_sizes_after_a_warp_stay_free(tmp_path):
+    pytest.importorskip("onnx", reason="needs the extra 'onnx': no ONNX file was tried")
+    torch.manual_seed(0)
+    generator = FastGenerator(
+        pyramid_channels=(4, 4, 4, 4),
+        decoder_channels=(4, 4, 4, 4),
+        decoder_blocks=(1, 1, 1, 1),
+        correlation_radii=(0, 0, 1, 1),  # at 1/8, of warped features
+        synthesis_channels=(4, 4),
+    ).eval()
+    run = _onnx(generator, tmp_path)
+    for height, width in ((40, 72), (21, 90)):
+        inputs = (*torch.rand(2, 1, 3, height, width), torch.tensor([0.5]))
         with torch.no_grad():
-            expected = generator(*inputs)
-        assert expected.flow_1t.abs().max() > 0.1
-        assert expected.pred_frame.max() <= 1 and not generator.training  # clamped, as in use
-        torch.testing.assert_close(run(*inputs), expected.pred_frame, atol=1e-4, rtol=0)
+            expected = generator(*inputs).pred_frame
+        torch.testing.assert_close(run(*inputs), expected, atol=1e-4, rtol=0)
 
 
-def test_onnx_runtime(generator, tmp_path):
-    pytest.importorskip("onnx")
-    onnxruntime = pytest.importorskip("onnxruntime")
-    path = tmp_path / "generator.onnx"
+def _onnx(generator, folder):
+    """The exported generator as a call."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
+    path = folder / "generator.onnx"
     export(generator, "onnx", path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert [x.name for x in session.get_inputs()] == list(INPUTS)
@@ -59,24 +64,39 @@ def test_onnx_runtime(generator, tmp_path):
         feeds = {name: value.numpy() for name, value in zip(INPUTS, inputs)}
         return torch.from_numpy(session.run(None, feeds)[0])
 
+    return run
+
+
+@pytest.mark.slow
+def test_onnx_runtime(generator, tmp_path):
+    pytest.importorskip("onnx", reason="needs the extra 'onnx': no ONNX file was tried")
+    run = _onnx(generator, tmp_path)
     _check(generator, run, SIZES)
     assert not any(module.training for module in generator.modules())
 
 
+@pytest.mark.slow
 def test_torchscript(generator, tmp_path):
     path = tmp_path / "generator.pt"
     export(generator, "torchscript", path)
     _check(generator, torch.jit.load(path), SIZES)
 
 
-def test_torch_export(tmp_path):
-    generator = _small("paper")  # `fast` takes half a minute of symbolic arithmetic, and passes
+@pytest.mark.slow  # half a minute of symbolic arithmetic for each
+def test_torch_export(generator, tmp_path):
     path = tmp_path / "generator.pt2"
     export(generator, "torch.export", path)
-    grid = grid_of(generator)
-    _check(
-        generator, torch.export.load(path).module(), [(2 * grid, 4 * grid), (6 * grid, 2 * grid)]
-    )
+    least = grid_of(generator) + 1
+    sizes = [(least, 128), (128, least + 14), (75, 121), (97, 130), (201, 80)]
+    _check(generator, torch.export.load(path).module(), sizes)
+
+
+def test_the_card_says_which_sizes_and_what_runs_it():
+    generator = load_generator("fast").generator
+    assert "any H and W" in describe(generator, "onnx")
+    assert "opset 17" in describe(generator, "onnx")
+    assert "H and W from 17 to 8192" in describe(generator, "torch.export")
+    assert f"PyTorch {torch.__version__}" in describe(generator, "torchscript")
 
 
 def test_grid(small_cfg):

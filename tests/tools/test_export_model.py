@@ -74,6 +74,8 @@ def test_torchscript_needs_no_package(checkpoint, tmp_path, capsys):
         expected = load_generator(checkpoint).generator(*frames, t).pred_frame
         found = torch.jit.load(output)(*frames, t)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    card = (tmp_path / "tiny.pt.md").read_text()
+    assert "any H and W" in card and "torch.jit.load" in card
 
 
 def test_wrong_ending(checkpoint, tmp_path):

@@ -29,6 +29,7 @@ from zoomin_d2.layers import (
     backward_warp,
     blend,
     conv_lrelu,
+    crop,
     pad_to_multiple,
     small_head,
 )
@@ -229,5 +230,4 @@ class FastGenerator(nn.Module):
         if not self.training:  # while training, clipping would cut the gradient of saturated pixels
             pred_frame = pred_frame.clamp(0, 1)
         outputs = (pred_frame, coarse_frame, *flows.chunk(2), blend_mask)
-        height, width = size
-        return GeneratorOutput(*(x[..., :height, :width] for x in outputs), tuple(level_frames))
+        return GeneratorOutput(*(crop(x, size) for x in outputs), tuple(level_frames))

@@ -9,7 +9,7 @@ from torch import nn
 from zoomin_d2.generators.flow_net import FlowUNet
 from zoomin_d2.generators.output import GeneratorOutput
 from zoomin_d2.generators.synthesis_net import SynthesisNet
-from zoomin_d2.layers import backward_warp, blend, pad_to_multiple
+from zoomin_d2.layers import backward_warp, blend, crop, pad_to_multiple
 
 
 class ContextExtractor(nn.Module):
@@ -89,12 +89,10 @@ class PaperGenerator(nn.Module):
             frame_1, frame_2: (N, 3, H, W) RGB in [0, 1], any H and W.
             t: (N,) in (0, 1).
         """
-        height, width = frame_1.shape[-2:]
+        size = (frame_1.shape[-2], frame_1.shape[-1])
         padded_1 = pad_to_multiple(frame_1, self.flow_net.size_divisibility)
         padded_2 = pad_to_multiple(frame_2, self.flow_net.size_divisibility)
-        flow_1t, flow_2t, blend_mask = (
-            x[..., :height, :width] for x in self.flow_net(padded_1, padded_2, t)
-        )
+        flow_1t, flow_2t, blend_mask = (crop(x, size) for x in self.flow_net(padded_1, padded_2, t))
         # Frames and features take the same flows and mask (eq. 1 and 2): one warp of both.
         warped = blend(
             backward_warp(torch.cat((frame_1, self.context(frame_1)), dim=1), flow_1t),

@@ -2,13 +2,10 @@
 
 Every file takes ``frame_1``, ``frame_2`` (1, 3, H, W) RGB float32 in [0, 1] and ``t`` (1,) in
 (0, 1) and gives ``pred_frame`` (1, 3, H, W) in [0, 1]. H, W and t may change from call to call:
+`describe` says which sizes, and what can run the file.
 
-    onnx, torchscript   any H and W
-    torch.export        H and W multiples of the generator's grid (64 for `paper`, 16 for `fast`),
-                        at least twice that: pad and crop around it
-
-ONNX goes through PyTorch's tracing exporter: the newer one, built on torch.export, inherits the
-restriction of the last line.
+ONNX goes through PyTorch's tracing exporter: the newer one, built on torch.export, inherits its
+least size.
 """
 
 import contextlib
@@ -26,7 +23,8 @@ from zoomin_d2.files import write_atomically
 
 INPUTS = ("frame_1", "frame_2", "t")
 OUTPUT = "pred_frame"
-OPSET = 17  # has GridSample (16); read by ONNX Runtime from 1.12, TensorRT from 8.6, OpenVINO
+OPSET = 17  # has GridSample (16)
+_MAX_SIDE = 8192  # of torch.export, in pixels
 
 
 class PredFrame(nn.Module):
@@ -54,9 +52,7 @@ def export_torchscript(generator: nn.Module) -> bytes:
     """A TorchScript archive, for `torch.jit.load` and C++."""
     buffer = io.BytesIO()
     with torch.no_grad(), _quiet():
-        traced = torch.jit.trace(
-            PredFrame(generator), _example(generator, odd=True), check_trace=False
-        )
+        traced = torch.jit.trace(PredFrame(generator), _example(generator), check_trace=False)
         torch.jit.save(traced, buffer)
     return buffer.getvalue()
 
@@ -72,7 +68,7 @@ def export_onnx(generator: nn.Module) -> bytes:
     with torch.no_grad(), _quiet(), extra("onnx", "exporting to ONNX"):
         torch.onnx.export(
             PredFrame(generator),
-            _example(generator, odd=True),
+            _example(generator),
             cast(Any, buffer),  # the stubs want a path; this exporter writes into files, too
             dynamo=False,
             opset_version=OPSET,
@@ -85,14 +81,16 @@ def export_onnx(generator: nn.Module) -> bytes:
 
 def export_program(generator: nn.Module) -> bytes:
     """A torch.export archive (.pt2), for `torch.export.load` and AOTInductor."""
-    grid = grid_of(generator)
-    dims = [grid * torch.export.Dim(name, min=2, max=8192 // grid) for name in ("h", "w")]
-    frame = {2: dims[0], 3: dims[1]}
+    # One that fills a single cell of the coarsest grid would be a size of its own.
+    least = grid_of(generator) + 1
+    frame = {
+        k: torch.export.Dim(name, min=least, max=_MAX_SIDE) for k, name in ((2, "h"), (3, "w"))
+    }
     buffer = io.BytesIO()
     with torch.no_grad(), _quiet():
         program = torch.export.export(
             PredFrame(generator),
-            _example(generator, odd=False),
+            _example(generator),
             dynamic_shapes={"frame_1": frame, "frame_2": frame, "t": None},
             strict=False,
         )
@@ -108,16 +106,43 @@ FORMATS: dict[str, tuple[str, Callable[[nn.Module], bytes]]] = {
 }
 
 
+# What was tried: tests/inference/test_export.py.
+_RUNTIMES = {
+    "onnx": f"ONNX Runtime 1.12 or later (tried on a CPU), and what else reads opset {OPSET} with "
+    "GridSample (not tried)",
+    "torchscript": "`torch.jit.load` of PyTorch (tried) and LibTorch (not tried), on the CPU, "
+    "where it was recorded",
+    "torch.export": "`torch.export.load` of the PyTorch that wrote it (tried) and AOTInductor (not "
+    "tried), on the CPU, where it was recorded",
+}
+
+
+def describe(generator: nn.Module, format: str) -> str:
+    """What an exported file takes and gives, which sizes, and what can run it, in Markdown."""
+    sizes = "any H and W"
+    if format == "torch.export":
+        sizes = f"H and W from {grid_of(generator) + 1} to {_MAX_SIDE} (pad smaller frames)"
+    return "\n".join(
+        [
+            "- in: `frame_1`, `frame_2` (1, 3, H, W) RGB float32 in [0, 1], `t` (1,) in (0, 1)",
+            f"- out: `{OUTPUT}` (1, 3, H, W) float32 in [0, 1]",
+            f"- sizes: {sizes}; H, W and t may change from call to call, one pair at a time",
+            f"- written by PyTorch {torch.__version__}",
+            f"- runs on: {_RUNTIMES[format]}",
+        ]
+    )
+
+
 def export(generator: nn.Module, format: str, path: str | os.PathLike) -> None:
     """Write a generator (float32, on the CPU, in eval mode) in one of `FORMATS`, whole or not."""
     data = FORMATS[format][1](generator.float().cpu().eval())
     write_atomically(path, lambda f: f.write(data))
 
 
-def _example(generator: nn.Module, odd: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _example(generator: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
     """Frames to record with. Odd sizes make tracing record the padding, too."""
     grid = grid_of(generator)
-    height, width = 3 * grid + 8 * odd, 5 * grid + 3 * odd
+    height, width = 3 * grid + 8, 5 * grid + 3
     frames = torch.rand(2, 1, 3, height, width)
     return frames[0], frames[1], torch.tensor([0.3])
 

@@ -8,7 +8,7 @@ from zoomin_d2.layers.blocks import (
     upsample_2x,
 )
 from zoomin_d2.layers.correlation import bilateral_correlation
-from zoomin_d2.layers.warp import backward_warp, blend, pad_to_multiple, resize_flow
+from zoomin_d2.layers.warp import backward_warp, blend, crop, pad_to_multiple, resize_flow
 
 __all__ = [
     "ConvBlock",
@@ -17,6 +17,7 @@ __all__ = [
     "bilateral_correlation",
     "blend",
     "conv_lrelu",
+    "crop",
     "pad_to_multiple",
     "resize_flow",
     "small_head",

@@ -54,15 +54,16 @@ def backward_warp(frame: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear
     # Clamping is "border" padding that also runs where grid_sample has only "zeros" (Apple MPS).
     sample_x = (x + flow[:, 0]).clamp(0, width - 1)
     sample_y = (y[:, None] + flow[:, 1]).clamp(0, height - 1)
-    # align_corners=True: -1 and 1 are the centres of the first and last pixel. Size 1 has only 0.
-    grid = torch.stack(
-        (sample_x * (2 / max(width - 1, 1)) - 1, sample_y * (2 / max(height - 1, 1)) - 1), dim=-1
-    )
+    # align_corners=True: -1 and 1 are the centres of the first and last pixel. Size 1 has only 0;
+    # a sum asks for it, not a branch, so that what is traced with one size runs with any.
+    span_x, span_y = width - 1 + (width == 1), height - 1 + (height == 1)
+    grid = torch.stack((sample_x * (2 / span_x) - 1, sample_y * (2 / span_y) - 1), dim=-1)
     with torch.autocast(frame.device.type, enabled=False):
         warped = F.grid_sample(
             frame.float(), grid, mode=mode, padding_mode=_PADDING[mode], align_corners=True
         )
-    return warped.to(frame.dtype)
+    # To ONNX's exporter the sizes of what is sampled are those of the example, constants.
+    return warped.to(frame.dtype).view(frame.shape)
 
 
 def blend(warped_1: torch.Tensor, warped_2: torch.Tensor, blend_mask: torch.Tensor) -> torch.Tensor:
@@ -103,10 +104,34 @@ def pad_to_multiple(frame: torch.Tensor, multiple: int) -> torch.Tensor:
         frame: (N, C, H, W), any size from 1 x 1 up.
 
     Returns:
-        (N, C, H', W'); ``result[..., :H, :W]`` is the frame again.
+        (N, C, H', W'); ``crop(result, (H, W))`` is the frame again.
     """
     height, width = frame.shape[-2:]
+    if _is_exporting():
+        sides = ((n, (n + multiple - 1) // multiple * multiple) for n in (height, width))
+        return _take(frame, *(_arange(to, frame).clamp(max=n - 1) for n, to in sides))
     pad_y, pad_x = -height % multiple, -width % multiple
     if pad_x == 0 and pad_y == 0:
         return frame
     return F.pad(frame, (0, pad_x, 0, pad_y), mode="replicate")
+
+
+def crop(frame: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The upper left (height, width) pixels of (N, C, H, W): undoes `pad_to_multiple`."""
+    height, width = size
+    if _is_exporting():
+        return _take(frame, _arange(height, frame), _arange(width, frame))
+    return frame[..., :height, :width]
+
+
+# torch.export keeps of a size what Python asked it. Padding asks whether there is any, slicing
+# whether there is enough; rows and columns by number ask nothing, and so any size is exported.
+_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)  # from torch 2.7
+
+
+def _arange(length: int, like: torch.Tensor) -> torch.Tensor:
+    return torch.arange(length, device=like.device)
+
+
+def _take(frame: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    return frame.index_select(-2, rows).index_select(-1, columns)
