@@ -90,7 +90,7 @@ def benchmark_frame(args: Namespace) -> dict:
     settings = frame.benchmark_settings(device, git_commit())
     path = args.output / "benchmark.json"
     bench = frame.Measurements(path, args.resume, args.budget, settings)
-    content = frame.benchmark_frames(contestants, plan, bench)
+    content = frame.FrameBenchmark(contestants, plan, bench).run()
     print("\n" + format_report(content))
     return content
 

@@ -5,9 +5,9 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import cast
 
@@ -102,7 +102,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class FramePlan:
-    """What `benchmark_frames` measures.
+    """What `FrameBenchmark` measures.
 
     Attributes:
         modes: of `peers.MODES`, the most important first; those a device lacks are left out.
@@ -152,131 +152,97 @@ def peer_contestant(name: str, plan: FramePlan) -> Contestant:
     return Contestant(name.split(":")[1], make, {}, is_peer=True)
 
 
-def benchmark_frames(
-    contestants: Sequence[Contestant], plan: FramePlan, bench: Measurements
-) -> dict:
-    """Measure everything, what matters most first; writes benchmark.md and fig4.png, too.
+class FrameBenchmark:
+    """Measures every contestant as the plan says, what matters most first, into one json file."""
 
-    Returns:
-        the content of the json file.
-    """
-    torch.backends.cudnn.benchmark = plan.device.type == "cuda"
-    on_gpu = plan.device.type == "cuda"
-    modes = [m for m in plan.modes if on_gpu or m not in ("graph", "triton")]
-    quick = [m for m in modes if m != "compiled"]
-    compiled = [m for m in modes if m == "compiled"]
-    bench.content["methods"] = {x.name: x.facts for x in contestants}
-    bars = [s for s in plan.sizes if s in BARS]
-    others = [s for s in plan.sizes if s not in BARS]
+    def __init__(self, contestants: Sequence[Contestant], plan: FramePlan, bench: Measurements):
+        # A compiled peer is what the bars are measured by: peers first.
+        self.contestants = sorted(contestants, key=lambda x: not x.is_peer)
+        self.plan = plan
+        self.bench = bench
 
-    def each(which: Iterable[str]) -> Iterable[tuple[Contestant, str, str]]:
-        for mode in which:
-            # A compiled peer is what the bars are measured by: peers first.
-            for contestant in sorted(contestants, key=lambda x: not x.is_peer):
-                if mode != "triton" or contestant.facts.get("triton"):
-                    yield from ((contestant, mode, dtype) for dtype in plan.dtypes)
+    def run(self) -> dict:
+        """The content of the json file; benchmark.md and fig4.png are written beside it."""
+        plan, bench = self.plan, self.bench
+        on_gpu = plan.device.type == "cuda"
+        torch.backends.cudnn.benchmark = on_gpu
+        modes = [m for m in plan.modes if on_gpu or m not in ("graph", "triton")]
+        quick = [m for m in modes if m != "compiled"]
+        compiled = [m for m in modes if m == "compiled"]
+        bars = [s for s in plan.sizes if s in BARS]
+        others = [s for s in plan.sizes if s not in BARS]
+        bench.content["methods"] = {x.name: x.facts for x in self.contestants}
+        self._time(quick, bars)
+        self._time(compiled, bars)
+        self._score(quick, plan.dtypes)
+        if "float32" not in plan.dtypes:  # what others are compared with
+            self._score(["eager"], ["float32"])
+        self._time(quick, others)
+        self._load(quick)
+        self._time(compiled, others)
+        if plan.compiled_quality:
+            self._score(compiled, plan.dtypes)
+        for contestant in self.contestants:
+            if contestant.is_peer and not bench.late():
+                bench.content["methods"][contestant.name] = _peer_facts(contestant, plan)
+        bench.save()
+        folder = bench.path.parent
+        (folder / "benchmark.md").write_text(format_report(bench.content))
+        draw_quality_against_time(bench.content, folder / "fig4.png")
+        return bench.content
 
-    def time_all(which: Iterable[str], sizes: Sequence[tuple[int, int]]) -> None:
-        for one in each(which):
-            _measure_latency(bench, plan, *one, sizes)
+    def _each(
+        self, modes: Sequence[str], dtypes: Sequence[str]
+    ) -> Iterator[tuple[Contestant, dict, Callable[[], Method]]]:
+        """Contestant, what names it in a row, and what loads it: once, if it is called at all."""
+        for mode in modes:
+            for contestant in self.contestants:
+                if mode == "triton" and not contestant.facts.get("triton"):
+                    continue
+                for dtype in dtypes:
+                    key = {"method": contestant.name, "mode": mode, "dtype": dtype}
+                    yield contestant, key, cache(partial(contestant.make, mode, DTYPES[dtype]))
 
-    def score_all(which: Iterable[str]) -> None:
-        for one in each(which):
-            _measure_quality(bench, plan, *one)
+    def _time(self, modes: Sequence[str], sizes: Sequence[tuple[int, int]]) -> None:
+        for _, key, method in self._each(modes, self.plan.dtypes):
+            for size in sizes:
+                self._measure("latency", key, latency, method, size, batch=1)
 
-    time_all(quick, bars)
-    time_all(compiled, bars)
-    score_all(quick)
-    if "float32" not in plan.dtypes:
-        for contestant in contestants:  # what others are compared with
-            _measure_quality(bench, plan, contestant, "eager", "float32")
-    time_all(quick, others)
-    for one in each(quick):
-        _measure_throughput(bench, plan, *one)
-    time_all(compiled, others)
-    if plan.compiled_quality:
-        score_all(compiled)
-    for contestant in contestants:
-        if contestant.is_peer and not bench.late():
-            bench.content["methods"][contestant.name] = _peer_facts(contestant, plan)
-    bench.save()
-    folder = bench.path.parent
-    (folder / "benchmark.md").write_text(format_report(bench.content))
-    draw_quality_against_time(bench.content, folder / "fig4.png")
-    return bench.content
+    def _load(self, modes: Sequence[str]) -> None:
+        """Several pairs at once; of ours also a stream of frames and several times of one pair."""
+        plan = self.plan
+        for contestant, key, method in self._each(modes, plan.dtypes):
+            for size in plan.sizes:
+                if plan.batch > 1 and size[0] * size[1] <= plan.batch_pixels:
+                    self._measure("latency", key, latency, method, size, batch=plan.batch)
+                if not contestant.is_peer:
+                    self._measure("stream", key, streamed, method, size)
+                    self._measure("three times", key, several_times, method, size)
 
-
-class _Lazy:
-    """A method that is loaded only if something is left to measure, once for all sizes."""
-
-    def __init__(self, contestant: Contestant, mode: str, dtype: str):
-        self._make = lambda: contestant.make(mode, DTYPES[dtype])
-        self._made: Method | None = None
-
-    def __call__(self) -> Method:
-        if self._made is None:
-            self._made = self._make()
-        return self._made
-
-
-def _key(what: str, contestant: Contestant, mode: str, dtype: str) -> dict:
-    return {"what": what, "method": contestant.name, "mode": mode, "dtype": dtype}
-
-
-def _measure_latency(
-    bench: Measurements,
-    plan: FramePlan,
-    contestant: Contestant,
-    mode: str,
-    dtype: str,
-    sizes: Sequence[tuple[int, int]],
-) -> None:
-    method, key = _Lazy(contestant, mode, dtype), _key("latency", contestant, mode, dtype)
-    for height, width in sizes:
-        _measure_size(bench, plan, method, key, height, width, 1)
-
-
-def _measure_throughput(
-    bench: Measurements, plan: FramePlan, contestant: Contestant, mode: str, dtype: str
-) -> None:
-    """Several pairs at once; of ours also a stream of frames and several times of one pair."""
-    method = _Lazy(contestant, mode, dtype)
-    for height, width in plan.sizes:
-        if plan.batch > 1 and height * width <= plan.batch_pixels:
-            key = _key("latency", contestant, mode, dtype)
-            _measure_size(bench, plan, method, key, height, width, plan.batch)
-        if not contestant.is_peer:
-            for what, measure in (("stream", streamed), ("three times", several_times)):
-                key = {**_key(what, contestant, mode, dtype), "width": width, "height": height}
-                call = partial(_call, measure, method, height, width, plan)
-                bench.measure(key, call)
-
-
-def _measure_size(
-    bench: Measurements,
-    plan: FramePlan,
-    method: _Lazy,
-    key: dict,
-    height: int,
-    width: int,
-    batch: int,
-) -> None:
-    key = {**key, "width": width, "height": height, "batch": batch}
-    bench.measure(key, partial(_call, latency, method, height, width, plan, batch))
-
-
-def _call(measure: Callable[..., dict], method: _Lazy, height: int, width: int, plan, *n) -> dict:
-    return measure(method(), height, width, plan.device, plan.effort, *n)
-
-
-def _measure_quality(
-    bench: Measurements, plan: FramePlan, contestant: Contestant, mode: str, dtype: str
-) -> None:
-    if plan.samples:
-        bench.measure(
-            _key("quality", contestant, mode, dtype),
-            lambda: quality(contestant.make(mode, DTYPES[dtype]), plan.samples, plan.device),
+    def _measure(
+        self,
+        what: str,
+        key: dict,
+        call: Callable[..., dict],
+        method: Callable[[], Method],
+        size: tuple[int, int],
+        **batch: int,
+    ) -> None:
+        plan = self.plan
+        self.bench.measure(
+            {"what": what, **key, "width": size[1], "height": size[0], **batch},
+            lambda: call(method(), *size, plan.device, plan.effort, **batch),
         )
+
+    def _score(self, modes: Sequence[str], dtypes: Sequence[str]) -> None:
+        if self.plan.samples:
+            for _, key, method in self._each(modes, dtypes):
+                call = partial(_quality, method, self.plan)
+                self.bench.measure({"what": "quality", **key}, call)
+
+
+def _quality(method: Callable[[], Method], plan: FramePlan) -> dict:
+    return quality(method(), plan.samples, plan.device)
 
 
 def _peer_facts(contestant: Contestant, plan: FramePlan) -> dict:

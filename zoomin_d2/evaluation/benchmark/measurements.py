@@ -38,10 +38,10 @@ def latency(
     width: int,
     device: torch.device,
     effort: Effort,
-    n: int = 1,
+    batch: int = 1,
 ) -> dict:
-    """Milliseconds per call with n pairs, peak memory, frames per second."""
-    pair = [method.prepare(x) for x in random_frames(height, width, n, device)]
+    """Milliseconds per call with `batch` pairs, peak memory, frames per second."""
+    pair = [method.prepare(x) for x in random_frames(height, width, batch, device)]
     timing = time_call(
         lambda: method(*pair), device, num_calls=effort.calls, max_seconds=effort.seconds
     )
@@ -53,7 +53,7 @@ def latency(
         "median_ms": round(timing.median, 4),
         "p10_ms": round(timing.low, 4),
         "p90_ms": round(timing.high, 4),
-        "fps": round(1e3 * n / timing.median, 3),
+        "fps": round(1e3 * batch / timing.median, 3),
         "peak_memory_mb": None if memory is None else round(memory / 2**20, 1),
     }
 

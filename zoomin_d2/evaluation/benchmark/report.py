@@ -1,4 +1,4 @@
-"""What `benchmark_frames` measured in, Markdown tables and a plot like the paper's Fig. 4 out."""
+"""What `FrameBenchmark` measured in, Markdown tables and a plot like the paper's Fig. 4 out."""
 
 from pathlib import Path
 
