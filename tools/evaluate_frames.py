@@ -13,7 +13,6 @@ an error.
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from zoomin_d2.evaluation.extra_metrics import EXTRA_METRICS, score_extra, usabl
 from zoomin_d2.evaluation.metrics import score_image
 from zoomin_d2.evaluation.results import format_results_table, summarize, write_results
 from zoomin_d2.frames import CorruptFrameError
+from zoomin_d2.user_errors import add_debug_option, one_line_errors
 
 IMAGE_EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 
@@ -136,11 +136,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     for folder in ("pred", "gt", "mask"):
         parser.add_argument(f"--{folder}-pattern", default="{id}", help="default: %(default)s")
+    add_debug_option(parser)
     return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args())
-    except ValueError as error:
-        sys.exit(f"evaluate_frames: {error}")
+    arguments = parse_args()
+    with one_line_errors(arguments.debug):
+        main(arguments)

@@ -6,14 +6,14 @@ tools/visualize_data.py --config-file configs/roigan.yaml DATASETS.TRAIN "('vide
 """
 
 import argparse
-import sys
 from itertools import chain, islice
 from pathlib import Path
 
 from detectron2.utils.logger import setup_logger
 
-from zoomin_d2.data import MissingDatasetError, build_interpolation_train_loader, resolve_datasets
+from zoomin_d2.data import build_interpolation_train_loader, resolve_datasets
 from zoomin_d2.engine import setup_cfg
+from zoomin_d2.user_errors import add_debug_option, one_line_errors
 from zoomin_d2.visualization import save_picture, tile_pictures, to_picture
 
 
@@ -27,17 +27,20 @@ def draw_sample(sample: dict):
     return tile_pictures(tiles, columns=len(tiles))
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config-file", default="", metavar="FILE")
     parser.add_argument("--output", type=Path, default=Path("output/data"))
     parser.add_argument("--num", type=int, default=6, help="samples to draw")
+    add_debug_option(parser)
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs of the config")
     args = parser.parse_args(argv)
     setup_logger(name="zoomin_d2")
-    try:
+    with one_line_errors(args.debug):
+        if args.num < 1:
+            raise ValueError(f"--num is {args.num}: it must be 1 or more")
         cfg = setup_cfg(args.config_file, args.opts)
         cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS = 1, 0
         resolve_datasets(cfg)  # logs what is used and why
@@ -47,11 +50,7 @@ def main(argv: list[str] | None = None) -> int:
             path = args.output / f"{number:03d}_{sample['file_name'].replace('/', '_')}.png"
             save_picture(path, draw_sample(sample))
             print(path)
-    except (ValueError, OSError, MissingDatasetError) as error:
-        print(f"visualize_data: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

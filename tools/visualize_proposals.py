@@ -13,7 +13,6 @@ truth and average) and <name>_panel.png (inputs, flows, mask, error).
 """
 
 import argparse
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -24,11 +23,13 @@ from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from detectron2.utils.logger import setup_logger
 
-from zoomin_d2.data import CorruptFrameError, MissingDatasetError, build_interpolation_test_loader
+from zoomin_d2 import get_zoomin_cfg
+from zoomin_d2.data import build_interpolation_test_loader
 from zoomin_d2.data.frame_store import read_image
 from zoomin_d2.data.video_file import VideoFile
 from zoomin_d2.engine import AtomicCheckpointer, setup_cfg
 from zoomin_d2.evaluation import BASELINES
+from zoomin_d2.user_errors import add_debug_option, one_line_errors
 from zoomin_d2.visualization import draw_proposals, interpolation_panel, save_picture, zoom_panel
 
 
@@ -40,14 +41,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--input", nargs="+", required=True, help="images, a video or a dataset")
     parser.add_argument("--output", type=Path, default=Path("output/proposals"))
     parser.add_argument("--num", type=int, default=4, help="samples of a video or dataset")
+    add_debug_option(parser)
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs of the config")
     return _split_overrides(parser.parse_args(argv))
 
 
 def _split_overrides(args: argparse.Namespace) -> argparse.Namespace:
     # "--input a.png b.png KEY VALUE": argparse gives all of it to --input.
+    nodes = get_zoomin_cfg().keys()
     for i, word in enumerate(args.input):
-        if word.isupper() or ("." in word and word.split(".")[0].isupper()):
+        if word.split(".")[0] in nodes and not Path(word).exists():
             args.input, args.opts = args.input[:i], [*args.input[i:], *args.opts]
             break
     return args
@@ -124,10 +127,12 @@ def draw_sample(model, sample: dict, output: Path) -> list[Path]:
     return paths
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     logger = setup_logger(name="zoomin_d2")
-    try:
+    with one_line_errors(args.debug):
+        if args.num < 1:
+            raise ValueError(f"--num is {args.num}: it must be 1 or more")
         cfg = setup_cfg(args.config_file, args.opts)
         cfg.TEST.ROI_METRICS = False  # boxes are drawn on the interpolated frame, not the truth
         cfg.DATALOADER.NUM_WORKERS = 0
@@ -139,11 +144,7 @@ def main(argv: list[str] | None = None) -> int:
         for sample in read_samples(cfg, args.input, args.num):
             for path in draw_sample(model, sample, args.output):
                 print(path)
-    except (ValueError, OSError, CorruptFrameError, MissingDatasetError) as error:
-        print(f"visualize_proposals: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -222,7 +222,9 @@ def test_test_loader_gives_whole_triplets_in_order(cfg, make_clip, register):
     assert all(sample["frame_t"].shape == (3, 40, 48) and sample["t"] == 0.5 for sample in samples)
 
 
-def test_a_corrupt_frame_in_a_test_set_is_an_error(cfg, make_clip, register):
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_corrupt_frame_in_a_test_set_is_an_error(cfg, make_clip, register, num_workers):
+    cfg.DATALOADER.NUM_WORKERS = num_workers
     record = make_clip(3)
     with open(record["frames"][0][0], "r+b") as file:
         file.truncate(100)

@@ -205,7 +205,7 @@ def test_command_ucf101(ucf101_root, run_command):
     assert "8 triplets" in text and "v_Archery_g01_c02.avi" in text
     assert len(ucf101.load_ucf101(ucf101_root, "train")) == 8
     code, text = run_command("prepare_ucf101.py", "--root", root / "absent")
-    assert code == 1 and str(root / "absent" / "ucf101") in text
+    assert code == 2 and str(root / "absent" / "ucf101") in text
 
 
 def test_command_cityscapes(cityscapes_root, tmp_path, run_command):
@@ -213,4 +213,4 @@ def test_command_cityscapes(cityscapes_root, tmp_path, run_command):
     assert code == 0 and "cityscapes_sequence_val is ready" in text
     assert len(cityscapes.load_cityscapes(cityscapes_root, "train")) == 4
     code, text = run_command("prepare_cityscapes.py", "--root", tmp_path / "absent")
-    assert code == 1 and "no images in leftImg8bit_sequence/train" in text
+    assert code == 2 and "no images in leftImg8bit_sequence/train" in text

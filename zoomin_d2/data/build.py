@@ -7,7 +7,7 @@ SOLVER.IMS_PER_BATCH, stays), and a stream opened at start_position goes on exac
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from detectron2.data import (
 )
 from detectron2.utils import comm
 
-from zoomin_d2.data.batching import UnpackedLoader, pack_samples
+from zoomin_d2.data.batching import CarryingMapper, TestLoader, UnpackedLoader, pack_samples
 from zoomin_d2.data.dataset_mapper import InterpolationDatasetMapper
 from zoomin_d2.data.on_device.frames import CropPlanner, DeviceFrames, DeviceLoader, pack_plans
 from zoomin_d2.data.stream_order import StreamOrder, positions
@@ -186,7 +186,7 @@ def build_interpolation_train_loader(
     return UnpackedLoader(loader, summarize_records(records), frames)
 
 
-def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> Iterable[list[dict]]:
+def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> TestLoader:
     """One dataset as triplets (t = 0.5), whole frames, one per batch, in order, each exactly once.
 
     Clips of more than three frames are cut into TEST_TRIPLETS_PER_CLIP triplets of neighbouring
@@ -198,11 +198,12 @@ def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> Iterable
         ValueError: there is no dataset of that name.
     """
     records = [triplet for record in get_records(dataset_name) for triplet in cut_triplets(record)]
-    return build_detection_test_loader(
+    loader = build_detection_test_loader(
         records,
-        mapper=InterpolationDatasetMapper(cfg, is_train=False),
+        mapper=CarryingMapper(InterpolationDatasetMapper(cfg, is_train=False)),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
+    return TestLoader(loader)
 
 
 def cut_triplets(record: dict, num_triplets: int = TEST_TRIPLETS_PER_CLIP) -> list[dict]:

@@ -4,7 +4,6 @@ import argparse
 import logging
 import os
 import re
-import sys
 import warnings
 
 import detectron2.utils.comm as comm
@@ -26,6 +25,7 @@ from zoomin_d2.engine.resilience.run_record import config_record
 from zoomin_d2.files import hold_folder
 from zoomin_d2.model_zoo.catalog import available
 from zoomin_d2.modeling.zoo_paths import get_config_path
+from zoomin_d2.user_errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
         args: of Detectron2's `default_argument_parser`; ``deterministic`` is optional.
 
     Raises:
-        SystemExit: if the config, its weights, its data or its output folder are not there, or
+        UserError: if the config, its weights, its data or its output folder are not there, or
             another run writes to that folder; with what to do.
     """
     try:
@@ -165,7 +165,7 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
         if comm.is_main_process() and not args.eval_only:
             _hold_output_dir(cfg.OUTPUT_DIR)
     except (ValueError, FileNotFoundError, MissingDatasetError) as error:
-        sys.exit(f"{os.path.basename(sys.argv[0])}: {error}")  # the user's to mend: no traceback
+        raise UserError(str(error)) from error
     cfg.DATASETS.TRAIN = tuple(resolved.train)
     cfg.DATASETS.TEST = tuple(resolved.test)
     if comm.is_main_process():
