@@ -19,12 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from detectron2.utils.logger import setup_logger
 
 from zoomin_d2 import get_zoomin_cfg
-from zoomin_d2.data import build_interpolation_test_loader
+from zoomin_d2.data import build_interpolation_test_loader, is_dataset
 from zoomin_d2.data.frame_store import read_image
 from zoomin_d2.data.video_file import VideoFile
 from zoomin_d2.engine import AtomicCheckpointer, setup_cfg
@@ -73,7 +72,7 @@ def read_samples(cfg, inputs: list[str], num: int) -> Iterator[dict]:
         for k in np.linspace(0, len(video) - 3, min(num, len(video) - 2)).astype(int).tolist():
             first, truth, last = (video.read(k + i) for i in range(3))
             yield _sample(first, last, truth, f"{paths[0].stem}_{k:06d}")
-    elif len(inputs) == 1 and inputs[0] in DatasetCatalog.list():
+    elif len(inputs) == 1 and is_dataset(inputs[0]):
         loader = build_interpolation_test_loader(cfg, inputs[0])
         step = max(len(loader) // num, 1)
         yield from (batch[0] for batch in islice(loader, 0, step * num, step))
