@@ -16,16 +16,12 @@ from detectron2.utils.logger import setup_logger
 from zoomin_d2.config import get_zoomin_cfg
 from zoomin_d2.data import MissingDatasetError, resolve_datasets
 from zoomin_d2.engine.config_ranges import RANGES, check_ranges, value_of
-from zoomin_d2.engine.resilience.provenance import (
-    collect_provenance,
-    read_provenance,
-    write_provenance,
-)
+from zoomin_d2.engine.resilience.provenance import begin_provenance
 from zoomin_d2.engine.resilience.run_record import config_record
 from zoomin_d2.files import hold_folder
 from zoomin_d2.model_zoo.catalog import available
 from zoomin_d2.modeling.zoo_paths import get_config_path
-from zoomin_d2.user_errors import UserError
+from zoomin_d2.user_errors import UserError, users_mistake
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +131,12 @@ def _hold_output_dir(folder: str) -> None:
         )
 
 
+def _is_no_users_mistake(record: logging.LogRecord) -> bool:
+    """Detectron2 logs the traceback of whatever ends a training; some of it takes one line."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is None or users_mistake(error) is None
+
+
 def make_deterministic(cfg: CfgNode) -> None:
     """Only algorithms that give the same bits every time.
 
@@ -148,7 +150,10 @@ def make_deterministic(cfg: CfgNode) -> None:
 
 
 def setup_run(args: argparse.Namespace) -> CfgNode:
-    """Config of a training or evaluation run; says first what it will use for data.
+    """Config of a training or evaluation run; logs what it will use for data.
+
+    A training keeps log.txt, config.yaml and provenance.json in OUTPUT_DIR, an evaluation its log
+    and config in OUTPUT_DIR/inference.
 
     Args:
         args: of Detectron2's `default_argument_parser`; ``deterministic`` is optional.
@@ -161,7 +166,7 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
         cfg = setup_cfg(args.config_file, args.opts)
         if getattr(args, "deterministic", False) and cfg.SEED < 0:
             raise ValueError("--deterministic needs a SEED, 0 or more, to begin from")
-        resolved = resolve_datasets(cfg, eval_only=args.eval_only)
+        resolved = resolve_datasets(cfg, eval_only=args.eval_only, announce=False)
         if comm.is_main_process() and not args.eval_only:
             _hold_output_dir(cfg.OUTPUT_DIR)
     except (ValueError, FileNotFoundError, MissingDatasetError) as error:
@@ -169,15 +174,20 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
     cfg.DATASETS.TRAIN = tuple(resolved.train)
     cfg.DATASETS.TEST = tuple(resolved.test)
     if comm.is_main_process():
-        print(resolved.sentence, flush=True)
+        print(resolved.sentence, flush=True)  # first of all; it stays in provenance.json
     cfg.freeze()
     # Detectron2's anchors, nothing that a user could do anything about.
     warnings.filterwarnings("ignore", message="torch.meshgrid")
-    default_setup(cfg, args)
+    # An evaluation leaves alone what its folder says of the training: log.txt and config.yaml.
+    kept = cfg.clone()
+    if args.eval_only:
+        kept.defrost()
+        kept.OUTPUT_DIR = os.path.join(cfg.OUTPUT_DIR, "inference")
+    default_setup(kept, args)
+    logging.getLogger("detectron2.engine.train_loop").addFilter(_is_no_users_mistake)
     if getattr(args, "deterministic", False):
         make_deterministic(cfg)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zoomin_d2")
-    logger.info(resolved.sentence)
+    setup_logger(kept.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zoomin_d2")
     if unread := unread_keys(cfg):
         logger.warning(
             "Ignored config keys: %s. They configure Detectron2's detectors; see "
@@ -186,12 +196,7 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
         )
     if cfg.MODEL.DEVICE == "cpu" and not torch.cuda.is_available():
         logger.warning("Running on the CPU. The recipes assume a GPU; try configs/quick_schedules/")
-    # An evaluation leaves alone what its folder says of the training.
     if comm.is_main_process() and not args.eval_only:
-        provenance = collect_provenance(cfg, resolved.sentence)
-        if getattr(args, "resume", False):
-            earlier = read_provenance(cfg.OUTPUT_DIR).get("run_id")
-            provenance["run_id"] = earlier or provenance["run_id"]
-        write_provenance(cfg.OUTPUT_DIR, provenance)
+        begin_provenance(cfg, resolved.sentence, resume=getattr(args, "resume", False))
     comm.synchronize()
     return cfg
