@@ -233,6 +233,12 @@ def test_a_corrupt_frame_in_a_test_set_is_an_error(cfg, make_clip, register, num
         list(loader)
 
 
+def test_records_too_short_are_counted(cfg, make_clip, register):
+    records = [make_clip(n, name=f"clip{n}") for n in (5, 2, 3, 1)]
+    with pytest.raises(ValueError, match=r"2 of 4 records of test_clips .* clip2 with 2$"):
+        build_interpolation_test_loader(cfg, register("test_clips", records))
+
+
 @pytest.mark.parametrize("num_frames", range(4, 40))
 def test_cut_triplets_do_not_overlap(make_clip, num_frames):
     record = {

@@ -195,9 +195,16 @@ def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> TestLoad
 
     Raises:
         MissingDatasetError: the dataset is not on disk.
-        ValueError: there is no dataset of that name.
+        ValueError: there is no dataset of that name, or it has records of fewer than three frames.
     """
-    records = [triplet for record in get_records(dataset_name) for triplet in cut_triplets(record)]
+    clips = get_records(dataset_name)
+    short = [clip for clip in clips if len(clip["frames"]) < 3]
+    if short:
+        raise ValueError(
+            f"{len(short)} of {len(clips)} records of {dataset_name} have fewer than three frames; "
+            f"the first is {short[0]['file_name']} with {len(short[0]['frames'])}"
+        )
+    records = [triplet for clip in clips for triplet in cut_triplets(clip)]
     loader = build_detection_test_loader(
         records,
         mapper=CarryingMapper(InterpolationDatasetMapper(cfg, is_train=False)),
@@ -207,7 +214,7 @@ def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> TestLoad
 
 
 def cut_triplets(record: dict, num_triplets: int = TEST_TRIPLETS_PER_CLIP) -> list[dict]:
-    """Evenly spaced triplets of neighbouring frames of a clip, which do not share frames."""
+    """Evenly spaced triplets of neighboring frames of a clip of at least three, sharing none."""
     num_frames = len(record["frames"])
     if num_frames == 3:
         return [record]
