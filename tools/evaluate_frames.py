@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from zoomin_d2.data.frame_store import read_image
+from zoomin_d2.data.frame_store import read_image, read_mask
 from zoomin_d2.evaluation.extra_metrics import EXTRA_METRICS, score_extra, usable_extra_metrics
 from zoomin_d2.evaluation.metrics import score_image
 from zoomin_d2.evaluation.results import format_results_table, summarize, write_results
@@ -95,7 +95,7 @@ def score_folders(
             mask = None
             if masks is not None:
                 paths.append(masks[frame_id])
-                mask = torch.from_numpy(read_image(str(masks[frame_id]))[..., 0]) > 127
+                mask = torch.from_numpy(read_mask(str(masks[frame_id])))
             scores = score_image(*frames, mask=mask)
             scores |= score_extra(extra_metrics, *frames)
         except (CorruptFrameError, ValueError) as error:
@@ -129,7 +129,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--pred", type=Path, required=True, help="folder of predicted frames")
     parser.add_argument("--gt", type=Path, required=True, help="folder of true frames")
-    parser.add_argument("--mask", type=Path, help="folder of masks; bright pixels count")
+    parser.add_argument("--mask", type=Path, help="folder of masks; what is not black counts")
     parser.add_argument("--json", type=Path, help="file for means and per-image numbers")
     parser.add_argument(
         "--metrics", nargs="+", choices=EXTRA_METRICS, default=[], help="more numbers"

@@ -1,5 +1,6 @@
 """Zooming into boxes: positions, high-resolution partners, padding, gradients."""
 
+import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
@@ -77,3 +78,10 @@ def test_gradient_reaches_the_frame_only_inside_the_box():
     touched = frame.grad.abs().sum(dim=(0, 1)) > 0
     assert touched[8:16, 8:16].all()
     assert not touched[:7].any() and not touched[18:].any()
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 64), (3, 256, 256), (3, 128, 124)])
+def test_a_partner_of_another_size_is_named(shape):
+    boxes = torch.tensor([[[0.0, 0.0, 8.0, 8.0]]])
+    with pytest.raises(ValueError, match=r"frame_t_hr is \(3, \d+, \d+\): .* \(3, 128, 128\)"):
+        crop_real_patches(torch.zeros(1, 3, 32, 32), [torch.zeros(shape)], [4], boxes, 16)

@@ -10,6 +10,7 @@ channels, an alpha channel is dropped (not blended). Rotation in EXIF data is ig
 frames of a clip alike.
 """
 
+import logging
 import os
 from collections import OrderedDict
 from typing import TypeAlias
@@ -17,6 +18,7 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 from detectron2.utils.file_io import PathManager
+from detectron2.utils.logger import log_first_n
 
 from zoomin_d2.data.video_file import VideoFile
 from zoomin_d2.frames import CorruptFrameError, why_image_too_large
@@ -48,15 +50,20 @@ class FrameStore:
         self._max_open = state["_max_open"]
         self._reset()
 
-    def read(self, ref: FrameRef, crop: CropBox | None = None) -> np.ndarray:
+    def read(
+        self, ref: FrameRef, crop: CropBox | None = None, size: tuple[int, int] | None = None
+    ) -> np.ndarray:
         """One frame, or the part of it inside `crop`.
+
+        Args:
+            size: (height, width) that the whole frame must have.
 
         Returns:
             uint8 (h, w, 3) RGB; it may be a view of a mapped file: copy it before writing to it.
 
         Raises:
-            CorruptFrameError: the file is missing or damaged, has no such frame, or the crop
-                reaches outside of it (the frame has another size than the dataset says).
+            CorruptFrameError: the file is missing or damaged, has no such frame or one of another
+                size, or the crop reaches outside of it.
         """
         if self._pid != os.getpid():  # forked: open files share their position with the parent
             self._reset()
@@ -72,6 +79,9 @@ class FrameStore:
                 frame = shot[index]
             else:
                 frame = self._video(file_name).read(index)
+        if size is not None and frame.shape[:2] != size:
+            reason = f"is {frame.shape[:2]}, but its dataset says {size} (H, W)"
+            raise CorruptFrameError(file_name, reason)
         if crop is None:
             return frame
         x0, y0, x1, y1 = crop
@@ -113,7 +123,37 @@ def open_shot(file_name: str) -> np.ndarray:
 
 
 def read_image(file_name: str) -> np.ndarray:
-    """Read one image file as uint8 (H, W, 3) RGB. Raises CorruptFrameError."""
+    """Read one image file as uint8 (H, W, 3) RGB. Raises CorruptFrameError.
+
+    16 bits that hold no value above 12 bits are taken as they are, which a warning says once.
+    """
+    image = _decode(file_name)
+    if image.dtype == np.uint16:
+        if 0 < (largest := int(image.max())) < 2**12:
+            _warn_of_dark_samples(file_name, largest)
+        image = np.round(image / 257.0).astype(np.uint8)
+    elif image.dtype != np.uint8:
+        raise CorruptFrameError(file_name, f"has {image.dtype} pixels, expected 8 or 16 bits")
+    if image.ndim == 2:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    code = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
+    return cv2.cvtColor(image, code)
+
+
+def read_mask(file_name: str) -> np.ndarray:
+    """Read one image file as a mask, bool (H, W): what is not black counts, 1 like 255.
+
+    In a JPEG file, whose black is not quite black, what is brighter than half counts. An alpha
+    channel is ignored. Raises CorruptFrameError.
+    """
+    image = _decode(file_name)
+    colors = image[..., None] if image.ndim == 2 else image[..., :3]
+    is_lossy = file_name.lower().endswith((".jpg", ".jpeg"))
+    return (colors > (127 if is_lossy else 0)).any(axis=2)
+
+
+def _decode(file_name: str) -> np.ndarray:
+    """The pixels as the file has them: (H, W), or BGR or BGRA in a third dimension."""
     try:
         with PathManager.open(file_name, "rb") as file:
             data = np.frombuffer(file.read(), np.uint8)
@@ -128,14 +168,19 @@ def read_image(file_name: str) -> np.ndarray:
         raise CorruptFrameError(file_name, reason) from error
     if image is None:
         raise CorruptFrameError(file_name, "is empty or no image that OpenCV can decode")
-    if image.dtype == np.uint16:
-        image = np.round(image / 257.0).astype(np.uint8)
-    elif image.dtype != np.uint8:
-        raise CorruptFrameError(file_name, f"has {image.dtype} pixels, expected 8 or 16 bits")
-    if image.ndim == 2:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    code = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
-    return cv2.cvtColor(image, code)
+    return image
+
+
+def _warn_of_dark_samples(file_name: str, largest: int) -> None:
+    bits = 10 if largest < 2**10 else 12
+    log_first_n(
+        logging.WARNING,
+        f"{file_name}: no value of this 16-bit image is above {largest}. If these are {bits}-bit "
+        f"samples, the frame is nearly black: multiply them by {2 ** (16 - bits)} (further images "
+        "are not reported)",
+        name=__name__,
+        key="caller",
+    )
 
 
 def _make_room(cache: OrderedDict, max_open: int) -> list[tuple]:

@@ -19,6 +19,11 @@ from zoomin_d2.frames import to_8bit
 
 PEAK = 255.0  # the largest 8-bit value; every metric works on 0..255
 
+# Floats a little beyond [0, 1] are no sign of another range: a truth that was resized, a network's
+# output that was not clamped.
+TRUTH_SLACK = 0.01
+PRED_SLACK = 0.5
+
 _WINDOW_SIZE = 11  # pixels, side of the SSIM window
 _WINDOW_SIGMA = 1.5  # pixels
 _C1 = (0.01 * PEAK) ** 2
@@ -119,7 +124,13 @@ def score_image(
         pred, truth: (3, H, W).
         mask: (H, W) bool; gives PSNR_masked and PSNR_unmasked.
         boxes: (R, 4) XYXY in absolute pixels; gives ROI_PSNR and ROI_IE.
+
+    Raises:
+        ValueError: a frame has no pixels or is no frame in [0, 1] (see `check_range`), or sizes
+            differ.
     """
+    check_range("true", truth, TRUTH_SLACK)
+    check_range("predicted", pred, PRED_SLACK)
     pred, truth = pred[None], truth[None].to(pred.device)
     scores = {
         "PSNR": psnr(pred, truth),
@@ -137,6 +148,19 @@ def score_image(
         scores["ROI_IE"] = roi_ie(pred, truth, [boxes])
     # One transfer from the device instead of one per number.
     return dict(zip(scores, torch.cat(list(scores.values())).tolist()))
+
+
+def check_range(kind: str, frame: Tensor, slack: float) -> None:
+    """Raises ValueError where a frame has no pixels, or floats beyond [0, 1] by over ``slack``."""
+    if frame.numel() == 0:
+        raise ValueError(f"its {kind} frame has no pixels")
+    if frame.is_floating_point():
+        low, high = (x.item() for x in frame.aminmax())
+        if not (low >= -slack and high <= 1 + slack):  # nan is in no range
+            raise ValueError(
+                f"its {kind} frame has values from {low:g} to {high:g}; floats must lie in [0, 1] "
+                "(divide by 255)"
+            )
 
 
 def boxes_to_mask(boxes: Tensor, height: int, width: int) -> Tensor:
