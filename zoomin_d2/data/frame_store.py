@@ -149,7 +149,7 @@ def read_mask(file_name: str) -> np.ndarray:
     image = _decode(file_name)
     colors = image[..., None] if image.ndim == 2 else image[..., :3]
     is_lossy = file_name.lower().endswith((".jpg", ".jpeg"))
-    return (colors > (127 if is_lossy else 0)).any(axis=2)
+    return np.asarray((colors > (127 if is_lossy else 0)).any(axis=2))
 
 
 def _decode(file_name: str) -> np.ndarray:

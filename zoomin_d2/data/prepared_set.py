@@ -40,7 +40,7 @@ class PreparedSet:
         begun = _read(destination / _UNFINISHED) if has_begun else None
         there = begun if index is None else index
         is_same = there is None or all(there.get(k) == v for k, v in made_from.items())
-        if not is_same and not overwrite:
+        if there is not None and not is_same and not overwrite:
             raise FileExistsError(
                 f"{destination} holds {'a set' if index is not None else 'an unfinished set'} made "
                 f"from {_describe(there, made_from)}, not from {_describe(made_from, made_from)}: "
