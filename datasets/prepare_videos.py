@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     if not has_pyav():
         logger.warning(
             "PyAV is not installed (pip install 'av>=17,<19'): reading videos with OpenCV, whose "
-            "conversion to RGB ignores the file's colour matrix and range."
+            "conversion to RGB ignores the file's color matrix and range."
         )
     with one_line_errors(args.debug):
         if not args.name or Path(args.name).name != args.name or args.name == "..":

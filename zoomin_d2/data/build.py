@@ -2,7 +2,7 @@
 
 A sample of the training stream is a pure function of (SEED, its position in the stream). Number of
 workers, prefetching and the number of processes change nothing (as long as the total batch,
-SOLVER.IMS_PER_BATCH, stays), and a stream opened at start_position goes on exactly there.
+SOLVER.IMS_PER_BATCH, stays), and a stream opened at start_position continues exactly there.
 """
 
 import hashlib
@@ -102,7 +102,7 @@ class TrainingStream(torchdata.IterableDataset):
     def _log_once(self, error: CorruptFrameError) -> None:
         if error.file_name not in self._logged_files:
             self._logged_files.add(error.file_name)
-            logger.warning("Skipped a training record, corrupt frame: %s", error)
+            logger.warning("Skipped a training record with a corrupt frame: %s", error)
 
 
 def stream_seed(cfg: CfgNode) -> int:
@@ -189,7 +189,7 @@ def build_interpolation_train_loader(
 def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> TestLoader:
     """One dataset as triplets (t = 0.5), whole frames, one per batch, in order, each exactly once.
 
-    Clips of more than three frames are cut into TEST_TRIPLETS_PER_CLIP triplets of neighbouring
+    Clips of more than three frames are cut into TEST_TRIPLETS_PER_CLIP triplets of neighboring
     frames, evenly spaced. A corrupt frame is an error here (CorruptFrameError): a score of part
     of a test set is no score of it.
 

@@ -5,7 +5,7 @@ A reference is one of
   ("path/to/shot.npy", i)   frame i of a packed shot, uint8 (T, H, W, 3) RGB, memory-mapped: only
                             the rows of the crop are touched;
   ("path/to/video.mp4", i)  frame i of a video file, through an index of its keyframes.
-Images that are not 8-bit RGB are converted: 16 bits to 8 by v / 257 rounded, grey to three equal
+Images that are not 8-bit RGB are converted: 16 bits to 8 by v / 257 rounded, gray to three equal
 channels, an alpha channel is dropped (not blended). Rotation in EXIF data is ignored, for all
 frames of a clip alike.
 """

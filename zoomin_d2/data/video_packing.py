@@ -3,7 +3,7 @@
 NAME/index.json          everything the loader needs, and the counts of what was dropped
 NAME/shots/VIDEO_000.npy uint8 (T, H, W, 3) RGB, the usable frames of one shot
 NAME/shots/VIDEO_000_hr.npy  the same frames at hr_scale times the size, if asked for
-NAME/videos/VIDEO.json   one finished video; makes a second run go on where the first stopped
+NAME/videos/VIDEO.json   one finished video; lets a second run resume the first
 (A set that has replaced another one has its shots/ and videos/ in NAME/set_XXXXXXXX/.)
 """
 
@@ -134,7 +134,7 @@ def prepare_video_folder(
             done[video] = entry
     todo = [video for video in videos if video not in done]
     if done:
-        logger.info("%d of %d videos are prepared already", len(done), len(videos))
+        logger.info("%d of %d videos are already prepared", len(done), len(videos))
     if options.pack:
         _check_disk_space(todo, folder, options)
     jobs = [(prepare_video, (video, source, folder, options, keys[video])) for video in todo]

@@ -89,7 +89,7 @@ class AtomicCheckpointer(SafeCheckpointer):
         write_atomically(path, lambda f: f.write(last_filename_basename.encode()))
 
     def forget_earlier_run(self) -> None:
-        """A new run begins in save_dir: what lies there is not what --resume goes on from."""
+        """A new run begins in save_dir: --resume must not continue the one that lies there."""
         if self.has_checkpoint():
             self.logger.warning(
                 "%s contains an earlier run. Starting a new one; its checkpoints will be "
@@ -119,7 +119,7 @@ class AtomicCheckpointer(SafeCheckpointer):
         Raises:
             UnreadableWeightsError, FileNotFoundError: as `resume_or_load`.
         """
-        # The main process decides: all go on from the same iteration, or none does.
+        # The main process decides: all continue from the same iteration, or none does.
         found = self._search() if comm.is_main_process() else None
         path, problem = comm.all_gather(found)[0]
         if problem is not None:
@@ -142,16 +142,16 @@ class AtomicCheckpointer(SafeCheckpointer):
                 data = read_weights(path)
                 self._check(path, data)
             except FileNotFoundError:
-                problem = problem or (path, "last_checkpoint names it, and it is not there")
+                problem = problem or (path, "last_checkpoint names it, but it does not exist")
             except UnreadableWeightsError as error:
-                self.logger.warning("Not resumed from %s", error)
+                self.logger.warning("Cannot resume from %s", error)
                 problem = problem or (path, error.reason)
             else:
                 # Without a name in last_checkpoint, a file may be an earlier run's.
                 if is_tagged or self._is_of_this_run(data):
                     return path, None
         if problem is not None:
-            advice = "and this run has no older checkpoint; without --resume a new run begins"
+            advice = "this run has no older checkpoint; start a new one without --resume"
             problem = (problem[0], f"{problem[1]}; {advice}")
         return "", problem
 
@@ -189,7 +189,7 @@ class AtomicCheckpointer(SafeCheckpointer):
         except UnicodeDecodeError:
             name = ""
         if not name or "\0" in name:
-            self.logger.warning("%s/last_checkpoint is damaged, it names no file", self.save_dir)
+            self.logger.warning("%s/last_checkpoint is damaged: it names no file", self.save_dir)
             return ""
         return os.path.basename(name)
 
@@ -212,8 +212,8 @@ class AtomicCheckpointer(SafeCheckpointer):
         if lacking:
             raise UnreadableWeightsError(
                 path,
-                f"lacks {lacking}: it is of an older version, another program or a run with other "
-                f"SOLVER.EMA. Its weights can begin a new run: MODEL.WEIGHTS {path}",
+                f"lacks {lacking}: it was written by an older version, by another program, or with "
+                f"another SOLVER.EMA. To start a new run from its weights: MODEL.WEIGHTS {path}",
             )
         bad = nonfinite_names(data.get("trained_model", data["model"]))
         if bad:

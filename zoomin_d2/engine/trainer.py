@@ -122,7 +122,9 @@ class InterpolationTrainer(DefaultTrainer):
         is_on_cpu = self.bare_model.device.type == "cpu"
         is_tested = len(cfg.DATASETS.TEST) > 0
         if not is_tested:
-            logger.warning("DATASETS.TEST is empty: no evaluation, and no best checkpoint")
+            logger.warning(
+                "DATASETS.TEST is empty: nothing is evaluated, and no best checkpoint is kept"
+            )
 
         def evaluate():
             self._last_eval_results = self.test_averaged()

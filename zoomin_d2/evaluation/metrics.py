@@ -62,12 +62,12 @@ def mae(pred: Tensor, truth: Tensor, mask: Tensor | None = None) -> Tensor:
 def ssim(pred: Tensor, truth: Tensor) -> Tensor:
     """SSIM with a 3-D Gaussian over the RGB volume: `ssim_matlab` of CAIN, RIFE, IFRNet and AMT.
 
-    The 11 x 11 x 11 window (sigma 1.5) runs over x, y *and* colour, all replicate-padded, so that
-    colours are mixed and the value is higher than that of `ssim_rgb`.
+    The 11 x 11 x 11 window (sigma 1.5) runs over x, y *and* color, all replicate-padded, so that
+    colors are mixed and the value is higher than that of `ssim_rgb`.
     """
     first, second = _paired_8bit(pred, truth)
     taps = _gaussian_taps(first)
-    mix = _colour_mixing(taps)
+    mix = _color_mixing(taps)
 
     def blur(x: Tensor) -> Tensor:
         x = torch.einsum("cd,ndhw->nchw", mix, x)
@@ -77,7 +77,7 @@ def ssim(pred: Tensor, truth: Tensor) -> Tensor:
 
 
 def ssim_rgb(pred: Tensor, truth: Tensor) -> Tensor:
-    """SSIM of Wang et al. 2004 per colour channel, then averaged: 11 x 11 Gaussian, sigma 1.5.
+    """SSIM of Wang et al. 2004 per color channel, then averaged: 11 x 11 Gaussian, sigma 1.5.
 
     Only windows that lie inside the frame count (no padding), with population covariances: what
     skimage gives for `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
@@ -164,7 +164,7 @@ def check_range(kind: str, frame: Tensor, slack: float) -> None:
 
 
 def boxes_to_mask(boxes: Tensor, height: int, width: int) -> Tensor:
-    """The union of boxes as a mask: True where a pixel's centre (x + 0.5, y + 0.5) is in a box.
+    """The union of boxes as a mask: True where a pixel's center (x + 0.5, y + 0.5) is in a box.
 
     Args:
         boxes: (R, 4) XYXY in absolute pixels, Detectron2's continuous coordinates.
@@ -205,7 +205,7 @@ def _difference(pred: Tensor, truth: Tensor) -> Tensor:
 
 
 def _mean_over_pixels(values: Tensor, mask: Tensor | None) -> Tensor:
-    """(N, 3, H, W) -> (N,): mean over all values, or over the colours of the mask's pixels."""
+    """(N, 3, H, W) -> (N,): mean over all values, or over the colors of the mask's pixels."""
     if mask is None:
         return values.mean(dim=(1, 2, 3))
     if mask.dtype != torch.bool or mask.shape != values[:, 0].shape:
@@ -223,15 +223,15 @@ def _gaussian_taps(like: Tensor) -> Tensor:
     return taps / taps.sum()
 
 
-def _colour_mixing(taps: Tensor) -> Tensor:
-    """The window along the three replicate-padded colours as the 3 x 3 matrix that it amounts to.
+def _color_mixing(taps: Tensor) -> Tensor:
+    """The window along the three replicate-padded colors as the 3 x 3 matrix that it amounts to.
 
-    Output colour c is the sum over taps k of taps[k] * colour[clamp(c + k - 5, 0, 2)].
+    Output color c is the sum over taps k of taps[k] * color[clamp(c + k - 5, 0, 2)].
     """
     mix = taps.new_zeros(3, 3)
     offsets = torch.arange(_WINDOW_SIZE, device=taps.device) - _WINDOW_SIZE // 2
-    for colour in range(3):
-        mix[colour].index_add_(0, (colour + offsets).clamp(0, 2), taps)
+    for color in range(3):
+        mix[color].index_add_(0, (color + offsets).clamp(0, 2), taps)
     return mix
 
 

@@ -37,7 +37,7 @@ METRICS = {
         "0..255", 3, "root mean squared difference over all RGB values, mean over images", False
     ),
     "MAE": Metric("0..255", 3, "mean absolute difference (what RIFE and IFRNet call IE)", False),
-    "SSIM_rgb": Metric("", 4, "11 x 11 Gaussian per colour channel, no padding (Wang et al. 2004)"),
+    "SSIM_rgb": Metric("", 4, "11 x 11 Gaussian per color channel, no padding (Wang et al. 2004)"),
     "PSNR_masked": Metric(
         "dB", 2, "PSNR where the mask is set, by DVF's formula; empty and infinite images skipped"
     ),

@@ -3,7 +3,7 @@
 The number is the paper's (section 3.5). The choice depends on the clip's name and a seed, not on
 the order of files on disk. Only triplets without a cut, a repeated frame or a still stretch are
 candidates (shot_analysis.py). Clips have 25 frames/s (some 29.97), so a
-triplet of neighbouring frames lasts the paper's 80 ms.
+triplet of neighboring frames lasts the paper's 80 ms.
 
 UCF101 frames are 320x240, and a 256x256 crop (also the paper's) does not fit into 240 rows. The
 frames are therefore enlarged to a short side of 256 (341x256, bicubic) unless asked otherwise; the

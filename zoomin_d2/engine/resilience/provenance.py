@@ -101,5 +101,5 @@ def read_provenance(output_dir: str) -> dict:
         with open(path) as f:
             return dict(json.load(f))
     except (TypeError, ValueError) as error:
-        logger.warning("%s is damaged (%s): where the run comes from is not known", path, error)
+        logger.warning("%s is damaged (%s): the provenance of this run is unknown", path, error)
         return {}
