@@ -196,7 +196,7 @@ def _arguments(output: Path, *overrides: str, **options: bool) -> argparse.Names
     )
 
 
-def test_evaluating_leaves_the_training_alone(datasets_here, tmp_path, capsys):
+def test_evaluating_leaves_a_training_alone(datasets_here, tmp_path, capsys):
     setup_run(_arguments(tmp_path, "SOLVER.BASE_LR", "0.25"))
     names = ("config.yaml", "provenance.json")
     before = [(tmp_path / name).read_text() for name in names]
