@@ -48,7 +48,7 @@ def test_a_fault_keeps_its_traceback(capsys, fault):
     assert capsys.readouterr().err == ""
 
 
-def test_a_value_that_a_library_refuses_is_a_fault():
+def test_a_value_refused_by_a_library():
     with pytest.raises(ValueError, match="Invalid learning rate"), one_line_errors():
         torch.optim.Adam([torch.zeros(1)], lr=-1.0)
 

@@ -249,6 +249,19 @@ def test_command_ucf101(ucf101_root, run_command):
     assert code == 2 and str(root / "absent" / "ucf101") in text
 
 
+def test_ucf101_of_another_size_is_refused(ucf101_root, run_command):
+    options = ("--root", ucf101_root.parent, "--workers", 1, "--short-side")
+    assert run_command("prepare_ucf101.py", *options, 64)[0] == 0
+    before = ucf101.load_ucf101(ucf101_root, "train")
+    code, text = run_command("prepare_ucf101.py", *options, 48)
+    assert code == 2 and "short side 64, not from" in text and "--overwrite" in text
+    assert ucf101.load_ucf101(ucf101_root, "train") == before
+    assert run_command("prepare_ucf101.py", *options, 48, "--overwrite")[0] == 0
+    after = ucf101.load_ucf101(ucf101_root, "train")
+    assert [r["height"] for r in after] == [48] * len(before)
+    assert not (ucf101_root / "triplets_train" / "shots").exists()
+
+
 def test_command_cityscapes(cityscapes_root, tmp_path, run_command):
     code, text = run_command("prepare_cityscapes.py", "--root", tmp_path, "--workers", 1)
     assert code == 0 and "cityscapes_sequence_val is ready" in text

@@ -275,7 +275,7 @@ def test_others_read_the_averaged_weights(tmp_path):
     assert ours.value == 5
 
 
-def test_weights_of_another_generator_are_named(small_cfg, tmp_path):
+def test_weights_of_another_generator(small_cfg, tmp_path):
     small_cfg.MODEL.PERCEPTUAL.FEATURES = []
     checkpointer = AtomicCheckpointer(build_model(small_cfg))
     with pytest.raises(ValueError, match=r"NAME fast, as in configs/fast/$"):

@@ -198,7 +198,7 @@ def _arguments(output: Path, *overrides: str, **options: bool) -> argparse.Names
     )
 
 
-def test_an_evaluation_leaves_the_training_alone(datasets_here, tmp_path, capsys):
+def test_evaluating_leaves_a_training_alone(datasets_here, tmp_path, capsys):
     setup_run(_arguments(tmp_path, "SOLVER.BASE_LR", "0.25"))
     names = ("config.yaml", "provenance.json")
     before = [(tmp_path / name).read_text() for name in names]
@@ -229,7 +229,7 @@ def test_resuming_a_finished_run_says_so(datasets_here, tmp_path):
         assert json.loads(results.read_text())["provenance"]["iteration"] == 3
 
 
-def test_the_first_iteration_is_logged_at_once(datasets_here, tmp_path):
+def test_the_first_iteration_is_logged(datasets_here, tmp_path):
     options = ("SOLVER.METRIC_PERIOD", "9", "SOLVER.MAX_ITER", "3")
     make_trainer(datasets_here, tmp_path, *options, config="baseline").train()
     (line,) = re.findall("Iteration .*", (tmp_path / "log.txt").read_text())

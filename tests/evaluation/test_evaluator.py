@@ -169,7 +169,7 @@ def test_bad_predictions_are_named():
 
 
 @pytest.mark.parametrize("factor", [255.0, -1.0])
-def test_predictions_of_another_range_are_named(factor):
+def test_predictions_of_another_range(factor):
     output = {"pred_frame": torch.full((3, HEIGHT, WIDTH), 0.7) * factor}
     with pytest.raises(ValueError, match=r"'clip/1' cannot be scored: its predicted frame has va"):
         InterpolationEvaluator("toy").process([make_input("clip/1")], [output])
