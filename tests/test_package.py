@@ -1,5 +1,6 @@
 """The wheel, installed outside of the repository: what is in it works there."""
 
+import ast
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import zoomin_d2
+from tests.test_rooms import FREE, run_at_import
 
 pytestmark = pytest.mark.slow  # builds and installs the wheel
 
@@ -89,6 +91,23 @@ def outside() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
 
+# Where a package is imported by another name than it is installed by.
+INSTALLED_AS = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
+
+
+def imported_by_users() -> set[str]:
+    """Packages that the rooms import which users need; those that only extras bring left out."""
+    found = set()
+    for path in (REPOSITORY / "zoomin_d2").rglob("*.py"):
+        if path.relative_to(REPOSITORY / "zoomin_d2").parts[0].removesuffix(".py") in FREE:
+            for node in run_at_import(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    found |= {name.name.split(".")[0] for name in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    found.add(node.module.split(".")[0])
+    return found - set(sys.stdlib_module_names) - {"triton", "zoomin_d2"}  # Triton: torch's own
+
+
 def test_contents_and_metadata(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -99,11 +118,15 @@ def test_contents_and_metadata(wheel):
     shipped = {p.name for p in (REPOSITORY / "zoomin_d2/model_zoo/weights").iterdir()}
     assert {n.split("/")[-1] for n in names if "/model_zoo/weights/" in n} == shipped
     assert f"Version: {zoomin_d2.__version__}\n" in text
-    assert set(re.findall(r"^Provides-Extra: (\w+)$", text, re.MULTILINE)) >= {
-        "app",
-        "dev",
-        "video",
+    extras = set(re.findall(r"^Provides-Extra: (\w+)$", text, re.MULTILINE))
+    assert extras == {"app", "dev", "onnx", "train"}
+    needs = re.findall(r"^Requires-Dist: ([\w.-]+)(.*)$", text, re.MULTILINE)
+    always = {name.lower() for name, rest in needs if "extra ==" not in rest}
+    assert always == {
+        *("av", "filelock", "natsort", "numpy", "opencv-python-headless", "pillow", "pyyaml"),
+        *("safetensors", "tabulate", "torch", "tqdm"),
     }
+    assert always >= {INSTALLED_AS.get(name, name) for name in imported_by_users()}
 
 
 def test_python_api_outside_of_the_repository(environment, tmp_path):

@@ -53,12 +53,12 @@ def test_imports_go_one_way(path):
     assert not wrong, f"room '{room}' must not import {sorted(wrong)}"
 
 
-def _run_at_import(node: ast.AST) -> list[ast.AST]:
+def run_at_import(node: ast.AST) -> list[ast.AST]:
     """A module and all in it but what stands in functions."""
     found = [node]
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            found += _run_at_import(child)
+            found += run_at_import(child)
     return found
 
 
@@ -67,7 +67,7 @@ def test_using_models_needs_no_detectron2():
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.relative_to(PACKAGE).parts[0].removesuffix(".py") not in FREE:
             continue
-        for node in _run_at_import(ast.parse(path.read_text())):
+        for node in run_at_import(ast.parse(path.read_text())):
             names = [x.name for x in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             found += [f"{path}: {x}" for x in names if x.split(".")[0] in DETECTRON2]

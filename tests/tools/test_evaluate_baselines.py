@@ -41,7 +41,7 @@ def test_scores_of_constant_frames(constant_frames, tmp_path, capsys):
     assert results["average"]["IE"] == pytest.approx(5.0)  # 100 against 104 and 106
     assert results["nearest"]["IE"] == pytest.approx(25.0)  # 80 against 104 and 106
     assert "ROI_PSNR" not in results["average"]
-    assert "| nearest |" in capsys.readouterr().out
+    assert "| nearest " in capsys.readouterr().out
     folder = tmp_path / "out" / "average" / constant_frames
     content = json.loads((folder / "results.json").read_text())
     assert content["provenance"]["method"] == "average"

@@ -12,6 +12,7 @@ import logging
 import os
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -55,12 +56,12 @@ def as_device(device: str | torch.device | None) -> torch.device:
     return device
 
 
-def can_use_triton(generator: nn.Module) -> bool:
+def can_use_triton(generator: nn.Module) -> TypeGuard[FastGenerator | PaperGenerator]:
     """Whether there are fused kernels for this network: see `fuse`."""
     return isinstance(generator, (FastGenerator, PaperGenerator))
 
 
-def fuse(generator: nn.Module, *, tune: bool = False) -> Run:
+def fuse(generator: FastGenerator | PaperGenerator, *, tune: bool = False) -> Run:
     """A network in fused kernels (inference/fused/); needs Triton."""
     if isinstance(generator, PaperGenerator):
         from zoomin_d2.inference.fused.paper import PaperTriton
@@ -107,13 +108,10 @@ class InferenceEngine:
             raise ValueError("float16 is for GPUs; on a CPU use float32 or bfloat16")
         self.device = device
         self.dtype = dtype
-        self.generator = (
-            generator.to(device, dtype, memory_format=torch.channels_last)
-            .eval()
-            .requires_grad_(False)
-        )
-        self._fused = None  # made at the first call
-        self._forward = self._interpolate
+        generator = generator.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.generator: nn.Module = generator.eval().requires_grad_(False)
+        self._fused: Run | None = None  # made at the first call
+        self._forward: Run = self._interpolate
         half_on_gpu = dtype != torch.float32 and device.type == "cuda"
         chosen = triton is None and half_on_gpu and not compile and can_use_triton(generator)
         if chosen:
@@ -171,9 +169,8 @@ class InferenceEngine:
             raise
         except Exception as error:  # of a package, a compiler or a driver: many kinds
             logger.warning(
-                "The fused kernels of this model cannot be used here, PyTorch's take up to four "
-                "times as long (%s: %s). Triton needs a C compiler (Debian: apt install gcc); "
-                "ZOOMIN_TRITON=0 leaves the kernels alone.",
+                "Could not compile the fused kernels (%s: %s); falling back to PyTorch (up to 4x "
+                "slower). Install a C compiler (Debian: apt install gcc), or set ZOOMIN_TRITON=0",
                 type(error).__name__,
                 error,
             )
@@ -184,6 +181,7 @@ class InferenceEngine:
         self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
     ) -> list[Tensor]:
         if self._fused is None:
+            assert can_use_triton(self.generator)  # asked before
             self._fused = fuse(self.generator, tune=self._tune)
         if frame_1.dtype != torch.uint8 or frame_2.dtype != torch.uint8:
             frame_1, frame_2 = (self._to_float(x).float() for x in (frame_1, frame_2))
@@ -239,8 +237,9 @@ def forward_many(
         frame_1, frame_2: (N, 3, H, W).
         ts: (N,) each.
     """
-    if hasattr(generator, "forward_many"):
-        return generator.forward_many(frame_1, frame_2, ts)
+    many = getattr(generator, "forward_many", None)
+    if callable(many):
+        return many(frame_1, frame_2, ts)
     return [generator(frame_1, frame_2, t) for t in ts]
 
 
