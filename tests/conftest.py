@@ -9,7 +9,12 @@ from detectron2.config import CfgNode
 
 from zoomin_d2 import get_zoomin_cfg
 
-pytest_plugins = ["tests.helpers.tiny_configs", "tests.helpers.generators", "tests.helpers.videos"]
+pytest_plugins = [
+    "tests.helpers.tiny_configs",
+    "tests.helpers.generators",
+    "tests.helpers.videos",
+    "tests.helpers.broken_clocks",
+]
 torch.set_num_threads(1)  # the suite runs on two cores, often beside other work
 
 

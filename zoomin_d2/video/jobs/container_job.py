@@ -13,8 +13,7 @@ from typing import Any, Literal
 import av
 
 from zoomin_d2.video.errors import DamagedVideoError, InterruptedRunError, OutputError, VideoError
-from zoomin_d2.video.read.reader import VideoReader
-from zoomin_d2.video.read.source import Source, SourceInfo
+from zoomin_d2.video.read.source import Source, SourceInfo, lost_alpha
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.pipeline import (
     Interpolate,
@@ -98,21 +97,17 @@ def run_video_job(
     """
     options, hooks = options or JobOptions(), hooks or Hooks()
     begun = time.monotonic()
-    source_file = source.file if isinstance(source, VideoReader) else None
     info = source.info
     grid = make_grid(target, info)
-    check_output(output, options.overwrite, source_file)
+    check_output(output, options.overwrite, info.file)
     settings = choose_encoder(output, options.encode, info, grid.fps, grid.time_base, hooks.size)
-    plan = CopyPlan(None)
-    if isinstance(source, VideoReader) and source_file is not None:
-        index = source.stream.index
-        plan = plan_copy(source_file, output, index, target.slowmo, options.audio)
+    plan = plan_copy(info.file, output, info.stream_index, target.slowmo, options.audio)
     key = _settings_key(info, settings, target, options)
     folder = SegmentFolder(output, key, options.resume, options.overwrite)
     done = False
     try:
         total = count_frames(info, target, options.limit)
-        check_space(output, source_file, settings, total)
+        check_space(output, info.file, settings, total)
         frames = interpolate_frames(
             source, interpolate, target, options.stream, folder.next_frame, folder.resume_at
         )
@@ -240,7 +235,7 @@ def _report(
         duration=float(frames / settings.fps),
         damage=source.damage.describe() if source.damage else "",
         dropped=plan.dropped,
-        warnings=[*source.info.warnings, *settings.warnings],
+        warnings=[*source.info.warnings, *lost_alpha(source), *settings.warnings],
     )
 
 

@@ -12,7 +12,7 @@ from zoomin_d2.video.jobs.container_job import (
     feed,
     limit_frames,
 )
-from zoomin_d2.video.read.source import Source
+from zoomin_d2.video.read.source import Source, lost_alpha
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.pipeline import CONTEXT, Interpolate, OutputFrame, interpolate_frames
 from zoomin_d2.video.time.timeline import Target, make_grid
@@ -76,6 +76,7 @@ def run_direct_job(
     report.cuts, report.repeated_frames = counts.cuts, counts.repeats
     report.damage = source.damage.describe() if source.damage else ""
     report.duration = float(report.output_frames / grid.fps)
+    report.warnings += lost_alpha(source)
     report.seconds = round(time.monotonic() - begun, 2)
     if stopped_by is not None:
         on = "; --resume goes on" if sink.resumable else ""
@@ -100,7 +101,7 @@ def write_between(
         height=made.image.shape[0],
         width=made.image.shape[1],
         encoder=output.suffix[1:],
-        warnings=list(source.info.warnings),
+        warnings=[*source.info.warnings, *lost_alpha(source)],
     )
 
 
@@ -136,7 +137,7 @@ def _place_of(source: Source, first: int, total: int):
     """Where to read on for output frame `first`. Images and rough estimates only: a video whose
     place is not certain is read from its start."""
     info = source.info
-    if not first or not total or not hasattr(source, "files"):
+    if not first or not total or not info.is_images:
         return None
     index = max(0, first * info.num_frames // total - CONTEXT)
     return (index / info.rate, index) if index else None
