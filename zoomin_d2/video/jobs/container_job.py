@@ -125,8 +125,9 @@ def run_video_job(
         if options.limit is not None:  # frames are read ahead of the one that is shown
             report.source_frames = max(c.last_source + 1 for c in counts) if counts else 0
         if stopped_by is not None:
-            raise _keep_partial(stopped_by, files, output, settings, plan, report)
-        _finish(files, output, settings, plan, report if options.limit is not None else None)
+            raise _keep_partial(stopped_by, files, output, settings, plan, report, _end(counts))
+        shortened = report if options.limit is not None else None
+        _finish(files, output, settings, plan, shortened, _end(counts))
         done = True
         verify_video(output, report, settings, source, target, options.limit)
         partial_path(output).unlink(missing_ok=True)
@@ -239,12 +240,18 @@ def _report(
     )
 
 
+def _end(counts: list[SegmentReport]) -> Fraction | None:
+    """When the last frame of the output ends."""
+    return Fraction(counts[-1].end) if counts and counts[-1].end else None
+
+
 def _finish(
     files: list[Path],
     output: Path,
     settings: EncoderSettings,
     plan: CopyPlan,
     shortened: Report | None,
+    end: Fraction | None,
 ) -> None:
     """Join the segments under another name, then rename: the output is whole or absent."""
     part = output.with_name(output.name + ".part")
@@ -252,7 +259,7 @@ def _finish(
     if shortened is not None:
         until = Fraction(shortened.output_frames) / settings.fps
     try:
-        assemble(files, part, settings, plan, until)
+        assemble(files, part, settings, plan, until, end)
         with open(part, "rb") as file:
             os.fsync(file.fileno())
         os.replace(part, output)
@@ -269,13 +276,14 @@ def _keep_partial(
     settings: EncoderSettings,
     plan: CopyPlan,
     report: Report,
+    end: Fraction | None,
 ) -> BaseException:
     """Make a playable file of what there is; returns the error, which says how to go on."""
     if not files:
         return type(problem)(f"{problem}; no frame was finished")
     partial = partial_path(output)
     with contextlib.suppress(FileNotFoundError):
-        _finish(files, partial, settings, plan, report)
+        _finish(files, partial, settings, plan, report, end)
     return type(problem)(
         f"{problem} after {report.output_frames} frames ({report.duration:.1f} s): {partial} can "
         f"be played. The same command with --resume goes on"

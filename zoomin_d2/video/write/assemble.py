@@ -7,6 +7,7 @@ and sound is stretched by `audio.py`, because a packet of sound cannot be.
 
 import contextlib
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,6 +19,7 @@ import av
 
 from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.read.containers import open_container
+from zoomin_d2.video.read.packets import clock_origin, continuous_packets
 from zoomin_d2.video.write.audio import encode_audio
 from zoomin_d2.video.write.encoder import EncoderSettings, container_format
 from zoomin_d2.video.write.null_container import scratch_container
@@ -26,6 +28,7 @@ from zoomin_d2.video.write.null_container import scratch_container
 _STALE_TAGS = ("duration", "number_of_frames", "number_of_bytes", "bps", "_statistics")
 _FILE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time")
 _TRIAL_PACKETS = 8
+_MAX_REORDERED = 17  # frames that an encoder shows after one that it writes later, at most
 AudioMode = Literal["copy", "encode", "drop"]
 
 
@@ -107,12 +110,14 @@ def assemble(
     settings: EncoderSettings,
     plan: CopyPlan,
     until: Fraction | None = None,
+    end: Fraction | None = None,
     on_bytes: Callable[[int], None] | None = None,
 ) -> None:
     """Join `segments` into `output` (its suffix may be anything) with what the plan says.
 
     Args:
         until: copy nothing that begins after this time (of a run that was stopped).
+        end: when the last frame of the video ends, in seconds; None: as its encoder says.
 
     Raises:
         OSError, av.FFmpegError: the disk is full, or the like.
@@ -132,7 +137,7 @@ def assemble(
         video.time_base = settings.time_base
         with contextlib.suppress(AttributeError, ValueError):
             video.codec_context.framerate = settings.fps
-        feeds = [_video_packets(segments, video, settings)]
+        feeds = [_video_packets(segments, video, settings, end, container in ("mp4", "mov"))]
         if plan.source is not None:
             source = stack.enter_context(open_container(str(plan.source)))
             feeds += _copies(source, plan.source, out, video, plan, until)
@@ -142,9 +147,52 @@ def assemble(
                 on_bytes(packet.size)
 
 
-def _video_packets(segments, stream, settings) -> Iterator[tuple[float, int, av.Packet]]:
-    """Packets of all segments. A segment begins anew with decoding times a little before its
-    first frame: they are moved up to follow the segment before."""
+def _video_packets(
+    segments: list[Path],
+    stream,
+    settings: EncoderSettings,
+    end: Fraction | None,
+    is_mp4: bool,
+) -> Iterator[tuple[float, int, av.Packet]]:
+    """Packets of all segments, each with the time to the next frame as its duration: encoders
+    that reorder give another, or none.
+
+    MP4 has only the times between decoding and an end for all: there the last packet, whichever
+    frame that is, lasts until the end, and is decoded no earlier than the others before theirs.
+    """
+    delay = 0
+    ticks = None if end is None else round(end / settings.time_base)
+    waiting: deque[av.Packet] = deque()
+    times: deque[int] = deque(maxlen=2 * _MAX_REORDERED + 1)  # of packets before and behind
+
+    def ready(at_most: int) -> Iterator[tuple[float, int, av.Packet]]:
+        while len(waiting) > at_most:
+            packet = waiting.popleft()
+            later = [time for time in times if time > packet.pts]
+            if later:
+                packet.duration = min(later) - packet.pts
+            elif ticks is not None:
+                packet.duration = max(1, ticks - packet.pts)
+            packet.stream = stream
+            yield float(packet.dts * packet.time_base), 0, packet
+
+    for packet in _joined_packets(segments, settings):
+        if not times:
+            delay = packet.pts - packet.dts  # segments begin with a frame that is shown first
+        waiting.append(packet)
+        times.append(packet.pts)
+        yield from ready(_MAX_REORDERED)
+    yield from ready(1)
+    for key, order, packet in ready(0):
+        if ticks is not None and is_mp4:
+            packet.dts = max(packet.dts, packet.pts - delay)
+            packet.duration = max(1, ticks - delay - packet.dts)
+        yield key, order, packet
+
+
+def _joined_packets(segments: list[Path], settings: EncoderSettings) -> Iterator[av.Packet]:
+    """A segment begins anew with decoding times a little before its first frame: they are moved
+    up to follow the segment before."""
     last_dts = None
     step = 1 / (settings.fps * settings.time_base)
     for segment in segments:
@@ -163,14 +211,13 @@ def _video_packets(segments, stream, settings) -> Iterator[tuple[float, int, av.
                 if last_dts is not None and packet.dts <= last_dts:
                     packet.dts = last_dts + 1
                 last_dts = packet.dts
-                packet.stream = stream
-                yield float(packet.dts * packet.time_base), 0, packet
+                yield packet
 
 
 def _copies(
     source, file: Path, out, video, plan: CopyPlan, until: Fraction | None
 ) -> list[Iterator]:
-    offset = Fraction(max(0, source.start_time or 0), av.time_base)
+    offset = clock_origin(source)
     out.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _FILE_TAGS})
     chapters = source.chapters()
     if chapters:
@@ -198,9 +245,13 @@ def _copies(
 
 
 def _copied_packets(source, targets, offset, slowmo, until) -> Iterator:
-    for packet in source.demux([source.streams[index] for index in targets]):
+    last_dts: dict[int, int] = {}
+    for packet in continuous_packets(source):
         if packet.dts is None or packet.stream_index not in targets:
             continue
+        packet.dts = max(packet.dts, last_dts.get(packet.stream_index, packet.dts - 1) + 1)
+        packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
+        last_dts[packet.stream_index] = packet.dts
         base = packet.time_base
         if slowmo != 1:
             # a finer clock, so that stretched times are exact

@@ -59,6 +59,10 @@ def verify_video(
                     last_duration = (packet.duration or 0) * packet.time_base
                 times.append(time)
         tick = stream.time_base
+        # MP4 gives packets the time to the next one that is decoded, and the end as a whole
+        end = None
+        if stream.duration and times:
+            end = ((stream.start_time or 0) + stream.duration) * stream.time_base
     if len(times) != report.output_frames:
         raise VerificationError(
             f"{output} holds {len(times)} frames, {report.output_frames} were written"
@@ -67,7 +71,7 @@ def verify_video(
     if any(b <= a for a, b in pairwise(times)):
         raise VerificationError(f"{output}: two frames have one time")
     step = 1 / settings.fps
-    duration = times[-1] - times[0] + (last_duration or step)
+    duration = (end or times[-1] + (last_duration or step)) - times[0]
     report.duration = float(duration)
     if limit is not None:
         return
