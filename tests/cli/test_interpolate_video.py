@@ -134,6 +134,38 @@ def test_a_failure_late_in_a_run_says_how_to_go_on(run, clip, tmp_path, monkeypa
     assert code == 5 and "model: fails then, average now" in err
 
 
+def test_losses_have_an_exit_code(run, clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "zoomin_d2.video.write.verify._lost_descriptions", lambda *_: ["metadata: SCANNER"]
+    )
+    code, _, err = run(clip(), tmp_path / "out.mp4", "--quiet")
+    assert (code, err) == (9, "missing in the output: metadata: SCANNER\n")
+
+
+def test_batches_never_replace_their_inputs(run, clip, tmp_path):
+    first, second = clip("a.avi"), clip("a.mkv")
+    before = second.read_bytes()
+    code, _, err = run(first, second, tmp_path, "--overwrite")
+    assert code == 5
+    assert err.count("\n") == 1 and "would replace the input" in err
+    assert second.read_bytes() == before
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_one_line_without_debug(run, clip, tmp_path, monkeypatch, debug):
+    def fails(*_):
+        raise RuntimeError("a fault\nin two lines")
+
+    monkeypatch.setattr("zoomin_d2.video.jobs.container_job.choose_encoder", fails)
+    options = ["--debug"] if debug else []
+    code, _, err = run(clip(), tmp_path / "out.mp4", *options)
+    lines = err.splitlines()
+    assert code == 1
+    assert "Unexpected RuntimeError: a fault in two lines. Please report it" in lines[0]
+    assert (len(lines) == 1) != debug
+    assert ("Traceback" in err and "in fails" in err) == debug
+
+
 def test_lines_of_json(run, clip, tmp_path):
     source = clip(num_frames=60)
     code, out, err = run(source, tmp_path / "out.mp4", "--json")

@@ -19,7 +19,7 @@ from zoomin_d2.cli.proposals import ProposalDrawing
 from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.video import Hooks, JobOptions, Report, Target, interpolate_source, open_source
 from zoomin_d2.video.errors import InterruptedRunError
-from zoomin_d2.video.jobs.container_job import partial_path
+from zoomin_d2.video.jobs.output_files import partial_path
 from zoomin_d2.video.read.source import SourceInfo
 from zoomin_d2.video.time.pipeline import OutputFrame, StreamOptions
 from zoomin_d2.video.time.timeline import parse_rate

@@ -20,9 +20,10 @@ examples:
   zoomin-interpolate a.png b.png between/ --multi 8      two images
   zoomin-interpolate *.mp4 smooth/ --fps 60              many videos into a folder
 
-exit codes: 0 done, 2 wrong options, 3 bad input, 4 damaged input (the output is complete, lost
-frames are held), 5 output cannot be written, 6 disk full, 7 the model failed, 8 the output is not
-what it must be, 130 stopped (go on with --resume); of several inputs, the first that failed.
+exit codes: 0 done, 1 unexpected, 2 wrong options, 3 bad input, 4 damaged input (the output is
+complete, lost frames are held), 5 output cannot be written, 6 disk full, 7 the model failed, 8 the
+output is not what it must be, 9 done, but the output lacks something of the input (named above),
+130 stopped (--resume continues); of several inputs, the first that is not 0.
 """
 
 
@@ -144,6 +145,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     output.add_argument("--json", action="store_true", help="progress and report as lines of JSON")
     output.add_argument("--quiet", action="store_true", help="only warnings and errors")
+    output.add_argument("--debug", action="store_true", help="show where errors come from")
     sources = parser.add_argument_group("input without timestamps")
     sources.add_argument("--input-fps", type=_rate, help="of a folder of images (default: 24)")
     sources.add_argument(

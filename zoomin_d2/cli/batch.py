@@ -5,17 +5,21 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from tabulate import tabulate
 
 from zoomin_d2.video import Report, VideoError
+from zoomin_d2.video.errors import OutputError
+from zoomin_d2.video.jobs.output_files import written_files
 from zoomin_d2.video.read.images import list_images
 from zoomin_d2.video.read.open_source import PIPE, is_image
+from zoomin_d2.video.report import DAMAGED, LOSSES
 from zoomin_d2.video.write.encoder import VIDEO_SUFFIXES
 
 _READ_SUFFIXES = {*VIDEO_SUFFIXES, ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv"}
-DAMAGED = 4
+_RESULTS = {0: "done", DAMAGED: "damaged", LOSSES: "incomplete"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Outcome:
     def exit_code(self) -> int:
         if self.error is not None:
             return self.error.exit_code
-        return DAMAGED if self.report is not None and self.report.damage else 0
+        return 0 if self.report is None else self.report.exit_code
 
 
 def plan_jobs(paths: list[str]) -> list[Job]:
@@ -52,6 +56,7 @@ def plan_jobs(paths: list[str]) -> list[Job]:
     Raises:
         ValueError: no output; several videos for one file.
         OSError: a folder cannot be made or looked into; a name is too long.
+        OutputError: an output would replace an input.
     """
     if len(paths) < 2:
         raise ValueError("give at least one input, and the output last")
@@ -86,10 +91,10 @@ def make_table(outcomes: list[Outcome], num_jobs: int) -> str:
     rows = []
     for outcome in outcomes:
         report = outcome.report
-        result = "done" if outcome.exit_code == 0 else "damaged"
         if report is None:
             rows.append([outcome.job.name, "", "", "", str(outcome.error)])
             continue
+        result = _RESULTS[outcome.exit_code]
         frames = f"{report.source_frames} -> {report.output_frames}"
         rows.append([outcome.job.name, frames, report.fps, f"{report.seconds:.1f}", result])
     table = tabulate(
@@ -111,16 +116,45 @@ def _into_folder(inputs: list[str], output: str) -> list[Job]:
     if output == PIPE or folder.is_file() or (folder.suffix and not folder.is_dir()):
         raise ValueError(f"several videos need a folder as the output, not {output}")
     folder.mkdir(parents=True, exist_ok=True)
-    jobs, taken = [], set()
+    jobs: list[Job] = []
+    taken: set[str] = set()  # also by what a job writes on its way, as systems without case see it
     for name in inputs:
         path = Path(name)
         suffix = path.suffix if path.suffix.lower() in VIDEO_SUFFIXES else ".mkv"
-        target = folder / (path.stem + suffix)
-        if target in taken:
-            target = folder / (path.name + suffix)
-        taken.add(target)
+        stems = chain([path.stem, path.name], (f"{path.name} ({n})" for n in count(2)))
+        for stem in stems:
+            target = folder / (stem + suffix)
+            names = {str(file).casefold() for file in written_files(target)}
+            if not names & taken:
+                break
+        taken |= names
         jobs.append(Job([name], str(target)))
+    _check_inputs_stay(jobs)
     return jobs
+
+
+def _check_inputs_stay(jobs: list[Job]) -> None:
+    """Raises OutputError if any job would write over the input of any other."""
+    found = {name: _identity(Path(name)) for job in jobs for name in job.inputs}
+    inputs = {identity: name for name, identity in found.items() if identity is not None}
+    for job in jobs:
+        for file in written_files(Path(job.output)):
+            identity = _identity(file)
+            replaced = None if identity is None else inputs.get(identity)
+            if replaced is not None:
+                raise OutputError(
+                    f"{file}, the output of {job.inputs[0]}, would replace the input {replaced}: "
+                    "name another folder"
+                )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """The same for all names of a file; None: there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _is_video(path: Path) -> bool:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable
 from fractions import Fraction
@@ -38,6 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         make_target(args)
         jobs = plan_jobs(args.paths)
+    except VideoError as error:
+        return print_error(error)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     # Detectron2's anchors, nothing that a user could do anything about
@@ -45,13 +48,15 @@ def main(argv: list[str] | None = None) -> int:
     stop = threading.Event()
     restore = _stop_on_signals(stop)
     try:
-        session = Session(args, stop)
+        try:
+            session = Session(args, stop)
+        except (FileNotFoundError, ValueError, ModuleNotFoundError) as error:
+            if args.debug:
+                raise
+            return print_error(error)
         if len(jobs) == 1:
             return session.run(jobs[0]).exit_code
         return run_batch(jobs, session.run, stop, args)
-    except (FileNotFoundError, ValueError) as error:
-        print(f"zoomin-interpolate: {error}", file=sys.stderr)
-        return USAGE
     finally:
         restore()
 
@@ -86,6 +91,8 @@ class Session:
             report = self._interpolate(job)
         except VideoError as problem:
             error = problem
+        except Exception as problem:
+            error = _unexpected(problem)
         finally:
             self._progress.close()
         outcome = Outcome(job, report, error)
@@ -93,8 +100,10 @@ class Session:
             self._progress.finish(report, error, outcome.exit_code)
         elif report is not None:
             print_report(report, args.quiet)
-        else:
-            print(f"zoomin-interpolate: {error}{_hint(job, error)}", file=sys.stderr)
+        elif error is not None:
+            print_error(error, _hint(job, error))
+        if error is not None and args.debug:
+            traceback.print_exception(error)
         return outcome
 
     def _interpolate(self, job: Job) -> Report:
@@ -120,10 +129,18 @@ class Session:
             print(f"{self._args.model}: {message}", file=sys.stderr)
 
 
+def print_error(error: Exception, hint: str = "") -> int:
+    """One line to standard error; returns the exit code."""
+    print(f"zoomin-interpolate: {' '.join(f'{error}{hint}'.split())}", file=sys.stderr)
+    return error.exit_code if isinstance(error, VideoError) else USAGE
+
+
 def print_report(report: Report, quiet: bool) -> None:
     """To standard error, which never carries video."""
-    for warning in [*report.warnings, *report.dropped]:
+    for warning in report.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    for loss in report.dropped:
+        print(f"missing in the output: {loss}", file=sys.stderr)
     if report.damage:
         print(f"warning: {report.input} is damaged: {report.damage}", file=sys.stderr)
     if quiet:
@@ -142,6 +159,15 @@ def print_report(report: Report, quiet: bool) -> None:
     if report.cuts:
         times = ", ".join(f"{cut:.2f}" for cut in report.cuts[:20])
         print(f"  cuts at (s): {times}{' ...' if len(report.cuts) > 20 else ''}", file=sys.stderr)
+
+
+def _unexpected(problem: Exception) -> VideoError:
+    """A fault of this program, in one line; --debug shows where it is."""
+    error = VideoError(
+        f"Unexpected {type(problem).__name__}: {problem}. Please report it; --debug shows where"
+    )
+    error.__cause__ = problem
+    return error
 
 
 def _hint(job: Job, error: VideoError | None) -> str:

@@ -40,7 +40,8 @@ class ModelError(VideoError):
 
 
 class VerificationError(VideoError):
-    """The finished file's duration or frame count is not what it must be: a bug, please report."""
+    """The finished file's duration or frame count is not what it must be: a bug, please report.
+    The file is kept as `<name>.failed.<ext>`."""
 
     exit_code = 8
 

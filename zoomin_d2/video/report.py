@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+DAMAGED, LOSSES = 4, 9
+
 
 @dataclass
 class Report:
@@ -15,7 +17,8 @@ class Report:
         cuts: seconds in the source. fps: of the output, "60000/1001".
         duration: of the output in seconds.
         damage: what could not be read, in words; "" if nothing.
-        dropped: streams that stayed behind. warnings: all others.
+        dropped: what the output lacks that the input has. warnings: what is otherwise than in the
+            input, or worth knowing.
         seconds: how long it took.
     """
 
@@ -35,6 +38,11 @@ class Report:
     dropped: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command: 0, DAMAGED, or LOSSES where something of a whole input is missing."""
+        return DAMAGED if self.damage else LOSSES if self.dropped else 0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -17,7 +17,8 @@ from zoomin_d2.video.errors import (
     ModelError,
     OutputError,
 )
-from zoomin_d2.video.jobs.container_job import StopRequest, partial_path
+from zoomin_d2.video.jobs.container_job import StopRequest
+from zoomin_d2.video.jobs.output_files import partial_path
 from zoomin_d2.video.write.encoder import EncodeOptions
 from zoomin_d2.video.write.segments import SEGMENT_FRAMES
 

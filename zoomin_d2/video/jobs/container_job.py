@@ -4,7 +4,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +12,13 @@ from typing import Any, Literal
 
 import av
 
-from zoomin_d2.video.errors import DamagedVideoError, InterruptedRunError, OutputError, VideoError
+from zoomin_d2.video.errors import (
+    DamagedVideoError,
+    InterruptedRunError,
+    VerificationError,
+    VideoError,
+)
+from zoomin_d2.video.jobs.output_files import check_output, failed_path, part_path, partial_path
 from zoomin_d2.video.read.source import Source, SourceInfo, lost_alpha
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.pipeline import (
@@ -22,21 +28,21 @@ from zoomin_d2.video.time.pipeline import (
     interpolate_frames,
 )
 from zoomin_d2.video.time.queues import Worker
-from zoomin_d2.video.time.timeline import Target, make_grid
-from zoomin_d2.video.write.assemble import AudioMode, CopyPlan, assemble, plan_copy
+from zoomin_d2.video.time.timeline import Grid, Target, make_grid
+from zoomin_d2.video.write.assemble import assemble
+from zoomin_d2.video.write.copy_plan import AudioMode, plan_copy
 from zoomin_d2.video.write.encoder import EncodeOptions, EncoderSettings, choose_encoder
 from zoomin_d2.video.write.segments import (
-    SEGMENTS_SUFFIX,
     SegmentFolder,
     SegmentReport,
     SegmentWriter,
     os_error,
 )
+from zoomin_d2.video.write.side_streams import CopyPlan
 from zoomin_d2.video.write.verify import check_space, verify_video
 
 Progress = Callable[[int, int], None]
 StopRequest = threading.Event
-MAX_NAME = 255 - len(SEGMENTS_SUFFIX)  # bytes of a file's name, which files beside it lengthen
 
 
 @dataclass(frozen=True)
@@ -99,17 +105,21 @@ def run_video_job(
     begun = time.monotonic()
     info = source.info
     grid = make_grid(target, info)
-    check_output(output, options.overwrite, info.file)
+    check_output(output, options.overwrite, source)
     settings = choose_encoder(output, options.encode, info, grid.fps, grid.time_base, hooks.size)
-    plan = plan_copy(info.file, output, info.stream_index, target.slowmo, options.audio)
+    until = None if options.limit is None else options.limit * target.slowmo
+    plan = CopyPlan(None)
+    if info.file is not None:
+        index = info.stream_index
+        plan = plan_copy(info.file, output, index, target.slowmo, options.audio, until)
     key = _settings_key(info, settings, target, options)
     folder = SegmentFolder(output, key, options.resume, options.overwrite)
     done = False
     try:
-        total = count_frames(info, target, options.limit)
+        total = count_frames(info, grid, options.limit)
         check_space(output, info.file, settings, total)
         frames = interpolate_frames(
-            source, interpolate, target, options.stream, folder.next_frame, folder.resume_at
+            source, interpolate, grid, options.stream, folder.next_frame, folder.resume_at
         )
         if options.limit is not None:
             frames = limit_frames(frames, (info.start + options.limit) * target.slowmo)
@@ -126,11 +136,16 @@ def run_video_job(
             report.source_frames = max(c.last_source + 1 for c in counts) if counts else 0
         if stopped_by is not None:
             raise _keep_partial(stopped_by, files, output, settings, plan, report, _end(counts))
-        shortened = report if options.limit is not None else None
-        _finish(files, output, settings, plan, shortened, _end(counts))
-        done = True
-        verify_video(output, report, settings, source, target, options.limit)
+        limit = None if options.limit is None else Fraction(report.output_frames) / settings.fps
+        with _joined(files, output, settings, plan, limit, _end(counts)) as part:
+            done = True
+            try:
+                verify_video(part, report, settings, source, target, plan, limit)
+            except VerificationError as error:
+                raise _keep_failed(error, part, output) from error
         partial_path(output).unlink(missing_ok=True)
+        failed_path(output).unlink(missing_ok=True)
+        report.damage = "; ".join(filter(None, [report.damage, *plan.faults]))
     finally:
         # a folder without a finished segment is of no use to anybody
         folder.release(remove=done or not folder.segments)
@@ -138,37 +153,14 @@ def run_video_job(
     return report
 
 
-def count_frames(info: SourceInfo, target: Target, limit: Fraction | None = None) -> int:
+def count_frames(info: SourceInfo, grid: Grid, limit: Fraction | None = None) -> int:
     """How many frames the output will have, as far as the header tells; 0: unknown."""
     if not info.duration:
         return 0
-    grid = make_grid(target, info)
     total = grid.count(info.num_frames, info.duration)
     if limit is not None:
-        total = min(total, round(limit * target.slowmo * grid.fps))
+        total = min(total, round(limit * grid.slowmo * grid.fps))
     return total
-
-
-def check_output(output: Path, overwrite: bool, source_file: Path | None = None) -> None:
-    """Raises OutputError if `output` must not or cannot be written."""
-    if len(os.fsencode(output.name)) > MAX_NAME:
-        raise OutputError(f"{output}: the name is longer than {MAX_NAME} bytes")
-    if output.is_dir():
-        raise OutputError(f"{output} is a folder, not a file that could be replaced")
-    if source_file is not None and output.exists() and output.samefile(source_file):
-        raise OutputError(f"{output} is the input itself")
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists: --overwrite replaces it")
-    parent = output.parent
-    if not parent.is_dir():
-        raise OutputError(f"{parent}: no such folder")
-    if not os.access(parent, os.W_OK):
-        raise OutputError(f"{parent}: no permission to write there")
-
-
-def partial_path(output: Path) -> Path:
-    """Where a stopped run leaves what can be played already."""
-    return output.with_name(f"{output.stem}.partial{output.suffix}")
 
 
 def feed(
@@ -235,8 +227,13 @@ def _report(
         encoder=f"{settings.codec} {settings.pix_fmt}",
         duration=float(frames / settings.fps),
         damage=source.damage.describe() if source.damage else "",
-        dropped=plan.dropped,
-        warnings=[*source.info.warnings, *lost_alpha(source), *settings.warnings],
+        dropped=list(plan.dropped),
+        warnings=[
+            *source.info.warnings,
+            *([] if settings.has_alpha else lost_alpha(source)),
+            *settings.warnings,
+            *plan.warnings,
+        ],
     )
 
 
@@ -245,28 +242,35 @@ def _end(counts: list[SegmentReport]) -> Fraction | None:
     return Fraction(counts[-1].end) if counts and counts[-1].end else None
 
 
-def _finish(
+@contextlib.contextmanager
+def _joined(
     files: list[Path],
     output: Path,
     settings: EncoderSettings,
     plan: CopyPlan,
-    shortened: Report | None,
+    until: Fraction | None,
     end: Fraction | None,
-) -> None:
-    """Join the segments under another name, then rename: the output is whole or absent."""
-    part = output.with_name(output.name + ".part")
-    until = None
-    if shortened is not None:
-        until = Fraction(shortened.output_frames) / settings.fps
+) -> Iterator[Path]:
+    """The segments joined under another name, which is `output` after the block: it is whole and
+    checked, or absent."""
+    part = part_path(output)
     try:
         assemble(files, part, settings, plan, until, end)
         with open(part, "rb") as file:
             os.fsync(file.fileno())
+        yield part
         os.replace(part, output)
     except (OSError, av.FFmpegError) as error:
         raise os_error(error, f"Cannot write {output}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _keep_failed(error: VerificationError, part: Path, output: Path) -> VerificationError:
+    """Move a file that is not what it must be out of the way; returns the error that says where."""
+    failed = failed_path(output)
+    os.replace(part, failed)
+    return VerificationError(f"{output}: {error}; kept as {failed}. Please report it")
 
 
 def _keep_partial(
@@ -282,8 +286,10 @@ def _keep_partial(
     if not files:
         return type(problem)(f"{problem}; no frame was finished")
     partial = partial_path(output)
-    with contextlib.suppress(FileNotFoundError):
-        _finish(files, partial, settings, plan, report, end)
+    until = Fraction(report.output_frames) / settings.fps
+    joined = _joined(files, partial, settings, plan, until, end)
+    with contextlib.suppress(FileNotFoundError), joined:
+        pass
     return type(problem)(
         f"{problem} after {report.output_frames} frames ({report.duration:.1f} s): {partial} can "
         f"be played. The same command with --resume goes on"

@@ -1,5 +1,6 @@
 """One call for any input and any output."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,8 +18,8 @@ from zoomin_d2.video.write.encoder import VIDEO_SUFFIXES
 
 
 def interpolate_video(
-    inputs: str | list[str],
-    output: str,
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path,
     interpolate: Interpolate,
     target: Target,
     options: JobOptions | None = None,
@@ -40,15 +41,15 @@ def interpolate_video(
     Raises:
         VideoError: by name; see errors.py.
     """
-    inputs = [inputs] if isinstance(inputs, str) else list(inputs)
-    output_kind(output)  # a name that means nothing is told before anything is read
-    with open_source(inputs, rate, raw) as source:
+    names = [inputs] if isinstance(inputs, str | Path) else inputs
+    output_kind(output)  # a name that means nothing is reported before anything is read
+    with open_source([str(name) for name in names], rate, raw) as source:
         return interpolate_source(source, output, interpolate, target, options, hooks)
 
 
 def interpolate_source(
     source: Source,
-    output: str,
+    output: str | Path,
     interpolate: Interpolate,
     target: Target,
     options: JobOptions | None = None,
@@ -68,11 +69,12 @@ def interpolate_source(
         return write_between(source, Path(output), interpolate, options)
     if kind == "folder" and source.info.is_images:
         options = replace(options, stream=replace(options.stream, hold_last=False))
-    return run_direct_job(source, output, interpolate, target, options, hooks)
+    return run_direct_job(source, str(output), interpolate, target, options, hooks)
 
 
-def output_kind(output: str) -> str:
+def output_kind(output: str | Path) -> str:
     """ "video", "gif", "pipe", "image" or "folder". Raises OutputError."""
+    output = str(output)
     if output == PIPE:
         return "pipe"
     suffix = Path(output).suffix.lower()

@@ -7,15 +7,16 @@ from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.jobs.container_job import (
     Hooks,
     JobOptions,
-    check_output,
     count_frames,
     feed,
     limit_frames,
 )
+from zoomin_d2.video.jobs.output_files import check_output, input_files
 from zoomin_d2.video.read.source import Source, lost_alpha
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.pipeline import CONTEXT, Interpolate, OutputFrame, interpolate_frames
 from zoomin_d2.video.time.timeline import Target, make_grid
+from zoomin_d2.video.write.copy_plan import left_behind
 from zoomin_d2.video.write.segments import SegmentReport
 from zoomin_d2.video.write.sinks import (
     GIF_MAX_FPS,
@@ -45,8 +46,12 @@ def run_direct_job(
     begun = time.monotonic()
     info = source.info
     grid = make_grid(target, info)
-    total = count_frames(info, target, options.limit)
+    total = count_frames(info, grid, options.limit)
     report = Report(info.name, output, fps=str(grid.fps), warnings=list(info.warnings))
+    if info.file is not None:
+        names = left_behind(info.file, info.stream_index, options.audio)
+        if names:
+            report.warnings.append(f"the output holds pictures alone, without {', '.join(names)}")
     size = hooks.size or (info.height, info.width)
     report.height, report.width = size
     sink = _open(output, grid.fps, size, source, options, report)
@@ -59,7 +64,7 @@ def run_direct_job(
         counts.count(frame)
 
     try:
-        frames = interpolate_frames(source, interpolate, target, options.stream, first, place)
+        frames = interpolate_frames(source, interpolate, grid, options.stream, first, place)
         if options.limit is not None:
             frames = limit_frames(frames, (info.start + options.limit) * target.slowmo)
         fail = options.on_damage == "fail"
@@ -88,7 +93,7 @@ def write_between(
     source: Source, output: Path, interpolate: Interpolate, options: JobOptions
 ) -> Report:
     """Two images in, the one half way between them into an image file."""
-    check_output(output, options.overwrite)
+    check_output(output, options.overwrite, source)
     frames = interpolate_frames(source, interpolate, Target(multi=2), options.stream)
     made = next(frame for frame in frames if frame.index == 1)
     write_image(output, made.image)
@@ -101,7 +106,7 @@ def write_between(
         height=made.image.shape[0],
         width=made.image.shape[1],
         encoder=output.suffix[1:],
-        warnings=[*source.info.warnings, *lost_alpha(source)],
+        warnings=list(source.info.warnings),
     )
 
 
@@ -112,7 +117,7 @@ def _open(output, fps, size, source, options, report) -> DirectOutput:
     path = Path(output)
     if path.suffix.lower() == ".gif":
         report.encoder = "gif"
-        check_output(path, options.overwrite)
+        check_output(path, options.overwrite, source)
         if fps > 100:
             raise OutputError(f"{float(fps):g} fps: a GIF has at most 100, its clock ticks 1/100 s")
         if fps > GIF_MAX_FPS:
@@ -123,6 +128,9 @@ def _open(output, fps, size, source, options, report) -> DirectOutput:
     report.encoder = "png"
     if path.is_file():
         raise OutputError(f"{path} is a file, images need a folder")
+    pictures = input_files(source) if source.info.is_images else []
+    if path.is_dir() and any(path.samefile(file.parent) for file in pictures):
+        raise OutputError(f"{path} holds the input, which would be replaced: name another folder")
     old = path.is_dir() and any(path.glob("*.png"))
     if old and not (options.resume or options.overwrite):
         raise OutputError(f"{path} holds images: --overwrite replaces them, --resume goes on")

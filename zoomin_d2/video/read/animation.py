@@ -29,7 +29,7 @@ class AnimationReader:
     """
 
     def __init__(self, file: Path):
-        self._file = file
+        self.files = [file]
         self.damage = Damage()
         self._image = _open(file)
         durations = [duration for _, duration in self._read()]

@@ -1,8 +1,14 @@
 """A file that PyAV opens for reading."""
 
+import os
 from typing import Any
 
 import av
+
+
+def file_url(path: str | os.PathLike) -> str:
+    """What FFmpeg takes for a path: a name such as ``10:30.mp4`` has no protocol "10"."""
+    return f"file:{os.fspath(path)}"
 
 
 def open_container(file: Any, **options: Any) -> av.container.InputContainer:
@@ -16,4 +22,5 @@ def open_container(file: Any, **options: Any) -> av.container.InputContainer:
         av.FFmpegError, OSError, ValueError: as ``av.open`` does.
     """
     # Titles in old or damaged files are not always UTF-8.
-    return av.open(file, **options, metadata_errors="replace")
+    target = file_url(file) if isinstance(file, str | os.PathLike) else file
+    return av.open(target, **options, metadata_errors="replace")

@@ -12,7 +12,7 @@ All streams of a file take the same turn, so sound stays with its picture.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from fractions import Fraction
 
 import av
@@ -36,9 +36,14 @@ def clock_origin(container: av.container.InputContainer) -> Fraction:
     return Fraction(0)
 
 
-def continuous_packets(container: av.container.InputContainer) -> Iterator[av.Packet]:
-    """All packets of all streams, in file order; restarts and jumps of the clock are undone in
-    their `pts` and `dts`.
+def continuous_packets(
+    container: av.container.InputContainer, only: Collection[int] | None = None
+) -> Iterator[av.Packet]:
+    """Packets in file order; restarts and jumps of the clock are undone in their `pts` and `dts`.
+
+    Args:
+        only: indices of the streams whose packets are given; the others are read as well, because
+            they tell when the clock turns. None: all.
 
     Raises:
         av.FFmpegError: reading failed.
@@ -53,8 +58,10 @@ def continuous_packets(container: av.container.InputContainer) -> Iterator[av.Pa
         return dts < last - RESTART or (may_jump and dts > end + JUMP)
 
     for packet in packets:
+        is_given = only is None or packet.stream.index in only
         if packet.dts is None or not packet.time_base:
-            yield packet
+            if is_given:
+                yield packet
             continue
         index, base = packet.stream.index, packet.time_base
         if packet.stream.type in ("video", "audio"):
@@ -81,7 +88,8 @@ def continuous_packets(container: av.container.InputContainer) -> Iterator[av.Pa
             packet.dts += ticks
             if packet.pts is not None:
                 packet.pts += ticks
-        yield packet
+        if is_given:
+            yield packet
 
 
 class _Ahead:

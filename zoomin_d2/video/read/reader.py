@@ -76,6 +76,7 @@ class VideoReader:
         self._clock = SourceClock(self.info.time_base, self.info.rate, self.info.start)
         self._frames = chain([first], self._frames)
         self._is_fresh = True
+        self.files = [] if self.info.file is None else [self.info.file]
         self.first_alpha: Fraction | None = None
         self.end, self.count = self.info.start, 0
 
@@ -287,14 +288,17 @@ class VideoReader:
         try:
             for packet in packets:
                 index = packet.stream.index
-                if packet.size and index in self._cut_short:
-                    self.damage.note(self._cut_short.pop(index), "a packet lacks data")
-                    self.damage.damaged_packets += 1
+                if packet.size and index in self._cut_short:  # it was not the last one
+                    place = self._cut_short.pop(index)
+                    if index == self._stream.index:
+                        self.damage.note(place, "a packet lacks data")
+                        self.damage.damaged_packets += 1
+                end = self._end
                 if packet.dts is not None and packet.time_base:
                     end = (packet.dts + (packet.duration or 0)) * packet.time_base - self._offset
                     self._end = max(self._end, end)
                 if packet.is_corrupt and packet.size:
-                    self._cut_short[index] = self._end
+                    self._cut_short[index] = end
                 yield packet
         except av.FFmpegError as error:
             self.damage.read_error = str(getattr(error, "strerror", None) or error)

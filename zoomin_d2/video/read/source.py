@@ -1,6 +1,6 @@
 """What a source of frames is, whatever it is read from: a file, a pipe, a folder of images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -84,7 +84,7 @@ class Damage:
         lost_frames: frames that the file lists, or that a gap shows, and that did not come out.
         corrupt_frames: came out damaged, and were left out.
         decode_errors: packets that the decoder refused.
-        damaged_packets: of any stream, that lack data which was lost before (MPEG-TS).
+        damaged_packets: of the video, that lack data which was lost in transit (MPEG-TS).
         missing_seconds: how much earlier the video ends than its container says.
         read_error: why reading stopped early, if it did.
         places: (seconds, what) of the first few.
@@ -136,6 +136,7 @@ class Source(Protocol):
     """An opened source of frames; use as a context manager."""
 
     info: SourceInfo
+    files: Sequence[Path]  # that it is read from
     damage: Damage
     end: Fraction  # when the last frame read so far ends
     count: int  # of frames read so far, those before `start` included

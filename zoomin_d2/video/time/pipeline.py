@@ -134,7 +134,7 @@ class _Span(NamedTuple):
 def interpolate_frames(
     source: Source,
     interpolate: Interpolate,
-    target: Target,
+    target: Target | Grid,
     options: StreamOptions | None = None,
     first: int = 0,
     start: tuple[Fraction, int] | None = None,
@@ -145,7 +145,7 @@ def interpolate_frames(
         source: opened; read once.
         interpolate: (frame_1, frame_2, list of t in (0, 1)) -> list of frames; frames are
             (1, 3, H, W) float RGB in [0, 1] on options.device.
-        target: the frame rate, factor or slow motion.
+        target: the frame rate, factor or slow motion; or the grid that was made of it.
         options: how frames are made.
         first: index of the first output frame to give; earlier ones are not made.
         start: (time, index) of the source frame to begin reading at; at least CONTEXT frames
@@ -155,8 +155,7 @@ def interpolate_frames(
         ModelError: the model returned something that is not its frames.
     """
     options = options or StreamOptions()
-    info = source.info
-    grid = make_grid(target, info)
+    grid = make_grid(target, source.info) if isinstance(target, Target) else target
     read = source.frames(*start) if start else source.frames()
     marked = mark_steps(read, options.cut_threshold, options.max_gap)
     shown = prefetch(_shown_frames(marked, source, options), options.queue_size)

@@ -1,107 +1,23 @@
-"""The finished file: encoded segments joined, everything else of the source copied beside them.
-
-Copied packet by packet, without decoding: sound, subtitles, attachments, cover pictures, further
-video; and chapters, metadata, languages, dispositions. In slow motion their times are stretched,
-and sound is stretched by `audio.py`, because a packet of sound cannot be.
-"""
+"""The finished file: encoded segments joined, everything else of the source beside them."""
 
 import contextlib
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import av
 
-from zoomin_d2.video.errors import OutputError
-from zoomin_d2.video.read.containers import open_container
-from zoomin_d2.video.read.packets import clock_origin, continuous_packets
-from zoomin_d2.video.write.audio import encode_audio
+from zoomin_d2.video.read.containers import file_url, open_container
+from zoomin_d2.video.write.copied_packets import Clock
 from zoomin_d2.video.write.encoder import EncoderSettings, container_format
-from zoomin_d2.video.write.null_container import scratch_container
+from zoomin_d2.video.write.segments import is_disk_full
+from zoomin_d2.video.write.side_streams import CopyPlan, Entry, add_side_streams, counts, describe
 
-# describe the packets of the old video stream, or the old file: not true any more
-_STALE_TAGS = ("duration", "number_of_frames", "number_of_bytes", "bps", "_statistics")
+# describe the old file: not true any more
 _FILE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time")
-_TRIAL_PACKETS = 8
 _MAX_REORDERED = 17  # frames that an encoder shows after one that it writes later, at most
-AudioMode = Literal["copy", "encode", "drop"]
-
-
-@dataclass
-class CopyPlan:
-    """What goes with the video, decided before any frame is made.
-
-    Attributes:
-        source: the file that the streams come from; None: nothing goes along.
-        slowmo: factor on all times.
-        audio: "copy", "encode" (other codec, or slow motion) or "drop".
-        streams: indices of the streams that are copied; `encoded`: of sound that is encoded.
-        dropped: messages about the streams that stay behind.
-    """
-
-    source: Path | None
-    slowmo: Fraction = Fraction(1)
-    streams: list[int] = field(default_factory=list)
-    encoded: list[int] = field(default_factory=list)
-    dropped: list[str] = field(default_factory=list)
-
-
-def plan_copy(
-    source: Path | None,
-    output: Path,
-    video_index: int,
-    slowmo: Fraction = Fraction(1),
-    audio: AudioMode | None = None,
-) -> CopyPlan:
-    """Decide what can go along.
-
-    Args:
-        audio: None copies sound, and encodes it where slow motion asks for that.
-
-    Raises:
-        OutputError: the container cannot hold the sound as it is.
-    """
-    plan = CopyPlan(source, slowmo)
-    if source is None:
-        return plan
-    mode = audio or ("copy" if slowmo == 1 else "encode")
-    if mode == "copy" and slowmo != 1:
-        raise OutputError("Sound cannot be copied into slow motion: --audio stretch or drop")
-    container = container_format(output)
-    with open_container(str(source)) as opened:
-        for stream in opened.streams:
-            if stream.index == video_index or _is_chapter_track(opened, stream):
-                continue
-            if stream.type == "audio" and mode == "drop":
-                plan.dropped.append(f"sound (stream {stream.index}): dropped as asked")
-            elif stream.type == "audio" and mode == "encode":
-                wrong = _try_audio(container, source, stream.index, slowmo)
-                if wrong:
-                    raise OutputError(
-                        f"The sound (stream {stream.index}, {_name(stream)}) cannot be encoded: "
-                        f"{wrong}; --audio drop leaves it out"
-                    )
-                plan.encoded.append(stream.index)
-            elif _fits(container, stream) and not (
-                stream.type == "audio" and _try_audio(container, source, stream.index, None)
-            ):
-                plan.streams.append(stream.index)
-            elif stream.type == "audio":
-                raise OutputError(
-                    f"A {output.suffix} file cannot hold {_name(stream)} sound: --audio encode "
-                    "converts it, --audio drop leaves it out, an .mkv output takes it as it is"
-                )
-            else:
-                plan.dropped.append(
-                    f"{stream.type} stream {stream.index} ({_name(stream)}): {output.suffix} "
-                    "cannot hold it, .mkv may"
-                )
-    return plan
 
 
 def assemble(
@@ -115,6 +31,8 @@ def assemble(
 ) -> None:
     """Join `segments` into `output` (its suffix may be anything) with what the plan says.
 
+    A fault of a stream beside the video is noted there, and never costs the video.
+
     Args:
         until: copy nothing that begins after this time (of a run that was stopped).
         end: when the last frame of the video ends, in seconds; None: as its encoder says.
@@ -124,14 +42,10 @@ def assemble(
     """
     container = container_format(output.with_suffix("") if output.suffix == ".part" else output)
     with contextlib.ExitStack() as stack:
-        options = {}
-        if container in ("mp4", "mov"):
-            options = {
-                "movflags": "+faststart+use_metadata_tags",
-                "video_track_timescale": str(settings.time_base.denominator),
-            }
-        out = stack.enter_context(av.open(str(output), "w", format=container, options=options))
-        first = stack.enter_context(av.open(str(segments[0])))
+        options = _muxer_options(container, settings, plan)
+        out = av.open(file_url(output), "w", format=container, options=options)
+        stack.enter_context(out)
+        first = stack.enter_context(open_container(segments[0]))
         template = first.streams.video[0]
         video = out.add_stream_from_template(template, opaque=True)
         video.time_base = settings.time_base
@@ -139,12 +53,44 @@ def assemble(
             video.codec_context.framerate = settings.fps
         feeds = [_video_packets(segments, video, settings, end, container in ("mp4", "mov"))]
         if plan.source is not None:
-            source = stack.enter_context(open_container(str(plan.source)))
-            feeds += _copies(source, plan.source, out, video, plan, until)
-        for _, _, packet in heapq.merge(*feeds, key=lambda entry: entry[:2]):
-            out.mux(packet)
-            if on_bytes is not None:
-                on_bytes(packet.size)
+            source = stack.enter_context(open_container(plan.source))
+            _describe_file(source, out, video, settings, plan, until)
+            feeds += add_side_streams(source, plan, out, until)
+        for entry in heapq.merge(*feeds, key=lambda entry: entry[:2]):
+            size = entry.packet.size
+            if _write(out, entry) and on_bytes is not None:
+                on_bytes(size)
+
+
+def file_tags(metadata: dict[str, str]) -> dict[str, str]:
+    """Of the metadata of a file what is still true of the output."""
+    return {k: v for k, v in metadata.items() if k.lower() not in _FILE_TAGS}
+
+
+def _muxer_options(container: str, settings: EncoderSettings, plan: CopyPlan) -> dict[str, str]:
+    if container not in ("mp4", "mov"):
+        return {}
+    # tags of any name, or a cover: FFmpeg's muxer writes either
+    has_cover = any(side.how == "cover" for side in plan.streams)
+    return {
+        "movflags": "+faststart" + ("" if has_cover else "+use_metadata_tags"),
+        "video_track_timescale": str(settings.time_base.denominator),
+    }
+
+
+def _write(out: av.container.OutputContainer, entry: Entry) -> bool:
+    side, size = entry.side, entry.packet.size
+    try:
+        out.mux(entry.packet)
+    except (av.FFmpegError, ValueError) as error:
+        if side is None or is_disk_full(error):
+            raise
+        side.note("packets that cannot be written", entry.seconds)
+        return False
+    if side is not None and counts(side.kind, size):
+        side.packets += 1
+        side.size += size
+    return True
 
 
 def _video_packets(
@@ -153,7 +99,7 @@ def _video_packets(
     settings: EncoderSettings,
     end: Fraction | None,
     is_mp4: bool,
-) -> Iterator[tuple[float, int, av.Packet]]:
+) -> Iterator[Entry]:
     """Packets of all segments, each with the time to the next frame as its duration: encoders
     that reorder give another, or none.
 
@@ -165,7 +111,7 @@ def _video_packets(
     waiting: deque[av.Packet] = deque()
     times: deque[int] = deque(maxlen=2 * _MAX_REORDERED + 1)  # of packets before and behind
 
-    def ready(at_most: int) -> Iterator[tuple[float, int, av.Packet]]:
+    def ready(at_most: int) -> Iterator[av.Packet]:
         while len(waiting) > at_most:
             packet = waiting.popleft()
             later = [time for time in times if time > packet.pts]
@@ -173,21 +119,26 @@ def _video_packets(
                 packet.duration = min(later) - packet.pts
             elif ticks is not None:
                 packet.duration = max(1, ticks - packet.pts)
-            packet.stream = stream
-            yield float(packet.dts * packet.time_base), 0, packet
+            yield packet
 
-    for packet in _joined_packets(segments, settings):
-        if not times:
-            delay = packet.pts - packet.dts  # segments begin with a frame that is shown first
-        waiting.append(packet)
-        times.append(packet.pts)
-        yield from ready(_MAX_REORDERED)
-    yield from ready(1)
-    for key, order, packet in ready(0):
-        if ticks is not None and is_mp4:
-            packet.dts = max(packet.dts, packet.pts - delay)
-            packet.duration = max(1, ticks - delay - packet.dts)
-        yield key, order, packet
+    def timed() -> Iterator[av.Packet]:
+        nonlocal delay
+        for packet in _joined_packets(segments, settings):
+            if not times:
+                delay = packet.pts - packet.dts  # segments begin with a frame that is shown first
+            waiting.append(packet)
+            times.append(packet.pts)
+            yield from ready(_MAX_REORDERED)
+        yield from ready(1)
+        for packet in ready(0):
+            if ticks is not None and is_mp4:
+                packet.dts = max(packet.dts, packet.pts - delay)
+                packet.duration = max(1, ticks - delay - packet.dts)
+            yield packet
+
+    for packet in timed():
+        packet.stream = stream
+        yield Entry(float(packet.dts * packet.time_base), 0, packet)
 
 
 def _joined_packets(segments: list[Path], settings: EncoderSettings) -> Iterator[av.Packet]:
@@ -196,7 +147,7 @@ def _joined_packets(segments: list[Path], settings: EncoderSettings) -> Iterator
     last_dts = None
     step = 1 / (settings.fps * settings.time_base)
     for segment in segments:
-        with av.open(str(segment)) as opened:
+        with open_container(segment) as opened:
             for packet in opened.demux(video=0):
                 if not packet.size:
                     continue
@@ -214,122 +165,30 @@ def _joined_packets(segments: list[Path], settings: EncoderSettings) -> Iterator
                 yield packet
 
 
-def _copies(
-    source, file: Path, out, video, plan: CopyPlan, until: Fraction | None
-) -> list[Iterator]:
-    offset = clock_origin(source)
-    out.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _FILE_TAGS})
-    chapters = source.chapters()
-    if chapters:
-        out.set_chapters([_moved_chapter(chapter, offset, plan.slowmo) for chapter in chapters])
-    mains = [s for s in source.streams.video if s.index not in plan.streams]
-    if mains:
-        _describe(mains[0], video)
-    targets = {}
-    for index in plan.streams:
-        stream = source.streams[index]
-        if stream.type == "attachment":
-            name = stream.metadata.get("filename", f"attachment {index}")
-            mimetype = stream.mimetype or "application/octet-stream"
-            _describe(stream, out.add_attachment(name, mimetype, bytes(stream.data)))
-            continue
-        targets[index] = out.add_stream_from_template(stream, opaque=True)
-        _describe(stream, targets[index])
-    feeds = [
-        encode_audio(source.streams[index], file, out, plan.slowmo, until, offset, _describe)
-        for index in plan.encoded
-    ]
-    if targets:
-        feeds.append(_copied_packets(source, targets, offset, plan.slowmo, until))
-    return feeds
+def _describe_file(source, out, video, settings, plan: CopyPlan, until: Fraction | None) -> None:
+    """Metadata and chapters of the file, and what is said of the video."""
+    out.metadata.update(file_tags(source.metadata))
+    if chapters := moved_chapters(source, plan.clock, until):
+        out.set_chapters(chapters)
+    describe(source.streams[plan.video_index], video)
+    if not settings.has_alpha:
+        for tag in [tag for tag in video.metadata if tag.lower() == "alpha_mode"]:
+            del video.metadata[tag]
 
 
-def _copied_packets(source, targets, offset, slowmo, until) -> Iterator:
-    last_dts: dict[int, int] = {}
-    for packet in continuous_packets(source):
-        if packet.dts is None or packet.stream_index not in targets:
-            continue
-        packet.dts = max(packet.dts, last_dts.get(packet.stream_index, packet.dts - 1) + 1)
-        packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
-        last_dts[packet.stream_index] = packet.dts
-        base = packet.time_base
-        if slowmo != 1:
-            # a finer clock, so that stretched times are exact
-            packet.pts = None if packet.pts is None else round(packet.pts * slowmo)
-            packet.dts = round(packet.dts * slowmo)
-            packet.duration = round((packet.duration or 0) * slowmo)
-        shift = round(offset * slowmo / base)
-        if shift:
-            packet.dts -= shift
-            packet.pts = None if packet.pts is None else packet.pts - shift
-        if until is not None and packet.dts * base >= until:
-            continue
-        key = float(packet.dts * base), 1 + packet.stream_index
-        packet.stream = targets[packet.stream_index]
-        yield *key, packet
+def moved_chapters(source, clock: Clock, until: Fraction | None) -> list[dict]:
+    """The chapters of `source` on the clock of the output, from 0 to `until`."""
 
+    def moved(chapter: dict) -> dict:
+        base = chapter["time_base"]
+        times = [(chapter[k] - clock.offset / base) * clock.slowmo for k in ("start", "end")]
+        if until is not None:
+            times = [min(time, until / base) for time in times]
+        start, end = (max(0, round(time)) for time in times)
+        return {**chapter, "start": start, "end": end}
 
-def _describe(old, new) -> None:
-    """Language, title, disposition."""
-    metadata = {k: v for k, v in old.metadata.items() if not k.lower().startswith(_STALE_TAGS)}
-    new.metadata.update(metadata)
-    with contextlib.suppress(AttributeError, ValueError):
-        new.disposition = old.disposition
+    def begins(chapter: dict) -> bool:
+        time = (chapter["start"] * chapter["time_base"] - clock.offset) * clock.slowmo
+        return until is None or time < until
 
-
-def _moved_chapter(chapter: dict, offset: Fraction, slowmo: Fraction) -> dict:
-    base = chapter["time_base"]
-    shift = offset / base
-    moved = {k: round((chapter[k] - shift) * slowmo) for k in ("start", "end")}
-    return {**chapter, **moved}
-
-
-def _is_chapter_track(container, stream) -> bool:
-    """mp4 keeps chapters in a track of text, too; the muxer writes it anew from the chapters."""
-    return stream.type == "data" and bool(container.chapters())
-
-
-def _name(stream) -> str:
-    context = stream.codec_context
-    return context.name if context is not None else getattr(stream, "name", None) or "unknown"
-
-
-def _fits(container: str, stream) -> bool:
-    if stream.type == "attachment":
-        return container == "matroska"
-    if stream.type == "data" or stream.codec_context is None:
-        return False
-    # FFmpeg's own table lists codecs that are not in practice, and the other way round
-    with scratch_container(container) as scratch:
-        try:
-            scratch.add_stream_from_template(stream, opaque=True)
-            scratch.start_encoding()
-        except (av.FFmpegError, ValueError, OSError):
-            return False
-    return True
-
-
-def _try_audio(container: str, source: Path, index: int, slowmo: Fraction | None) -> str | None:
-    """Write the first packets of a stream of sound to nowhere; returns what went wrong.
-
-    Args:
-        slowmo: None copies them.
-    """
-    with open_container(str(source)) as opened:
-        stream = opened.streams[index]
-        with scratch_container(container) as scratch:
-            try:
-                if slowmo is None:
-                    target = scratch.add_stream_from_template(stream, opaque=True)
-                    packets = (p for p in opened.demux(stream) if p.dts is not None)
-                else:
-                    arguments = (stream, source, scratch, slowmo, None, Fraction(0), _describe)
-                    target, packets = None, (p for *_, p in encode_audio(*arguments))
-                for packet in islice(packets, _TRIAL_PACKETS):
-                    if target is not None:
-                        packet.stream = target
-                    scratch.mux(packet)
-                scratch.close()
-            except (av.FFmpegError, ValueError, OSError) as error:
-                return str(error)
-    return None
+    return [moved(chapter) for chapter in source.chapters() if begins(chapter)]

@@ -1,98 +1,204 @@
-"""Sound that cannot be copied: encoded anew, stretched without a change of pitch in slow motion."""
+"""Sound that cannot be copied: encoded anew, stretched without a change of pitch in slow motion.
+
+The output keeps to the times of the source: what is lost in between becomes silence.
+"""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import av
+import numpy as np
 
+from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.read.containers import open_container
+from zoomin_d2.video.read.packets import continuous_packets
+from zoomin_d2.video.write.copied_packets import Clock
 
-_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 8: "7.1"}
+# what every decoder gives back under its name, and the order in which others are mixed down
+_LAYOUTS = {
+    "aac": ("7.1", "5.1", "5.0", "4.0", "quad", "3.0", "stereo", "mono"),
+    "libopus": ("7.1", "6.1", "5.1", "5.0", "quad", "3.0", "stereo", "mono"),
+}
+_BITS_PER_CHANNEL = 96_000
 _MAX_STRETCH = Fraction(2)  # of one `atempo` filter: tempo 0.5 at the slowest
+_TOLERANCE = Fraction(1, 20)  # seconds between a frame and the end of the one before
+
+
+class AudioFormat(NamedTuple):
+    """What sound is encoded to."""
+
+    codec: str
+    rate: int
+    layout: str
+
+
+def choose_audio(container: str, stream: av.AudioStream) -> tuple[AudioFormat, list[str]]:
+    """A format with the channels and the rate of `stream`, or the nearest that there is: AAC, Opus
+    in WebM and for channels that only Opus has.
+
+    Returns:
+        the format, and what is not as in the source, in words.
+
+    Raises:
+        OutputError: the encoder takes nothing alike.
+    """
+    context = stream.codec_context
+    codecs = {"webm": ["libopus"], "mov": ["aac"]}.get(container, ["aac", "libopus"])
+    layout = context.layout.name.split("(")[0]  # 5.1(side) is 5.1 to every player
+    wanted = [(codec, layout) for codec in codecs if layout in _LAYOUTS[codec]]
+    narrower = [
+        (codecs[0], name)
+        for name in _LAYOUTS[codecs[0]]
+        if av.AudioLayout(name).nb_channels <= context.layout.nb_channels
+    ]
+    for codec, name in [*wanted, *narrower]:
+        rate = _nearest_rate(context.sample_rate, av.Codec(codec, "w").audio_rates or [])
+        if not _opens(codec, rate, name):
+            continue
+        notes = []
+        if name != layout:
+            notes.append(f"{context.layout.name} is mixed down to {name}, for want of a codec")
+        if rate < context.sample_rate:
+            notes.append(f"{context.sample_rate} Hz become {rate}, the most that {codec} takes")
+        return AudioFormat(codec, rate, name), notes
+    raise OutputError(f"{codecs[0]} takes neither {context.layout.name} nor anything like it")
 
 
 def encode_audio(
     stream: av.AudioStream,
     file: Path,
     out: av.container.OutputContainer,
-    slowmo: Fraction,
+    wanted: AudioFormat,
+    clock: Clock,
     until: Fraction | None,
-    offset: Fraction,
-    describe: Callable,
-) -> Iterator[tuple[float, int, av.Packet]]:
-    """Add a stream to `out` for `stream` now, and give its packets, as (seconds, order, packet).
-
-    AAC (mp4, mov, mkv) or Opus (webm) at 96 kbit/s per channel; tempo 1 / slowmo.
+    note: Callable[[str, float], None],
+) -> tuple[av.AudioStream, Iterator[av.Packet]]:
+    """Add a stream to `out` for `stream`, and give its packets; tempo 1 / clock.slowmo.
 
     Args:
         file: what `stream` is in; opened a second time.
-        until: the sound ends here (output clock). offset: what the source's clock is ahead.
-        describe: (stream, new stream) -> None, copies language and title.
+        until: the sound ends here (output clock).
+        note: is told (what, seconds) of sound that cannot be decoded.
     """
-    codec = "libopus" if out.format.name == "webm" else "aac"
-    context = stream.codec_context
-    rate = 48_000 if codec == "libopus" else context.sample_rate
-    target = cast(av.AudioStream, out.add_stream(codec, rate=rate))
-    channels = max(1, context.layout.nb_channels)
-    target.codec_context.layout = _LAYOUTS.get(channels, "stereo")
-    target.bit_rate = 96_000 * channels
-    describe(stream, target)
-    return _packets(stream.index, file, target, slowmo, until, offset)
+    target = cast(av.AudioStream, out.add_stream(wanted.codec, rate=wanted.rate))
+    _set_up(target.codec_context, wanted)
+    return target, _packets(stream.index, file, target, clock, until, note)
 
 
-def _packets(index, file, target, slowmo, until, offset) -> Iterator:
+def _nearest_rate(rate: int, rates: list[int]) -> int:
+    """The lowest of `rates` that loses nothing, else the highest."""
+    return min((r for r in rates if r >= rate), default=max(rates, default=rate))
+
+
+def _opens(codec: str, rate: int, layout: str) -> bool:
+    context = cast(av.AudioCodecContext, av.CodecContext.create(codec, "w"))
+    context.format = "fltp" if codec == "aac" else "s16"
+    context.sample_rate = rate
+    _set_up(context, AudioFormat(codec, rate, layout))
+    try:
+        context.open()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _set_up(context: av.AudioCodecContext, wanted: AudioFormat) -> None:
+    context.layout = wanted.layout
+    context.bit_rate = _BITS_PER_CHANNEL * av.AudioLayout(wanted.layout).nb_channels
+
+
+def _packets(index, file, target, clock, until, note) -> Iterator[av.Packet]:
     # a reader of its own: filters hold sound back, and the others should not wait for it
-    with open_container(str(file)) as source:
-        frames = _timed(source.decode(source.streams[index]), offset, slowmo, until)
-        start = next(frames, None)
-        if start is None:
-            return
+    with open_container(file) as source:
         context = target.codec_context
-        clock = Fraction(1, context.sample_rate)
-        written = round(max(Fraction(0), start) * slowmo / clock)
-        stretched = _stretch(_alike(frames, context), context, slowmo)
+        frames = _timed(_decoded(source, source.streams[index], clock, note), clock, until)
+        first = next(frames, None)
+        if first is None:
+            return
+        start = max(Fraction(0), first[0])
+        tick = Fraction(1, context.sample_rate)
+        written = round(start * clock.slowmo / tick)
+        steady = _without_gaps(chain([first], frames), context, start)
+        stretched = _stretch(steady, context, clock.slowmo)
         resampler = av.AudioResampler(
             context.format, context.layout, context.sample_rate, context.frame_size
         )
         for frame in chain(stretched, [None]):
             for piece in resampler.resample(frame):
-                piece.pts, piece.time_base = written, clock
+                piece.pts, piece.time_base = written, tick
                 written += piece.samples
-                yield from _keyed(target.encode(piece), index)
-        yield from _keyed(target.encode(), index)
+                yield from target.encode(piece)
+        yield from target.encode()
 
 
-def _timed(frames, offset, slowmo, until) -> Iterator:
-    """First the time of the first frame, then the frames, up to `until`."""
-    is_first = True
-    for frame in frames:
-        time = (frame.pts or 0) * frame.time_base - offset
-        if until is not None and time * slowmo >= until:
+def _decoded(source, stream, clock, note) -> Iterator[av.AudioFrame]:
+    packets = continuous_packets(source, [stream.index])
+    while True:
+        time = Fraction(0)
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return
+            if packet.pts is not None:
+                time = packet.pts * packet.time_base - clock.offset
+            yield from packet.decode()
+        except av.error.EOFError:
             return
-        if is_first:
-            yield time
-            is_first = False
-        yield frame
+        except av.FFmpegError:
+            note("packets that cannot be decoded, silent", float(time * clock.slowmo))
 
 
-def _alike(frames: Iterator[av.AudioFrame], context) -> Iterator[av.AudioFrame]:
-    """Frames of one format, layout and rate, whatever the stream changes to on its way."""
+def _timed(frames, clock, until) -> Iterator[tuple[Fraction, av.AudioFrame]]:
+    """(time after the start of the container, frame), up to `until`."""
+    due = Fraction(0)
+    for frame in frames:
+        time = due if frame.pts is None else frame.pts * frame.time_base - clock.offset
+        if until is not None and time * clock.slowmo >= until:
+            return
+        yield time, frame
+        due = time + Fraction(frame.samples, frame.sample_rate)
+
+
+def _without_gaps(timed, context, start: Fraction) -> Iterator[av.AudioFrame]:
+    """Frames of one format, layout and rate, whatever the stream changes to on its way, each at its
+    time: a gap is filled with silence, what comes twice is left out."""
     kind: tuple | None = None
     resampler: av.AudioResampler | None = None
-    for frame in frames:
+    due = start
+    for time, frame in timed:
+        duration = Fraction(frame.samples, frame.sample_rate)
+        if time + duration < due - _TOLERANCE:
+            continue
         found = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if resampler is None or kind != found:
+        is_late = time > due + _TOLERANCE
+        if resampler is None or kind != found or is_late:
             if resampler is not None:
                 yield from resampler.resample(None)
             kind = found
             resampler = av.AudioResampler("fltp", context.layout, context.sample_rate)
+        if is_late:
+            yield from _silence(round((time - due) * context.sample_rate), context)
+            due = time
+        due += duration
         frame.pts = None
         yield from resampler.resample(frame)
     if resampler is not None:
         yield from resampler.resample(None)
+
+
+def _silence(samples: int, context) -> Iterator[av.AudioFrame]:
+    rate, layout = context.sample_rate, context.layout
+    planar = av.AudioResampler("fltp", layout, rate)  # PyAV fills no more than seven planes
+    while samples > 0:
+        part = min(samples, rate)
+        zeros = np.zeros((1, layout.nb_channels * part), np.float32)
+        frame = av.AudioFrame.from_ndarray(zeros, "flt", layout.name)
+        frame.sample_rate = rate
+        samples -= part
+        yield from planar.resample(frame)
 
 
 def _stretch(frames: Iterator[av.AudioFrame], context, slowmo: Fraction) -> Iterator:
@@ -123,8 +229,3 @@ def _stretch(frames: Iterator[av.AudioFrame], context, slowmo: Fraction) -> Iter
                 break
             piece.pts = None
             yield piece
-
-
-def _keyed(packets, index: int) -> Iterator[tuple[float, int, av.Packet]]:
-    for packet in packets:
-        yield float((packet.dts or 0) * packet.time_base), 100 + index, packet

@@ -26,6 +26,8 @@ ALIASES = {
     "prores": "prores_ks",
 }
 KEYFRAME_INTERVAL = 240
+CLOCKS = {"matroska": Fraction(1, 1000), "webm": Fraction(1, 1000)}  # seconds of a tick
+_PICTURE_SUFFIXES = (".gif", ".webp", ".apng", ".png")
 
 
 @dataclass(frozen=True)
@@ -90,12 +92,18 @@ class EncoderSettings:
     color: ColorPath
     options: dict[str, str]
     sample_aspect_ratio: Fraction | None
+    clock: Fraction | None = None  # a tick of the output, where it is a coarse one
     warnings: tuple[str, ...] = ()
 
     @property
     def segment_suffix(self) -> str:
         """The container that holds this codec with exact timestamps."""
         return {"prores_ks": ".mov", "ffv1": ".nut"}.get(self.codec, ".mp4")
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the output holds transparency."""
+        return any(component.is_alpha for component in av.VideoFormat(self.pix_fmt).components)
 
     def add_stream(self, container: av.container.OutputContainer) -> av.VideoStream:
         """A stream for this encoder in a container that is open for writing."""
@@ -151,6 +159,12 @@ def choose_encoder(
         supported = scratch.supported_codecs
         if not supported & {codec, av.Codec(codec, "w").canonical_name}:
             raise OutputError(f"A {Path(path).suffix} file cannot hold {codec}; .mkv can")
+    clock = CLOCKS.get(container)
+    if clock is not None and fps * clock > 1:
+        raise OutputError(
+            f"{float(fps):g} fps: the clock of a {Path(path).suffix} ticks in milliseconds, it "
+            f"holds at most {1 / clock} fps; an .mp4 or .mov holds more"
+        )
     height, width = size or (info.height, info.width)
     if width < encoder.min_size[0] or height < encoder.min_size[1]:
         least = "x".join(map(str, encoder.min_size))
@@ -190,6 +204,7 @@ def choose_encoder(
         info.color,
         all_options,
         info.sample_aspect_ratio,
+        clock,
         tuple(warnings),
     )
     _try(settings)
@@ -209,7 +224,7 @@ def container_format(path: str | Path) -> str:
 
 def _choose_pix_fmt(codec, encoder, formats, info, height, width) -> tuple[str, list[str]]:
     warnings = []
-    chroma, depth = _sampling(info.pix_fmt)
+    chroma, depth = _sampling(info)
     if (height % 2 or width % 2) and not encoder.odd_420 and chroma != "444":
         chroma = "444"
         warnings.append(
@@ -218,27 +233,41 @@ def _choose_pix_fmt(codec, encoder, formats, info, height, width) -> tuple[str, 
         )
     depths = [d for d in (depth, 12, 10) if d <= max(depth, 10)] if depth > 8 else [8, 10]
     for bits in [*depths, 8]:
-        for sampling in dict.fromkeys([chroma, "422", "444", "420"]):
+        for sampling in _NEAREST[chroma]:
             name = f"yuv{sampling}p" + (f"{bits}le" if bits > 8 else "")
             if name not in formats and name == "yuv420p10le" and "p010le" in formats:
                 name = "p010le"
             if name in formats:
                 if bits < min(depth, 10):
                     warnings.append(f"{codec} has no {depth}-bit format here: written as {bits}")
-                if sampling != chroma and chroma != "420":
+                if chroma not in _HELD[sampling]:
                     warnings.append(f"chroma is written as {sampling} ({codec} has no {chroma})")
                 return name, warnings
     return formats[0], warnings
 
 
-def _sampling(pix_fmt: str) -> tuple[str, int]:
-    """Chroma sampling and bits of a source's pixel format; RGB and gray are written as 4:2:0."""
-    components = av.VideoFormat(pix_fmt).components
-    depth = max(c.bits for c in components)
-    for chroma in ("444", "422", "420"):
-        if chroma in pix_fmt:
-            return chroma, depth
-    return "422" if "p210" in pix_fmt or "yuyv" in pix_fmt else "420", depth
+# chroma sampling -> what to write it as, best first; -> which others it holds without loss
+_NEAREST = {
+    "420": ("420", "422", "444"),
+    "422": ("422", "444", "420"),
+    "440": ("444", "422", "420"),  # hardly a player shows it
+    "444": ("444", "422", "420"),
+}
+_HELD = {"420": ("420",), "422": ("422", "420"), "444": tuple(_NEAREST)}
+
+
+def _sampling(info: SourceInfo) -> tuple[str, int]:
+    """The coarsest chroma sampling that holds a source's, and its bits. Gray needs least; images
+    and GIFs are written as every player shows them."""
+    pix_fmt = av.VideoFormat(info.pix_fmt)
+    depth = max(component.bits for component in pix_fmt.components)
+    is_picture = info.is_images or Path(info.name).suffix.lower() in _PICTURE_SUFFIXES
+    if len(pix_fmt.components) < 3 or is_picture:
+        return "420", depth
+    is_wide, is_high = pix_fmt.chroma_width(16) > 8, pix_fmt.chroma_height(16) > 8
+    if is_high:
+        return "444" if is_wide else "422", depth
+    return "440" if is_wide else "420", depth
 
 
 def _try(settings: EncoderSettings) -> None:

@@ -21,6 +21,7 @@ import av
 
 from zoomin_d2.files import write_json
 from zoomin_d2.video.errors import DiskFullError, OutputError
+from zoomin_d2.video.read.containers import file_url
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.write.encoder import KEYFRAME_INTERVAL, EncoderSettings
 
@@ -179,6 +180,7 @@ class SegmentWriter:
         self._folder, self._settings = folder, settings
         self._container: av.container.OutputContainer | None = None
         self._first = self._next = folder.next_frame
+        self._last_time: Fraction | None = None
 
     def convert(self, frame: OutputFrame) -> Picture:
         """The frame as the encoder takes it. Raises OutputError."""
@@ -195,6 +197,7 @@ class SegmentWriter:
         frame, picture = converted
         if frame.index != self._next:
             raise AssertionError(f"frame {frame.index} came where {self._next} was due")
+        self._check_clock(frame)
         try:
             container = self._container or self._open()
             container.mux(self._stream.encode(picture))
@@ -206,6 +209,17 @@ class SegmentWriter:
         except (OSError, av.FFmpegError) as error:
             self._discard()
             raise os_error(error, f"Cannot write {self._folder.path}") from error
+
+    def _check_clock(self, frame: OutputFrame) -> None:
+        """Raises OutputError if the output would show this frame and the last at one time."""
+        clock, last = self._settings.clock, self._last_time
+        if clock and last is not None and _tick(frame.time / clock) <= _tick(last / clock):
+            raise OutputError(
+                f"Frames {frame.index - 1} and {frame.index} are {float(frame.time - last):.5f} s "
+                f"apart (at {float(frame.time):.3f} s), less than the output's clock of "
+                f"{float(clock):g} s can tell: write an .mp4 or .mov, or choose a lower rate"
+            )
+        self._last_time = frame.time
 
     def finish(self, complete: bool) -> tuple[Path, SegmentReport] | None:
         """Close the last segment. If the run is not `complete`, the segment is not noted (a later
@@ -230,7 +244,7 @@ class SegmentWriter:
         if suffix != ".nut":
             options["video_track_timescale"] = str(self._settings.time_base.denominator)
         self._report = SegmentReport()
-        self._container = container = av.open(str(self._part), "w", options=options)
+        self._container = container = av.open(file_url(self._part), "w", options=options)
         self._stream = self._settings.add_stream(container)
         return container
 
@@ -253,11 +267,21 @@ class SegmentWriter:
             self._part.unlink(missing_ok=True)
 
 
+def is_disk_full(error: Exception) -> bool:
+    """Whether there is no room to write, whatever raised it."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def os_error(error: OSError | av.FFmpegError, what: str) -> OutputError | DiskFullError:
     """The named error of a failed write."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if is_disk_full(error):
         return DiskFullError(f"{what}: the disk is full ({error}). What is finished is kept")
     return OutputError(f"{what}: {error}")
+
+
+def _tick(time: Fraction) -> int:
+    """Rounded as FFmpeg does: halves up."""
+    return int((2 * time + 1) // 2)
 
 
 def _plain(value: Any) -> Any:

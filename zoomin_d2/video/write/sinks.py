@@ -13,6 +13,7 @@ import numpy as np
 
 from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.read.color import ColorPath
+from zoomin_d2.video.read.containers import file_url
 from zoomin_d2.video.read.images import IMAGE_SUFFIXES
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.write.segments import os_error
@@ -63,7 +64,9 @@ class GifFile:
     def __init__(self, path: Path, fps: Fraction):
         self._path, self._part = path, path.with_name(path.name + ".part")
         try:
-            self._container = av.open(str(self._part), "w", format="gif", options={"loop": "0"})
+            self._container = av.open(
+                file_url(self._part), "w", format="gif", options={"loop": "0"}
+            )
             self._stream = self._container.add_stream("gif", rate=fps)
         except (OSError, av.FFmpegError) as error:
             raise os_error(error, f"Cannot write {path}") from error

@@ -1,21 +1,28 @@
 """Checks around a job: room on the disk before, and that the finished file is what it must be."""
 
 import shutil
+from collections import deque
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, cast
 
 import av
 
 from zoomin_d2.video.errors import DiskFullError, VerificationError
+from zoomin_d2.video.read.containers import open_container
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.timeline import Target
+from zoomin_d2.video.write.assemble import file_tags, moved_chapters
 from zoomin_d2.video.write.encoder import EncoderSettings
 from zoomin_d2.video.write.segments import MIN_FREE_BYTES
+from zoomin_d2.video.write.side_streams import CopyPlan, SideStream, counts, is_cover
 
 # A low guess of what an encoder at the default quality writes: never refuse what would have fit.
 _BITS_PER_PIXEL = 0.02
+_HEAD = {"video": 64, "audio": 32}  # packets until the first frame must have come out
+_TAIL = {"video": 1024, "audio": 8}  # packets that are kept to decode the last frame
 
 
 def check_space(
@@ -35,48 +42,189 @@ def check_space(
 
 
 def verify_video(
-    output: Path,
+    file: Path,
     report: Report,
     settings: EncoderSettings,
     source: Source,
     target: Target,
-    limit: Fraction | None,
+    plan: CopyPlan,
+    limit: Fraction | None = None,
 ) -> None:
-    """Read the finished file's packets: as many frames as were made, times that grow, and the
-    duration of the source to within half a frame. Sets report.duration.
+    """Read the finished file back. Of the video: as many frames as were made, times that grow, the
+    duration of the source to within half a frame, a first and a last frame that decode. Of what
+    lies beside it: as many packets as were written, of which the first and last decode; metadata
+    and chapters.
+
+    Sets report.duration, and adds to report.dropped what is missing beside the video.
+
+    Args:
+        limit: seconds of the output, where it was limited.
 
     Raises:
-        VerificationError: something is wrong with the file; it is kept.
+        VerificationError: something is wrong with the video.
     """
-    times: list[Fraction] = []
-    last_duration = Fraction(0)
-    with av.open(str(output)) as container:
-        stream = container.streams.video[0]
-        for packet in container.demux(stream):
-            if packet.size:
-                time = packet.pts * packet.time_base
-                if not times or time > max(times[-1:]):
-                    last_duration = (packet.duration or 0) * packet.time_base
-                times.append(time)
-        tick = stream.time_base
-        # MP4 gives packets the time to the next one that is decoded, and the end as a whole
-        end = None
-        if stream.duration and times:
-            end = ((stream.start_time or 0) + stream.duration) * stream.time_base
-    if len(times) != report.output_frames:
+    with open_container(file) as container:
+        pairs = _pair(container, plan.streams)
+        video = _Video(container.streams.video[0])
+        sides = {stream.index: _Ends(stream) for _, stream in pairs if stream is not None}
+        for packet in container.demux():
+            if packet.stream_index == video.index:
+                video.add(packet)
+            elif packet.stream_index in sides:
+                sides[packet.stream_index].add(packet)
+        _check_video(video, report, settings, source, None if limit is not None else target)
+        for side, stream in pairs:
+            report.dropped += _losses(side, stream and sides[stream.index], plan)
+        report.dropped += _lost_descriptions(container, plan, limit)
+
+
+def _check_video(
+    video: "_Video",
+    report: Report,
+    settings: EncoderSettings,
+    source: Source,
+    target: Target | None,
+) -> None:
+    if video.packets != report.output_frames:
         raise VerificationError(
-            f"{output} holds {len(times)} frames, {report.output_frames} were written"
+            f"the file holds {video.packets} frames, {report.output_frames} were written"
         )
-    times.sort()
+    video.times.sort()
+    times = [time for time, _ in video.times]
     if any(b <= a for a, b in pairwise(times)):
-        raise VerificationError(f"{output}: two frames have one time")
+        raise VerificationError("two frames have one time")
+    broken = video.broken()
+    if broken:
+        raise VerificationError(f"the {broken} frame of the video cannot be decoded")
     step = 1 / settings.fps
-    duration = (end or times[-1] + (last_duration or step)) - times[0]
+    end = video.end or times[-1] + (video.times[-1][1] or step)
+    duration = end - times[0]
     report.duration = float(duration)
-    if limit is not None:
+    if target is None:
         return
     expected = (source.end - source.info.start) * target.slowmo
-    if abs(duration - expected) > step / 2 + 2 * max(tick, source.info.time_base):
+    if abs(duration - expected) > step / 2 + 2 * max(video.tick, source.info.time_base):
         raise VerificationError(
-            f"{output} lasts {float(duration):.4f} s, it should last {float(expected):.4f} s"
+            f"the video lasts {float(duration):.4f} s, it should last {float(expected):.4f} s"
         )
+
+
+class _Ends:
+    """Counts the packets of a stream, and decodes the first and the last of them."""
+
+    def __init__(self, stream: av.stream.Stream):
+        self.index = stream.index
+        self.packets = self.size = 0
+        self._kind, self._context = stream.type, cast(Any, stream.codec_context)
+        self._first: bool | None = None  # decoded; None: not yet
+        self._tail: deque[av.Packet] = deque(maxlen=_TAIL.get(stream.type, 1))
+
+    def add(self, packet: av.Packet) -> None:
+        if not counts(self._kind, packet.size):
+            return
+        self.packets += 1
+        self.size += packet.size
+        if self._first is None:
+            if self._frames(packet):
+                self._first = True
+            elif self.packets >= _HEAD.get(self._kind, 1):
+                self._first = False
+        if self._kind == "video" and packet.is_keyframe:
+            self._tail.clear()
+        self._tail.append(packet)
+
+    def broken(self) -> str | None:
+        """ "first" or "last": what cannot be decoded."""
+        if self._context is None or not self.packets:
+            return None
+        if self._kind != "subtitle":
+            if self._first is None:  # a short stream, which the decoder holds back
+                self._first = bool(self._frames(None))
+            self._context.flush_buffers()
+        if not self._first:
+            return "first"
+        frames = [self._frames(packet) for packet in [*self._tail, None]]
+        return None if any(frames) else "last"
+
+    def _frames(self, packet: av.Packet | None) -> list[Any]:
+        if self._context is None or (packet is None and self._kind == "subtitle"):
+            return []
+        try:
+            if self._kind == "subtitle":
+                return [self._context.decode2(packet)]
+            return self._context.decode(packet)
+        except (av.FFmpegError, ValueError):
+            return []
+
+
+class _Video(_Ends):
+    """With the times of its frames, each with its duration (seconds)."""
+
+    def __init__(self, stream: av.stream.Stream):
+        super().__init__(stream)
+        self.tick = Fraction(stream.time_base or 1)
+        self.times: list[tuple[Fraction, Fraction]] = []
+        # MP4 gives packets the time to the next one that is decoded, and the end as a whole
+        self.end: Fraction | None = None
+        if stream.duration and stream.time_base:
+            self.end = ((stream.start_time or 0) + stream.duration) * stream.time_base
+
+    def add(self, packet: av.Packet) -> None:
+        super().add(packet)
+        if packet.size and packet.pts is not None:
+            base = packet.time_base
+            self.times.append((packet.pts * base, (packet.duration or 0) * base))
+
+
+def _pair(container, sides: list[SideStream]) -> list[tuple[SideStream, Any]]:
+    """Each stream that was written and where it lies in the file: the order within a kind stays."""
+    pictures = [s for s in container.streams if is_cover(s) or s.type == "attachment"]
+    pools = {"picture": iter(pictures)}
+    for kind in ("video", "audio", "subtitle", "data"):
+        rest = [s for s in container.streams if s.type == kind and s not in pictures and s.index]
+        pools[kind] = iter(rest)
+    return [
+        (side, next(pools["picture" if side.how in ("attach", "cover") else side.kind], None))
+        for side in sides
+    ]
+
+
+def _losses(side: SideStream, ends: _Ends | None, plan: CopyPlan) -> list[str]:
+    """What the file lacks of a stream, in words."""
+    if ends is None:
+        return [f"{side.name}: is not in the finished file"]
+    if side.how in ("attach", "cover"):
+        return []
+    # PCM is cut into other packets, so that its bytes count
+    if ends.packets != side.packets and ends.size != side.size:
+        return [f"{side.name}: {ends.packets} of {side.packets} packets are in the finished file"]
+    broken = ends.broken()
+    if broken is None or _broken_in_source(side, plan) == broken:
+        return []
+    return [f"{side.name}: its {broken} packet cannot be decoded in the finished file"]
+
+
+def _broken_in_source(side: SideStream, plan: CopyPlan) -> str | None:
+    with open_container(plan.source) as source:
+        ends = _Ends(source.streams[side.index])
+        for packet in source.demux(source.streams[side.index]):
+            ends.add(packet)
+        return ends.broken()
+
+
+def _lost_descriptions(container, plan: CopyPlan, limit: Fraction | None) -> list[str]:
+    """Metadata and chapters that the container did not take, in words."""
+    if plan.source is None:
+        return []
+    losses = []
+    with open_container(plan.source) as source:
+        kept = {key.casefold() for key in container.metadata}
+        wanted = {key for key, value in file_tags(source.metadata).items() if value}
+        lost = sorted(key for key in wanted if key.casefold() not in kept)
+        if lost:
+            losses.append(f"metadata: {', '.join(lost)}")
+        expected = len(moved_chapters(source, plan.clock, limit))
+        found = len(container.chapters())
+        if found < expected:
+            losses.append(f"chapters: {found} of {expected} are in the finished file")
+    return losses

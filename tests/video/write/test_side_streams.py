@@ -1,0 +1,217 @@
+"""What lies beside the video arrives whole, or the report says what does not."""
+
+from fractions import Fraction as F
+
+import av
+import numpy as np
+import pytest
+
+from tests.helpers.streams import lose_ts_packet
+from zoomin_d2.video import JobOptions, Target, interpolate_video
+from zoomin_d2.video.errors import OutputError
+
+SOUND_PID = 0x101
+
+
+@pytest.fixture
+def run(average, tmp_path):
+    """(input, output name, slow motion, options) -> (report, output path)."""
+
+    def call(source, name, slowmo=1, **options):
+        target = Target(multi=2) if slowmo == 1 else Target(slowmo=F(slowmo))
+        output = tmp_path / name
+        jobs = JobOptions(**options)
+        return interpolate_video(str(source), str(output), average, target, jobs), output
+
+    return call
+
+
+@pytest.fixture
+def small(write_video, make_frames):
+    """(name, further arguments of write_video) -> a clip of 16 frames of 48x32."""
+    return lambda name, **more: write_video(name, make_frames(16, 32, 48), **more)
+
+
+def _frames(path, kind, index=0):
+    with av.open(str(path)) as container:
+        stream = getattr(container.streams, kind)[index]
+        return [f.to_ndarray() for f in container.decode(stream)]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_second_video_is_copied_whole(run, small, join_streams, suffix, packets):
+    source = join_streams(f"two.{suffix}", small("a.mp4"), small("b.mp4"))
+    with av.open(str(source)) as two:  # the case: packets without a decoding time
+        times = [p.dts for p in two.demux(two.streams.video[1]) if p.size]
+    assert (None in times) == (suffix == "mkv")
+    report, output = run(source, f"out.{suffix}")
+    assert (report.dropped, report.exit_code) == ([], 0)
+    assert packets(output, "video", 1) == packets(source, "video", 1)
+    assert np.array_equal(_frames(output, "video", 1), _frames(source, "video", 1))
+
+
+@pytest.mark.parametrize("source_suffix", ["mkv", "mp4"])
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_cover_pictures_are_kept(run, small, add_cover, packets, source_suffix, suffix):
+    source = add_cover(f"in.{source_suffix}", small("a.mp4"))
+    report, output = run(source, f"out.{suffix}")
+    assert report.dropped == []
+    with av.open(str(output)) as out:
+        cover = out.streams.video[1]
+        assert cover.disposition & av.stream.Disposition.attached_pic
+    assert packets(output, "video", 1) == packets(source, "video", 1)
+
+
+def test_a_cover_that_is_lost_is_reported(run, small, add_cover):
+    report, _ = run(add_cover("in.mp4", small("a.mp4")), "out.mov")
+    assert report.dropped == ["cover picture 1 (png): .mov cannot hold it; an .mkv output may"]
+    assert report.exit_code == 9
+
+
+@pytest.mark.parametrize("slowmo, samples", [(1, None), (2, 61_440)])
+def test_damaged_sound_costs_no_picture(run, small, slowmo, samples):
+    source = small("in.ts", audio="aac")
+    lose_ts_packet(source, SOUND_PID)
+    report, output = run(source, "out.mp4", slowmo)
+    assert report.output_frames == 32
+    assert "audio stream 1 (aac)" in report.damage
+    assert report.exit_code == 4
+    if samples:  # as long as whole sound, so that what follows is in time
+        assert abs(sum(f.shape[1] for f in _frames(output, "audio")) - samples) < 4096
+
+
+def test_text_subtitles_are_converted(run, small, packets):
+    source = small("in.mkv", subtitles="subrip")
+    report, there = run(source, "there.mp4")
+    assert report.dropped == []
+    with av.open(str(there)) as out:
+        assert out.streams.subtitles[0].codec_context.name == "mov_text"
+    report, back = run(there, "back.mkv")
+    assert report.dropped == []
+    assert packets(back, "subtitles") == packets(source, "subtitles") == [b"line 0"]
+    with av.open(str(back)) as out:
+        line = next(p for p in out.demux(out.streams.subtitles[0]) if p.size)
+        assert (line.pts, line.duration) == (0, 900)
+
+
+def test_slow_motion_stretches_converted_lines(run, small):
+    _, output = run(small("in.mkv", subtitles="subrip"), "out.mp4", 3)
+    with av.open(str(output)) as out:
+        line = next(p for p in out.demux(out.streams.subtitles[0]) if p.size > 2)
+        assert line.duration * line.time_base == F(27, 10)
+
+
+def test_codecs_ffmpegs_table_lacks(run, small, join_streams, write_sound, packets):
+    sound = write_sound("s.asf", "wmav2")
+    source = join_streams("in.wmv", small("v.asf", codec="wmv2"), sound)
+    _, output = run(source, "out.mkv")
+    assert packets(output, "audio") == packets(source, "audio")
+    assert np.array_equal(_frames(output, "audio"), _frames(source, "audio"))
+    with pytest.raises(OutputError, match="cannot hold wmav2 sound: --audio encode"):
+        run(source, "out.mp4")
+
+
+def test_chapters_before_the_start_begin_at_0(run, small):
+    chapters = [
+        {"id": i, "start": a, "end": b, "time_base": F(1, 1000), "metadata": {"title": str(i)}}
+        for i, (a, b) in enumerate([(0, 600), (600, 1000)])
+    ]
+    times = [i + 10 for i in range(16)]  # the file begins at 0.4 s
+    source = small("in.mkv", times=times, chapters=chapters)
+    _, output = run(source, "out.mkv")
+    with av.open(str(output)) as out:
+        moved = [(c["start"] * c["time_base"], c["end"] * c["time_base"]) for c in out.chapters()]
+    assert moved == [(0, F(1, 5)), (F(1, 5), F(3, 5))]
+
+
+def test_a_time_code_is_written_anew(run, small):
+    source = small("in.mov", metadata={"timecode": "01:00:00:00"})
+    with av.open(str(source)) as was:
+        assert [s.type for s in was.streams] == ["video", "data"]
+    report, output = run(source, "out.mov")
+    assert report.dropped == []
+    with av.open(str(output)) as out:
+        assert out.streams.data[0].metadata["timecode"] == "01:00:00:00"
+
+
+def test_names_with_colons(run, small, tmp_path, monkeypatch):
+    small("10:30.mp4", audio="aac")
+    monkeypatch.chdir(tmp_path)
+    for output in ("10:31.mkv", "10:31.gif"):
+        report = run("10:30.mp4", tmp_path / output)[0]
+        monkeypatch.chdir(tmp_path)
+        assert report.output_frames == 32
+
+
+def test_what_is_missing_afterward_is_told(run, small, monkeypatch):
+    import zoomin_d2.video.write.side_streams as side_streams
+
+    whole = side_streams._copies
+
+    def loses_one(*arguments):
+        for number, entry in enumerate(whole(*arguments)):
+            if number == 5:  # written, as far as anybody knows
+                entry.side.packets += 1
+                entry.side.size += 1
+            else:
+                yield entry
+
+    monkeypatch.setattr(side_streams, "_copies", loses_one)
+    source = small("in.mkv", audio="aac")
+    report, _ = run(source, "out.mkv")
+    assert "audio stream 1 (aac)" in report.dropped[0]
+    assert "packets are in the finished file" in report.dropped[0]
+
+
+def test_metadata_that_is_lost_is_told(run, small, add_cover):
+    metadata = {"title": "A film", "SCANNER": "a name that only .mkv and plain .mp4 hold"}
+    source = add_cover("in.mkv", small("a.mkv", metadata=metadata))
+    assert run(source, "out.mkv")[0].dropped == []
+    report, output = run(source, "out.mp4")
+    assert report.dropped == ["metadata: SCANNER"]
+    with av.open(str(output)) as out:
+        assert out.metadata["title"] == "A film"
+
+
+def test_pictures_alone_are_told(run, small):
+    source = small("in.mkv", audio="aac", subtitles="subrip")
+    report, _ = run(source, "out.gif")
+    said = "the output holds pictures alone, without audio stream 1 (aac), subtitle stream 2"
+    assert report.warnings[0].startswith(said)
+    assert report.exit_code == 0
+    report, _ = run(small("quiet.mp4", audio="aac"), "quiet.gif", audio="drop")
+    assert report.warnings == []
+
+
+def test_no_alpha_mode_on_an_opaque_video(run, tmp_path):
+    source = tmp_path / "in.webm"
+    with av.open(str(source), "w") as out:
+        stream = out.add_stream("libvpx-vp9", rate=25, options={"cpu-used": "8"})
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuva420p"
+        stream.metadata["alpha_mode"] = "1"
+        for shade in (0, 80, 160):
+            image = np.full((32, 32, 4), (shade, shade, shade, 128), np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgba")))
+        out.mux(stream.encode())
+    for name in ("out.webm", "out.mkv"):
+        _, output = run(source, name)
+        with av.open(str(output)) as out:
+            assert "alpha_mode" not in {key.lower() for key in out.streams.video[0].metadata}
+
+
+def test_sound_before_the_cut_stays_behind(run, small, tmp_path):
+    source = small("whole.mp4", audio="aac")
+    cut = tmp_path / "cut.mp4"
+    with av.open(str(source)) as whole, av.open(str(cut), "w") as out:
+        targets = [out.add_stream_from_template(s, opaque=True) for s in whole.streams]
+        for packet in whole.demux():
+            if packet.size:  # 0.32 s earlier, as if cut in the middle: an edit list begins at 0
+                shift = round(F(8, 25) / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = targets[packet.stream_index]
+                out.mux(packet)
+    _, output = run(cut, "out.mkv")
+    with av.open(str(output)) as out:
+        start = out.streams.video[0].start_time * out.streams.video[0].time_base
+        sound = [p.pts * p.time_base for p in out.demux(audio=0) if p.size]
+    assert start - min(sound) < F(1, 8)
