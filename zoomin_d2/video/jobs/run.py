@@ -10,7 +10,7 @@ from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.jobs.container_job import Hooks, JobOptions, run_video_job
 from zoomin_d2.video.jobs.sequence_job import run_direct_job, write_between
-from zoomin_d2.video.read.images import IMAGE_SUFFIXES, ImageReader
+from zoomin_d2.video.read.images import IMAGE_SUFFIXES
 from zoomin_d2.video.read.open_source import PIPE, open_source
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.report import Report
@@ -59,16 +59,16 @@ def interpolate_source(
     """As `interpolate_video`, for a source that is open already."""
     options, output = options or JobOptions(), os.fspath(output)
     kind = output_kind(output)
-    if isinstance(source, ImageReader) and source.info.num_frames == 2:
+    if source.info.is_images and source.info.num_frames == 2:
         # whoever gives two images wants what lies between them, however different they are
         options = replace(options, stream=replace(options.stream, cut_threshold=None))
     if kind == "video":
         return run_video_job(source, Path(output), interpolate, target, options, hooks)
     if kind == "image":
-        if not (isinstance(source, ImageReader) and source.info.num_frames == 2):
+        if not (source.info.is_images and source.info.num_frames == 2):
             raise OutputError(f"{output}: one image file comes from two images")
         return write_between(source, Path(output), interpolate, options)
-    if kind == "folder" and isinstance(source, ImageReader):
+    if kind == "folder" and source.info.is_images:
         options = replace(options, stream=replace(options.stream, hold_last=False))
     return run_direct_job(source, str(output), interpolate, target, options, hooks)
 

@@ -13,8 +13,7 @@ from zoomin_d2.video.jobs.container_job import (
     limit_frames,
 )
 from zoomin_d2.video.jobs.output_files import check_output, input_files
-from zoomin_d2.video.read.reader import VideoReader
-from zoomin_d2.video.read.source import Source
+from zoomin_d2.video.read.source import Source, lost_alpha
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.pipeline import CONTEXT, OutputFrame, interpolate_frames
 from zoomin_d2.video.time.timeline import Target, make_grid
@@ -50,8 +49,8 @@ def run_direct_job(
     grid = make_grid(target, info)
     total = count_frames(info, grid, options.limit)
     report = Report(info.name, output, fps=str(grid.fps), warnings=list(info.warnings))
-    if isinstance(source, VideoReader) and source.file is not None:
-        names = left_behind(source.file, source.stream.index, options.audio)
+    if info.file is not None:
+        names = left_behind(info.file, info.stream_index, options.audio)
         if names:
             report.warnings.append(f"the output holds pictures alone, without {', '.join(names)}")
     size = hooks.size or (info.height, info.width)
@@ -83,6 +82,7 @@ def run_direct_job(
     report.cuts, report.repeated_frames = counts.cuts, counts.repeats
     report.damage = source.damage.describe() if source.damage else ""
     report.duration = float(report.output_frames / grid.fps)
+    report.warnings += lost_alpha(source)
     report.seconds = round(time.monotonic() - begun, 2)
     if stopped_by is not None:
         on = "; --resume goes on" if sink.resumable else ""
@@ -146,7 +146,7 @@ def _place_of(source: Source, first: int, total: int):
     """Where to read on for output frame `first`. Images and rough estimates only: a video whose
     place is not certain is read from its start."""
     info = source.info
-    if not first or not total or not hasattr(source, "files"):
+    if not first or not total or not info.is_images:
         return None
     index = max(0, first * info.num_frames // total - CONTEXT)
     return (index / info.rate, index) if index else None

@@ -24,7 +24,7 @@ from zoomin_d2.video.errors import ModelError
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.time.queues import CONVERTERS, ordered_map, prefetch
 from zoomin_d2.video.time.scene_cuts import MarkedFrame, mark_steps
-from zoomin_d2.video.time.step_detection import CUT_MIN
+from zoomin_d2.video.time.step_detection import CUT_MIN, MAX_GAP
 from zoomin_d2.video.time.timeline import Grid, Moment, Target, make_grid
 
 MAX_REPEATS = 3  # a longer run of equal frames is a pause in the motion, not a lower frame rate
@@ -42,6 +42,8 @@ class StreamOptions:
             them, or "blend" them.
         dedupe: frames that only repeat the one before are left out, and the motion between their
             neighbours is spread over the time that they took.
+        max_gap: after a pause of more seconds, which is also far longer than the steps around it,
+            the frame before it is held until the next one; None: every pause is interpolated.
         hold_last: the last frame is shown for as long as it lasts in the source; without this
             the output ends with it (images: nothing comes twice).
         queue_size: source frames decoded ahead.
@@ -50,6 +52,7 @@ class StreamOptions:
     cut_threshold: float | None = CUT_MIN
     on_cut: Literal["nearest", "blend"] = "nearest"
     dedupe: bool = False
+    max_gap: float | None = MAX_GAP
     hold_last: bool = True
     queue_size: int = 4
 
@@ -59,7 +62,8 @@ class OutputFrame:
     """One frame of the output.
 
     Attributes:
-        index: its place in the output. time: when it is shown, in seconds; exact.
+        index: its place in the output. time, duration: when it is shown, and how long, in seconds;
+            exact.
         image: (H, W, 3) RGB, uint8 or uint16.
         kind: "source" (passed unchanged), "made" by the model, "held" (a source frame shown
             again) or "blended" across a cut.
@@ -77,6 +81,7 @@ class OutputFrame:
     source_index: int
     read_on: tuple[Fraction, int]
     held: np.ndarray
+    duration: Fraction = Fraction(0)
     cuts: tuple[float, ...] = ()
     repeats: int = 0
 
@@ -150,7 +155,7 @@ def interpolate_frames(
     options = options or StreamOptions()
     grid = make_grid(target, source.info) if isinstance(target, Target) else target
     read = source.frames(*start) if start else source.frames()
-    marked = mark_steps(read, options.cut_threshold)
+    marked = mark_steps(read, options.cut_threshold, options.max_gap)
     shown = prefetch(_shown_frames(marked, source, options), options.queue_size)
     spans = _spans(shown, grid, first, options.hold_last)
     model = _Model(interpolate)
@@ -318,5 +323,12 @@ def _fill(
 
 def _output(moment: Moment, shown: _Shown, image: np.ndarray, kind: FrameKind) -> OutputFrame:
     return OutputFrame(
-        moment.index, moment.time, image, kind, shown.index, shown.read_on, shown.image
+        moment.index,
+        moment.time,
+        image,
+        kind,
+        shown.index,
+        shown.read_on,
+        shown.image,
+        moment.duration,
     )

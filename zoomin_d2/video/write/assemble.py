@@ -2,6 +2,7 @@
 
 import contextlib
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ from zoomin_d2.video.write.side_streams import CopyPlan, Entry, add_side_streams
 
 # describe the old file: not true any more
 _FILE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time")
+_MAX_REORDERED = 17  # frames that an encoder shows after one that it writes later, at most
 
 
 def assemble(
@@ -24,6 +26,7 @@ def assemble(
     settings: EncoderSettings,
     plan: CopyPlan,
     until: Fraction | None = None,
+    end: Fraction | None = None,
     on_bytes: Callable[[int], None] | None = None,
 ) -> None:
     """Join `segments` into `output` (its suffix may be anything) with what the plan says.
@@ -32,6 +35,7 @@ def assemble(
 
     Args:
         until: copy nothing that begins after this time (of a run that was stopped).
+        end: when the last frame of the video ends, in seconds; None: as its encoder says.
 
     Raises:
         OSError, av.FFmpegError: the disk is full, or the like.
@@ -47,7 +51,7 @@ def assemble(
         video.time_base = settings.time_base
         with contextlib.suppress(AttributeError, ValueError):
             video.codec_context.framerate = settings.fps
-        feeds = [_video_packets(segments, video, settings)]
+        feeds = [_video_packets(segments, video, settings, end, container in ("mp4", "mov"))]
         if plan.source is not None:
             source = stack.enter_context(open_container(plan.source))
             _describe_file(source, out, video, settings, plan, until)
@@ -89,9 +93,57 @@ def _write(out: av.container.OutputContainer, entry: Entry) -> bool:
     return True
 
 
-def _video_packets(segments, stream, settings) -> Iterator[Entry]:
-    """Packets of all segments. A segment begins anew with decoding times a little before its
-    first frame: they are moved up to follow the segment before."""
+def _video_packets(
+    segments: list[Path],
+    stream,
+    settings: EncoderSettings,
+    end: Fraction | None,
+    is_mp4: bool,
+) -> Iterator[Entry]:
+    """Packets of all segments, each with the time to the next frame as its duration: encoders
+    that reorder give another, or none.
+
+    MP4 has only the times between decoding and an end for all: there the last packet, whichever
+    frame that is, lasts until the end, and is decoded no earlier than the others before theirs.
+    """
+    delay = 0
+    ticks = None if end is None else round(end / settings.time_base)
+    waiting: deque[av.Packet] = deque()
+    times: deque[int] = deque(maxlen=2 * _MAX_REORDERED + 1)  # of packets before and behind
+
+    def ready(at_most: int) -> Iterator[av.Packet]:
+        while len(waiting) > at_most:
+            packet = waiting.popleft()
+            later = [time for time in times if time > packet.pts]
+            if later:
+                packet.duration = min(later) - packet.pts
+            elif ticks is not None:
+                packet.duration = max(1, ticks - packet.pts)
+            yield packet
+
+    def timed() -> Iterator[av.Packet]:
+        nonlocal delay
+        for packet in _joined_packets(segments, settings):
+            if not times:
+                delay = packet.pts - packet.dts  # segments begin with a frame that is shown first
+            waiting.append(packet)
+            times.append(packet.pts)
+            yield from ready(_MAX_REORDERED)
+        yield from ready(1)
+        for packet in ready(0):
+            if ticks is not None and is_mp4:
+                packet.dts = max(packet.dts, packet.pts - delay)
+                packet.duration = max(1, ticks - delay - packet.dts)
+            yield packet
+
+    for packet in timed():
+        packet.stream = stream
+        yield Entry(float(packet.dts * packet.time_base), 0, packet)
+
+
+def _joined_packets(segments: list[Path], settings: EncoderSettings) -> Iterator[av.Packet]:
+    """A segment begins anew with decoding times a little before its first frame: they are moved
+    up to follow the segment before."""
     last_dts = None
     step = 1 / (settings.fps * settings.time_base)
     for segment in segments:
@@ -110,8 +162,7 @@ def _video_packets(segments, stream, settings) -> Iterator[Entry]:
                 if last_dts is not None and packet.dts <= last_dts:
                     packet.dts = last_dts + 1
                 last_dts = packet.dts
-                packet.stream = stream
-                yield Entry(float(packet.dts * packet.time_base), 0, packet)
+                yield packet
 
 
 def _describe_file(source, out, video, settings, plan: CopyPlan, until: Fraction | None) -> None:

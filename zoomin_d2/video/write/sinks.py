@@ -96,7 +96,9 @@ class GifFile:
                 except (av.error.BlockingIOError, av.error.EOFError):
                     break
                 palettized.pts, palettized.time_base = picture.pts, picture.time_base
-                self._container.mux(self._stream.encode(palettized))
+                for packet in self._stream.encode(palettized):
+                    packet.duration = round(frame.duration / packet.time_base)  # of the last one
+                    self._container.mux(packet)
         except (OSError, av.FFmpegError) as error:
             raise os_error(error, f"Cannot write {self._path}") from error
 
