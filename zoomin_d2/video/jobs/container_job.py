@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -107,7 +107,11 @@ def run_video_job(
     info = source.info
     grid = make_grid(target, info)
     check_output(output, options.overwrite, source)
-    settings = choose_encoder(output, options.encode, info, grid.fps, grid.time_base, hooks.size)
+    keep_alpha = info.has_alpha and hooks.decorate is None
+    settings = choose_encoder(
+        output, options.encode, info, grid.fps, grid.time_base, hooks.size, keep_alpha
+    )
+    options = replace(options, stream=replace(options.stream, alpha=settings.has_alpha))
     until = None if options.limit is None else options.limit * target.slowmo
     plan = CopyPlan(None)
     if info.file is not None:
@@ -228,13 +232,8 @@ def _report(
         encoder=f"{settings.codec} {settings.pix_fmt}",
         duration=float(frames / settings.fps),
         damage=source.damage.describe() if source.damage else "",
-        dropped=list(plan.dropped),
-        warnings=[
-            *source.info.warnings,
-            *([] if settings.has_alpha else lost_alpha(source)),
-            *settings.warnings,
-            *plan.warnings,
-        ],
+        dropped=[*plan.dropped, *([] if settings.has_alpha else lost_alpha(source))],
+        warnings=[*source.info.warnings, *settings.warnings, *plan.warnings],
     )
 
 

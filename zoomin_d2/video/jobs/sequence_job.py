@@ -1,6 +1,7 @@
 """Jobs whose output is no video container: images, GIF, pipe. No sound goes along."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from zoomin_d2.interpolate import Interpolate
@@ -20,6 +21,7 @@ from zoomin_d2.video.time.timeline import Target, make_grid
 from zoomin_d2.video.write.copy_plan import left_behind
 from zoomin_d2.video.write.segments import SegmentReport
 from zoomin_d2.video.write.sinks import (
+    ALPHA_SUFFIXES,
     GIF_MAX_FPS,
     DirectOutput,
     GifFile,
@@ -58,6 +60,9 @@ def run_direct_job(
     sink = _open(output, grid.fps, size, source, options, report)
     first = sink.next_frame() if options.resume and isinstance(sink, ImageFolder) else 0
     place = _place_of(source, first, total)
+    # images may become transparent later than the first one; each file is what it needs to be
+    keep_alpha = sink.holds_alpha and hooks.decorate is None
+    stream = replace(options.stream, alpha=keep_alpha and (info.has_alpha or info.is_images))
     counts = SegmentReport()
 
     def write(frame: OutputFrame) -> None:
@@ -65,7 +70,7 @@ def run_direct_job(
         counts.count(frame)
 
     try:
-        frames = interpolate_frames(source, interpolate, grid, options.stream, first, place)
+        frames = interpolate_frames(source, interpolate, grid, stream, first, place)
         if options.limit is not None:
             frames = limit_frames(frames, (info.start + options.limit) * target.slowmo)
         fail = options.on_damage == "fail"
@@ -82,7 +87,8 @@ def run_direct_job(
     report.cuts, report.repeated_frames = counts.cuts, counts.repeats
     report.damage = source.damage.describe() if source.damage else ""
     report.duration = float(report.output_frames / grid.fps)
-    report.warnings += lost_alpha(source)
+    if not stream.alpha:
+        report.dropped += lost_alpha(source)
     report.seconds = round(time.monotonic() - begun, 2)
     if stopped_by is not None:
         on = "; --resume goes on" if sink.resumable else ""
@@ -95,7 +101,8 @@ def write_between(
 ) -> Report:
     """Two images in, the one half way between them into an image file."""
     check_output(output, options.overwrite, source)
-    frames = interpolate_frames(source, interpolate, Target(multi=2), options.stream)
+    stream = replace(options.stream, alpha=output.suffix.lower() in ALPHA_SUFFIXES)
+    frames = interpolate_frames(source, interpolate, Target(multi=2), stream)
     made = next(frame for frame in frames if frame.index == 1)
     write_image(output, made.image)
     return Report(
@@ -107,6 +114,7 @@ def write_between(
         height=made.image.shape[0],
         width=made.image.shape[1],
         encoder=output.suffix[1:],
+        dropped=[] if stream.alpha else lost_alpha(source),
         warnings=list(source.info.warnings),
     )
 

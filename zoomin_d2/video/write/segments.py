@@ -241,7 +241,7 @@ class SegmentWriter:
         self._file = self._folder.path / f"{self._first // SEGMENT_FRAMES:06d}{suffix}"
         self._part = self._file.with_name("part-" + self._file.name)
         options = {}
-        if suffix != ".nut":
+        if suffix in (".mp4", ".mov"):
             options["video_track_timescale"] = str(self._settings.time_base.denominator)
         self._report = SegmentReport()
         self._container = container = av.open(file_url(self._part), "w", options=options)

@@ -15,6 +15,7 @@ from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.read.color import ColorPath
 from zoomin_d2.video.read.containers import file_url
 from zoomin_d2.video.read.images import IMAGE_SUFFIXES
+from zoomin_d2.video.time.alpha import is_opaque
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.write.segments import os_error
 
@@ -26,6 +27,7 @@ class ImageFolder:
     on after the last. A depth of 16 bits is kept by PNG and TIFF."""
 
     resumable = True
+    holds_alpha = True
 
     def __init__(self, folder: Path, suffix: str = ".png"):
         self._folder, self._suffix = folder, suffix
@@ -57,9 +59,11 @@ class ImageFolder:
 
 
 class GifFile:
-    """An animated GIF that loops for ever; every frame has a palette of its own."""
+    """An animated GIF that loops for ever; every frame has a palette of its own. Of (H, W, 4)
+    frames, pixels that are less than half opaque are transparent."""
 
     resumable = False
+    holds_alpha = True
 
     def __init__(self, path: Path, fps: Fraction):
         self._path, self._part = path, path.with_name(path.name + ".part")
@@ -84,8 +88,9 @@ class GifFile:
         if graph is None:
             self._start = frame.time
             self._stream.height, self._stream.width = image.shape[:2]
-            graph = self._graph = _palette_graph(*image.shape[:2])
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            graph = self._graph = _palette_graph(*image.shape)
+        pixels = "rgba" if image.shape[2] == 4 else "rgb24"
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=pixels)
         picture.pts = round((frame.time - self._start) * 100)
         picture.time_base = Fraction(1, 100)
         try:
@@ -122,6 +127,7 @@ class Y4mPipe:
     """yuv4mpeg on a pipe: 4:2:0 (4:4:4 for odd sizes), 8 or 10 bits."""
 
     resumable = False
+    holds_alpha = False
 
     def __init__(
         self, fps: Fraction, size: tuple[int, int], color: ColorPath, file: BinaryIO | None = None
@@ -165,14 +171,22 @@ class Y4mPipe:
             self._container.close()
 
 
+ALPHA_SUFFIXES = (".png", ".tif", ".tiff", ".webp")
 DirectOutput = ImageFolder | GifFile | Y4mPipe
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """(H, W, 3) RGB to an image file that is whole or absent. Raises DiskFullError, OutputError."""
+    """(H, W, 3) RGB or (H, W, 4) RGBA to an image file that is whole or absent.
+
+    Raises:
+        DiskFullError, OutputError.
+    """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise OutputError(f"{path}: unknown kind of image {path.suffix!r}")
-    ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if is_opaque(image):
+        image = image[..., :3]
+    order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, order))
     if not ok:
         raise OutputError(f"{path}: cannot be encoded")
     part = path.with_name(path.name + ".part")
@@ -194,16 +208,17 @@ class _WriteOnly:
         return self._file.write(data)
 
 
-def _palette_graph(height: int, width: int) -> av.filter.Graph:
+def _palette_graph(height: int, width: int, channels: int) -> av.filter.Graph:
+    has_alpha = channels == 4
     graph = av.filter.Graph()
     source = graph.add_buffer(
         width=width,
         height=height,
-        format=av.VideoFormat("rgb24"),
+        format=av.VideoFormat("rgba" if has_alpha else "rgb24"),
         time_base=Fraction(1, 100),
     )
     split = graph.add("split")
-    palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
+    palette = graph.add("palettegen", f"stats_mode=single:reserve_transparent={has_alpha:d}")
     use = graph.add("paletteuse", "new=1:dither=sierra2_4a")
     sink = graph.add("buffersink")
     source.link_to(split)
