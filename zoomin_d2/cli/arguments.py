@@ -46,8 +46,8 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="INPUT ... OUTPUT",
         help="videos, GIFs, a folder of images, two images, - for standard input (y4m, or "
-        "--raw-input); the last one is the output: .mp4, .mov, .mkv, .webm, .gif, a folder, "
-        "- for y4m on standard output. Several inputs or a folder of videos need a folder",
+        "--raw-input); the last one is the output: .mp4, .mov, .mkv, .webm, .gif, .apng, .webp, a "
+        "folder, - for y4m on standard output. Several inputs or a folder of videos need a folder",
     )
     target = parser.add_argument_group("what to make (default: --multi 2)")
     target.add_argument("--multi", type=int, help="output frames per input frame: 2, 3, 4, ...")

@@ -221,9 +221,9 @@ class Interpolator:
         with torch.no_grad():
             if isinstance(self._generator, nn.Module):
                 return self._interpolate(frame_1, frame_2, ts)
-            alphas = (frame[:, 3:].expand(-1, 3, -1, -1) for frame in (frame_1, frame_2))
+            gray_1, gray_2 = (frame[:, 3:].expand(-1, 3, -1, -1) for frame in (frame_1, frame_2))
             colors = self._interpolate(frame_1[:, :3], frame_2[:, :3], ts)
-            pairs = zip(colors, self._interpolate(*alphas, ts))
+            pairs = zip(colors, self._interpolate(gray_1, gray_2, ts))
             return [torch.cat([c, a[:, :1]], 1) for c, a in pairs]
 
     def stream(

@@ -98,6 +98,21 @@ def test_a_gif_keeps_holes(tmp_path, average):
         assert (alpha[:, 4 * i + 8 :] == 255).all() and (alpha[:, : 4 * i] == 255).all()
 
 
+@pytest.mark.parametrize("name", ["out.apng", "out.webp"])
+def test_animated_images_keep_it(tmp_path, glass, average, name):
+    report = interpolate_video(glass, tmp_path / name, average, MULTI)
+    assert (report.dropped, report.output_frames) == ([], 6)
+    frames = _read(tmp_path / name)
+    for frame, alpha in zip(frames, (64, 96, 128, 160, 192, 192)):
+        assert abs(frame[:, :28, 3] - alpha).max() < 4
+        assert np.abs(frame[8:40, 8:24, :3].mean((0, 1)) - (160, 80, 40)).max() < 6
+    with open_source(tmp_path / name) as source:
+        times = [frame.time for frame in source.frames()]
+        end = source.end
+    ticks = [round(48 * float(t)) for t in [*times, end]]
+    assert ticks == ([0, 1, 2, 3, 4, 6] if name == "out.webp" else list(range(7)))  # joins equals
+
+
 def test_what_is_drawn_upon_is_opaque(tmp_path, glass, average):
     compare = Comparison("side", ("input", "result"))
     hooks = Hooks(decorate=compare, size=compare.size(48, 64))

@@ -15,6 +15,7 @@ from zoomin_d2.video.read.open_source import PIPE, open_source
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.timeline import Target
+from zoomin_d2.video.write.animation import ANIMATIONS
 from zoomin_d2.video.write.encoder import VIDEO_SUFFIXES
 
 
@@ -32,8 +33,8 @@ def interpolate_video(
 
     Args:
         inputs: a video file, a folder of images, "-", or a list of images.
-        output: .mp4, .mov, .mkv, .webm, .gif, "-" (y4m), a folder for images, or, of two images, an
-            image file.
+        output: .mp4, .mov, .mkv, .webm, .gif, .apng, .webp, "-" (y4m), a folder for images,
+            or, of two images, an image file.
         interpolate: (frame_1, frame_2, list of t in (0, 1)) -> list of frames; frames are
             (1, 3, H, W) float RGB in [0, 1]. zoomin_d2.Interpolator is one.
         target: the frame rate, factor or slow motion.
@@ -64,8 +65,9 @@ def interpolate_source(
         options = replace(options, stream=replace(options.stream, cut_threshold=None))
     if kind == "video":
         return run_video_job(source, Path(output), interpolate, target, options, hooks)
-    if kind == "image":
-        if not (source.info.is_images and source.info.num_frames == 2):
+    is_pair = source.info.is_images and source.info.num_frames == 2
+    if kind == "image" and (is_pair or Path(output).suffix.lower() not in ANIMATIONS):
+        if not is_pair:
             raise OutputError(f"{output}: one image file comes from two images")
         return write_between(source, Path(output), interpolate, options)
     if kind == "folder" and source.info.is_images:
@@ -74,20 +76,21 @@ def interpolate_source(
 
 
 def output_kind(output: str | Path) -> str:
-    """ "video", "gif", "pipe", "image" or "folder". Raises OutputError."""
+    """ "video", "animation", "pipe", "image" or "folder"; a .webp, which may be an animation, is an
+    "image". Raises OutputError."""
     output = str(output)
     if output == PIPE:
         return "pipe"
     suffix = Path(output).suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return "video"
-    if suffix == ".gif":
-        return "gif"
     if suffix in IMAGE_SUFFIXES:
         return "image"
+    if suffix in ANIMATIONS:
+        return "animation"
     if suffix and not Path(output).is_dir() and not output.endswith(("/", os.sep)):
         raise OutputError(
             f"{output}: unknown kind of output {suffix!r}; known are {', '.join(VIDEO_SUFFIXES)}, "
-            ".gif, a folder for images (end it with /), and - for y4m"
+            f"{', '.join(ANIMATIONS)}, a folder for images (end it with /), and - for y4m"
         )
     return "folder"

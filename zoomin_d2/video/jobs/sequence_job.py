@@ -18,13 +18,12 @@ from zoomin_d2.video.read.source import Source, lost_alpha
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.pipeline import CONTEXT, OutputFrame, interpolate_frames
 from zoomin_d2.video.time.timeline import Target, make_grid
+from zoomin_d2.video.write.animation import ANIMATIONS, GIF_MAX_FPS, AnimatedImage
 from zoomin_d2.video.write.copy_plan import left_behind
 from zoomin_d2.video.write.segments import SegmentReport
 from zoomin_d2.video.write.sinks import (
     ALPHA_SUFFIXES,
-    GIF_MAX_FPS,
     DirectOutput,
-    GifFile,
     ImageFolder,
     Y4mPipe,
     write_image,
@@ -39,8 +38,8 @@ def run_direct_job(
     options: JobOptions | None = None,
     hooks: Hooks | None = None,
 ) -> Report:
-    """As `run_video_job`, for a folder, a .gif, "-" (y4m on standard output), or one image file
-    where the target makes a single frame between two images.
+    """As `run_video_job`, for a folder of images, an animated image, or "-" (y4m on standard
+    output).
 
     Raises:
         VideoError: by name; see errors.py.
@@ -124,16 +123,20 @@ def _open(output, fps, size, source, options, report) -> DirectOutput:
         report.encoder = "y4m"
         return Y4mPipe(fps, size, source.info.color)
     path = Path(output)
-    if path.suffix.lower() == ".gif":
-        report.encoder = "gif"
+    suffix = path.suffix.lower()
+    if suffix in ANIMATIONS:
+        report.encoder = suffix[1:]
         check_output(path, options.overwrite, source)
-        if fps > 100:
-            raise OutputError(f"{float(fps):g} fps: a GIF has at most 100, its clock ticks 1/100 s")
-        if fps > GIF_MAX_FPS:
+        most = ANIMATIONS[suffix].max_fps
+        if fps > most:
+            raise OutputError(
+                f"{float(fps):g} fps: a {suffix} has at most {most}, its clock ticks 1/{most} s"
+            )
+        if suffix == ".gif" and fps > GIF_MAX_FPS:
             report.warnings.append(
                 f"{float(fps):.2f} fps: browsers play GIFs at no more than {GIF_MAX_FPS}"
             )
-        return GifFile(path, fps)
+        return AnimatedImage(path, fps)
     report.encoder = "png"
     if path.is_file():
         raise OutputError(f"{path} is a file, images need a folder")

@@ -231,7 +231,7 @@ def container_format(path: str | Path) -> str:
     if suffix not in VIDEO_SUFFIXES:
         raise OutputError(
             f"{path}: unknown kind of output {suffix!r}; known are "
-            f"{', '.join(VIDEO_SUFFIXES)}, .gif, a folder for images, and - for y4m"
+            f"{', '.join(VIDEO_SUFFIXES)}, animated images, a folder for images, and - for y4m"
         )
     return VIDEO_SUFFIXES[suffix]
 

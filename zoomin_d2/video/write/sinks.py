@@ -1,11 +1,11 @@
-"""Outputs that are written straight through: a folder of images, a GIF, a y4m pipe."""
+"""Outputs that are written straight through: a folder of images, a y4m pipe."""
 
 import contextlib
 import os
 import sys
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import av
 import cv2
@@ -13,13 +13,11 @@ import numpy as np
 
 from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.read.color import ColorPath
-from zoomin_d2.video.read.containers import file_url
 from zoomin_d2.video.read.images import IMAGE_SUFFIXES
 from zoomin_d2.video.time.alpha import is_opaque
 from zoomin_d2.video.time.pipeline import OutputFrame
+from zoomin_d2.video.write.animation import AnimatedImage
 from zoomin_d2.video.write.segments import os_error
-
-GIF_MAX_FPS = 50  # browsers slow down frames of less than 2/100 s
 
 
 class ImageFolder:
@@ -56,71 +54,6 @@ class ImageFolder:
 
     def abort(self) -> None:
         """Nothing: what is written stays, for `resume`."""
-
-
-class GifFile:
-    """An animated GIF that loops for ever; every frame has a palette of its own. Of (H, W, 4)
-    frames, pixels that are less than half opaque are transparent."""
-
-    resumable = False
-    holds_alpha = True
-
-    def __init__(self, path: Path, fps: Fraction):
-        self._path, self._part = path, path.with_name(path.name + ".part")
-        try:
-            self._container = av.open(
-                file_url(self._part), "w", format="gif", options={"loop": "0"}
-            )
-            self._stream = self._container.add_stream("gif", rate=fps)
-        except (OSError, av.FFmpegError) as error:
-            raise os_error(error, f"Cannot write {path}") from error
-        self._stream.pix_fmt = "pal8"
-        self._stream.codec_context.time_base = Fraction(1, 100)
-        self._graph: av.filter.Graph | None = None
-        self._start = Fraction(0)
-
-    def write(self, frame: OutputFrame) -> None:
-        """Raises DiskFullError, OutputError."""
-        image = frame.image
-        if image.dtype == np.uint16:
-            image = (image >> 8).astype(np.uint8)
-        graph = self._graph
-        if graph is None:
-            self._start = frame.time
-            self._stream.height, self._stream.width = image.shape[:2]
-            graph = self._graph = _palette_graph(*image.shape)
-        pixels = "rgba" if image.shape[2] == 4 else "rgb24"
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=pixels)
-        picture.pts = round((frame.time - self._start) * 100)
-        picture.time_base = Fraction(1, 100)
-        try:
-            graph.push(picture)
-            while True:
-                try:
-                    palettized = cast(av.VideoFrame, graph.pull())
-                except (av.error.BlockingIOError, av.error.EOFError):
-                    break
-                palettized.pts, palettized.time_base = picture.pts, picture.time_base
-                for packet in self._stream.encode(palettized):
-                    packet.duration = round(frame.duration / packet.time_base)  # of the last one
-                    self._container.mux(packet)
-        except (OSError, av.FFmpegError) as error:
-            raise os_error(error, f"Cannot write {self._path}") from error
-
-    def finish(self) -> None:
-        """Complete the file and give it its name; raises DiskFullError, OutputError."""
-        try:
-            self._container.mux(self._stream.encode())
-            self._container.close()
-            os.replace(self._part, self._path)
-        except (OSError, av.FFmpegError) as error:
-            raise os_error(error, f"Cannot write {self._path}") from error
-
-    def abort(self) -> None:
-        """Leave nothing behind."""
-        with contextlib.suppress(OSError, av.FFmpegError):
-            self._container.close()
-        self._part.unlink(missing_ok=True)
 
 
 class Y4mPipe:
@@ -172,7 +105,7 @@ class Y4mPipe:
 
 
 ALPHA_SUFFIXES = (".png", ".tif", ".tiff", ".webp")
-DirectOutput = ImageFolder | GifFile | Y4mPipe
+DirectOutput = ImageFolder | AnimatedImage | Y4mPipe
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
@@ -206,25 +139,3 @@ class _WriteOnly:
 
     def write(self, data: bytes) -> int:
         return self._file.write(data)
-
-
-def _palette_graph(height: int, width: int, channels: int) -> av.filter.Graph:
-    has_alpha = channels == 4
-    graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=width,
-        height=height,
-        format=av.VideoFormat("rgba" if has_alpha else "rgb24"),
-        time_base=Fraction(1, 100),
-    )
-    split = graph.add("split")
-    palette = graph.add("palettegen", f"stats_mode=single:reserve_transparent={has_alpha:d}")
-    use = graph.add("paletteuse", "new=1:dither=sierra2_4a")
-    sink = graph.add("buffersink")
-    source.link_to(split)
-    split.link_to(palette, 0, 0)
-    split.link_to(use, 1, 0)
-    palette.link_to(use, 0, 1)
-    use.link_to(sink)
-    graph.configure()
-    return graph
