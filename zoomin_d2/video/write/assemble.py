@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -108,10 +109,10 @@ def _video_packets(
     """
     delay = 0
     ticks = None if end is None else round(end / settings.time_base)
-    waiting: deque[av.Packet] = deque()
+    waiting: deque[Any] = deque()
     times: deque[int] = deque(maxlen=2 * _MAX_REORDERED + 1)  # of packets before and behind
 
-    def ready(at_most: int) -> Iterator[av.Packet]:
+    def ready(at_most: int) -> Iterator[Any]:
         while len(waiting) > at_most:
             packet = waiting.popleft()
             later = [time for time in times if time > packet.pts]
@@ -121,7 +122,7 @@ def _video_packets(
                 packet.duration = max(1, ticks - packet.pts)
             yield packet
 
-    def timed() -> Iterator[av.Packet]:
+    def timed() -> Iterator[Any]:
         nonlocal delay
         for packet in _joined_packets(segments, settings):
             if not times:
@@ -141,7 +142,7 @@ def _video_packets(
         yield Entry(float(packet.dts * packet.time_base), 0, packet)
 
 
-def _joined_packets(segments: list[Path], settings: EncoderSettings) -> Iterator[av.Packet]:
+def _joined_packets(segments: list[Path], settings: EncoderSettings) -> Iterator[Any]:
     """A segment begins anew with decoding times a little before its first frame: they are moved
     up to follow the segment before."""
     last_dts = None

@@ -144,7 +144,7 @@ def _decoded(source, stream, clock, note) -> Iterator[av.AudioFrame]:
                 return
             if packet.pts is not None:
                 time = packet.pts * packet.time_base - clock.offset
-            yield from packet.decode()
+            yield from cast(list[av.AudioFrame], packet.decode())
         except av.error.EOFError:
             return
         except av.FFmpegError:
