@@ -18,7 +18,6 @@ from pathlib import Path
 from detectron2.utils.logger import setup_logger
 
 from zoomin_d2.data.datasets.builtin import datasets_root
-from zoomin_d2.data.video_file import has_pyav
 from zoomin_d2.data.video_packing import PackOptions, prepare_video_folder
 
 
@@ -43,7 +42,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--index-only",
         action="store_true",
-        help="write no frames: training decodes the video files (slower, needs PyAV, no resizing)",
+        help="write no frames: training decodes the video files (slower, no resizing)",
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     return parser.parse_args(argv)
@@ -52,11 +51,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     logger = setup_logger(name="zoomin_d2")
-    if not has_pyav():
-        logger.warning(
-            "PyAV is not installed (pip install 'av>=17,<19'): reading videos with OpenCV, whose "
-            "conversion to RGB ignores the file's colour matrix and range."
-        )
     if not args.name or Path(args.name).name != args.name or args.name == "..":
         logger.error("--name '%s' is no plain name: the dataset becomes videos_NAME", args.name)
         return 1

@@ -3,7 +3,7 @@
 FFmpeg decodes single WebP images only, so Pillow reads these.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class AnimationReader:
     """
 
     def __init__(self, file: Path):
-        self.files = [file]
+        self.files: Sequence[Path] = [file]
         self.damage = Damage()
         self._image = _open(file)
         durations = [duration for _, duration in self._read()]
@@ -80,7 +80,7 @@ class AnimationReader:
             time += duration
 
     def _read(self) -> Iterator[tuple[np.ndarray, Fraction]]:
-        for i in range(self._image.n_frames):
+        for i in range(getattr(self._image, "n_frames", 1)):
             try:
                 self._image.seek(i)
                 picture = np.asarray(self._image.convert("RGBA"))

@@ -6,7 +6,7 @@ tags, matrix and range decide the conversion. Untagged video is taken as BT.709 
 and as BT.601 below, limited range, as players do, and stays untagged.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -72,7 +72,7 @@ class ColorPath(NamedTuple):
         Args:
             width: of a smaller copy (areas averaged), before rotation; None: the frame's size.
         """
-        options = {}
+        options: dict[str, Any] = {}
         if not is_rgb(frame.format.name):
             options = {"src_colorspace": self.matrix, "src_color_range": _range(self.full_range)}
         if width is not None:
@@ -151,7 +151,9 @@ def alpha_of(frame: av.VideoFrame, deep: bool) -> np.ndarray | None:
     no such channel."""
     if not holds_alpha(frame.format):
         return None
-    options = {} if is_rgb(frame.format.name) else {"src_colorspace": Colorspace.ITU709}
+    options: dict[str, Any] = {}
+    if not is_rgb(frame.format.name):
+        options = {"src_colorspace": Colorspace.ITU709}
     rgba = _reformat(frame, "rgba64le" if deep else "rgba", **options).to_ndarray()
     return upright(rgba[..., 3], frame.rotation)
 

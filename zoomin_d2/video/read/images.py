@@ -1,6 +1,6 @@
 """Images as a source of frames: a folder, or two images. They have no time: a rate gives it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class ImageReader:
     def __init__(self, files: list[Path], rate: Fraction | None = None, name: str | None = None):
         if not files:
             raise BadInputError(f"{name}: holds no images ({', '.join(IMAGE_SUFFIXES)})")
-        self.files = files
+        self.files: Sequence[Path] = files
         self.damage = Damage()
         first = _read(files[0])
         self._shape, self._dtype = first.shape[:2], first.dtype

@@ -19,6 +19,7 @@ import av
 
 RESTART = Fraction(1, 10)  # seconds
 JUMP = Fraction(10)
+_TS_DISCONT = 0x200  # FFmpeg's flag of formats whose clock may jump
 _BEFORE_TURN = 3  # packets, in which FFmpeg notices that the next recording begins
 _MAX_HELD = 64 * 2**20  # bytes of packets that wait for a later keyframe
 
@@ -28,12 +29,15 @@ def clock_origin(container: av.container.InputContainer) -> Fraction:
 
     The start of the file. Only a picture counts below zero: the priming of sound begins there."""
     start = Fraction(container.start_time or 0, av.time_base)
-    known = [s for s in container.streams if s.start_time is not None and s.time_base]
-    exact = [s.start_time * s.time_base for s in known]  # the container's is in microseconds
-    start = next((time for time in exact if abs(time - start) * av.time_base < 1), start)
-    if start >= 0 or any(s.start_time < 0 for s in known if s.type == "video"):
-        return start
-    return Fraction(0)
+    starts = [
+        (s.type == "video", Fraction(s.start_time * s.time_base))
+        for s in container.streams
+        if s.start_time is not None and s.time_base is not None
+    ]
+    # the container's is in microseconds
+    start = next((time for _, time in starts if abs(time - start) * av.time_base < 1), start)
+    begins_below = any(is_video and time < 0 for is_video, time in starts)
+    return start if start >= 0 or begins_below else Fraction(0)
 
 
 def continuous_packets(
@@ -48,7 +52,7 @@ def continuous_packets(
     Raises:
         av.FFmpegError: reading failed.
     """
-    may_jump = bool(container.format.flags & av.format.Flags.ts_discont.value)
+    may_jump = bool(container.format.flags & _TS_DISCONT)
     shifts = [Fraction(0)]  # of each stretch of the file between two turns of its clock
     stretches: dict[int, int] = {}  # stream -> the stretch that it is in
     ends: dict[int, tuple[Fraction, Fraction]] = {}  # stream -> (last dts, its end), as in the file
@@ -113,7 +117,7 @@ class _Ahead:
         while len(found) < count and (place < len(self._waiting) or self._pull()):
             packet = self._waiting[place]
             if packet.stream.index == stream_index and packet.dts is not None:
-                found.append(packet.dts * packet.time_base)
+                found.append(packet.dts * Fraction(packet.time_base or 1))
             place += 1
         return found
 
@@ -139,14 +143,15 @@ def from_keyframe(
     size = 0
     packets = iter(packets)
     for packet in packets:
-        is_ours = packet.stream.index == stream_index and packet.pts is not None
-        if is_ours and packet.is_keyframe and packet.pts * packet.time_base <= start:
-            held.clear()
-            size = 0
+        is_past = False
+        if packet.stream.index == stream_index and packet.pts is not None:
+            base = Fraction(packet.time_base or 1)
+            if packet.is_keyframe and packet.pts * base <= start:
+                held.clear()
+                size = 0
+            is_past = (packet.pts if packet.dts is None else packet.dts) * base > start
         held.append(packet)
         size += packet.size
-        order = packet.pts if packet.dts is None else packet.dts
-        is_past = is_ours and order * packet.time_base > start
         if is_past or size > _MAX_HELD:
             break
     yield from held

@@ -1,42 +1,28 @@
 """Video files and pipes, read with PyAV: every frame with its exact time, damage counted."""
 
-import heapq
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 import numpy as np
 
-from zoomin_d2.frames import MAX_FRAME_PIXELS, why_too_large
+from zoomin_d2.frames import why_too_large
 from zoomin_d2.video.errors import BadInputError
 from zoomin_d2.video.read.color import alpha_of, color_path, holds_alpha
 from zoomin_d2.video.read.containers import open_container
+from zoomin_d2.video.read.decoding import Decoded, FrameDecoder, says_alpha
 from zoomin_d2.video.read.hdr import read_hdr_metadata
 from zoomin_d2.video.read.packets import clock_origin, continuous_packets, from_keyframe
-from zoomin_d2.video.read.source import Damage, SourceFrame, SourceInfo
+from zoomin_d2.video.read.source import SourceFrame, SourceInfo
 from zoomin_d2.video.read.timing import PREVIEW, Timing, measure_timing
 from zoomin_d2.video.time.timeline import SourceClock
 
 GAP = Fraction(3, 2)  # of a frame's usual duration: frames are missing
-_MAX_REORDERED = 17  # frames that H.264 and H.265 hold back at most, and the one at hand
 _PREVIEW_BYTES = 32 * 2**20
-# FFmpeg's own decoders of these drop the alpha that lies beside their packets in WebM
-_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-
-
-class _Decoded(NamedTuple):
-    """A decoded frame: its time and own duration (0: none) in seconds after the start, and how
-    many packets before it gave no frame."""
-
-    time: Fraction
-    duration: Fraction
-    picture: av.VideoFrame
-    is_corrupt: bool
-    missing: int
 
 
 class VideoReader:
@@ -63,7 +49,7 @@ class VideoReader:
         self._open_options = {"format": container_format, "options": options or {}}
         self._clock: SourceClock | None = None
         self._open()
-        self._frames = self._decode(self._packets)
+        self._frames = self._decoder.decode(self._packets)
         first = next(self._frames, None)
         if first is None:
             detail = f" ({self.damage.describe()})" if self.damage else ""
@@ -74,9 +60,10 @@ class VideoReader:
             raise BadInputError(f"{self._name}: holds no frame that can be decoded{detail}")
         self.info = self._describe(first)
         self._clock = SourceClock(self.info.time_base, self.info.rate, self.info.start)
+        self._decoder.clock = self._clock
         self._frames = chain([first], self._frames)
         self._is_fresh = True
-        self.files = [] if self.info.file is None else [self.info.file]
+        self.files: Sequence[Path] = [] if self.info.file is None else [self.info.file]
         self.first_alpha: Fraction | None = None
         self.end, self.count = self.info.start, 0
 
@@ -128,8 +115,8 @@ class VideoReader:
                 self.damage.note(time, "damaged frame")
                 gap = True
                 continue
-            gap = gap or self._was_refused
-            self._was_refused = False
+            gap = gap or self._decoder.was_refused
+            self._decoder.was_refused = False
             is_complete = 0 < self._stream.frames <= self._num_packets
             duration = self._timing.duration(time, own, self._promised_end, is_complete)
             if self.first_alpha is None and self.info.has_alpha and not _is_opaque(picture):
@@ -168,24 +155,18 @@ class VideoReader:
         if reason := why_too_large(codec.width, codec.height):
             self._container.close()
             raise BadInputError(f"{self._name}: {reason}")
-        self._codec = _decoder(stream)
-        self._codec.options = {"max_pixels": str(MAX_FRAME_PIXELS)}  # the stream may say more
-        # Frame threads lose a decoder's error now and then, slice threads always lose some.
-        self._codec.thread_count = 1
-        self.damage = Damage()
         self._offset = clock_origin(self._container)
-        self._pending: list[int] = []  # timestamps of packets whose frame has not come yet
-        self._cut_short: dict[int, Fraction] = {}  # stream -> the time of a packet that lacks data
-        self._end = Fraction(0)  # of all streams, as far as they were read
-        self._was_refused = False
         packets = continuous_packets(self._container)
         preview, fault = _preview(packets, stream.index)
         ours = [p for p in preview if p.stream.index == stream.index]
         self._timing: Timing = measure_timing(stream, ours, self._container.format.name)
+        self._decoder = FrameDecoder(stream, self._timing, self._offset)
+        self._decoder.clock = self._clock
+        self.damage = self._decoder.damage
         self._num_packets = 0  # of the stream, as far as the file was read
         self._packets = self._counted(chain(preview, _raise(fault) if fault else packets))
 
-    def _describe(self, first: _Decoded) -> SourceInfo:
+    def _describe(self, first: Decoded) -> SourceInfo:
         stream, container, frame = self._stream, self._container, first.picture
         self._size = frame.height, frame.width
         rate = self._timing.rate
@@ -237,7 +218,7 @@ class VideoReader:
             fingerprint=fingerprint,
             file=None if self._is_pipe else Path(self._file),
             stream_index=stream.index,
-            has_alpha=holds_alpha(frame.format) or _says_alpha(stream),
+            has_alpha=holds_alpha(frame.format) or says_alpha(stream),
         )
 
     def _warnings(self, frame: av.VideoFrame) -> Iterator[str]:
@@ -251,90 +232,10 @@ class VideoReader:
                 f"{len(others) + 1} video streams (the others: {places})"
             )
 
-    def _decode(self, packets: Iterator[av.Packet]) -> Iterator[_Decoded]:
-        count = 0
-        last: av.VideoFrame | None = None
-        for packet in self._reading(packets):
-            if packet.stream.index != self._stream.index:
-                continue
-            if not packet.size and packet.pts is not None:
-                # Theora: as before. Elsewhere nothing: the frame before it is shown for longer
-                if self._stream.codec_context.name == "theora" and last is not None:
-                    yield self._timed(_copy(last), packet.pts, packet.duration, count, 0)
-                    count += 1
-                continue
-            time = packet.dts if self._timing.in_decoding_order else packet.pts
-            if packet.size and time is not None and not packet.is_discard:
-                heapq.heappush(self._pending, time)
-            try:
-                frames = self._codec.decode(packet if packet.size else None)
-            except av.error.EOFError:
-                break
-            except av.FFmpegError as error:
-                self._refuse(packet, time, error)
-                continue
-            for frame in frames:
-                pts, missing = self._place(frame)
-                yield self._timed(frame, pts, frame.duration, count, missing)
-                last, count = frame, count + 1
-
     def _counted(self, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
         for packet in packets:
             self._num_packets += packet.stream.index == self._stream.index and packet.size > 0
             yield packet
-
-    def _reading(self, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
-        """The packets; what is wrong with the file around them is noted."""
-        try:
-            for packet in packets:
-                index = packet.stream.index
-                if packet.size and index in self._cut_short:  # it was not the last one
-                    place = self._cut_short.pop(index)
-                    if index == self._stream.index:
-                        self.damage.note(place, "a packet lacks data")
-                        self.damage.damaged_packets += 1
-                end = self._end
-                if packet.dts is not None and packet.time_base:
-                    end = (packet.dts + (packet.duration or 0)) * packet.time_base - self._offset
-                    self._end = max(self._end, end)
-                if packet.is_corrupt and packet.size:
-                    self._cut_short[index] = end
-                yield packet
-        except av.FFmpegError as error:
-            self.damage.read_error = str(getattr(error, "strerror", None) or error)
-        if self._cut_short and not self.damage.read_error:
-            self.damage.read_error = "the file ends within a packet"
-            self.damage.note(min(self._cut_short.values()), "a packet is cut short")
-
-    def _refuse(self, packet: av.Packet, time: int | None, error: av.FFmpegError) -> None:
-        self.damage.decode_errors += 1
-        place = self._end if time is None else time * self._stream.time_base - self._offset
-        self.damage.note(place, f"packet refused: {error}")
-        self._was_refused = True
-        if self._timing.in_decoding_order and time in self._pending:
-            self._pending.remove(time)
-            heapq.heapify(self._pending)
-
-    def _place(self, frame: av.VideoFrame) -> tuple[int | None, int]:
-        """A frame's timestamp, and how many packets that should be shown before gave none."""
-        missing = 0
-        if self._timing.in_decoding_order:
-            while len(self._pending) > _MAX_REORDERED:
-                heapq.heappop(self._pending)
-                missing += 1
-            return (heapq.heappop(self._pending) if self._pending else None), missing
-        while self._pending and frame.pts is not None and self._pending[0] <= frame.pts:
-            missing += heapq.heappop(self._pending) < frame.pts
-        return frame.pts, missing
-
-    def _timed(self, frame, pts, duration, count: int, missing: int) -> _Decoded:
-        base = self._stream.time_base
-        # of a raw stream nothing but an order is known
-        time = count * self._timing.usual if pts is None else pts * base - self._offset
-        if self._clock is not None:
-            time = self._clock.snap(time)
-        own = Fraction((duration or 0) * (base or 0))
-        return _Decoded(time, own, frame, frame.is_corrupt, missing)
 
     def _go_to(self, start: Fraction) -> None:
         """Open again, to read from a keyframe at or before `start`; from the file's start where
@@ -348,12 +249,12 @@ class VideoReader:
                 break
             place = start + self._offset
             packets = from_keyframe(self._packets, self._stream.index, place)
-            frames = self._decode(packets)
+            frames = self._decoder.decode(packets)
             first = next((f for f in frames if not f.is_corrupt), None)
             if first is not None and first.time <= max(start, self.info.start):
                 self._frames = chain([first], frames)
                 return
-        self._frames = self._decode(self._packets)
+        self._frames = self._decoder.decode(self._packets)
 
     def _check_end(self, last: Fraction | None) -> None:
         """Compare where the video ended with what its header promised."""
@@ -361,7 +262,7 @@ class VideoReader:
             return
         end, promised = self.end, self._promised_end
         if promised is None:  # the container's, which may be that of the sound
-            end, promised = max(end, self._end), self._promised_end_of_all
+            end, promised = max(end, self._decoder.end), self._promised_end_of_all
         if promised is not None and promised - end > max(3 * self._timing.usual, Fraction(1, 5)):
             self.damage.missing_seconds = float(promised - end)
             self.damage.note(last, "the video ends here")
@@ -388,29 +289,6 @@ def _preview(
 def _raise(error: av.FFmpegError) -> Iterator[av.Packet]:
     raise error
     yield
-
-
-def _copy(frame: av.VideoFrame) -> av.VideoFrame:
-    """The same picture again: frames are converted by several threads, each by one."""
-    copy = av.VideoFrame.from_ndarray(frame.to_ndarray(), format=frame.format.name)
-    copy.time_base = frame.time_base
-    return copy
-
-
-def _decoder(stream: av.VideoStream) -> av.VideoCodecContext:
-    codec = stream.codec_context
-    if not _says_alpha(stream) or codec.name not in _ALPHA_DECODERS:
-        return codec
-    try:
-        decoder = av.CodecContext.create(_ALPHA_DECODERS[codec.name], "r")
-    except ValueError:  # a build of FFmpeg without it: the alpha is lost
-        return codec
-    decoder.extradata = codec.extradata
-    return decoder
-
-
-def _says_alpha(stream: av.VideoStream) -> bool:
-    return any(k.lower() == "alpha_mode" and v == "1" for k, v in stream.metadata.items())
 
 
 def _is_opaque(picture: av.VideoFrame) -> bool:

@@ -64,23 +64,22 @@ def measure_timing(
     stream: av.VideoStream, packets: Sequence[av.Packet], container_name: str
 ) -> Timing:
     """Timing of a stream by its first packets."""
-    known = [p for p in packets if p.pts is not None and not p.is_discard]
-    durations = {p.pts: p.duration or 0 for p in known}
-    ticks = sorted(durations)
+    order = [p.pts for p in packets if p.pts is not None and not p.is_discard]
+    durations = {p.pts: p.duration or 0 for p in packets if p.pts is not None}
+    ticks = sorted(set(order))
     steps = [b - a for a, b in pairwise(ticks)]
-    base = stream.time_base
+    base = Fraction(stream.time_base or 1)
     declared = [Fraction(r) for r in _declared(stream) if r]
     rate = _possible_rate(declared, [s * base for s in steps], base)
     borne_out = [abs(durations[t] - step) <= min(1, step // 4) for t, step in zip(ticks, steps)]
     true_durations = sum(borne_out) >= _STEADY * len(borne_out)
     # AVI holds no times of presentation; FFmpeg knows them for codecs of one reordered frame
-    order = [p.pts for p in known]
     in_decoding_order = (
         container_name == "avi"
         and stream.codec_context.name in ("h264", "hevc")
         and order == sorted(order)
     )
-    return Timing(rate, bool(known), true_durations, in_decoding_order)
+    return Timing(rate, bool(order), true_durations, in_decoding_order)
 
 
 def _declared(stream: av.VideoStream):
