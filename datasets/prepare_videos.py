@@ -19,7 +19,6 @@ from pathlib import Path
 from detectron2.utils.logger import setup_logger
 
 from zoomin_d2.data.datasets.builtin import datasets_root
-from zoomin_d2.data.video_file import has_pyav
 from zoomin_d2.data.video_packing import PackOptions, prepare_video_folder
 from zoomin_d2.user_errors import add_debug_option, one_line_errors
 
@@ -45,7 +44,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--index-only",
         action="store_true",
-        help="write no frames: training decodes the video files (slower, needs PyAV, no resizing)",
+        help="write no frames: training decodes the video files (slower, no resizing)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace another set of that name")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
@@ -56,11 +55,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     logger = setup_logger(name="zoomin_d2")
-    if not has_pyav():
-        logger.warning(
-            "PyAV is not installed (pip install 'av>=17,<19'): reading videos with OpenCV, whose "
-            "conversion to RGB ignores the file's color matrix and range."
-        )
     with one_line_errors(args.debug):
         if not args.name or Path(args.name).name != args.name or args.name == "..":
             raise ValueError(f"--name '{args.name}' is no plain name: it becomes videos_NAME")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import zoomin_d2.cli.interpolate_video as command
+from zoomin_d2.cli.arguments import make_options, make_parser
 from zoomin_d2.cli.interpolate_video import main
 
 
@@ -324,3 +325,11 @@ def test_ctrl_c_leaves_a_playable_file_and_resume_goes_on(start, run, clip, tmp_
     assert code == 0, err
     assert count_frames(output) == 3000
     assert sorted(os.listdir(tmp_path)) == ["long.mp4", "out.mp4"]
+
+
+@pytest.mark.parametrize("text, max_gap", [(None, 0.5), ("2", 2.0), ("1.5s", 1.5), ("off", None)])
+def test_the_longest_gap(text, max_gap):
+    arguments = ["in.mp4", "out.mp4", *([] if text is None else ["--max-gap", text])]
+    model = types.SimpleNamespace(name="average", device="cpu", workers=1)
+    options = make_options(make_parser().parse_args(arguments), model)
+    assert options.stream.max_gap == max_gap

@@ -100,7 +100,7 @@ def test_untagged_colour_is_a_matter_of_size(height, matrix):
     ]
     array = np.stack([np.full((height, 32), round(float(p)), np.uint8) for p in planes])
     frame = video_file.av.VideoFrame.from_ndarray(array, format="yuv444p")
-    image = video_file._to_rgb(frame)
+    image = video_file._to_rgb("a.mp4", frame)
     assert np.abs(image.astype(int) - RED).max() <= 2
 
 
@@ -192,17 +192,9 @@ def test_damage_that_threads_do_not_tell(tmp_path, share):
             list(iter_frames(path))
 
 
-def test_opencv_reads_where_pyav_is_missing(tmp_path, write_video, monkeypatch):
-    path = write_video(tmp_path / "a.mp4", grey_frames(12), colorspace=BT601)
-    monkeypatch.setattr(video_file, "av", None)
-    assert not video_file.has_pyav()
-    frames = list(iter_frames(path))
-    assert [level(frame.image) for frame in frames] == list(range(12))
-    assert frames[3].time == pytest.approx(3 / 25)
-    assert next(iter_frames(path, thumbnail_width=32)).image.shape == (24, 32, 3)
-    assert probe_video(path) == (48, 64, pytest.approx(25), 12)
-    with pytest.raises(ImportError, match="pip install"):
-        VideoFile(path)
-    (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(CorruptFrameError, match=r"text\.mp4"):
-        list(iter_frames(tmp_path / "text.mp4"))
+def test_colors_that_nothing_converts_are_named(tmp_path, write_video):
+    path = write_video(tmp_path / "a.mp4", grey_frames(3))
+    frame = next(video_file.av.open(str(path)).decode(video=0))
+    frame.colorspace = 14
+    with pytest.raises(CorruptFrameError, match=r"a\.mp4.*ICtCp"):
+        video_file._to_rgb(path, frame)

@@ -9,7 +9,7 @@ import torch
 from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.video.jobs.container_job import JobOptions
 from zoomin_d2.video.time.pipeline import StreamOptions
-from zoomin_d2.video.time.step_detection import CUT_MIN
+from zoomin_d2.video.time.step_detection import CUT_MIN, MAX_GAP
 from zoomin_d2.video.time.timeline import Target, parse_rate
 from zoomin_d2.video.write.encoder import EncodeOptions
 
@@ -46,8 +46,8 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="INPUT ... OUTPUT",
         help="videos, GIFs, a folder of images, two images, - for standard input (y4m, or "
-        "--raw-input); the last one is the output: .mp4, .mov, .mkv, .webm, .gif, a folder, "
-        "- for y4m on standard output. Several inputs or a folder of videos need a folder",
+        "--raw-input); the last one is the output: .mp4, .mov, .mkv, .webm, .gif, .apng, .webp, a "
+        "folder, - for y4m on standard output. Several inputs or a folder of videos need a folder",
     )
     target = parser.add_argument_group("what to make (default: --multi 2)")
     target.add_argument("--multi", type=int, help="output frames per input frame: 2, 3, 4, ...")
@@ -112,6 +112,14 @@ def make_parser() -> argparse.ArgumentParser:
         "--dedupe", action="store_true", help="anime, telecine: spread motion over repeated frames"
     )
     frames.add_argument(
+        "--max-gap",
+        type=_gap,
+        default=MAX_GAP,
+        metavar="SECONDS",
+        help="hold the last frame over a pause that is longer, and far longer than the steps "
+        f"around it (screen recordings); off interpolates every pause (default: {MAX_GAP:g})",
+    )
+    frames.add_argument(
         "--on-damage",
         choices=["hold", "fail"],
         default="hold",
@@ -171,6 +179,7 @@ def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
         cut_threshold=None if args.no_cuts else args.cut_threshold,
         on_cut=args.on_cut,
         dedupe=args.dedupe,
+        max_gap=args.max_gap,
     )
     return JobOptions(
         stream=stream,
@@ -210,6 +219,10 @@ def _positive(text: str) -> Fraction:
 
 def _seconds(text: str) -> Fraction:
     return _positive(text.removesuffix("s"))
+
+
+def _gap(text: str) -> float | None:
+    return None if text == "off" else float(_seconds(text))
 
 
 def _tile(text: str) -> int | Literal["auto"] | None:

@@ -2,32 +2,21 @@
 
 The color matrix and range are those of the file's tags; an untagged file is taken as BT.709 from
 720 rows up and as BT.601 below, as players do. A rotation flag (phones) is applied. 10-bit video
-is reduced to 8 bits. PyAV does the decoding; where it cannot be imported, `iter_frames` falls back
-to OpenCV, which converts color in its own way (matrix and range are not under our control).
+is reduced to 8 bits. video/read/color.py converts colors, as for interpolated videos.
 """
 
 import bisect
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
+import av
 import numpy as np
 
 from zoomin_d2.frames import MAX_FRAME_PIXELS, CorruptFrameError, why_too_large
-
-try:
-    import av
-    from av.video.reformatter import Interpolation
-
-    from zoomin_d2.video.read.containers import open_container
-except ImportError:  # PyAV has no wheel for every platform; iter_frames then uses OpenCV
-    av = None  # type: ignore[assignment]
-
-logger = logging.getLogger(__name__)
-
-_UNTAGGED_MATRIX = 2  # AVCOL_SPC_UNSPECIFIED
+from zoomin_d2.video.errors import BadInputError
+from zoomin_d2.video.read.color import color_path
+from zoomin_d2.video.read.containers import open_container
 
 
 def require_frame_size(file_name: str | Path, width: int, height: int) -> None:
@@ -64,9 +53,6 @@ def iter_frames(file_name: str | Path, thumbnail_width: int | None = None) -> It
         CorruptFrameError: not a video, no video stream, or an error while decoding. Frames before
             the error were yielded already.
     """
-    if av is None:
-        yield from _iter_frames_opencv(file_name, thumbnail_width)
-        return
     with _open(file_name) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1  # threads lose some of a decoder's errors
@@ -74,14 +60,9 @@ def iter_frames(file_name: str | Path, thumbnail_width: int | None = None) -> It
             for frame in container.decode(stream):
                 if frame.is_corrupt:
                     raise CorruptFrameError(file_name, f"damaged frame at {frame.time} s")
-                yield TimedFrame(_to_rgb(frame, thumbnail_width), frame.time)
+                yield TimedFrame(_to_rgb(file_name, frame, thumbnail_width), frame.time)
         except av.FFmpegError as error:
             raise CorruptFrameError(file_name, f"decoding failed: {error}") from error
-
-
-def has_pyav() -> bool:
-    """Whether PyAV decodes (else OpenCV, and no random access)."""
-    return av is not None
 
 
 def probe_video(file_name: str | Path) -> VideoInfo:
@@ -90,11 +71,6 @@ def probe_video(file_name: str | Path) -> VideoInfo:
     if first is None:
         raise CorruptFrameError(file_name, "holds no frames")
     height, width = first.image.shape[:2]
-    if av is None:
-        capture = _open_opencv(file_name)
-        fps = capture.get(cv2.CAP_PROP_FPS)
-        num_frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        return VideoInfo(height, width, float(fps) if fps > 0 else None, num_frames)
     with _open(file_name) as container:
         stream = container.streams.video[0]
         fps = float(stream.average_rate) if stream.average_rate else None
@@ -108,20 +84,14 @@ class VideoFile:
     """Random access to the frames of one video file by their index in presentation order.
 
     Opening reads every packet header once (no decoding) and notes where the keyframes are; a read
-    seeks to the last keyframe before the frame, or decodes on where that is nearer. Needs PyAV.
+    seeks to the last keyframe before the frame, or decodes on where that is nearer.
     Not safe to share over a fork: the file position is shared.
 
     Raises:
         CorruptFrameError: the file cannot be opened or holds no readable video stream.
-        ImportError: PyAV is not installed.
     """
 
     def __init__(self, file_name: str | Path):
-        if av is None:
-            raise ImportError(
-                f"Reading single frames of {file_name} needs PyAV: pip install 'av>=17,<19'. "
-                "Or pack the video first: python datasets/prepare_videos.py"
-            )
         self.file_name = str(file_name)
         self._container = _open(file_name)
         self._stream = self._container.streams.video[0]
@@ -190,7 +160,7 @@ class VideoFile:
             if frame.pts > self._pts[index] or frame.is_corrupt:
                 break
             self._next_index = index + 1
-            return _to_rgb(frame)
+            return _to_rgb(self.file_name, frame)
         return None
 
 
@@ -216,48 +186,9 @@ def _open(file_name: str | Path):
     return container
 
 
-def _to_rgb(frame, thumbnail_width: int | None = None) -> np.ndarray:
-    size = {}
-    interpolation = Interpolation.BICUBIC
-    if thumbnail_width is not None:
-        height = max(1, round(frame.height * thumbnail_width / frame.width))
-        size = {"width": thumbnail_width, "height": height}
-        interpolation = Interpolation.AREA
-    matrix = None
-    if frame.colorspace == _UNTAGGED_MATRIX and frame.format.name.startswith(("yuv", "nv", "p0")):
-        matrix = "ITU709" if frame.height >= 720 else "ITU601"
-    image = frame.reformat(
-        format="rgb24",
-        src_colorspace=matrix,
-        # swscale's default YUV path repeats chroma and rounds coarsely; these two are exact
-        interpolation=interpolation | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
-        threads=1,
-        **size,
-    ).to_ndarray()
-    # frame.rotation is counterclockwise degrees, np.rot90 turns counterclockwise
-    return np.rot90(image, frame.rotation // 90) if frame.rotation % 360 else image
-
-
-def _open_opencv(file_name: str | Path) -> cv2.VideoCapture:
-    capture = cv2.VideoCapture(str(file_name))
-    if not capture.isOpened():
-        raise CorruptFrameError(file_name, "cannot be opened by OpenCV")
-    return capture
-
-
-def _iter_frames_opencv(file_name: str | Path, thumbnail_width: int | None) -> Iterator[TimedFrame]:
-    capture = _open_opencv(file_name)
-    expected = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    count = 0
-    while True:
-        is_read, image = capture.read()
-        if not is_read:
-            break
-        time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0  # of the frame just read
-        count += 1
-        if thumbnail_width is not None:
-            height = max(1, round(image.shape[0] * thumbnail_width / image.shape[1]))
-            image = cv2.resize(image, (thumbnail_width, height), interpolation=cv2.INTER_AREA)
-        yield TimedFrame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), time)
-    if count == 0 or count < 0.9 * expected:
-        raise CorruptFrameError(file_name, f"OpenCV decoded {count} of {expected} frames")
+def _to_rgb(file_name: str | Path, frame: av.VideoFrame, width: int | None = None) -> np.ndarray:
+    try:
+        return color_path(frame, str(file_name))._replace(deep=False).to_rgb(frame, width)
+    except (BadInputError, av.FFmpegError, OSError) as error:
+        reason = str(error).removeprefix(f"{file_name}: ")
+        raise CorruptFrameError(file_name, reason) from error

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from zoomin_d2.frames import to_8bit
 from zoomin_d2.generators import FastGenerator, PaperGenerator
+from zoomin_d2.generators.output import GeneratorOutput
+from zoomin_d2.layers import backward_warp, blend
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +140,8 @@ class InferenceEngine:
     ) -> list[Tensor]:
         """
         Args:
-            frame_1, frame_2: (N, 3, H, W) on any device, uint8 or float in [0, 1].
+            frame_1, frame_2: (N, 3, H, W) on any device, uint8 or float in [0, 1]; or (N, 4, H, W)
+                with alpha, by which the colors are multiplied: it takes their flows and mask.
             ts: the times wanted; each a float in (0, 1), or (N,) of them.
             recorded: False runs the kernels one by one even if there is a CUDA graph for this size.
 
@@ -147,16 +150,22 @@ class InferenceEngine:
         """
         inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
         # no_grad, not inference_mode: what comes out must be usable anywhere, also in autograd.
+        forward = self._forward if frame_1.shape[1] == 3 else self._interpolate
         with torch.no_grad():
             if self._graphs is None or not recorded:
-                return self._forward(*inputs)
-            return self._graphs(self._forward, *inputs)
+                return forward(*inputs)
+            return self._graphs(forward, *inputs)
 
     def _interpolate(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
         as_8bit = frame_1.dtype == torch.uint8
         frame_1, frame_2 = (self._to_float(x) for x in (frame_1, frame_2))
         with self._autocast(frame_1.dtype):
-            frames = [out.pred_frame for out in forward_many(self.generator, frame_1, frame_2, ts)]
+            colors = frame_1[:, :3], frame_2[:, :3]
+            outputs = forward_many(self.generator, *colors, ts)
+            frames = [out.pred_frame for out in outputs]
+        if frame_1.shape[1] == 4:
+            alphas = [_blended(frame_1[:, 3:], frame_2[:, 3:], out) for out in outputs]
+            frames = [torch.cat([c.float(), a], 1) for c, a in zip(frames, alphas)]
         if as_8bit:
             return [to_8bit(x) for x in frames]
         return [x.float() for x in frames]
@@ -223,6 +232,13 @@ class InferenceEngine:
             # `full` passes its value to a kernel; copying a tensor would wait for the GPU.
             self._known_times[key] = torch.full((n,), t, device=self.device)
         return self._known_times[key]
+
+
+def _blended(alpha_1: Tensor, alpha_2: Tensor, out: GeneratorOutput) -> Tensor:
+    """(N, 1, H, W): what the flows and the mask of the colors make of alpha (eq. 1)."""
+    warped_1 = backward_warp(alpha_1.float(), out.flow_1t.float())
+    warped_2 = backward_warp(alpha_2.float(), out.flow_2t.float())
+    return blend(warped_1, warped_2, out.blend_mask.float())
 
 
 def forward_many(

@@ -32,7 +32,8 @@ class FlowScaled:
     def __call__(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], /
     ) -> list[Tensor]:
-        """Frames (N, 3, H, W) float in [0, 1] of any device; results are on the engine's."""
+        """Frames (N, 3 or 4, H, W) as the engine takes them, float in [0, 1], of any device;
+        results are on the engine's."""
         frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
         small = tuple(min(n, max(MIN_SIDE, round(n * self._scale))) for n in frame_1.shape[-2:])
         small_1, small_2 = (
@@ -48,7 +49,7 @@ class FlowScaled:
         size = (height, width)
         device, dtype = self._engine.device, self._engine.dtype
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            out = self._engine.generator(small_1, small_2, t)
+            out = self._engine.generator(small_1[:, :3], small_2[:, :3], t)
         warped_1, warped_2 = (
             backward_warp(frame, resize_flow(flow.float(), size))
             for frame, flow in ((frame_1, out.flow_1t), (frame_2, out.flow_2t))
@@ -56,4 +57,6 @@ class FlowScaled:
         mask = F.interpolate(out.blend_mask.float(), size, mode="bilinear")
         detail = (out.pred_frame - out.coarse_frame).float()
         detail = F.interpolate(detail, size, mode="bilinear")
+        if frame_1.shape[1] == 4:  # synthesis makes colors alone
+            detail = F.pad(detail, (0, 0, 0, 0, 0, 1))
         return (blend(warped_1, warped_2, mask) + detail).clamp(0, 1)

@@ -221,6 +221,24 @@ class Interpolator:
         frames: list = [from_tensor(x, kind) for x in made]
         return frames if several else frames[0]
 
+    def with_alpha(self, frame_1: Tensor, frame_2: Tensor, ts: list[float]) -> list[Tensor]:
+        """The frames between two with transparency, which takes the flows of the colors.
+
+        Args:
+            frame_1, frame_2: (N, 4, H, W) float in [0, 1], colors multiplied by alpha.
+            ts: times in (0, 1).
+
+        Returns:
+            one (N, 4, H, W) per time.
+        """
+        with torch.no_grad():
+            if isinstance(self._generator, nn.Module):
+                return self._interpolate(frame_1, frame_2, ts)
+            gray_1, gray_2 = (frame[:, 3:].expand(-1, 3, -1, -1) for frame in (frame_1, frame_2))
+            colors = self._interpolate(frame_1[:, :3], frame_2[:, :3], ts)
+            pairs = zip(colors, self._interpolate(gray_1, gray_2, ts))
+            return [torch.cat([c, a[:, :1]], 1) for c, a in pairs]
+
     def stream(
         self, frames: Iterable[np.ndarray], ts: Sequence[float] = (0.5,)
     ) -> Iterator[list[np.ndarray]]:

@@ -1,11 +1,15 @@
 """Matrix, range and depth: a red patch through the whole path; tags carried."""
 
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
 
 from zoomin_d2.video import JobOptions, Target, interpolate_video
+from zoomin_d2.video.errors import BadInputError
 from zoomin_d2.video.read.hdr import read_hdr_metadata
+from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.write.encoder import EncodeOptions
 
 LIMITED, FULL = 1, 2
@@ -66,6 +70,58 @@ def test_untagged_video_stays_untagged(tmp_path, write_video, make_frames, avera
     with av.open(str(output)) as out:
         context = out.streams.video[0].codec_context
         assert (context.color_primaries, context.color_trc, context.colorspace) == (2, 2, 2)
+
+
+@pytest.fixture
+def with_matrix(write_video, make_frames, remux, tmp_path):
+    """(matrix, primaries) -> a clip whose H.264 header says so."""
+
+    def make(matrix, primaries=2):
+        frames = make_frames(4)
+        options = {"x264-params": f"colormatrix={matrix}:colorprim={primaries}"}
+        return write_video("in.mp4", frames, encoder_options=options)
+
+    return make
+
+
+@pytest.mark.parametrize("matrix, name", [("YCgCo", "YCgCo"), ("ICtCp", "ICtCp")])
+def test_matrices_that_nothing_converts(with_matrix, matrix, name):
+    with pytest.raises(BadInputError, match=rf"colors are {name} \(matrix \d+\).*convert"):
+        VideoReader(with_matrix(matrix))
+
+
+@pytest.mark.parametrize(
+    "primaries, matrix", [("bt709", 1), ("bt2020", 9), ("smpte170m", 7), ("undef", 5)]
+)
+def test_a_matrix_that_primaries_imply(with_matrix, primaries, matrix):
+    with VideoReader(with_matrix("chroma-derived-nc", primaries)) as reader:
+        assert reader.info.color.tags.matrix == 12
+        assert int(reader.info.color.matrix) == matrix
+        frame = next(reader.frames())
+        assert reader.to_rgb(frame.picture).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_alpha_beside_the_packets_of_webm(tmp_path, average, codec):
+    path = tmp_path / "in.webm"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=25, options={"auto-alt-ref": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuva420p"
+        stream.metadata["alpha_mode"] = "1"
+        for i in range(6):
+            image = np.full((48, 64, 4), (200, 100, 50, 255), np.uint8)
+            image[:, :32, 3] = 255 if i < 3 else 64
+            frame = av.VideoFrame.from_ndarray(image, format="rgba")
+            out.mux(stream.encode(frame.reformat(format="yuva420p")))
+        out.mux(stream.encode())
+    with VideoReader(path) as reader:
+        assert reader.info.has_alpha
+        alphas = [reader.to_alpha(f.picture) for f in reader.frames()]
+        assert reader.first_alpha == Fraction(3, 25)
+    assert [round(a[:, 8].mean() / 16) for a in alphas] == [16] * 3 + [4] * 3
+    assert all(a[:, 56].min() >= 250 for a in alphas)
+    report = interpolate_video(str(path), str(tmp_path / "out.mp4"), average, Target(multi=2))
+    assert report.dropped == ["transparency: the output has no alpha channel, first at 0.12 s"]
 
 
 DISPLAY = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"  # P3, D65

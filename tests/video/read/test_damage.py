@@ -2,12 +2,14 @@
 
 from fractions import Fraction as F
 from itertools import pairwise
+from pathlib import Path
 
 import av
 import pytest
 
 from zoomin_d2.video import JobOptions, Target, interpolate_video
 from zoomin_d2.video.errors import BadInputError, DamagedVideoError
+from zoomin_d2.video.read.reader import VideoReader
 
 MULTI = Target(multi=2)
 
@@ -115,3 +117,22 @@ def test_unknown_codecs_are_named(tmp_path, make_clip, average):
         interpolate_video(str(source), str(tmp_path / "out.mp4"), average, MULTI)
     with av.open(str(source)) as container:
         assert container.streams.video
+
+
+def test_a_packet_lost_in_transit_is_not_the_end(make_clip, without_ts_packet):
+    with VideoReader(without_ts_packet(make_clip("ts"))) as reader:
+        assert len(list(reader.frames())) >= 98
+        damage = reader.damage
+    assert damage.read_error is None
+    assert damage.damaged_packets == 1
+    assert "1 packets lack data" in damage.describe()
+
+
+def test_repeated_frames_of_theora_are_frames():
+    with VideoReader(Path(__file__).with_name("theora_repeats.ogv")) as reader:
+        frames = [(f.time, round(reader.to_rgb(f.picture).mean())) for f in reader.frames()]
+        assert not reader.damage
+    assert [time for time, _ in frames] == [F(i, 25) for i in range(11)]
+    levels = [level for _, level in frames]
+    assert levels == [levels[0]] * 5 + [levels[5]] * 5 + [levels[10]]
+    assert levels[0] < levels[5] < levels[10]

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from fractions import Fraction as F
 
 import cv2
 import numpy as np
@@ -34,13 +35,42 @@ def test_grey_images_have_three_equal_channels(tmp_path, shape, dtype):
     assert all(np.array_equal(frame, np.repeat(image[..., None], 3, 2)) for frame in frames)
 
 
-def test_transparency_is_dropped_and_told(tmp_path):
-    image = np.full((8, 9, 4), (30, 20, 10, 128), np.uint8)
-    frames, info = _read(_save(tmp_path / "glass", image, image))
-    assert (frames[0] == (10, 20, 30)).all()
-    assert info.warnings == ("transparency is dropped: the output has no alpha channel",)
+def test_transparency_is_dropped_and_told(tmp_path, average):
+    image = np.full((8, 10, 4), (30, 20, 10, 128), np.uint8)
+    _save(tmp_path / "glass", image, image)
+    report = interpolate_video(
+        str(tmp_path / "glass"), str(tmp_path / "out.mp4"), average, Target(multi=2)
+    )
+    assert report.dropped == ["transparency: the output has no alpha channel"]
+    with ImageReader(list_images(tmp_path / "glass")) as reader:
+        assert reader.info.has_alpha
+        picture = next(reader.frames()).picture
+        assert (reader.to_rgb(picture) == (10, 20, 30)).all()
+        assert (reader.to_alpha(picture) == 128).all()
     image[..., 3] = 255
-    assert _read(_save(tmp_path / "opaque", image, image))[1].warnings == ()
+    with ImageReader(_save(tmp_path / "opaque", image, image)) as reader:
+        assert not reader.info.has_alpha
+        assert reader.to_alpha(next(reader.frames()).picture) is None
+
+
+def test_transparency_that_begins_later(tmp_path, average):
+    images = [np.full((8, 10, 4), 255, np.uint8) for _ in range(4)]
+    images[2][..., 3] = 0
+    with ImageReader(_save(tmp_path / "later", *images), F(4)) as reader:
+        assert not reader.info.has_alpha  # of the first
+        assert [reader.to_alpha(f.picture) is None for f in reader.frames()] == [1, 1, 0, 1]
+        assert reader.first_alpha == F(1, 2)
+    output = str(tmp_path / "out.mp4")
+    report = interpolate_video(str(tmp_path / "later"), output, average, Target(multi=2), rate=F(4))
+    assert report.dropped == ["transparency: the output has no alpha channel, first at 0.50 s"]
+
+
+def test_hidden_files_are_no_images(tmp_path):
+    image = np.zeros((8, 9, 3), np.uint8)
+    files = _save(tmp_path, image, image)
+    (tmp_path / "._0.png").write_bytes(b"\0\5\x16\7 what macOS leaves beside a file")
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    assert list_images(tmp_path) == files == [tmp_path / "0.png", tmp_path / "1.png"]
 
 
 @pytest.mark.parametrize("codec", ["h264", "ffv1"])

@@ -3,7 +3,7 @@
 import pytest
 
 from zoomin_d2.video.errors import BadInputError
-from zoomin_d2.video.read import reader
+from zoomin_d2.video.read import decoding
 from zoomin_d2.video.read.reader import VideoReader
 
 READINGS = 25
@@ -38,7 +38,7 @@ def test_frames_too_large_are_refused_before_memory_is_taken(tmp_path):
 
 def test_a_stream_larger_than_its_header_is_not_decoded(write_video, make_frames, monkeypatch):
     path = write_video("a.mp4", make_frames(5))
-    monkeypatch.setattr(reader, "MAX_FRAME_PIXELS", 48 * 64 - 1)  # known to the decoder alone
+    monkeypatch.setattr(decoding, "MAX_FRAME_PIXELS", 48 * 64 - 1)  # known to the decoder alone
     with pytest.raises(BadInputError, match="no frame that can be decoded"):
         VideoReader(path)
 

@@ -10,7 +10,7 @@ from zoomin_d2.video import JobOptions, StreamOptions, Target, interpolate_video
 from zoomin_d2.video.read.source import SourceFrame
 from zoomin_d2.video.time.pipeline import interpolate_frames
 from zoomin_d2.video.time.scene_cuts import mark_steps
-from zoomin_d2.video.time.step_detection import NEIGHBOURHOOD, judge_step
+from zoomin_d2.video.time.step_detection import NEIGHBOURHOOD, is_gap, judge_step
 
 
 def _frames(images):
@@ -137,3 +137,28 @@ def test_the_dedupe_option_reaches_the_file(tmp_path, write_video, average, read
     )
     assert report.repeated_frames == 8
     assert report.output_frames == 32
+
+
+def test_the_rule_of_gaps_by_hand():
+    usual = [F(1, 25)] * 5
+    assert is_gap([*usual, F(2)], 5, 0.5)
+    assert not is_gap([*usual, F(2, 5)], 5, 0.5)  # shorter than max_gap
+    assert not is_gap([F(1)] * 6, 3, 0.5)  # slides: every step is long
+    assert is_gap([F(1)] * 5 + [F(5)], 5, 0.5)
+    assert not is_gap([F(2)], 0, 0.5)  # nothing to compare it with
+
+
+def test_a_long_gap_is_held(write_video, make_frames, average):
+    # 10 frames, a pause of 2 s, 10 frames
+    times = [*range(10), *range(60, 70)]
+    path = write_video("in.mkv", make_frames(20), times=times)
+
+    def kinds(max_gap):
+        options = StreamOptions(max_gap=max_gap, cut_threshold=None)
+        with open_source(path) as source:
+            frames = list(interpolate_frames(source, average, Target(fps=50), options))
+        return [f.kind for f in frames if F(9, 25) < f.time < F(60, 25)]
+
+    assert set(kinds(0.5)) == {"held"}
+    assert set(kinds(None)) == set(kinds(3)) == {"made"}
+    assert len(kinds(0.5)) == 2 * 51 - 1

@@ -155,3 +155,48 @@ def test_every_frame_lasts_a_whole_number_of_ticks(fps):
     grid = UniformGrid(fps, F(1), F(0), F(0))
     assert (1 / fps / grid.time_base).denominator == 1
     assert grid.time_base <= F(1, 10_000)
+
+
+@pytest.mark.parametrize(
+    "given, target",
+    [
+        ({"fps": 60}, Target(fps=F(60))),
+        ({"fps": 59.94}, Target(fps=F(60000, 1001))),
+        ({"fps": "59.94"}, Target(fps=F(60000, 1001))),
+        ({"fps": "60000/1001"}, Target(fps=F(60000, 1001))),
+        ({"multi": 2.0}, Target(multi=2)),
+        ({"multi": "3"}, Target(multi=3)),
+        ({"slowmo": 2.4}, Target(slowmo=F(12, 5))),
+        ({"slowmo": 2, "fps": 23.976}, Target(fps=F(24000, 1001), slowmo=F(2))),
+    ],
+)
+def test_targets_take_numbers_as_written(given, target):
+    made = Target(**given)
+    assert made == target
+    assert isinstance(made.slowmo, F)
+    assert isinstance(made.fps, F | None)
+    assert isinstance(made.multi, int | None)
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"multi": 2.5}, "whole number, got 2.5"),
+        ({"multi": "two"}, "not a number: 'two'"),
+        ({"fps": "fast"}, "not a frame rate: 'fast'"),
+        ({"fps": float("nan")}, "not a frame rate: nan"),
+        ({"slowmo": None}, "not a number: None"),
+    ],
+)
+def test_targets_that_are_no_numbers(given, words):
+    with pytest.raises(ValueError, match=words):
+        Target(**given)
+
+
+def test_moments_last_until_the_next():
+    grid = make_grid(Target(multi=2), _Timing(F(25), F(0), F(1, 1000)))
+    moments = _run(grid, [F(0), F(1, 10), F(3, 10)], F(1))
+    assert [m.duration for m in moments] == [F(1, 20)] * 2 + [F(1, 10)] * 2 + [F(1, 2)] * 2
+    assert moments[-1].time + moments[-1].duration == F(13, 10)
+    grid = make_grid(Target(fps=F(50), slowmo=2), _Timing(F(25), F(0), F(1, 1000)))
+    assert {m.duration for m in _run(grid, [F(0), F(1, 25)], F(1, 25))} == {F(1, 50)}

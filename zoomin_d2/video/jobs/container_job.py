@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -21,8 +21,7 @@ from zoomin_d2.video.errors import (
     VideoError,
 )
 from zoomin_d2.video.jobs.output_files import check_output, failed_path, part_path, partial_path
-from zoomin_d2.video.read.reader import VideoReader
-from zoomin_d2.video.read.source import Source, SourceInfo
+from zoomin_d2.video.read.source import Source, SourceInfo, lost_alpha
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.pipeline import (
     OutputFrame,
@@ -105,22 +104,25 @@ def run_video_job(
     """
     options, hooks = options or JobOptions(), hooks or Hooks()
     begun = time.monotonic()
-    source_file = source.file if isinstance(source, VideoReader) else None
     info = source.info
     grid = make_grid(target, info)
     check_output(output, options.overwrite, source)
-    settings = choose_encoder(output, options.encode, info, grid.fps, grid.time_base, hooks.size)
+    keep_alpha = info.has_alpha and hooks.decorate is None
+    settings = choose_encoder(
+        output, options.encode, info, grid.fps, grid.time_base, hooks.size, keep_alpha
+    )
+    options = replace(options, stream=replace(options.stream, alpha=settings.has_alpha))
     until = None if options.limit is None else options.limit * target.slowmo
     plan = CopyPlan(None)
-    if isinstance(source, VideoReader) and source_file is not None:
-        index = source.stream.index
-        plan = plan_copy(source_file, output, index, target.slowmo, options.audio, until)
+    if info.file is not None:
+        index = info.stream_index
+        plan = plan_copy(info.file, output, index, target.slowmo, options.audio, until)
     key = _settings_key(info, settings, target, options)
     folder = SegmentFolder(output, key, options.resume, options.overwrite)
     done = False
     try:
         total = count_frames(info, grid, options.limit)
-        check_space(output, source_file, settings, total)
+        check_space(output, info.file, settings, total)
         frames = interpolate_frames(
             source, interpolate, grid, options.stream, folder.next_frame, folder.resume_at
         )
@@ -138,12 +140,12 @@ def run_video_job(
         if options.limit is not None:  # frames are read ahead of the one that is shown
             report.source_frames = max(c.last_source + 1 for c in counts) if counts else 0
         if stopped_by is not None:
-            raise _keep_partial(stopped_by, files, output, settings, plan, report)
-        end = None if options.limit is None else Fraction(report.output_frames) / settings.fps
-        with _joined(files, output, settings, plan, end) as part:
+            raise _keep_partial(stopped_by, files, output, settings, plan, report, _end(counts))
+        limit = None if options.limit is None else Fraction(report.output_frames) / settings.fps
+        with _joined(files, output, settings, plan, limit, _end(counts)) as part:
             done = True
             try:
-                verify_video(part, report, settings, source, target, plan, end)
+                verify_video(part, report, settings, source, target, plan, limit)
             except VerificationError as error:
                 raise _keep_failed(error, part, output) from error
         partial_path(output).unlink(missing_ok=True)
@@ -230,9 +232,14 @@ def _report(
         encoder=f"{settings.codec} {settings.pix_fmt}",
         duration=float(frames / settings.fps),
         damage=source.damage.describe() if source.damage else "",
-        dropped=list(plan.dropped),
+        dropped=[*plan.dropped, *([] if settings.has_alpha else lost_alpha(source))],
         warnings=[*source.info.warnings, *settings.warnings, *plan.warnings],
     )
+
+
+def _end(counts: list[SegmentReport]) -> Fraction | None:
+    """When the last frame of the output ends."""
+    return Fraction(counts[-1].end) if counts and counts[-1].end else None
 
 
 @contextlib.contextmanager
@@ -242,12 +249,13 @@ def _joined(
     settings: EncoderSettings,
     plan: CopyPlan,
     until: Fraction | None,
+    end: Fraction | None,
 ) -> Iterator[Path]:
     """The segments joined under another name, which is `output` after the block: it is whole and
     checked, or absent."""
     part = part_path(output)
     try:
-        assemble(files, part, settings, plan, until)
+        assemble(files, part, settings, plan, until, end)
         sync_file(part)
         yield part
         os.replace(part, output)
@@ -271,13 +279,15 @@ def _keep_partial(
     settings: EncoderSettings,
     plan: CopyPlan,
     report: Report,
+    end: Fraction | None,
 ) -> BaseException:
     """Make a playable file of what there is; returns the error, which says how to go on."""
     if not files:
         return type(problem)(f"{problem}; no frame was finished")
     partial = partial_path(output)
-    end = Fraction(report.output_frames) / settings.fps
-    with contextlib.suppress(FileNotFoundError), _joined(files, partial, settings, plan, end):
+    until = Fraction(report.output_frames) / settings.fps
+    joined = _joined(files, partial, settings, plan, until, end)
+    with contextlib.suppress(FileNotFoundError), joined:
         pass
     return type(problem)(
         f"{problem} after {report.output_frames} frames ({report.duration:.1f} s): {partial} can "

@@ -4,8 +4,6 @@ import os
 from pathlib import Path
 
 from zoomin_d2.video.errors import OutputError
-from zoomin_d2.video.read.images import ImageReader
-from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.write.segments import SEGMENTS_SUFFIX
 
@@ -53,6 +51,4 @@ def written_files(output: Path) -> list[Path]:
 
 def input_files(source: Source) -> list[Path]:
     """The files that a source is read from."""
-    if isinstance(source, ImageReader):
-        return source.files
-    return [source.file] if isinstance(source, VideoReader) and source.file else []
+    return list(source.files)

@@ -1,4 +1,4 @@
-"""YUV to RGB and back, by the tags of the file; the one colour path that every frame takes.
+"""YUV to RGB and back, by the tags of the file; the one color path that every frame takes.
 
 RGB is full range, upright (a rotation flag is applied), uint8 for sources of up to 8 bits and
 uint16 (0..65535) for deeper ones. Nothing is tone-mapped: primaries and transfer are carried as
@@ -6,11 +6,13 @@ tags, matrix and range decide the conversion. Untagged video is taken as BT.709 
 and as BT.601 below, limited range, as players do, and stays untagged.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+from zoomin_d2.video.errors import BadInputError
 
 # ITU-T H.273 code points, as FFmpeg's AVCOL_* use them
 UNSPECIFIED = 2
@@ -23,13 +25,25 @@ _SWS_MATRIX = {
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,  # constant luminance, which swscale does not do: nearest is NCL
 }
+_FROM_PRIMARIES = 12  # the matrix that the primaries imply
+_SWS_MATRIX_OF_PRIMARIES = {
+    1: Colorspace.ITU709,
+    6: Colorspace.SMPTE240M,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+}
+# Matrices that swscale does not know, and that no other one comes near to
+_UNKNOWN_MATRICES = {
+    8: "YCgCo",
+    11: "Y'D'zD'x",
+    13: "chroma-derived constant luminance",
+    14: "ICtCp",
+    15: "IPT-C2",
+    16: "YCgCo-Re",
+    17: "YCgCo-Ro",
+}
 # swscale's default path repeats chroma and rounds coarsely; these are exact
-_FLAGS = (
-    Interpolation.BICUBIC
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
-)
+_FLAGS = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 
 
 class ColorTags(NamedTuple):
@@ -52,21 +66,28 @@ class ColorPath(NamedTuple):
     full_range: bool
     deep: bool
 
-    def to_rgb(self, frame: av.VideoFrame) -> np.ndarray:
-        """A decoded frame as (H, W, 3) RGB, uint8 or uint16."""
-        source = {}
+    def to_rgb(self, frame: av.VideoFrame, width: int | None = None) -> np.ndarray:
+        """A decoded frame as (H, W, 3) RGB, uint8 or uint16.
+
+        Args:
+            width: of a smaller copy (areas averaged), before rotation; None: the frame's size.
+        """
+        options: dict[str, Any] = {}
         if not is_rgb(frame.format.name):
-            source = {"src_colorspace": self.matrix, "src_color_range": _range(self.full_range)}
-        rgb = _reformat(frame, "rgb48le" if self.deep else "rgb24", **source)
-        image = rgb.to_ndarray()
-        # frame.rotation is counterclockwise degrees, np.rot90 turns counterclockwise
-        return upright(image, frame.rotation)
+            options = {"src_colorspace": self.matrix, "src_color_range": _range(self.full_range)}
+        if width is not None:
+            height = max(1, round(frame.height * width / frame.width))
+            options |= {"width": width, "height": height, "interpolation": Interpolation.AREA}
+        rgb = _reformat(frame, "rgb48le" if self.deep else "rgb24", **options)
+        return upright(rgb.to_ndarray(), frame.rotation)
 
     def from_rgb(self, image: np.ndarray, pix_fmt: str) -> av.VideoFrame:
-        """(H, W, 3) RGB as a frame of `pix_fmt`, tagged."""
+        """(H, W, 3) RGB, or (H, W, 4) with straight alpha, as a frame of `pix_fmt`, tagged."""
         image = np.ascontiguousarray(image)
         deep = image.dtype == np.uint16
-        frame = av.VideoFrame.from_ndarray(image, format="rgb48le" if deep else "rgb24")
+        kind = "rgba" if image.shape[2] == 4 else "rgb"
+        depth = ("64le" if kind == "rgba" else "48le") if deep else ("" if kind == "rgba" else "24")
+        frame = av.VideoFrame.from_ndarray(image, format=kind + depth)
         if not is_rgb(pix_fmt):
             frame = _reformat(
                 frame,
@@ -81,18 +102,30 @@ class ColorPath(NamedTuple):
         return frame
 
 
-def color_path(frame: av.VideoFrame) -> ColorPath:
-    """The conversion that the first decoded frame of a video asks for."""
-    name = frame.format.name
+def color_path(frame: av.VideoFrame, name: str) -> ColorPath:
+    """The conversion that the first decoded frame of the video `name` asks for.
+
+    Raises:
+        BadInputError: its matrix is one that nothing here converts.
+    """
+    pix_fmt = frame.format.name
     full = {int(ColorRange.MPEG): False, int(ColorRange.JPEG): True}.get(frame.color_range)
-    if name.startswith("yuvj"):
+    if pix_fmt.startswith("yuvj"):
         full = True
     tags = ColorTags(frame.color_primaries, frame.color_trc, frame.colorspace, full)
     deep = max(component.bits for component in frame.format.components) > 8
     height = frame.width if frame.rotation % 180 else frame.height
-    if is_rgb(name):  # becomes YUV on the way out: the untagged default, now written down
+    if is_rgb(pix_fmt):  # becomes YUV on the way out: the untagged default, now written down
         tags = ColorTags(tags.primaries, tags.transfer, 1 if height >= 720 else 6, False)
+    elif tags.matrix in _UNKNOWN_MATRICES:
+        raise BadInputError(
+            f"{name}: its colors are {_UNKNOWN_MATRICES[tags.matrix]} (matrix {tags.matrix}), "
+            "which is not supported: convert the video to BT.709 or BT.2020 first, with "
+            "FFmpeg's filter zscale or libplacebo"
+        )
     matrix = _SWS_MATRIX.get(tags.matrix)
+    if tags.matrix == _FROM_PRIMARIES:
+        matrix = _SWS_MATRIX_OF_PRIMARIES.get(tags.primaries)
     if matrix is None:
         matrix = Colorspace.ITU709 if height >= 720 else Colorspace.ITU601
     return ColorPath(tags, matrix, bool(tags.full_range), deep)
@@ -108,8 +141,34 @@ def is_rgb(pix_fmt: str) -> bool:
     return pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2"))
 
 
+def holds_alpha(pixel_format: av.VideoFormat) -> bool:
+    """Whether a pixel format has an alpha channel."""
+    return any(component.is_alpha for component in pixel_format.components)
+
+
+def alpha_of(frame: av.VideoFrame, deep: bool) -> np.ndarray | None:
+    """The alpha of a decoded frame, (H, W), upright, 0 to 255 or (`deep`) to 65535; None: it has
+    no such channel."""
+    if not holds_alpha(frame.format):
+        return None
+    options: dict[str, Any] = {}
+    if not is_rgb(frame.format.name):
+        options = {"src_colorspace": Colorspace.ITU709}
+    rgba = _reformat(frame, "rgba64le" if deep else "rgba", **options).to_ndarray()
+    return upright(rgba[..., 3], frame.rotation)
+
+
+def luma_of(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
+    """A small copy of a decoded frame, (height, width) uint8 luma, before rotation."""
+    options = {} if is_rgb(frame.format.name) else {"src_colorspace": Colorspace.ITU709}
+    small = frame.reformat(
+        width, height, format="gray", interpolation=Interpolation.AREA, threads=1, **options
+    )
+    return small.to_ndarray()
+
+
 def upright(image: np.ndarray, rotation: int) -> np.ndarray:
-    """Turn by a multiple of 90 degrees, counterclockwise."""
+    """Turn by a multiple of 90 degrees, counterclockwise as np.rot90 and av's `rotation`."""
     return np.rot90(image, rotation // 90) if rotation % 360 else image
 
 
@@ -117,5 +176,12 @@ def _range(full: bool) -> ColorRange:
     return ColorRange.JPEG if full else ColorRange.MPEG
 
 
-def _reformat(frame: av.VideoFrame, pix_fmt: str, **colors) -> av.VideoFrame:
-    return frame.reformat(format=pix_fmt, interpolation=_FLAGS, threads=1, **colors)
+def _reformat(
+    frame: av.VideoFrame,
+    pix_fmt: str,
+    interpolation: Interpolation = Interpolation.BICUBIC,
+    **options,
+) -> av.VideoFrame:
+    return frame.reformat(
+        format=pix_fmt, interpolation=interpolation | _FLAGS, threads=1, **options
+    )

@@ -1,6 +1,6 @@
 """Images as a source of frames: a folder, or two images. They have no time: a rate gives it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,6 +19,8 @@ DEFAULT_RATE = Fraction(24)
 class ImageReader:
     """Images of one size, in order, at a rate. 16-bit images stay 16-bit; EXIF turns are applied.
 
+    A picture is (H, W, 3) RGB, or (H, W, 4) with alpha where an image is not opaque.
+
     Raises:
         BadInputError: no images, one that cannot be read, or of another size.
     """
@@ -26,14 +28,13 @@ class ImageReader:
     def __init__(self, files: list[Path], rate: Fraction | None = None, name: str | None = None):
         if not files:
             raise BadInputError(f"{name}: holds no images ({', '.join(IMAGE_SUFFIXES)})")
-        self.files = files
+        self.files: Sequence[Path] = files
         self.damage = Damage()
         first = _read(files[0])
-        self._shape, self._dtype = first.shape, first.dtype
+        self._shape, self._dtype = first.shape[:2], first.dtype
         rate = rate or DEFAULT_RATE
         deep = first.dtype == np.uint16
         stats = [file.stat() for file in files]
-        warnings = ("transparency is dropped: the output has no alpha channel",)
         self.info = SourceInfo(
             name=name or str(files[0].parent),
             height=first.shape[0],
@@ -45,7 +46,6 @@ class ImageReader:
             num_frames=len(files),
             color=path_for_images(first.shape[0], deep),
             pix_fmt="rgb48le" if deep else "rgb24",
-            warnings=warnings if _is_transparent(files[0]) else (),
             fingerprint=[
                 len(files),
                 sum(s.st_size for s in stats),
@@ -55,7 +55,9 @@ class ImageReader:
                 str(rate),
             ],
             is_images=True,
+            has_alpha=first.shape[2] == 4,
         )
+        self.first_alpha: Fraction | None = None
         self.end, self.count = Fraction(0), 0
 
     def __enter__(self) -> "ImageReader":
@@ -68,39 +70,53 @@ class ImageReader:
         pass
 
     def to_rgb(self, picture: np.ndarray) -> np.ndarray:
-        return picture
+        return picture[..., :3]
+
+    def to_alpha(self, picture: np.ndarray) -> np.ndarray | None:
+        return picture[..., 3] if picture.shape[2] == 4 else None
 
     def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
         duration = 1 / self.info.rate
         for i in range(index, len(self.files)):
             image = _read(self.files[i])
-            if image.shape != self._shape or image.dtype != self._dtype:
+            if image.shape[:2] != self._shape or image.dtype != self._dtype:
                 sizes = [f"{s[1]}x{s[0]}" for s in (image.shape, self._shape)]
                 raise BadInputError(
                     f"{self.files[i]}: {sizes[0]} {image.dtype}, but the first image is "
                     f"{sizes[1]} {self._dtype}: all must be alike"
                 )
+            if self.first_alpha is None and image.shape[2] == 4:
+                self.first_alpha = i * duration
             self.end, self.count = (i + 1) * duration, i + 1
             yield SourceFrame(i, i * duration, duration, image)
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The images of a folder, numbers in names compared as numbers."""
-    files = [f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file()]
+    """The images of a folder, numbers in names compared as numbers.
+
+    Hidden files are none of them: macOS leaves a `._name.png` beside every `name.png`."""
+    files = [
+        f
+        for f in folder.iterdir()
+        if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".") and f.is_file()
+    ]
     return natsorted(files, key=lambda file: file.name)
 
 
 def _read(path: Path) -> np.ndarray:
-    """(H, W, 3) RGB uint8 or uint16."""
+    """(H, W, 3) RGB uint8 or uint16, or (H, W, 4) if it is not opaque."""
     try:
-        return read_image(path, keep_16_bits=True, turn=True)
+        rgb = read_image(path, keep_16_bits=True, turn=True)
     except CorruptFrameError as error:
         raise BadInputError(str(error)) from error
+    alpha = _alpha(np.fromfile(path, np.uint8), rgb.shape[:2])
+    return rgb if alpha is None else np.dstack([rgb, alpha])
 
 
-def _is_transparent(path: Path) -> bool:
-    """Whether an image that can be read has an alpha channel that says more than "opaque"."""
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None or image.ndim != 3 or image.shape[2] != 4:
-        return False
-    return bool((image[..., 3] < np.iinfo(image.dtype.name).max).any())
+def _alpha(data: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The alpha of an image that can be read, (H, W); None if it is opaque or has none."""
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if image is None or image.ndim != 3 or image.shape[2] != 4 or image.shape[:2] != shape:
+        return None
+    alpha = image[..., 3]
+    return alpha if (alpha < np.iinfo(image.dtype.name).max).any() else None

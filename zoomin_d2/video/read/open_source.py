@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from zoomin_d2.video.errors import BadInputError
+from zoomin_d2.video.read.animation import AnimationReader, is_animated
 from zoomin_d2.video.read.images import IMAGE_SUFFIXES, ImageReader, list_images
 from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.read.source import Source
@@ -22,25 +23,30 @@ def open_source(
     """Open one video, folder of images, standard input ("-"), or two (or more) images.
 
     Args:
+        inputs: a path, "-", or several paths of images.
         rate: frames per second of images.
         raw: "WIDTHxHEIGHT:PIX_FMT:FPS" of raw video on standard input.
 
     Raises:
         BadInputError: they cannot be read, or do not make one input.
     """
-    inputs = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
-    paths = [Path(i) for i in inputs]
-    if len(inputs) > 1:
+    names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    paths = [Path(name) for name in names]
+    if not paths:
+        raise BadInputError("No input was given")
+    if len(paths) > 1:
         wrong = [str(p) for p in paths if not is_image(p)]
         if wrong:
             raise BadInputError(f"{wrong[0]}: is not an image; several images make one input")
         return ImageReader(paths, rate, f"{len(paths)} images")
-    if inputs[0] == PIPE:
+    if names[0] == PIPE:
         return _open_raw(raw) if raw else VideoReader(sys.stdin.buffer)
     path = paths[0]
     if os.path.isdir(path):  # Path's own raises for a name that is too long
         return ImageReader(list_images(path), rate, str(path))
     if is_image(path):
+        if is_animated(path):
+            return AnimationReader(path) if path.suffix.lower() == ".webp" else VideoReader(path)
         raise BadInputError(f"{path}: one image alone has nothing to interpolate to")
     return VideoReader(path)
 

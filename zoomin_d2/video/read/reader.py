@@ -1,8 +1,7 @@
 """Video files and pipes, read with PyAV: every frame with its exact time, damage counted."""
 
-import heapq
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -11,16 +10,19 @@ from typing import Any
 import av
 import numpy as np
 
-from zoomin_d2.frames import MAX_FRAME_PIXELS, why_too_large
+from zoomin_d2.frames import why_too_large
 from zoomin_d2.video.errors import BadInputError
-from zoomin_d2.video.read.color import color_path, upright
+from zoomin_d2.video.read.color import alpha_of, color_path, holds_alpha
 from zoomin_d2.video.read.containers import open_container
+from zoomin_d2.video.read.decoding import Decoded, FrameDecoder, says_alpha
 from zoomin_d2.video.read.hdr import read_hdr_metadata
-from zoomin_d2.video.read.source import Damage, SourceFrame, SourceInfo
-from zoomin_d2.video.time.timeline import SourceClock, standard_rate
+from zoomin_d2.video.read.packets import clock_origin, continuous_packets, from_keyframe
+from zoomin_d2.video.read.source import SourceFrame, SourceInfo
+from zoomin_d2.video.read.timing import PREVIEW, Timing, measure_timing
+from zoomin_d2.video.time.timeline import SourceClock
 
 GAP = Fraction(3, 2)  # of a frame's usual duration: frames are missing
-DEFAULT_RATE = Fraction(25)
+_PREVIEW_BYTES = 32 * 2**20
 
 
 class VideoReader:
@@ -41,26 +43,28 @@ class VideoReader:
         container_format: str | None = None,
         options: dict[str, str] | None = None,
     ):
-        self.is_pipe = not isinstance(file, str | os.PathLike)
-        self.name = "standard input" if self.is_pipe else str(file)
-        self.damage = Damage()
-        self.file = None if self.is_pipe else Path(file)  # where sound and the rest come from
-        self._file = file if self.is_pipe else str(file)
+        self._is_pipe = not isinstance(file, str | os.PathLike)
+        self._name = "standard input" if self._is_pipe else str(file)
+        self._file = file if self._is_pipe else str(file)
         self._open_options = {"format": container_format, "options": options or {}}
+        self._clock: SourceClock | None = None
         self._open()
-        self._raw_frames = self._decode()
-        first = next(self._raw_frames, None)
+        self._frames = self._decoder.decode(self._packets)
+        first = next(self._frames, None)
         if first is None:
             detail = f" ({self.damage.describe()})" if self.damage else ""
-            if self.is_pipe and "mp4" in self._container.format.name:
+            if self._is_pipe and "mp4" in self._container.format.name:
                 detail = (
                     " (an MP4: its index is at its end, which a pipe cannot reach: give the file)"
                 )
-            raise BadInputError(f"{self.name}: holds no frame that can be decoded{detail}")
+            raise BadInputError(f"{self._name}: holds no frame that can be decoded{detail}")
         self.info = self._describe(first)
-        self._clock = SourceClock(self.info.time_base, self._steady_rate(), self.info.start)
-        self._raw_frames = chain([first], self._raw_frames)
+        self._clock = SourceClock(self.info.time_base, self.info.rate, self.info.start)
+        self._decoder.clock = self._clock
+        self._frames = chain([first], self._frames)
         self._is_fresh = True
+        self.files: Sequence[Path] = [] if self.info.file is None else [self.info.file]
+        self.first_alpha: Fraction | None = None
         self.end, self.count = self.info.start, 0
 
     def __enter__(self) -> "VideoReader":
@@ -70,210 +74,230 @@ class VideoReader:
         self.close()
 
     def close(self) -> None:
-        self._raw_frames.close() if hasattr(self._raw_frames, "close") else None
+        if hasattr(self._frames, "close"):
+            self._frames.close()
         self._container.close()
 
     def to_rgb(self, picture: av.VideoFrame) -> np.ndarray:
         return self.info.color.to_rgb(picture)
 
+    def to_alpha(self, picture: av.VideoFrame) -> np.ndarray | None:
+        return alpha_of(picture, self.info.color.deep)
+
     def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
         if start is not None:
-            self._seek(start)
+            self._go_to(start)
         elif not self._is_fresh:
             raise RuntimeError("A video is read once; open it again")
         self._is_fresh = False
         previous = None
-        usual = 1 / self.info.rate
-        for frame in self._raw_frames:
-            time = self._time(frame, previous, usual)
-            lost = self._lost_before(frame, time, previous, usual)
+        gap = False
+        for time, own, picture, is_corrupt, missing in self._frames:
             if start is not None and time < start:
                 continue
-            if (frame.height, frame.width) != self._size:
+            if (picture.height, picture.width) != self._size:
                 raise BadInputError(
-                    f"{self.name}: the frame size changes at {float(time):.2f} s, from "
-                    f"{self._size[1]}x{self._size[0]} to {frame.width}x{frame.height}"
+                    f"{self._name}: the frame size changes at {float(time):.2f} s, from "
+                    f"{self._size[1]}x{self._size[0]} to {picture.width}x{picture.height}. Cut it "
+                    "there and interpolate the parts one by one"
                 )
             if previous is not None and time <= previous:
                 self.damage.note(time, "timestamp goes back; frame left out")
                 self.damage.lost_frames += 1
                 continue
-            is_corrupt = frame.is_corrupt
+            # Packets without a frame are normal where nothing is missing (VP8's hidden frames)
+            if missing and previous is not None and time - previous >= GAP * self._timing.usual:
+                self.damage.lost_frames += missing
+                self.damage.note(time, f"{missing} frames missing")
+                gap = True
             if is_corrupt:
                 self.damage.corrupt_frames += 1
                 self.damage.note(time, "damaged frame")
-                self._gap = True
+                gap = True
                 continue
-            duration = frame.duration * frame.time_base if frame.duration else usual
-            yield SourceFrame(index, time, duration, frame, lost > 0 or self._gap)
-            self._gap = False
+            gap = gap or self._decoder.was_refused
+            self._decoder.was_refused = False
+            is_complete = 0 < self._stream.frames <= self._num_packets
+            duration = self._timing.duration(time, own, self._promised_end, is_complete)
+            if self.first_alpha is None and self.info.has_alpha and not _is_opaque(picture):
+                self.first_alpha = time
+            yield SourceFrame(index, time, duration, picture, gap)
+            gap = False
             previous, index = time, index + 1
             self.end, self.count = time + duration, index
-        self._check_end(previous, usual)
+        self._check_end(previous)
 
     def _open(self) -> None:
         try:
             self._container = open_container(self._file, **self._open_options)
         except FileNotFoundError as error:
-            raise BadInputError(f"{self.name}: no such file") from error
+            raise BadInputError(f"{self._name}: no such file") from error
         except IsADirectoryError as error:
-            raise BadInputError(f"{self.name}: is a folder") from error
+            raise BadInputError(f"{self._name}: is a folder") from error
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = f"is not a video, or is damaged ({getattr(error, 'strerror', None) or error})"
-            if self.file is not None and _lacks_index(self.file):
+            if not self._is_pipe and _lacks_index(Path(self._file)):
                 reason = (
                     "is an MP4 whose index (moov) is missing. It is written last: the recording or "
                     "the copy stopped early"
                 )
-            raise BadInputError(f"{self.name}: {reason}") from error
+            raise BadInputError(f"{self._name}: {reason}") from error
         streams = [s for s in self._container.streams.video if not _is_cover(s)]
         if not streams:
             kinds = ", ".join(s.type for s in self._container.streams) or "nothing"
             self._container.close()
-            raise BadInputError(f"{self.name}: has no video stream (it holds: {kinds})")
-        self.stream = streams[0]
-        if self.stream.codec_context is None:
+            raise BadInputError(f"{self._name}: has no video stream (it holds: {kinds})")
+        self._stream = stream = streams[0]
+        if stream.codec_context is None:
             self._container.close()
-            raise BadInputError(f"{self.name}: its video codec is unknown to this FFmpeg")
-        codec = self.stream.codec_context
+            raise BadInputError(f"{self._name}: its video codec is unknown to this FFmpeg")
+        codec = stream.codec_context
         if reason := why_too_large(codec.width, codec.height):
             self._container.close()
-            raise BadInputError(f"{self.name}: {reason}")
-        codec.options = {"max_pixels": str(MAX_FRAME_PIXELS)}  # the stream may say more
-        # Frame threads lose a decoder's error now and then, slice threads always lose some.
-        codec.thread_count = 1
-        self._pending: list[int] = []
-        self._end = Fraction(0)  # of all streams, as far as they were read
-        self._gap = False
+            raise BadInputError(f"{self._name}: {reason}")
+        self._offset = clock_origin(self._container)
+        packets = continuous_packets(self._container)
+        preview, fault = _preview(packets, stream.index)
+        ours = [p for p in preview if p.stream.index == stream.index]
+        self._timing: Timing = measure_timing(stream, ours, self._container.format.name)
+        self._decoder = FrameDecoder(stream, self._timing, self._offset)
+        self._decoder.clock = self._clock
+        self.damage = self._decoder.damage
+        self._num_packets = 0  # of the stream, as far as the file was read
+        self._packets = self._counted(chain(preview, _raise(fault) if fault else packets))
 
-    def _describe(self, frame: av.VideoFrame) -> SourceInfo:
-        stream, container = self.stream, self._container
-        self._offset = Fraction(max(0, container.start_time or 0), av.time_base)
+    def _describe(self, first: Decoded) -> SourceInfo:
+        stream, container, frame = self._stream, self._container, first.picture
         self._size = frame.height, frame.width
-        rates = [stream.average_rate, stream.guessed_rate, stream.base_rate]
-        rate = standard_rate(next((Fraction(r) for r in rates if r), DEFAULT_RATE))
-        time_base = frame.time_base or stream.time_base or 1 / rate
-        duration = None
-        if stream.duration and not self.is_pipe:
-            duration = stream.duration * stream.time_base
-        elif container.duration and not self.is_pipe:
-            duration = Fraction(container.duration, av.time_base)
-        num_frames = stream.frames or (round(duration * rate) if duration else 0)
+        rate = self._timing.rate
+        # (seconds after the start, whether of all streams): what the file says of its end
+        self._promised_end: Fraction | None = None
+        end_of_all: Fraction | None = None
+        if stream.duration and not self._is_pipe:
+            begin = first.time
+            if stream.start_time is not None:
+                begin = stream.start_time * stream.time_base - self._offset
+            self._promised_end = begin + stream.duration * stream.time_base
+        elif container.duration and not self._is_pipe:
+            end_of_all = Fraction(container.duration, av.time_base)
+            if (
+                "matroska" in container.format.name
+            ):  # counts from 0 of the clock, not from the start
+                end_of_all = max(end_of_all - self._offset, first.time)
+        self._promised_end_of_all = end_of_all
+        duration = self._promised_end or end_of_all
+        if duration is not None:
+            duration -= first.time
+        expected = round(duration * rate) if duration else 0
+        num_frames = stream.frames or expected
+        if expected and not expected / 2 <= num_frames <= 2 * expected:
+            num_frames = expected  # IVF counts milliseconds
         turned = bool(frame.rotation % 180)
         height, width = (frame.width, frame.height) if turned else (frame.height, frame.width)
         ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
         if ratio:
             ratio = Fraction(1) / ratio if turned else Fraction(ratio)
         fingerprint = None
-        if not self.is_pipe:
+        if not self._is_pipe:
             status = os.stat(self._file)
             fingerprint = [Path(self._file).name, status.st_size, status.st_mtime_ns]
-        start = frame.pts * time_base - self._offset if frame.pts is not None else Fraction(0)
-        color = color_path(frame)
         return SourceInfo(
-            name=self.name,
+            name=self._name,
             height=height,
             width=width,
             rate=rate,
-            start=start,
-            time_base=time_base,
+            start=first.time,
+            time_base=stream.time_base or 1 / rate,
             duration=duration,
             num_frames=num_frames,
-            color=color,
+            color=color_path(frame, self._name),
             pix_fmt=frame.format.name,
             sample_aspect_ratio=ratio or None,
             hdr=read_hdr_metadata(frame),
-            warnings=tuple(_warnings(frame, color.to_rgb)),
+            warnings=tuple(self._warnings(frame)),
             fingerprint=fingerprint,
+            file=None if self._is_pipe else Path(self._file),
+            stream_index=stream.index,
+            has_alpha=holds_alpha(frame.format) or says_alpha(stream),
         )
 
-    def _steady_rate(self) -> Fraction | None:
-        return self.info.rate if self.stream.average_rate else None
+    def _warnings(self, frame: av.VideoFrame) -> Iterator[str]:
+        if frame.interlaced_frame:
+            yield "the video is interlaced: deinterlace it first, or lines will comb"
+        others = [s for s in self._container.streams.video if not _is_cover(s)][1:]
+        if others:
+            places = ", ".join(str(s.index) for s in others)
+            yield (
+                f"stream {self._stream.index} is interpolated, the first of "
+                f"{len(others) + 1} video streams (the others: {places})"
+            )
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        try:
-            for packet in self._container.demux():
-                if packet.dts is not None and packet.time_base:
-                    end = (packet.dts + (packet.duration or 0)) * packet.time_base
-                    self._end = max(self._end, end)
-                if packet.is_corrupt and packet.size and not self.damage.read_error:
-                    self.damage.read_error = "the file ends within a packet"
-                    self.damage.note(self._end, "a packet is cut short")
-                if packet.stream.index != self.stream.index:
-                    continue
-                if packet.size and packet.pts is not None and not packet.is_discard:
-                    heapq.heappush(self._pending, packet.pts)
-                try:
-                    frames = packet.decode()
-                except av.error.EOFError:
-                    break
-                except av.FFmpegError as error:
-                    self.damage.decode_errors += 1
-                    time = packet.pts * packet.time_base if packet.pts is not None else self._end
-                    self.damage.note(time, f"packet refused: {error}")
-                    self._gap = True
-                    continue
-                yield from frames
-        except av.FFmpegError as error:
-            self.damage.read_error = str(getattr(error, "strerror", None) or error)
+    def _counted(self, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
+        for packet in packets:
+            self._num_packets += packet.stream.index == self._stream.index and packet.size > 0
+            yield packet
 
-    def _time(self, frame: av.VideoFrame, previous: Fraction | None, usual: Fraction) -> Fraction:
-        if frame.pts is None:
-            return self.info.start if previous is None else previous + usual
-        return self._clock.snap(frame.pts * frame.time_base - self._offset)
-
-    def _lost_before(self, frame, time, previous, usual) -> int:
-        """Frames whose packets were read, that did not come out, and whose place is empty.
-
-        Packets without a frame are normal where nothing is missing (VP8's hidden frames)."""
-        lost = 0
-        while self._pending and frame.pts is not None and self._pending[0] <= frame.pts:
-            lost += heapq.heappop(self._pending) < frame.pts
-        if not lost or previous is None or time - previous < GAP * usual:
-            return 0
-        self.damage.lost_frames += lost
-        self.damage.note(time, f"{lost} frames missing")
-        return lost
-
-    def _seek(self, start: Fraction) -> None:
-        if self.is_pipe:
+    def _go_to(self, start: Fraction) -> None:
+        """Open again, to read from a keyframe at or before `start`; from the file's start where
+        its packets do not say what is where, or where the first frame comes too late."""
+        if self._is_pipe:
             raise BadInputError("A pipe cannot be resumed")
-        self._container.close()
-        self._open()
-        if start > self.info.start:
-            offset = (start + self._offset) / self.stream.time_base
-            self._container.seek(int(offset), stream=self.stream)
-        self._raw_frames = self._decode()
+        for is_near in (True, False):
+            self._container.close()
+            self._open()
+            if not is_near or not self._timing.has_times or self._timing.in_decoding_order:
+                break
+            place = start + self._offset
+            packets = from_keyframe(self._packets, self._stream.index, place)
+            frames = self._decoder.decode(packets)
+            first = next((f for f in frames if not f.is_corrupt), None)
+            if first is not None and first.time <= max(start, self.info.start):
+                self._frames = chain([first], frames)
+                return
+        self._frames = self._decoder.decode(self._packets)
 
-    def _check_end(self, last: Fraction | None, usual: Fraction) -> None:
+    def _check_end(self, last: Fraction | None) -> None:
         """Compare where the video ended with what its header promised."""
         if last is None:
             return
-        end = last + usual
-        promised = self.info.duration
-        if promised is None:
-            return
-        if not self.stream.duration:  # the container's, which may be that of the sound
-            end = max(end, self._end - self._offset)
-        else:
-            end -= self.info.start
-        missing = promised - end
-        if missing > max(3 * usual, Fraction(1, 5)):
-            self.damage.missing_seconds = float(missing)
+        end, promised = self.end, self._promised_end
+        if promised is None:  # the container's, which may be that of the sound
+            end, promised = max(end, self._decoder.end), self._promised_end_of_all
+        if promised is not None and promised - end > max(3 * self._timing.usual, Fraction(1, 5)):
+            self.damage.missing_seconds = float(promised - end)
             self.damage.note(last, "the video ends here")
+
+
+def _preview(
+    packets: Iterator[av.Packet], stream_index: int
+) -> tuple[list[av.Packet], av.FFmpegError | None]:
+    """The first packets, PREVIEW of them of the stream, and the error that they end with."""
+    found: list[av.Packet] = []
+    count = size = 0
+    try:
+        for packet in packets:
+            found.append(packet)
+            count += packet.stream.index == stream_index
+            size += packet.size
+            if count >= PREVIEW or size > _PREVIEW_BYTES:
+                break
+    except av.FFmpegError as error:
+        return found, error
+    return found, None
+
+
+def _raise(error: av.FFmpegError) -> Iterator[av.Packet]:
+    raise error
+    yield
+
+
+def _is_opaque(picture: av.VideoFrame) -> bool:
+    alpha = alpha_of(picture, False)
+    return alpha is None or bool(alpha.min() == 255)
 
 
 def _is_cover(stream) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
-def _warnings(frame: av.VideoFrame, to_rgb) -> Iterator[str]:
-    if frame.interlaced_frame:
-        yield "the video is interlaced: deinterlace it first, or lines will comb"
-    if any(component.is_alpha for component in frame.format.components):
-        alpha = upright(frame.reformat(format="rgba", threads=1).to_ndarray(), 0)[..., 3]
-        if alpha.min() < 255:
-            yield "transparency is dropped: the output has no alpha channel"
 
 
 def _lacks_index(path: Path) -> bool:

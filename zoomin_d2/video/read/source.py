@@ -1,15 +1,16 @@
 """What a source of frames is, whatever it is read from: a file, a pipe, a folder of images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Protocol
 
 import av
 import cv2
 import numpy as np
 
-from zoomin_d2.video.read.color import ColorPath
+from zoomin_d2.video.read.color import ColorPath, luma_of
 from zoomin_d2.video.read.hdr import HdrMetadata
 from zoomin_d2.video.time.step_detection import THUMBNAIL_WIDTH
 
@@ -46,9 +47,13 @@ class SourceInfo:
         color: the conversion to and from RGB.
         pix_fmt: of the samples. sample_aspect_ratio: of an upright pixel; None if unknown.
         hdr: HDR10's static metadata.
-        warnings: what the user should know (alpha dropped, interlaced, ...).
+        warnings: what the user should know (interlaced, one of several video streams, ...).
         fingerprint: changes when the source does; None for a pipe.
+        file: the file that sound and other streams come from; None: there is none.
+        stream_index: of the video stream in `file`.
         is_images: frames are images of their own, which a rate gives times.
+        has_alpha: the pixel format or the container has an alpha channel. It may be opaque
+            everywhere: Source.first_alpha says when it is not.
     """
 
     name: str
@@ -65,7 +70,10 @@ class SourceInfo:
     hdr: HdrMetadata | None = None
     warnings: tuple[str, ...] = ()
     fingerprint: Any = None
+    file: Path | None = None
+    stream_index: int = 0
     is_images: bool = False
+    has_alpha: bool = False
 
 
 @dataclass
@@ -76,6 +84,7 @@ class Damage:
         lost_frames: frames that the file lists, or that a gap shows, and that did not come out.
         corrupt_frames: came out damaged, and were left out.
         decode_errors: packets that the decoder refused.
+        damaged_packets: of the video, that lack data which was lost in transit (MPEG-TS).
         missing_seconds: how much earlier the video ends than its container says.
         read_error: why reading stopped early, if it did.
         places: (seconds, what) of the first few.
@@ -84,6 +93,7 @@ class Damage:
     lost_frames: int = 0
     corrupt_frames: int = 0
     decode_errors: int = 0
+    damaged_packets: int = 0
     missing_seconds: float = 0.0
     read_error: str | None = None
     places: list[tuple[float, str]] = field(default_factory=list)
@@ -93,6 +103,7 @@ class Damage:
             self.lost_frames
             or self.corrupt_frames
             or self.decode_errors
+            or self.damaged_packets
             or self.missing_seconds
             or self.read_error
         )
@@ -110,6 +121,8 @@ class Damage:
             parts.append(f"{lost + corrupt} frames lost ({corrupt} of them decoded damaged)")
         elif self.decode_errors:
             parts.append(f"{self.decode_errors} packets could not be decoded")
+        if self.damaged_packets:
+            parts.append(f"{self.damaged_packets} packets lack data")
         if self.missing_seconds:
             parts.append(f"the video ends {self.missing_seconds:.2f} s before its container says")
         if self.read_error:
@@ -123,9 +136,11 @@ class Source(Protocol):
     """An opened source of frames; use as a context manager."""
 
     info: SourceInfo
+    files: Sequence[Path]  # that it is read from
     damage: Damage
     end: Fraction  # when the last frame read so far ends
-    count: int  # of frames read so far, those before a seek included
+    count: int  # of frames read so far, those before `start` included
+    first_alpha: Fraction | None  # time of the first frame so far that is not opaque
 
     def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
         """All frames, or those from time `start` on, of which the first has place `index`."""
@@ -135,6 +150,10 @@ class Source(Protocol):
         """(H, W, 3) RGB, uint8 or uint16, upright."""
         ...
 
+    def to_alpha(self, picture: Any) -> np.ndarray | None:
+        """(H, W), of to_rgb's type and upright: 0 is transparent; None: opaque everywhere."""
+        ...
+
     def close(self) -> None: ...
 
     def __enter__(self) -> "Source": ...
@@ -142,14 +161,21 @@ class Source(Protocol):
     def __exit__(self, *_) -> None: ...
 
 
+def lost_alpha(source: Source) -> list[str]:
+    """What an output without an alpha channel lacks of what was read so far, in words."""
+    if source.first_alpha is None:
+        return []
+    where = f", first at {float(source.first_alpha):.2f} s" if source.first_alpha else ""
+    return [f"transparency: the output has no alpha channel{where}"]
+
+
 def thumbnail(picture: Any) -> np.ndarray:
     """Luma of a small copy, (h, THUMBNAIL_WIDTH) float32 in 0..255, for finding cuts."""
     height, width = picture_size(picture)
     size = (THUMBNAIL_WIDTH, max(1, round(height * THUMBNAIL_WIDTH / width)))
     if isinstance(picture, av.VideoFrame):
-        small = picture.reformat(*size, format="gray", interpolation="AREA", threads=1)
-        return small.to_ndarray().astype(np.float32)
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        return luma_of(picture, *size).astype(np.float32)
+    small = cv2.resize(picture[..., :3], size, interpolation=cv2.INTER_AREA).astype(np.float32)
     luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     return luma / 257.0 if picture.dtype == np.uint16 else luma
 

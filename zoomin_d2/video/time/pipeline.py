@@ -17,14 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoomin_d2.frames import mix, to_image, to_planes, to_samples, to_unit_range
+from zoomin_d2.frames import to_image, to_planes, to_samples, to_unit_range
 from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.transfer import Transfer, overlapped, pairs_in_flight
 from zoomin_d2.video.errors import ModelError
 from zoomin_d2.video.read.source import Source
+from zoomin_d2.video.time.alpha import interpolate_rgba, is_opaque, mix_images, rgba
 from zoomin_d2.video.time.queues import CONVERTERS, ordered_map, prefetch
 from zoomin_d2.video.time.scene_cuts import MarkedFrame, mark_steps
-from zoomin_d2.video.time.step_detection import CUT_MIN
+from zoomin_d2.video.time.step_detection import CUT_MIN, MAX_GAP
 from zoomin_d2.video.time.timeline import Grid, Moment, Target, make_grid
 
 MAX_REPEATS = 3  # a longer run of equal frames is a pause in the motion, not a lower frame rate
@@ -42,15 +43,20 @@ class StreamOptions:
             them, or "blend" them.
         dedupe: frames that only repeat the one before are left out, and the motion between their
             neighbours is spread over the time that they took.
+        max_gap: after a pause of more seconds, which is also far longer than the steps around it,
+            the frame before it is held until the next one; None: every pause is interpolated.
         hold_last: the last frame is shown for as long as it lasts in the source; without this
             the output ends with it (images: nothing comes twice).
+        alpha: images are (H, W, 4) straight RGBA, transparency is interpolated with the colors.
         queue_size: source frames decoded ahead.
     """
 
     cut_threshold: float | None = CUT_MIN
     on_cut: Literal["nearest", "blend"] = "nearest"
     dedupe: bool = False
+    max_gap: float | None = MAX_GAP
     hold_last: bool = True
+    alpha: bool = False
     queue_size: int = 4
 
 
@@ -59,8 +65,9 @@ class OutputFrame:
     """One frame of the output.
 
     Attributes:
-        index: its place in the output. time: when it is shown, in seconds; exact.
-        image: (H, W, 3) RGB, uint8 or uint16.
+        index: its place in the output. time, duration: when it is shown, and how long, in seconds;
+            exact.
+        image: (H, W, 3) RGB, uint8 or uint16; with options.alpha (H, W, 4).
         kind: "source" (passed unchanged), "made" by the model, "held" (a source frame shown
             again) or "blended" across a cut.
         source_index: the source frame that it is, or that comes before it.
@@ -77,6 +84,7 @@ class OutputFrame:
     source_index: int
     read_on: tuple[Fraction, int]
     held: np.ndarray
+    duration: Fraction = Fraction(0)
     cuts: tuple[float, ...] = ()
     repeats: int = 0
 
@@ -150,7 +158,7 @@ def interpolate_frames(
     options = options or StreamOptions()
     grid = make_grid(target, source.info) if isinstance(target, Target) else target
     read = source.frames(*start) if start else source.frames()
-    marked = mark_steps(read, options.cut_threshold)
+    marked = mark_steps(read, options.cut_threshold, options.max_gap)
     shown = prefetch(_shown_frames(marked, source, options), options.queue_size)
     spans = _spans(shown, grid, first, options.hold_last)
     model = _Model(interpolate)
@@ -197,7 +205,8 @@ def _shown_frames(
 ) -> Iterator[_Shown]:
     """Convert to RGB; where asked, merge short runs of repeats into the frame they repeat."""
     with ThreadPoolExecutor(CONVERTERS, "convert") as pool:
-        yield from _converted(marked, lambda x: pool.submit(source.to_rgb, x), options)
+        convert = partial(rgba, source) if options.alpha else source.to_rgb
+        yield from _converted(marked, lambda x: pool.submit(convert, x), options)
 
 
 def _converted(
@@ -261,7 +270,7 @@ class _Model:
         """
         frame_1, frame_2 = (x.as_tensor(self._transfer, self.device) for x in (a, b))
         with torch.no_grad():
-            frames = self._interpolate(frame_1, frame_2, ts)
+            frames = self._between(a, b, frame_1, frame_2, ts)
         a.tensor = None  # b is the next pair's first
         if len(frames) != len(ts) or any(f.shape != frame_1.shape for f in frames):
             shapes = [tuple(f.shape) for f in frames]
@@ -279,6 +288,16 @@ class _Model:
             return [to_image(samples.cpu()) for samples in results[len(ts) :]]
 
         return finish
+
+    def _between(
+        self, a: _Shown, b: _Shown, frame_1: Tensor, frame_2: Tensor, ts: list[float]
+    ) -> list[Tensor]:
+        if frame_1.shape[1] == 3:
+            return self._interpolate(frame_1, frame_2, ts)
+        if not (is_opaque(a.image) and is_opaque(b.image)):
+            return interpolate_rgba(self._interpolate, frame_1, frame_2, ts)
+        made = self._interpolate(frame_1[:, :3], frame_2[:, :3], ts)
+        return [torch.cat([frame, torch.ones_like(frame[:, :1])], 1) for frame in made]
 
 
 def _fill(
@@ -307,7 +326,7 @@ def _fill(
             elif b is None or b.marked.frame.gap_before:
                 frames.append(_output(moment, a, a.image, "held"))
             elif options.on_cut == "blend":
-                frames.append(_output(moment, a, mix(a.image, b.image, ts[k]), "blended"))
+                frames.append(_output(moment, a, mix_images(a.image, b.image, ts[k]), "blended"))
             else:
                 frames.append(_output(moment, a, (a if ts[k] <= 0.5 else b).image, "held"))
         frames[0].cuts, frames[0].repeats = span.cuts, span.repeats
@@ -318,5 +337,12 @@ def _fill(
 
 def _output(moment: Moment, shown: _Shown, image: np.ndarray, kind: FrameKind) -> OutputFrame:
     return OutputFrame(
-        moment.index, moment.time, image, kind, shown.index, shown.read_on, shown.image
+        moment.index,
+        moment.time,
+        image,
+        kind,
+        shown.index,
+        shown.read_on,
+        shown.image,
+        moment.duration,
     )

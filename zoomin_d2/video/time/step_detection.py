@@ -8,9 +8,13 @@ step from one frame to the next, seen among the steps around it:
   repeated frame d < REPEAT_MAX or d < REPEAT_RATIO x the upper quartile of the steps, unless still
   still          the upper quartile of the steps is below STILL_MAX
 
-Dissolves and fades are not detected.
+Dissolves and fades are not detected. A gap is a matter of time alone: a step of more than `max_gap`
+seconds and of more than GAP_RATIO x the median of the other steps.
 """
 
+from collections.abc import Sequence
+from fractions import Fraction
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +26,8 @@ REPEAT_MAX = 0.12
 REPEAT_RATIO = 0.12
 STILL_MAX = 0.25
 NEIGHBOURHOOD = 6  # steps on each side
+MAX_GAP = 0.5  # seconds
+GAP_RATIO = 4
 
 
 class StepKind(NamedTuple):
@@ -49,3 +55,10 @@ def judge_step(
     still = active < STILL_MAX
     repeated = not still and (difference < REPEAT_MAX or difference < REPEAT_RATIO * active)
     return StepKind(bool(cut), bool(repeated), bool(still))
+
+
+def is_gap(steps: Sequence[Fraction], place: int, max_gap: float) -> bool:
+    """Whether step `place` of `steps` (seconds, as those of `judge_step`) is a pause in which
+    nothing was recorded."""
+    others = [step for i, step in enumerate(steps) if i != place]
+    return steps[place] > max_gap and bool(others) and steps[place] > GAP_RATIO * median(others)

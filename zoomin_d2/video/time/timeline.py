@@ -19,31 +19,53 @@ from typing import Protocol
 NTSC = Fraction(1000, 1001)
 MIN_TICKS_PER_SECOND = 10_000
 MAX_TICKS_PER_SECOND = 1_000_000
+Rate = int | float | str | Fraction  # "60000/1001", "59.94"
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Output frame `index` is shown at `time` (output clock) and shows `source_time`."""
+    """Output frame `index` is shown at `time` for `duration` (output clock) and shows
+    `source_time`."""
 
     index: int
     time: Fraction
     source_time: Fraction
+    duration: Fraction
 
 
 @dataclass(frozen=True)
 class Target:
     """What the user asks for: exactly one of `multi` and `fps`, or `slowmo` (with or without fps).
 
-    multi: output frames per source frame, an integer of at least 2.
-    fps: output frames per second.
-    slowmo: how many times longer the output lasts; at least 1.
+    Args:
+        multi: output frames per source frame, an integer of at least 2.
+        fps: output frames per second: 60, 59.94 (taken as 60000/1001), "59.94", "60000/1001".
+        slowmo: how many times longer the output lasts, 1 to 1000.
+
+    Raises:
+        ValueError: a value that is no number, is out of its range, or does not go with the others.
     """
 
-    multi: int | None = None
-    fps: Fraction | None = None
-    slowmo: Fraction = Fraction(1)
+    multi: int | None
+    fps: Fraction | None
+    slowmo: Fraction
 
-    def __post_init__(self):
+    def __init__(
+        self,
+        multi: Rate | None = None,
+        fps: Rate | None = None,
+        slowmo: Rate = 1,
+    ):
+        values = {
+            "multi": None if multi is None else _whole(multi),
+            "fps": None if fps is None else parse_rate(fps),
+            "slowmo": _exact(slowmo),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)  # frozen
+        self._check()
+
+    def _check(self) -> None:
         if self.multi is None and self.fps is None and self.slowmo == 1:
             raise ValueError("Nothing to do: give multi, fps or slowmo")
         if self.multi is not None and (self.fps is not None or self.slowmo != 1):
@@ -56,19 +78,37 @@ class Target:
             raise ValueError(f"slowmo must be 1 to 1000, got {self.slowmo}")
 
 
-def parse_rate(text: str) -> Fraction:
-    """ "60", "59.94", "60000/1001" as frames per second; decimals of the NTSC family become exact.
+def parse_rate(value: Rate) -> Fraction:
+    """60, 59.94, "59.94" or "60000/1001" as frames per second; decimals of the NTSC family become
+    exact.
 
     Raises:
         ValueError: not a positive number.
     """
     try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"not a frame rate: {text!r} (examples: 60, 59.94, 60000/1001)") from None
+        rate = _exact(value)
+    except ValueError:
+        raise ValueError(f"not a frame rate: {value!r} (examples: 60, 59.94, 60000/1001)") from None
     if rate <= 0:
-        raise ValueError(f"a frame rate must be above 0, got {text}")
+        raise ValueError(f"a frame rate must be above 0, got {value}")
+    if isinstance(value, Fraction):
+        return rate
     return standard_rate(rate, Fraction(1, 20_000))
+
+
+def _exact(value: Rate) -> Fraction:
+    """A number as it is written: 2.4 is 12/5. Raises ValueError."""
+    try:
+        return Fraction(str(value)) if isinstance(value, float) else Fraction(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        raise ValueError(f"not a number: {value!r}") from None
+
+
+def _whole(multi: Rate) -> int:
+    number = _exact(multi)
+    if number.denominator != 1:
+        raise ValueError(f"multi must be a whole number, got {multi}")
+    return int(number)
 
 
 def standard_rate(rate: Fraction, tolerance: Fraction = Fraction(1, 100_000)) -> Fraction:
@@ -126,7 +166,7 @@ class UniformGrid:
 
     def _moment(self, n: int) -> Moment:
         source_time = self.start + n * self._step
-        return Moment(n, source_time * self.slowmo, source_time)
+        return Moment(n, source_time * self.slowmo, source_time, self._step * self.slowmo)
 
 
 class SubdivisionGrid:
@@ -147,10 +187,12 @@ class SubdivisionGrid:
         `index` is the number of source frames before times[0]."""
         moments = []
         for i, (a, b) in enumerate(pairwise(times)):
+            part = (b - a) / self.parts
             for k in range(self.parts):
-                source_time = a + (b - a) * k / self.parts
+                source_time = a + k * part
                 n = (index + i) * self.parts + k
-                moments.append(Moment(n, source_time * self.slowmo, source_time))
+                time, duration = source_time * self.slowmo, part * self.slowmo
+                moments.append(Moment(n, time, source_time, duration))
         return moments
 
     def tail(self, index: int, time: Fraction, duration: Fraction) -> list[Moment]:

@@ -2,9 +2,11 @@
 
 import contextlib
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -16,6 +18,7 @@ from zoomin_d2.video.write.side_streams import CopyPlan, Entry, add_side_streams
 
 # describe the old file: not true any more
 _FILE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time")
+_MAX_REORDERED = 17  # frames that an encoder shows after one that it writes later, at most
 
 
 def assemble(
@@ -24,6 +27,7 @@ def assemble(
     settings: EncoderSettings,
     plan: CopyPlan,
     until: Fraction | None = None,
+    end: Fraction | None = None,
     on_bytes: Callable[[int], None] | None = None,
 ) -> None:
     """Join `segments` into `output` (its suffix may be anything) with what the plan says.
@@ -32,6 +36,7 @@ def assemble(
 
     Args:
         until: copy nothing that begins after this time (of a run that was stopped).
+        end: when the last frame of the video ends, in seconds; None: as its encoder says.
 
     Raises:
         OSError, av.FFmpegError: the disk is full, or the like.
@@ -47,11 +52,13 @@ def assemble(
         video.time_base = settings.time_base
         with contextlib.suppress(AttributeError, ValueError):
             video.codec_context.framerate = settings.fps
-        feeds = [_video_packets(segments, video, settings)]
+        feeds = [_video_packets(segments, video, settings, end, container in ("mp4", "mov"))]
         if plan.source is not None:
             source = stack.enter_context(open_container(plan.source))
             _describe_file(source, out, video, settings, plan, until)
             feeds += add_side_streams(source, plan, out, until)
+        if settings.has_alpha and settings.codec == "libvpx-vp9":
+            video.metadata["alpha_mode"] = "1"
         for entry in heapq.merge(*feeds, key=lambda entry: entry[:2]):
             size = entry.packet.size
             if _write(out, entry) and on_bytes is not None:
@@ -89,9 +96,57 @@ def _write(out: av.container.OutputContainer, entry: Entry) -> bool:
     return True
 
 
-def _video_packets(segments, stream, settings) -> Iterator[Entry]:
-    """Packets of all segments. A segment begins anew with decoding times a little before its
-    first frame: they are moved up to follow the segment before."""
+def _video_packets(
+    segments: list[Path],
+    stream,
+    settings: EncoderSettings,
+    end: Fraction | None,
+    is_mp4: bool,
+) -> Iterator[Entry]:
+    """Packets of all segments, each with the time to the next frame as its duration: encoders
+    that reorder give another, or none.
+
+    MP4 has only the times between decoding and an end for all: there the last packet, whichever
+    frame that is, lasts until the end, and is decoded no earlier than the others before theirs.
+    """
+    delay = 0
+    ticks = None if end is None else round(end / settings.time_base)
+    waiting: deque[Any] = deque()  # av.Packet, whose times are known here
+    times: deque[int] = deque(maxlen=2 * _MAX_REORDERED + 1)  # of packets before and behind
+
+    def ready(at_most: int) -> Iterator[Any]:
+        while len(waiting) > at_most:
+            packet = waiting.popleft()
+            later = [time for time in times if time > packet.pts]
+            if later:
+                packet.duration = min(later) - packet.pts
+            elif ticks is not None:
+                packet.duration = max(1, ticks - packet.pts)
+            yield packet
+
+    def timed() -> Iterator[Any]:
+        nonlocal delay
+        for packet in _joined_packets(segments, settings):
+            if not times:
+                delay = packet.pts - packet.dts  # segments begin with a frame that is shown first
+            waiting.append(packet)
+            times.append(packet.pts)
+            yield from ready(_MAX_REORDERED)
+        yield from ready(1)
+        for packet in ready(0):
+            if ticks is not None and is_mp4:
+                packet.dts = max(packet.dts, packet.pts - delay)
+                packet.duration = max(1, ticks - delay - packet.dts)
+            yield packet
+
+    for packet in timed():
+        packet.stream = stream
+        yield Entry(float(packet.dts * packet.time_base), 0, packet)
+
+
+def _joined_packets(segments: list[Path], settings: EncoderSettings) -> Iterator[Any]:
+    """A segment begins anew with decoding times a little before its first frame: they are moved
+    up to follow the segment before."""
     last_dts = None
     step = 1 / (settings.fps * settings.time_base)
     for segment in segments:
@@ -110,8 +165,7 @@ def _video_packets(segments, stream, settings) -> Iterator[Entry]:
                 if last_dts is not None and packet.dts <= last_dts:
                     packet.dts = last_dts + 1
                 last_dts = packet.dts
-                packet.stream = stream
-                yield Entry(float(packet.dts * packet.time_base), 0, packet)
+                yield packet
 
 
 def _describe_file(source, out, video, settings, plan: CopyPlan, until: Fraction | None) -> None:
@@ -120,9 +174,8 @@ def _describe_file(source, out, video, settings, plan: CopyPlan, until: Fraction
     if chapters := moved_chapters(source, plan.clock, until):
         out.set_chapters(chapters)
     describe(source.streams[plan.video_index], video)
-    if not settings.has_alpha:
-        for tag in [tag for tag in video.metadata if tag.lower() == "alpha_mode"]:
-            del video.metadata[tag]
+    for tag in [tag for tag in video.metadata if tag.lower() == "alpha_mode"]:
+        del video.metadata[tag]
 
 
 def moved_chapters(source, clock: Clock, until: Fraction | None) -> list[dict]:

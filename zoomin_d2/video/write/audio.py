@@ -14,6 +14,7 @@ import numpy as np
 
 from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.read.containers import open_container
+from zoomin_d2.video.read.packets import continuous_packets
 from zoomin_d2.video.write.copied_packets import Clock
 
 # what every decoder gives back under its name, and the order in which others are mixed down
@@ -134,7 +135,7 @@ def _packets(index, file, target, clock, until, note) -> Iterator[av.Packet]:
 
 
 def _decoded(source, stream, clock, note) -> Iterator[av.AudioFrame]:
-    packets = source.demux(stream)
+    packets = continuous_packets(source, [stream.index])
     while True:
         time = Fraction(0)
         try:
@@ -143,7 +144,7 @@ def _decoded(source, stream, clock, note) -> Iterator[av.AudioFrame]:
                 return
             if packet.pts is not None:
                 time = packet.pts * packet.time_base - clock.offset
-            yield from packet.decode()
+            yield from cast(list[av.AudioFrame], packet.decode())
         except av.error.EOFError:
             return
         except av.FFmpegError:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import av
 from av.bitstream import BitStreamFilterContext
 
+from zoomin_d2.video.read.packets import clock_origin, continuous_packets
+
 _MAX_HELD = 17  # packets; a codec reorders at most 16
 _PRIMING = Fraction(1, 10)  # seconds of sound before the start that a decoder may need
 
@@ -19,8 +21,8 @@ class Clock(NamedTuple):
 
     @classmethod
     def of(cls, source: av.container.InputContainer, slowmo: Fraction) -> "Clock":
-        """The output starts where the container starts; a start below 0 stays."""
-        return cls(slowmo, Fraction(max(0, source.start_time or 0), av.time_base))
+        """The output starts where the container starts (read/packets.py says where)."""
+        return cls(slowmo, clock_origin(source))
 
     def convert(self, packet: av.Packet) -> None:
         """Change the times of a packet, in its own time base."""
@@ -137,7 +139,7 @@ def copied_packets(
             places[index] += 1
 
     try:
-        for packet in source.demux(streams):
+        for packet in continuous_packets(source, times):
             if packet.size and packet.stream_index in times:
                 index = packet.stream_index
                 yield from ready(index, times[index].feed(packet))

@@ -34,13 +34,15 @@ VERSION = 1
 
 @dataclass
 class SegmentReport:
-    """Counts of one segment; `last_source` is the index of the last source frame in it."""
+    """Counts of one segment; `last_source` is the index of the last source frame in it, `end` the
+    time at which its last frame ends (seconds, as a fraction)."""
 
     frames: int = 0
     made: int = 0
     repeats: int = 0
     cuts: list[float] = field(default_factory=list)
     last_source: int = -1
+    end: str = ""
 
     def count(self, frame: OutputFrame) -> None:
         """Add one frame of the output."""
@@ -49,6 +51,8 @@ class SegmentReport:
         self.repeats += frame.repeats
         self.cuts.extend(frame.cuts)
         self.last_source = frame.source_index
+        if frame.duration:
+            self.end = str(frame.time + frame.duration)
 
 
 def segments_path(output: Path) -> Path:
@@ -237,7 +241,7 @@ class SegmentWriter:
         self._file = self._folder.path / f"{self._first // SEGMENT_FRAMES:06d}{suffix}"
         self._part = self._file.with_name("part-" + self._file.name)
         options = {}
-        if suffix != ".nut":
+        if suffix in (".mp4", ".mov"):
             options["video_track_timescale"] = str(self._settings.time_base.denominator)
         self._report = SegmentReport()
         self._container = container = av.open(file_url(self._part), "w", options=options)

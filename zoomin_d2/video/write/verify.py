@@ -97,7 +97,8 @@ def _check_video(
     if broken:
         raise VerificationError(f"the {broken} frame of the video cannot be decoded")
     step = 1 / settings.fps
-    duration = times[-1] - times[0] + (video.times[-1][1] or step)
+    end = video.end or times[-1] + (video.times[-1][1] or step)
+    duration = end - times[0]
     report.duration = float(duration)
     if target is None:
         return
@@ -163,6 +164,10 @@ class _Video(_Ends):
         super().__init__(stream)
         self.tick = Fraction(stream.time_base or 1)
         self.times: list[tuple[Fraction, Fraction]] = []
+        # MP4 gives packets the time to the next one that is decoded, and the end as a whole
+        self.end: Fraction | None = None
+        if stream.duration and stream.time_base:
+            self.end = ((stream.start_time or 0) + stream.duration) * stream.time_base
 
     def add(self, packet: av.Packet) -> None:
         super().add(packet)
