@@ -229,9 +229,9 @@ class FrameInterpolator(nn.Module):
             * smoothness_loss(flow_1t, flow_2t, blend_mask),
         }
         if weight := self.loss_weights.get("laplacian", 0.0):
-            losses["loss_laplacian"] = weight * (
-                laplacian_loss(pred_frame, frame_t) + laplacian_loss(coarse_frame, frame_t)
-            )
+            # Twice the mean of the two frames' losses is their sum.
+            both = torch.cat((pred_frame, coarse_frame))
+            losses["loss_laplacian"] = weight * 2 * laplacian_loss(both, frame_t.repeat(2, 1, 1, 1))
         if level_frames:
             truth = pad_to_multiple(frame_t, self.generator.size_divisibility)  # as the levels are
             losses["loss_levels"] = self.loss_weights["levels"] * sum(
