@@ -16,6 +16,7 @@ from detectron2.utils.logger import setup_logger
 
 from zoomin_d2.data.datasets.builtin import datasets_root
 from zoomin_d2.data.datasets.cityscapes import PREPARED, prepare_cityscapes
+from zoomin_d2.user_errors import add_debug_option, one_line_errors
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,15 +28,13 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--splits", nargs="+", choices=("train", "val"), default=("train", "val"))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    add_debug_option(parser)
     args = parser.parse_args(argv)
     logger = setup_logger(name="zoomin_d2")
     folder = Path(args.root or datasets_root()) / "cityscapes"
     for split in args.splits:
-        try:
+        with one_line_errors(args.debug):
             index = prepare_cityscapes(folder, split, args.workers)
-        except OSError as error:
-            logger.error("%s", error)
-            return 1
         for item in index["corrupt_videos"]:
             logger.warning("Skipped a snippet: %s: %s", item["file"], item["reason"])
         logger.info("%s", ", ".join(f"{n} {name}" for name, n in index["counts"].items()))

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from detectron2.utils.logger import setup_logger
 
-from zoomin_d2.data import MissingDatasetError
 from zoomin_d2.data.datasets.builtin import SAMPLE_CLIPS_FOLDER, datasets_root
 from zoomin_d2.data.datasets.sample_clips import prepare_sample_clips
+from zoomin_d2.user_errors import add_debug_option, one_line_errors
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,14 +26,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--root", type=Path, default=None, help="default: $DETECTRON2_DATASETS or ./datasets"
     )
+    add_debug_option(parser)
     args = parser.parse_args(argv)
     logger = setup_logger(name="zoomin_d2")
     folder = Path(args.root or datasets_root()) / SAMPLE_CLIPS_FOLDER
-    try:
+    with one_line_errors(args.debug):
         prepare_sample_clips(folder)
-    except (MissingDatasetError, OSError) as error:
-        logger.error("%s", error)
-        return 1
     logger.info("sample_clips_train and sample_clips_val are ready in %s", folder)
     return 0
 

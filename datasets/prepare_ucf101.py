@@ -3,7 +3,8 @@
 
 Needs ROOT/ucf101/UCF-101/ and ROOT/ucf101/ucfTrainTestlist/ (datasets/README.md); writes about
 30 GB to ROOT/ucf101/triplets_train/. Which triplets are drawn depends on the clips' names and
---seed only.
+--seed only. A set of another list, size or seed is replaced with --overwrite only, and stays until
+the new one is complete.
 
   python datasets/prepare_ucf101.py
 """
@@ -17,6 +18,7 @@ from detectron2.utils.logger import setup_logger
 
 from zoomin_d2.data.datasets.builtin import datasets_root
 from zoomin_d2.data.datasets.ucf101 import SHORT_SIDE, prepare_ucf101
+from zoomin_d2.user_errors import add_debug_option, one_line_errors
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,15 +37,21 @@ def main(argv: list[str] | None = None) -> int:
         "must be at most 240 (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the choice of triplets")
+    parser.add_argument("--overwrite", action="store_true", help="replace a set made otherwise")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    add_debug_option(parser)
     args = parser.parse_args(argv)
     logger = setup_logger(name="zoomin_d2")
     folder = Path(args.root or datasets_root()) / "ucf101"
-    try:
-        index = prepare_ucf101(folder, args.list, args.short_side, args.seed, args.workers)
-    except OSError as error:
-        logger.error("%s", error)
-        return 1
+    with one_line_errors(args.debug):
+        index = prepare_ucf101(
+            folder,
+            args.list,
+            args.short_side,
+            args.seed,
+            args.workers,
+            overwrite=args.overwrite,
+        )
     for item in index["corrupt_videos"]:
         logger.warning("Skipped a corrupt clip: %s: %s", item["file"], item["reason"])
     logger.info("%s", ", ".join(f"{n} {name}" for name, n in index["counts"].items()))

@@ -3,7 +3,8 @@
 
 The result is the dataset videos_NAME. Each shot becomes one packed file that training reads at
 memory speed; frames across cuts, repeated frames and still stretches are left out and counted.
-Stopping and starting again goes on where it stopped.
+The same command again resumes where it stopped. A NAME that is taken by other videos, or by frames
+of another size, is refused without --overwrite; the old set stays until the new one is complete.
 
   python datasets/prepare_videos.py ~/my_videos --name mine --short-side 540
   python datasets/prepare_videos.py ~/my_validation_videos --name mine_val --short-side 540
@@ -20,6 +21,7 @@ from detectron2.utils.logger import setup_logger
 from zoomin_d2.data.datasets.builtin import datasets_root
 from zoomin_d2.data.video_file import has_pyav
 from zoomin_d2.data.video_packing import PackOptions, prepare_video_folder
+from zoomin_d2.user_errors import add_debug_option, one_line_errors
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -45,7 +47,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="write no frames: training decodes the video files (slower, needs PyAV, no resizing)",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace another set of that name")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    add_debug_option(parser)
     return parser.parse_args(argv)
 
 
@@ -55,28 +59,26 @@ def main(argv: list[str] | None = None) -> int:
     if not has_pyav():
         logger.warning(
             "PyAV is not installed (pip install 'av>=17,<19'): reading videos with OpenCV, whose "
-            "conversion to RGB ignores the file's colour matrix and range."
+            "conversion to RGB ignores the file's color matrix and range."
         )
-    if not args.name or Path(args.name).name != args.name or args.name == "..":
-        logger.error("--name '%s' is no plain name: the dataset becomes videos_NAME", args.name)
-        return 1
-    root = args.root if args.root is not None else Path(datasets_root())
-    try:
+    with one_line_errors(args.debug):
+        if not args.name or Path(args.name).name != args.name or args.name == "..":
+            raise ValueError(f"--name '{args.name}' is no plain name: it becomes videos_NAME")
+        root = args.root if args.root is not None else Path(datasets_root())
         options = PackOptions(args.short_side, args.hr_scale, pack=not args.index_only)
-        index = prepare_video_folder(
-            args.source, root / "videos" / args.name, options, args.workers
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        logger.error("%s", error)
-        return 1
-    except KeyboardInterrupt:
-        logger.error("Stopped. The same command goes on from here.")
-        return 130
+        destination = root / "videos" / args.name
+        try:
+            index = prepare_video_folder(
+                args.source, destination, options, args.workers, overwrite=args.overwrite
+            )
+        except KeyboardInterrupt:
+            logger.error("Stopped. Run the same command again to resume")
+            return 130
     for item in index["corrupt_videos"]:
         logger.warning("Skipped a corrupt video: %s: %s", item["file"], item["reason"])
     counts = {name.replace("_", " "): n for name, n in index["counts"].items()}
     logger.info("%s", ", ".join(f"{name}: {n}" for name, n in counts.items()))
-    logger.info("Dataset videos_%s is ready in %s", args.name, root / "videos" / args.name)
+    logger.info("Dataset videos_%s is ready in %s", args.name, destination)
     return 0
 
 

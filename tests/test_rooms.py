@@ -8,8 +8,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "zoomin_d2"
 # The rooms, lowest first: each may import those before it (HOUSE: imports go down the list).
 ORDER = [
-    *("version", "extras", "old_names", "files", "frames", "weight_files", "config"),
-    *("interpolate", "transfer"),
+    *("version", "extras", "old_names", "files", "frames", "user_errors", "weight_files"),
+    *("config", "interpolate", "transfer"),
     *("layers", "generators", "video", "model_zoo", "inference"),
     *("modeling", "data", "visualization", "evaluation", "engine", "cli"),
 ]

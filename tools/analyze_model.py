@@ -15,7 +15,6 @@ each under torch.profiler. --output gets analysis.json or profile.md.
 """
 
 import copy
-import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,6 +32,7 @@ from zoomin_d2.files import write_atomically, write_json
 from zoomin_d2.inference.peers import MODES, TimedModel
 from zoomin_d2.model_zoo.generator_file import load_generator
 from zoomin_d2.modeling import build_generator
+from zoomin_d2.user_errors import one_line_errors
 
 SIZES = ["256x256", "448x256", "1280x720", "1920x1080", "2048x1024", "3840x2160"]
 PROFILE_SIZES = ["448x256", "2048x1024", "3840x2160"]
@@ -187,7 +187,5 @@ def main(argv: list[str] | None = None) -> list[dict] | str:
 
 
 if __name__ == "__main__":
-    try:
+    with one_line_errors(make_parser().parse_args().debug):
         main()
-    except (ImportError, ValueError, OSError) as error:
-        sys.exit(f"analyze_model: {error}")

@@ -22,7 +22,6 @@ import torch
 
 from zoomin_d2 import Interpolator
 from zoomin_d2.cli.tool_arguments import ToolParser, frame_size
-from zoomin_d2.data import MissingDatasetError
 from zoomin_d2.engine import training_benchmark
 from zoomin_d2.engine.resilience.provenance import git_commit
 from zoomin_d2.engine.setup import setup_cfg
@@ -32,6 +31,7 @@ from zoomin_d2.evaluation.benchmark.report import format_report
 from zoomin_d2.files import write_json
 from zoomin_d2.inference.peers import MODES, load_model
 from zoomin_d2.modeling import build_generator
+from zoomin_d2.user_errors import one_line_errors
 from zoomin_d2.video import Target
 from zoomin_d2.video.time.timeline import parse_rate
 
@@ -216,8 +216,6 @@ def _add_video(parser: ToolParser) -> None:
 
 
 if __name__ == "__main__":
-    args = make_parser().parse_args()
-    try:
-        args.run(args)
-    except (MissingDatasetError, ImportError, ValueError, OSError) as error:
-        sys.exit(f"benchmark: {error}")
+    arguments = make_parser().parse_args()
+    with one_line_errors(arguments.debug):
+        arguments.run(arguments)

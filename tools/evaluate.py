@@ -23,8 +23,8 @@ import torch
 from tqdm import tqdm
 
 from zoomin_d2.cli.tool_arguments import ToolParser
-from zoomin_d2.data import MissingDatasetError, build_interpolation_test_loader
-from zoomin_d2.data.frame_store import read_image
+from zoomin_d2.data import build_interpolation_test_loader
+from zoomin_d2.data.frame_store import read_image, read_mask
 from zoomin_d2.engine.resilience.provenance import git_commit
 from zoomin_d2.engine.setup import setup_cfg
 from zoomin_d2.evaluation import BASELINES, InterpolationEvaluator
@@ -33,6 +33,7 @@ from zoomin_d2.evaluation.metrics import score_image
 from zoomin_d2.evaluation.results import format_results_table, summarize, write_results
 from zoomin_d2.frames import IMAGE_SUFFIXES, CorruptFrameError
 from zoomin_d2.modeling.frozen_rpn import build_frozen_rpn
+from zoomin_d2.user_errors import one_line_errors
 
 FRAMES = """Score interpolated frames that any method has saved.
 
@@ -113,7 +114,7 @@ def score_folders(
             mask = None
             if masks is not None:
                 paths.append(masks[frame_id])
-                mask = torch.from_numpy(read_image(str(masks[frame_id]))[..., 0]) > 127
+                mask = torch.from_numpy(read_mask(str(masks[frame_id])))
             scores = score_image(*frames, mask=mask)
             scores |= score_extra(extra_metrics, *frames)
         except (CorruptFrameError, ValueError) as error:
@@ -192,7 +193,7 @@ def make_parser() -> ToolParser:
     frames = kinds.add_parser("frames", description=FRAMES, help=FRAMES.splitlines()[0])
     frames.add_argument("--pred", type=Path, required=True, help="folder of predicted frames")
     frames.add_argument("--gt", type=Path, required=True, help="folder of true frames")
-    frames.add_argument("--mask", type=Path, help="folder of masks; bright pixels count")
+    frames.add_argument("--mask", type=Path, help="folder of masks; what is not black counts")
     frames.add_argument(
         "--metrics", nargs="+", choices=EXTRA_METRICS, default=[], help="more numbers"
     )
@@ -215,7 +216,6 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (MissingDatasetError, ValueError, OSError) as error:
-        sys.exit(f"evaluate: {error}")
+    arguments = make_parser().parse_args()
+    with one_line_errors(arguments.debug):
+        arguments.run(arguments)

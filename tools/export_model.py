@@ -13,7 +13,6 @@ beside the file, fast.onnx.md, says which sizes it takes and what can run it.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from zoomin_d2.evaluation.complexity import count_macs, count_parameters
 from zoomin_d2.files import write_atomically
 from zoomin_d2.inference.export import FORMATS, describe, export
 from zoomin_d2.model_zoo.generator_file import LoadedGenerator, load_generator, save_generator
+from zoomin_d2.user_errors import one_line_errors
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
 SUFFIXES = {"safetensors": ".safetensors", **{name: end for name, (end, _) in FORMATS.items()}}
@@ -118,7 +118,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args())
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.exit(f"export_model: {error}")
+    arguments = parse_args()
+    with one_line_errors(arguments.debug):
+        main(arguments)

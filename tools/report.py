@@ -11,7 +11,6 @@ frames that each evaluation has saved (TEST.NUM_SAVED), for those images that al
 a dataset share. tools/train_net.py writes the page of its own evaluation to OUTPUT_DIR/report.
 """
 
-import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from zoomin_d2.evaluation.report_inputs import (
     find_costs,
     roi_metrics,
 )
+from zoomin_d2.user_errors import one_line_errors
 from zoomin_d2.visualization.report import find_scores, write_report
 
 
@@ -60,7 +60,6 @@ def make_parser() -> ToolParser:
 
 
 if __name__ == "__main__":
-    try:
-        main(make_parser().parse_args())
-    except (ValueError, OSError) as error:
-        sys.exit(f"report: {error}")
+    arguments = make_parser().parse_args()
+    with one_line_errors(arguments.debug):
+        main(arguments)

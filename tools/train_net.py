@@ -24,6 +24,7 @@ from detectron2.engine import default_argument_parser
 
 from zoomin_d2.engine import InterpolationTrainer, run_distributed, setup_run
 from zoomin_d2.evaluation import METRICS
+from zoomin_d2.user_errors import add_debug_option
 from zoomin_d2.visualization.report import find_scores, write_report
 
 
@@ -59,6 +60,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--deterministic",
         action="store_true",
-        help="the same bits every time, with SEED >= 0 (on a GPU: as far as there are algorithms)",
+        help="make the run bit-reproducible; needs SEED >= 0 (not fully on GPUs)",
     )
+    add_debug_option(parser)
     run_distributed(main, parser.parse_args())

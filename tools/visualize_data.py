@@ -5,14 +5,14 @@ tools/visualize_data.py --config-file configs/roigan.yaml --output output/data -
 tools/visualize_data.py --config-file configs/roigan.yaml DATASETS.TRAIN "('videos_mine',)"
 """
 
-import sys
 from itertools import chain, islice
 
 from detectron2.utils.logger import setup_logger
 
 from zoomin_d2.cli.tool_arguments import ToolParser
-from zoomin_d2.data import MissingDatasetError, build_interpolation_train_loader, resolve_datasets
+from zoomin_d2.data import build_interpolation_train_loader, resolve_datasets
 from zoomin_d2.engine import setup_cfg
+from zoomin_d2.user_errors import one_line_errors
 from zoomin_d2.visualization import save_picture, tile_pictures, to_picture
 
 
@@ -33,7 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_config()
     args = parser.parse_args(argv)
     setup_logger(name="zoomin_d2")
-    try:
+    with one_line_errors(args.debug):
+        if args.num < 1:
+            raise ValueError(f"--num is {args.num}: it must be 1 or more")
         cfg = setup_cfg(args.config_file, args.opts)
         cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS = 1, 0
         resolve_datasets(cfg)  # logs what is used and why
@@ -43,11 +45,7 @@ def main(argv: list[str] | None = None) -> int:
             path = args.output / f"{number:03d}_{sample['file_name'].replace('/', '_')}.png"
             save_picture(path, draw_sample(sample))
             print(path)
-    except (ValueError, OSError, MissingDatasetError) as error:
-        print(f"visualize_data: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

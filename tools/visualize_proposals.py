@@ -13,23 +13,22 @@ truth and average) and <name>_panel.png (inputs, flows, mask, error).
 """
 
 import argparse
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from detectron2.utils.logger import setup_logger
 
 from zoomin_d2.cli.tool_arguments import ToolParser
-from zoomin_d2.data import CorruptFrameError, MissingDatasetError, build_interpolation_test_loader
+from zoomin_d2.data import build_interpolation_test_loader, is_dataset
 from zoomin_d2.data.frame_store import read_image
 from zoomin_d2.data.video_file import VideoFile
 from zoomin_d2.engine import AtomicCheckpointer, setup_cfg
 from zoomin_d2.evaluation import BASELINES
+from zoomin_d2.user_errors import one_line_errors
 from zoomin_d2.visualization import draw_proposals, interpolation_panel, save_picture, zoom_panel
 
 
@@ -59,7 +58,7 @@ def read_samples(cfg, inputs: list[str], num: int) -> Iterator[dict]:
         for k in np.linspace(0, len(video) - 3, min(num, len(video) - 2)).astype(int).tolist():
             first, truth, last = (video.read(k + i) for i in range(3))
             yield _sample(first, last, truth, f"{paths[0].stem}_{k:06d}")
-    elif len(inputs) == 1 and inputs[0] in DatasetCatalog.list():
+    elif len(inputs) == 1 and is_dataset(inputs[0]):
         loader = build_interpolation_test_loader(cfg, inputs[0])
         step = max(len(loader) // num, 1)
         yield from (batch[0] for batch in islice(loader, 0, step * num, step))
@@ -113,10 +112,12 @@ def draw_sample(model, sample: dict, output: Path) -> list[Path]:
     return paths
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     logger = setup_logger(name="zoomin_d2")
-    try:
+    with one_line_errors(args.debug):
+        if args.num < 1:
+            raise ValueError(f"--num is {args.num}: it must be 1 or more")
         cfg = setup_cfg(args.config_file, args.opts)
         cfg.TEST.ROI_METRICS = False  # boxes are drawn on the interpolated frame, not the truth
         cfg.DATALOADER.NUM_WORKERS = 0
@@ -128,11 +129,7 @@ def main(argv: list[str] | None = None) -> int:
         for sample in read_samples(cfg, args.input, args.num):
             for path in draw_sample(model, sample, args.output):
                 print(path)
-    except (ValueError, OSError, CorruptFrameError, MissingDatasetError) as error:
-        print(f"visualize_proposals: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -14,7 +14,7 @@ from zoomin_d2.old_names import CONFIG_KEYS, rename_keys
 
 
 class Config(CN):
-    """A Detectron2 config that also takes the names that keys had in earlier versions."""
+    """A Detectron2 config that also takes 1 for 1.0, and the names that keys had before."""
 
     @classmethod
     def _create_config_tree_from_dict(cls, dic: dict, key_list: list) -> dict:
@@ -26,12 +26,35 @@ class Config(CN):
 
     def merge_from_other_cfg(self, cfg_other: CN) -> None:
         rename_keys(cfg_other)
+        _use_floats(cfg_other, self)
         super().merge_from_other_cfg(cfg_other)
 
     def merge_from_list(self, cfg_list: Sequence) -> None:
-        keys = [CONFIG_KEYS.get(key, key) for key in cfg_list[::2]]
-        values = cfg_list[1::2]
-        super().merge_from_list([x for pair in zip(keys, values) for x in pair])
+        pairs = []
+        for key, value in zip(cfg_list[::2], cfg_list[1::2]):
+            key = CONFIG_KEYS.get(key, key)
+            *path, name = key.split(".")
+            node: object = self
+            for part in path:
+                node = node.get(part) if isinstance(node, CN) else None
+            if isinstance(node, CN):
+                value = _like(self._decode_cfg_value(value), node.get(name))
+            pairs += [key, value]
+        super().merge_from_list(pairs)
+
+
+def _like(value: object, default: object) -> object:
+    """A whole number as a float where the default is one."""
+    return float(value) if type(value) is int and isinstance(default, float) else value
+
+
+def _use_floats(values: CN, defaults: CN) -> None:
+    for key, value in values.items():
+        default = defaults.get(key)
+        if isinstance(value, dict) and isinstance(default, dict):
+            _use_floats(value, default)
+        else:
+            values[key] = _like(value, default)
 
 
 def add_zoomin_config(cfg: CN) -> None:

@@ -19,7 +19,6 @@ pictures of the README:
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +33,7 @@ from zoomin_d2.evaluation.report_inputs import (
     roi_metrics,
 )
 from zoomin_d2.files import write_atomically
+from zoomin_d2.user_errors import one_line_errors
 from zoomin_d2.visualization.paper_figures import frame_figure, hardest_rois, roi_rows, teaser
 from zoomin_d2.visualization.quality_plot import Cost, quality_plot_svg
 from zoomin_d2.visualization.report import Scores, find_scores
@@ -170,7 +170,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args())
-    except (ValueError, OSError) as error:
-        sys.exit(f"make_figures: {error}")
+    arguments = parse_args()
+    with one_line_errors(arguments.debug):
+        main(arguments)

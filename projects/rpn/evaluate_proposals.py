@@ -30,9 +30,9 @@ from safetensors.torch import load_file
 from tabulate import tabulate
 from torch import Tensor
 
-import zoomin_d2.model_zoo  # noqa: F401  # registers "zoo:"
 from zoomin_d2.cli.tool_arguments import ToolParser
 from zoomin_d2.data.datasets.detection import load_detection_json
+from zoomin_d2.modeling.zoo_paths import get_config_path
 
 LIMITS = (10, 16, 30, 100, 300)
 IOU_THRESHOLDS = np.arange(0.5, 0.951, 0.05)
@@ -173,7 +173,7 @@ def main() -> None:
     setup_logger(name=__name__)
 
     cfg = get_cfg()
-    cfg.merge_from_file(PathManager.get_local_path(args.config_file))
+    cfg.merge_from_file(get_config_path(args.config_file))
     cfg.MODEL.WEIGHTS = args.weights
     cfg.INPUT.MIN_SIZE_TEST = args.short_side
     cfg.INPUT.MAX_SIZE_TEST = 100 * args.short_side  # the short side alone decides

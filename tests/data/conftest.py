@@ -136,8 +136,8 @@ def log(caplog, monkeypatch):
 
 
 @pytest.fixture
-def run_command(log, monkeypatch):
-    """(script in datasets/, *arguments) -> (exit code, log text), in this process."""
+def run_command(log, monkeypatch, capsys):
+    """(script in datasets/, *arguments) -> (exit code, what it says), in this process."""
     monkeypatch.setattr(
         "detectron2.utils.logger.setup_logger", lambda name: logging.getLogger(name)
     )
@@ -145,8 +145,11 @@ def run_command(log, monkeypatch):
     def run(script: str, *arguments) -> tuple[int, str]:
         log.clear()
         path = Path(__file__).parents[2] / "datasets" / script
-        code = runpy.run_path(str(path))["main"]([str(argument) for argument in arguments])
-        return code, log.text
+        try:
+            code = runpy.run_path(str(path))["main"]([str(argument) for argument in arguments])
+        except SystemExit as stopped:
+            code = stopped.code
+        return code, log.text + capsys.readouterr().err
 
     return run
 

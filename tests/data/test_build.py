@@ -223,13 +223,21 @@ def test_test_loader_gives_whole_triplets_in_order(cfg, make_clip, register):
     assert all(sample["frame_t"].shape == (3, 40, 48) and sample["t"] == 0.5 for sample in samples)
 
 
-def test_a_corrupt_frame_in_a_test_set_is_an_error(cfg, make_clip, register):
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_corrupt_frame_in_a_test_set_is_an_error(cfg, make_clip, register, num_workers):
+    cfg.DATALOADER.NUM_WORKERS = num_workers
     record = make_clip(3)
     with open(record["frames"][0][0], "r+b") as file:
         file.truncate(100)
     loader = build_interpolation_test_loader(cfg, register("test_clips", [record]))
     with pytest.raises(CorruptFrameError, match=r"clip\.npy"):
         list(loader)
+
+
+def test_records_too_short_are_counted(cfg, make_clip, register):
+    records = [make_clip(n, name=f"clip{n}") for n in (5, 2, 3, 1)]
+    with pytest.raises(ValueError, match=r"2 of 4 records of test_clips .* clip2 with 2$"):
+        build_interpolation_test_loader(cfg, register("test_clips", records))
 
 
 @pytest.mark.parametrize("num_frames", range(4, 40))

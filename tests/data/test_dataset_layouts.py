@@ -135,6 +135,17 @@ def test_snu_film_incomplete(snu_film_root, monkeypatch):
         snu_film.load_snu_film(snu_film_root, "easy")
 
 
+@pytest.mark.parametrize("missing", range(3))
+def test_triplets_that_lack_a_frame(tmp_path, missing):
+    for k in range(2):
+        for i in range(3):
+            if (k, i) != (1, missing):
+                write_image(tmp_path / "street" / f"{k}_{i}.png")
+    with pytest.raises(MissingDatasetError) as error:
+        triplet_folders.load_triplet_folders(tmp_path, "triplets_dev")
+    assert_explains(error, f"street/1_{missing}.png is missing (1 missing frames in 2 ")
+
+
 def test_triplet_folders(tmp_path):
     for scene, k in (("b", 10), ("b", 2), ("a", 0)):
         for i in range(3):

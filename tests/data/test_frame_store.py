@@ -1,12 +1,15 @@
 import os
 import pickle
+from collections import Counter
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from detectron2.utils import logger as logger_module
 
 from zoomin_d2.data import CorruptFrameError, FrameStore
+from zoomin_d2.data.frame_store import read_image, read_mask
 from zoomin_d2.data.packing import write_shot
 
 COLOUR = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)  # RGB
@@ -125,3 +128,37 @@ def test_store_works_in_a_forked_process(tmp_path, write_video, moving_frames):
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert np.abs(store.read((path, 4)).astype(int) - frames[4]).max() <= 6
+
+
+@pytest.mark.parametrize(
+    ("name", "on", "off"),
+    [("8.png", 1, 0), ("8.png", 255, 0), ("16.png", 1, 0), ("rgba.png", 1, 0), ("a.jpg", 255, 3)],
+)
+def test_a_mask_counts_what_is_not_black(tmp_path, name, on, off):
+    dtype = np.uint16 if name == "16.png" else np.uint8
+    mask = np.full((16, 16), off, dtype)
+    mask[:8] = on
+    if name == "rgba.png":
+        mask = np.dstack([np.zeros_like(mask), mask, np.zeros_like(mask), np.full_like(mask, 255)])
+    cv2.imwrite(str(tmp_path / name), mask)
+    found = read_mask(str(tmp_path / name))
+    assert found.dtype == bool and found[:8].all() and not found[8:].any()
+
+
+def test_10_bits_in_16_are_reported(tmp_path, log, monkeypatch):
+    monkeypatch.setattr(logger_module, "_LOG_COUNTER", Counter())
+    for name, largest in (("dark.png", 5000), ("ten.png", 1023), ("twelve.png", 4000)):
+        image = np.zeros((4, 4, 3), np.uint16)
+        image[0] = largest
+        cv2.imwrite(str(tmp_path / name), image)
+        read_image(str(tmp_path / name))
+    (line,) = [line for line in log.text.splitlines() if "16-bit" in line]
+    assert "ten.png: no value" in line and "10-bit samples" in line and "by 64" in line
+
+
+def test_a_frame_of_another_size_is_named(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 12, 3), np.uint8))
+    store = FrameStore()
+    assert store.read(str(tmp_path / "a.png"), (0, 0, 4, 4), (8, 12)).shape == (4, 4, 3)
+    with pytest.raises(CorruptFrameError, match=r"is \(8, 12\), but its dataset says \(4, 6\)"):
+        store.read(str(tmp_path / "a.png"), (0, 0, 4, 4), (4, 6))

@@ -180,6 +180,47 @@ def test_cityscapes_validation_is_the_annotated_frame(cityscapes_root):
     ]
 
 
+def _val_without(root: Path, *numbers: int) -> list[list[int]]:
+    """The numbers of the frames in the triplets of val when these frames are missing."""
+    for number in numbers:
+        name = f"munster_000000_{number:06d}_leftImg8bit.png"
+        (root / "leftImg8bit_sequence/val/munster" / name).unlink()
+    cityscapes.prepare_cityscapes(root, "val", show_progress=False)
+    records = cityscapes.load_cityscapes(root, "val")
+    return [[int(Path(ref).name.split("_")[2]) for ref in r["hr_frames"]] for r in records]
+
+
+@pytest.mark.parametrize("missing", [(0,), (5, 6), (29,), (0, 12, 25)])
+def test_cityscapes_frames_go_by_number(cityscapes_root, missing):
+    assert _val_without(cityscapes_root, *missing) == [[18, 19, 20]]
+
+
+@pytest.mark.parametrize("missing", [(18,), (19,), (3, 20)])
+def test_cityscapes_counts_what_is_missing(cityscapes_root, missing):
+    with pytest.raises(
+        MissingDatasetError, match=r"1 of 1 snippets lack .*munster_000000"
+    ) as error:
+        _val_without(cityscapes_root, *missing)
+    assert_explains(error, "prepare_cityscapes.py")
+
+
+def test_cityscapes_val_within_a_sequence(cityscapes_root):
+    source = cityscapes_root / "leftImg8bit_sequence/val/munster"
+    for image in sorted(source.iterdir()):
+        number = int(image.name.split("_")[2])
+        image.rename(source / f"munster_000000_{number + 275:06d}_leftImg8bit.png")
+    assert _val_without(cityscapes_root, 280) == [[293, 294, 295]]
+    with pytest.raises(MissingDatasetError, match=r"1 of 1 snippets"):
+        _val_without(cityscapes_root, 275)  # or is it 305 that is missing?
+
+
+def test_cityscapes_val_with_a_damaged_image(cityscapes_root):
+    folder = cityscapes_root / "leftImg8bit_sequence/val/munster"
+    (folder / "munster_000000_000004_leftImg8bit.png").write_bytes(b"damaged")
+    with pytest.raises(MissingDatasetError, match=r"1 of 1 snippets .*munster_000000_000004"):
+        _val_without(cityscapes_root)
+
+
 def test_cityscapes_corrupt_image_costs_its_snippet(cityscapes_root):
     folder = cityscapes_root / "leftImg8bit_sequence/train/aachen"
     (folder / "aachen_000001_000002_leftImg8bit.png").write_bytes(b"damaged")
@@ -205,7 +246,20 @@ def test_command_ucf101(ucf101_root, run_command):
     assert "8 triplets" in text and "v_Archery_g01_c02.avi" in text
     assert len(ucf101.load_ucf101(ucf101_root, "train")) == 8
     code, text = run_command("prepare_ucf101.py", "--root", root / "absent")
-    assert code == 1 and str(root / "absent" / "ucf101") in text
+    assert code == 2 and str(root / "absent" / "ucf101") in text
+
+
+def test_ucf101_of_another_size_is_refused(ucf101_root, run_command):
+    options = ("--root", ucf101_root.parent, "--workers", 1, "--short-side")
+    assert run_command("prepare_ucf101.py", *options, 64)[0] == 0
+    before = ucf101.load_ucf101(ucf101_root, "train")
+    code, text = run_command("prepare_ucf101.py", *options, 48)
+    assert code == 2 and "short side 64, not from" in text and "--overwrite" in text
+    assert ucf101.load_ucf101(ucf101_root, "train") == before
+    assert run_command("prepare_ucf101.py", *options, 48, "--overwrite")[0] == 0
+    after = ucf101.load_ucf101(ucf101_root, "train")
+    assert [r["height"] for r in after] == [48] * len(before)
+    assert not (ucf101_root / "triplets_train" / "shots").exists()
 
 
 def test_command_cityscapes(cityscapes_root, tmp_path, run_command):
@@ -213,4 +267,4 @@ def test_command_cityscapes(cityscapes_root, tmp_path, run_command):
     assert code == 0 and "cityscapes_sequence_val is ready" in text
     assert len(cityscapes.load_cityscapes(cityscapes_root, "train")) == 4
     code, text = run_command("prepare_cityscapes.py", "--root", tmp_path / "absent")
-    assert code == 1 and "no images in leftImg8bit_sequence/train" in text
+    assert code == 2 and "no images in leftImg8bit_sequence/train" in text

@@ -1,16 +1,21 @@
+import importlib
+from pathlib import Path
+
 import cv2
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from zoomin_d2 import get_zoomin_cfg
+from zoomin_d2 import data, get_zoomin_cfg
 from zoomin_d2.data import (
     MissingDatasetError,
     build_interpolation_train_loader,
+    is_dataset,
     register_all_interpolation,
     resolve_datasets,
 )
 from zoomin_d2.data.datasets import sample_clips
 from zoomin_d2.data.packing import make_index, write_shot
+from zoomin_d2.data.training_sets import get_records
 from zoomin_d2.files import write_json
 
 
@@ -147,3 +152,17 @@ def test_registering_twice_changes_nothing(datasets_at):
     assert DatasetCatalog.list() == before
     for name in ("ucf101_train", "vimeo90k_septuplet_test", "snu_film_extreme"):
         assert MetadataCatalog.get(name).evaluator_type == "interpolation"
+
+
+def test_importing_looks_at_no_disk(monkeypatch):
+    def look(*_):
+        raise AssertionError("it looks")
+
+    monkeypatch.setattr(Path, "glob", look)
+    importlib.reload(data)
+
+
+def test_what_was_prepared_is_found(datasets_at, make_prepared):
+    assert not is_dataset("videos_new")
+    make_prepared(datasets_at / "videos" / "new")
+    assert is_dataset("videos_new") and len(get_records("videos_new")) == 1

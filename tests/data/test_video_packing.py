@@ -11,7 +11,7 @@ from zoomin_d2.data.datasets.prepared_clips import load_prepared_clips
 from zoomin_d2.data.frame_store import FrameStore
 from zoomin_d2.data.packing import box_average, crop_to_multiple, write_shot
 from zoomin_d2.data.video_file import iter_frames
-from zoomin_d2.data.video_packing import PackOptions, prepare_video_folder
+from zoomin_d2.data.video_packing import PackOptions, prepare_video, prepare_video_folder
 from zoomin_d2.frames import CorruptFrameError
 
 
@@ -223,6 +223,83 @@ def test_command(videos, tmp_path, run_command):
     assert "Dataset videos_mine is ready" in text
     assert len(load(tmp_path / "videos" / "mine")) == 4
     code, text = run_command("prepare_videos.py", videos, "--name", "../../mine")
-    assert code == 1 and "no plain name" in text
+    assert code == 2 and "no plain name" in text
     code, text = run_command("prepare_videos.py", tmp_path / "absent", *options)
-    assert code == 1 and "There is no folder" in text
+    assert code == 2 and "There is no folder" in text
+
+
+def test_a_taken_name_is_refused(videos, tmp_path, run_command, write_video, moving_frames):
+    options = ("--name", "mine", "--root", tmp_path, "--workers", 1)
+    assert run_command("prepare_videos.py", videos, *options)[0] == 0
+    out = tmp_path / "videos" / "mine"
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    other = tmp_path / "other"
+    write_video(other / "only.mp4", moving_frames(5, seed=8))
+    for source, size in ((other, ()), (videos, ("--short-side", 24))):
+        code, text = run_command("prepare_videos.py", source, *options, *size)
+        assert code == 2 and "give --overwrite to replace it" in text and text.count("\n") == 1
+        assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+    assert run_command("prepare_videos.py", videos, *options)[0] == 0  # the same again
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+    code, _ = run_command("prepare_videos.py", other, *options, "--overwrite")
+    assert code == 0 and len(load(out)) == 1
+    assert len(list(out.rglob("*.npy"))) == 1  # nothing of the old set is left
+
+
+def test_the_old_set_lives_until_the_new_one(videos, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    prepare(videos, out)
+    expected = [FrameStore().read(ref) for r in load(out) for ref in r["frames"]]
+    small = PackOptions(short_side=24)
+    calls = []
+
+    def killed(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:  # after bad.mp4 and cut.mp4
+            raise KeyboardInterrupt
+        return prepare_video(*arguments)
+
+    monkeypatch.setattr(video_packing, "prepare_video", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_video_folder(videos, out, small, show_progress=False)
+    found = [FrameStore().read(ref) for r in load(out) for ref in r["frames"]]
+    assert all(map(np.array_equal, found, expected)) and len(found) == len(expected)
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        prepare_video_folder(videos, out, small, overwrite=False, show_progress=False)
+    prepare_video_folder(videos, out, small, show_progress=False)
+    again = [arguments[0].name for arguments in calls[3:]]
+    assert again == ["bad.mp4", "plain.mkv"]  # what was finished is not made again
+    assert {min(r["height"], r["width"]) for r in load(out)} == {24}
+    # And back again, while the set of a folder of its own is the old one.
+    prepare(videos, out)
+    found = [FrameStore().read(ref) for r in load(out) for ref in r["frames"]]
+    assert all(map(np.array_equal, found, expected)) and len(found) == len(expected)
+    assert len(list(out.glob("set_*"))) == 1 and not (out / "shots").exists()
+
+
+def test_an_unfinished_set_is_not_mixed(videos, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(video_packing, "make_index", fail)
+    with pytest.raises(OSError, match="disk full"):
+        prepare(videos, out)
+    monkeypatch.undo()
+    small = PackOptions(short_side=24)
+    with pytest.raises(FileExistsError, match="an unfinished set made from source"):
+        prepare_video_folder(videos, out, small, overwrite=False, show_progress=False)
+    prepare_video_folder(videos, out, small, show_progress=False)
+    assert {min(r["height"], r["width"]) for r in load(out)} == {24}
+    assert len(list(out.rglob("*.npy"))) == 3
+
+
+def test_a_shot_whose_video_is_gone_goes(tmp_path, write_video, moving_frames):
+    source = tmp_path / "source"
+    for name in ("a", "b"):
+        write_video(source / f"{name}.mp4", moving_frames(5, seed=ord(name)))
+    prepare(source, tmp_path / "out")
+    (source / "b.mp4").unlink()
+    prepare(source, tmp_path / "out")
+    assert [p.name for p in (tmp_path / "out" / "shots").iterdir()] == ["a_mp4_000.npy"]

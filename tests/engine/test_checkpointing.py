@@ -7,6 +7,8 @@ import time
 
 import pytest
 import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.modeling import build_model
 from safetensors.torch import save_file
 from torch import nn
 
@@ -252,3 +254,39 @@ def test_kill_9_while_writing_twenty_times(tmp_path):
         named = torch.load(folder / written, weights_only=True)["value"]
         assert value >= named
     assert num_interrupted >= 5  # the kills did fall into the writing
+
+
+def test_others_read_the_averaged_weights(tmp_path):
+    ema = GeneratorEMA(_Model(5), decay=0.9)
+    AtomicCheckpointer(_Model(1), str(tmp_path), ema_model=ema).save("m")
+    model = _Model()
+    DetectionCheckpointer(model).load(str(tmp_path / "m.pth"))
+    assert model.value == 5
+    ours, average = _Model(), GeneratorEMA(_Model(), decay=0.9)
+    AtomicCheckpointer(ours, str(tmp_path), ema_model=average).resume_or_load("")
+    assert (ours.value, average.generator.weight.item()) == (1, 5)
+    # A checkpoint of the layout before: "model" is what was trained.
+    old = torch.load(tmp_path / "m.pth", weights_only=True)
+    old |= {"format": 1, "model": old.pop("trained_model")}
+    torch.save(old, tmp_path / "m.pth")
+    AtomicCheckpointer(ours, str(tmp_path), ema_model=average).resume_or_load("")
+    assert (ours.value, average.generator.weight.item()) == (1, 5)
+    AtomicCheckpointer(ours, prefer_ema=True).load(str(tmp_path / "m.pth"))
+    assert ours.value == 5
+
+
+def test_weights_of_another_generator(small_cfg, tmp_path):
+    small_cfg.MODEL.PERCEPTUAL.FEATURES = []
+    checkpointer = AtomicCheckpointer(build_model(small_cfg))
+    with pytest.raises(ValueError, match=r"NAME fast, as in configs/fast/$"):
+        checkpointer.load("zoo:fast")
+    with pytest.raises(ValueError, match=r"PAPER\.FLOW_CHANNELS \[32, 64, 96, 128, 160, 192\]"):
+        checkpointer.load("zoo:paper")
+    with pytest.raises(ValueError, match=r"holds no generator: its tensors are named '\w+\."):
+        checkpointer.load("zoo:rpn_R_18_FPN")
+    options = {"NAME": "mine", "MINE": {"WIDTH": 3}}
+    torch.save(
+        {"model": {"generator.x": torch.zeros(1)}, "generator_options": options}, tmp_path / "a"
+    )
+    with pytest.raises(ValueError, match=r"holds the generator 'mine': set .*NAME mine$"):
+        checkpointer.load(str(tmp_path / "a"))

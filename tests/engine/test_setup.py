@@ -18,25 +18,53 @@ HOLD = (
 
 
 @pytest.mark.parametrize(
-    "key, value",
+    ("key", "value"),
     [
-        ("SOLVER.IMS_PER_BATCH", "0"),
-        ("SOLVER.CHECKPOINT_PERIOD", "0"),
-        ("SOLVER.METRIC_PERIOD", "0"),
-        ("SOLVER.MAX_ITER", "0"),
-        ("SOLVER.BASE_LR", "0.0"),
-        ("SOLVER.BASE_LR", "-0.1"),
-        ("DATALOADER.NUM_WORKERS", "-1"),
-        ("TEST.EVAL_PERIOD", "-1"),
-        ("VIS_PERIOD", "-1"),
-        ("INPUT.CROP_SIZE", "[0, 64]"),
-        ("INPUT.CROP_SIZE", "[64]"),
-        ("INPUT.CROP_SIZE", "['a', 64]"),
+        ("MODEL.PROPOSALS.NUM", "0"),
+        ("MODEL.PROPOSALS.NUM", "many"),
+        ("SOLVER.EMA.DECAY", "1.5"),
+        ("SOLVER.EMA.DECAY", "[0.5]"),
+        ("INPUT.CROP_SIZE", "64"),
+        ("SOLVER.CUDA_GRAPH", "3"),
     ],
 )
-def test_numbers_that_make_no_sense_are_named(key, value):
-    with pytest.raises(ValueError, match=f"^{key} is "):
+def test_a_value_out_of_range_is_named(tmp_path, key, value):
+    """On the command line and in a file, whether the number or its type is wrong."""
+    with pytest.raises(ValueError, match=f"{key} is .*: it must be ") as error:
         setup_cfg("", [key, value])
+    assert "\n" not in str(error.value)
+    *path, name = key.split(".")
+    lines = [f"{'  ' * i}{part}:" for i, part in enumerate(path)]
+    (tmp_path / "a.yaml").write_text("\n".join([*lines, f"{'  ' * len(path)}{name}: {value}\n"]))
+    with pytest.raises(ValueError, match=f"{key} is .*: it must be ") as error:
+        setup_cfg(str(tmp_path / "a.yaml"), [])
+    assert "\n" not in str(error.value)
+
+
+def test_a_whole_number_is_a_float(tmp_path):
+    (tmp_path / "a.yaml").write_text("SOLVER:\n  BASE_LR: 1\n")
+    cfg = setup_cfg(str(tmp_path / "a.yaml"), ["MODEL.PROPOSALS.ENLARGE", "2"])
+    assert (cfg.SOLVER.BASE_LR, cfg.MODEL.PROPOSALS.ENLARGE) == (1.0, 2.0)
+    assert type(cfg.SOLVER.BASE_LR) is type(cfg.MODEL.PROPOSALS.ENLARGE) is float
+
+
+def test_a_key_that_is_none_is_named():
+    with pytest.raises(ValueError, match=r"override SOLVER\.LR 1: Non-existent key: SOLVER\.LR$"):
+        setup_cfg("", ["SOLVER.LR", "1"])
+
+
+@pytest.mark.parametrize("key", ["MODEL.WEIGHTS", "MODEL.FROZEN_RPN.WEIGHTS"])
+@pytest.mark.parametrize("name", ["nowhere.pth", "zoo:nothing"])
+def test_weights_that_are_missing_are_named(key, name):
+    with pytest.raises(FileNotFoundError, match=f"no file '{name}' \\({key}\\).*zoo:fast,"):
+        setup_cfg("", [key, name])
+
+
+def test_a_config_of_the_zoo_is_its_yaml():
+    with pytest.raises(ValueError, match="META_ARCHITECTURE is 'ProposalNetwork': it must be"):
+        setup_cfg("zoo:rpn_R_18_FPN", [])
+    with pytest.raises(FileNotFoundError, match=r"'zoo:nothing\.yaml' is not in the model zoo"):
+        setup_cfg("zoo:nothing", [])
 
 
 @pytest.mark.parametrize(
@@ -56,7 +84,7 @@ def test_keys_that_nothing_reads_are_said(datasets_here, tmp_path):
     detectors = ("INPUT.CROP.SIZE", "[0.5,0.5]", "SOLVER.MOMENTUM", "0.5")
     make_trainer(datasets_here, tmp_path, *detectors)
     assert (
-        "Nothing here reads INPUT.CROP.SIZE, SOLVER.MOMENTUM: "
+        "Ignored config keys: INPUT.CROP.SIZE, SOLVER.MOMENTUM. "
         in (tmp_path / "log.txt").read_text()
     )
 

@@ -31,7 +31,7 @@ def test_the_papers_schedule(small_cfg):
     assert rates[59] == pytest.approx(1e-8)  # clipped
 
 
-def test_the_schedule_falls_to_its_floor_and_stays():
+def test_the_schedule_stays_at_its_floor():
     schedule = PaperExponentialLR(max_iter=1000, decay_iters=2, floor=1e-3)
     assert schedule(0) == 1
     assert schedule(0.001) == pytest.approx(10**-0.5)  # after one iteration
@@ -63,7 +63,7 @@ def test_gradient_clipping_bounds_the_norm_over_all_weights(small_cfg):
     assert two.grad.item() == pytest.approx(0.8, rel=1e-4)
 
 
-def test_clipping_a_step_without_gradients_does_nothing(small_cfg):
+def test_clipping_without_gradients(small_cfg):
     small_cfg.SOLVER.CLIP_GRADIENTS.ENABLED = True
     small_cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "full_model"
     weight = torch.nn.Parameter(torch.ones(2))

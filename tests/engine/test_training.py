@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -189,6 +190,56 @@ def test_a_recipe_trains_evaluates_and_says_on_what(datasets_root, tmp_path, con
     assert (tmp_path / "provenance.json").read_text() == record
 
 
+def _arguments(output: Path, *overrides: str, **options: bool) -> argparse.Namespace:
+    return argparse.Namespace(
+        config_file=str(REPOSITORY / "configs/baseline.yaml"),
+        **{"eval_only": False, "resume": False, **options},
+        opts=[*OVERRIDES, "OUTPUT_DIR", str(output), *overrides],
+    )
+
+
+def test_evaluating_leaves_a_training_alone(datasets_here, tmp_path, capsys):
+    setup_run(_arguments(tmp_path, "SOLVER.BASE_LR", "0.25"))
+    names = ("config.yaml", "provenance.json")
+    before = [(tmp_path / name).read_text() for name in names]
+    assert "BASE_LR: 0.25" in before[0]
+    capsys.readouterr()
+    cfg = setup_run(_arguments(tmp_path, "SOLVER.BASE_LR", "0.5", eval_only=True))
+    assert str(tmp_path) == cfg.OUTPUT_DIR
+    assert [(tmp_path / name).read_text() for name in names] == before
+    assert "BASE_LR: 0.5" in (tmp_path / "inference" / "config.yaml").read_text()
+    assert capsys.readouterr().out.count("Evaluating on triplets_tiny") == 1
+
+
+def test_resuming_a_finished_run_says_so(datasets_here, tmp_path):
+    options = ("SOLVER.MAX_ITER", "3", "TEST.ROI_METRICS", "False")
+    cfg = setup_run(_arguments(tmp_path, *options))
+    trainer = InterpolationTrainer(cfg)
+    trainer.resume_or_load(resume=False)
+    trainer.train()
+    results = tmp_path / "inference" / "triplets_tiny" / "results.json"
+    for max_iter in ("3", "2"):
+        results.unlink()
+        cfg = setup_run(_arguments(tmp_path, *options, "SOLVER.MAX_ITER", max_iter, resume=True))
+        trainer = InterpolationTrainer(cfg)
+        trainer.resume_or_load(resume=True)
+        trainer.train()
+        log = (tmp_path / "log.txt").read_text()
+        assert f"finished 3 iterations and SOLVER.MAX_ITER is {max_iter}. A larger" in log
+        assert json.loads(results.read_text())["provenance"]["iteration"] == 3
+
+
+def test_the_first_iteration_is_logged(datasets_here, tmp_path):
+    options = ("SOLVER.METRIC_PERIOD", "9", "SOLVER.MAX_ITER", "3")
+    make_trainer(datasets_here, tmp_path, *options, config="baseline").train()
+    (line,) = re.findall("Iteration .*", (tmp_path / "log.txt").read_text())
+    assert re.fullmatch(
+        r"Iteration 0: total_loss [\d.]+ \(loss_photometric .*\), [\d.]+ s, about 0:\d\d:\d\d for "
+        "the other 2",
+        line,
+    )
+
+
 def test_evaluating_without_weights_is_refused(datasets_root, tmp_path):
     done = subprocess.run(
         train_command("baseline", tmp_path, "--eval-only"),
@@ -198,8 +249,9 @@ def test_evaluating_without_weights_is_refused(datasets_root, tmp_path):
         text=True,
         timeout=100,
     )
-    assert done.returncode != 0
-    assert "--eval-only needs weights" in done.stderr
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("train_net.py: --eval-only needs weights")
+    assert "Traceback" not in done.stderr
 
 
 def test_training_without_a_test_set_and_a_new_run_in_a_used_folder(

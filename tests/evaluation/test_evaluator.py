@@ -1,6 +1,7 @@
 """InterpolationEvaluator on images whose scores are known."""
 
 import json
+import logging
 import math
 
 import numpy as np
@@ -165,6 +166,23 @@ def test_bad_predictions_are_named():
         evaluator.process(
             [make_input("clip/8")], [{"pred_frame": make_output(0)["pred_frame"][:, 1:]}]
         )
+
+
+@pytest.mark.parametrize("factor", [255.0, -1.0])
+def test_predictions_of_another_range(factor):
+    output = {"pred_frame": torch.full((3, HEIGHT, WIDTH), 0.7) * factor}
+    with pytest.raises(ValueError, match=r"'clip/1' cannot be scored: its predicted frame has va"):
+        InterpolationEvaluator("toy").process([make_input("clip/1")], [output])
+
+
+def test_empty_masks_are_reported(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("zoomin_d2"), "propagate", True)
+    evaluator = InterpolationEvaluator("toy")
+    for name, value in (("a", True), ("b", False), ("c", False)):
+        mask = torch.full((HEIGHT, WIDTH), value)
+        evaluator.process([make_input(name, mask=mask)], [make_output(10)])
+    evaluator.evaluate()
+    assert "The masks of 2 of 3 images are empty" in caplog.text and "of b" in caplog.text
 
 
 def test_bad_inputs_are_named():

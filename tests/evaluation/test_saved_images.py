@@ -94,7 +94,7 @@ def test_nothing_is_kept_for_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_image_may_be_the_worst_and_in_the_sample(tmp_path):
+def test_an_image_may_be_worst_and_sampled(tmp_path):
     saved = SavedImages(1)
     saved.offer(make_sample("a"), make_output(), 30.0)
     both = saved.save(tmp_path, [{"file_name": "a", "PSNR": 30.0}])

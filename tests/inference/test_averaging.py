@@ -1,7 +1,9 @@
 """zoomin_d2.inference.averaging: the pair, and the pair mirrored in time and space."""
 
+import pytest
 import torch
 
+from zoomin_d2 import Interpolator
 from zoomin_d2.inference.averaging import Averaged
 
 
@@ -23,3 +25,20 @@ def test_what_is_symmetric_stays():
     frames = torch.rand(2, 1, 3, 5, 7, generator=torch.Generator().manual_seed(0))
     expected = shifted(*frames, [0.5])[0]
     torch.testing.assert_close(Averaged(shifted)(*frames, [0.5])[0], expected)
+
+
+def test_best_quality_is_the_mean(small_generator):
+    frames = torch.rand(2, 1, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+    options = {"device": "cpu", "dtype": torch.float32}
+    standard = Interpolator(small_generator[0], **options)
+    turned = [x.flip(-2, -1) for x in frames]
+    expected = (standard(*frames, 0.3) + standard(turned[1], turned[0], 0.7).flip(-2, -1)) / 2
+    best = Interpolator(small_generator[0], quality="best", **options)
+    torch.testing.assert_close(best(*frames, 0.3), expected)
+
+
+def test_quality_is_checked():
+    with pytest.raises(ValueError, match="'standard' or 'best', got 'better'"):
+        Interpolator.from_pretrained("fast", quality="better")
+    with pytest.raises(ValueError, match="is for networks, 'dis' is none"):
+        Interpolator.from_pretrained("dis", quality="best")

@@ -1,5 +1,6 @@
 """Zooming into boxes: positions, high-resolution partners, padding, gradients."""
 
+import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
@@ -86,3 +87,10 @@ def test_the_gradient_passes_the_clamp():
     assert clamped.tolist() == [0, 0, 0.25, 1, 1, 1]
     (clamped * torch.arange(6.0)).sum().backward()
     assert values.grad.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 64), (3, 256, 256), (3, 128, 124)])
+def test_a_partner_of_another_size_is_named(shape):
+    boxes = torch.tensor([[[0.0, 0.0, 8.0, 8.0]]])
+    with pytest.raises(ValueError, match=r"frame_t_hr is \(3, \d+, \d+\): .* \(3, 128, 128\)"):
+        crop_real_patches(torch.zeros(1, 3, 32, 32), [torch.zeros(shape)], [4], boxes, 16)

@@ -83,7 +83,7 @@ def check(folder: Path, iterations: int, kills: int, config: str, seed: int) -> 
             "SOLVER.CHECKPOINT_PERIOD",
             str(max(2, stretch // 7)),
         ),
-        *("TEST.EVAL_PERIOD", "0", "DATASETS.TEST", "()", "DATALOADER.NUM_WORKERS", "1"),
+        *("TEST.EVAL_PERIOD", "0", "DATALOADER.NUM_WORKERS", "1"),
     ]
     outputs = {name: folder / name for name in ("unbroken", "killed")}
     log = folder / "log"

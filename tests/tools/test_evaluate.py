@@ -154,6 +154,6 @@ def test_command_ends_with_a_message(folders):
     command = [sys.executable, str(TOOL), "frames", "--pred", "pred", "--gt", "gt"]
     environment = {**os.environ, "PYTHONPATH": str(TOOL.parents[1])}
     done = subprocess.run(command, cwd=folders, env=environment, capture_output=True, text=True)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "no partner in --pred: clip_a/0" in done.stderr
     assert "Traceback" not in done.stderr

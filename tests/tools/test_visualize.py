@@ -3,13 +3,16 @@
 import contextlib
 import importlib
 import io
+import runpy
 import subprocess
+from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
 
+REPOSITORY = Path(__file__).parents[2]
 SMALL = [
     *("MODEL.DEVICE", "cpu"),
     *("MODEL.GENERATOR.PAPER.FLOW_CHANNELS", "[4,4]"),
@@ -43,9 +46,9 @@ def frames(tmp_path) -> list[np.ndarray]:
 
 @pytest.mark.slow
 def test_proposals_on_an_image_pair(frames, tmp_path):
-    for name, frame in zip("ab", frames):
-        cv2.imwrite(str(tmp_path / f"{name}.png"), frame)
-    pair = (tmp_path / "a.png", tmp_path / "b.png")
+    for name, frame in zip(("a.png", "B.PNG"), frames):
+        cv2.imwrite(str(tmp_path / name), frame)
+    pair = (tmp_path / "a.png", tmp_path / "B.PNG")
     done = _run("visualize_proposals", "--output", tmp_path / "out", "--input", *pair, *SMALL)
     assert done.returncode == 0, done.stderr
     names = sorted(p.name for p in (tmp_path / "out").iterdir())
@@ -74,6 +77,30 @@ def test_proposals_on_a_video(frames, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("given", "images", "overrides"),
+    [
+        ("A.PNG B.PNG MODEL.WEIGHTS x", ["A.PNG", "B.PNG"], ["MODEL.WEIGHTS", "x"]),
+        ("A.PNG B.PNG", ["A.PNG", "B.PNG"], []),
+        ("a b SEED 3 OUTPUT_DIR o", ["a", "b"], ["SEED", "3", "OUTPUT_DIR", "o"]),
+    ],
+)
+def test_images_are_told_from_keys(given, images, overrides):
+    parse = runpy.run_path(str(REPOSITORY / "tools/visualize_proposals.py"))["parse_args"]
+    args = parse(["--input", *given.split()])
+    assert (args.input, args.opts) == (images, overrides)
+
+
+@pytest.mark.parametrize("tool", ["visualize_proposals", "visualize_data"])
+def test_no_samples_are_refused(tool, capsys):
+    main = runpy.run_path(str(REPOSITORY / f"tools/{tool}.py"))["main"]
+    options = ["--input", "sample_clips_val"] if tool == "visualize_proposals" else []
+    with pytest.raises(SystemExit) as stopped:
+        main(["--num", "0", *options])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.endswith(": --num is 0: it must be 1 or more\n")
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         (["no_such_dataset"], "give two or three images, one video file"),
@@ -87,7 +114,7 @@ def test_bad_input_is_named(frames, tmp_path, given, message):
     cv2.imwrite(str(tmp_path / "small.png"), frames[0][:64])
     paths = [tmp_path / x if x.endswith(".png") else x for x in given]
     done = _run("visualize_proposals", "--output", tmp_path, "--input", *paths, *SMALL)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -108,4 +135,4 @@ def test_data_of_the_sample_clips(tmp_path, caplog):
     assert len(pictures) == 2
     assert all(p.shape[1] >= 3 * 256 for p in pictures)
     done = _run("visualize_data", "--output", tmp_path, "DATASETS.TRAIN", "('nothing',)")
-    assert done.returncode == 1 and "nothing" in done.stderr
+    assert done.returncode == 2 and "nothing" in done.stderr

@@ -88,6 +88,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="estimate motion on frames of this size, relative to the input's (default: 1; 0.5 for "
         "4K with large motion)",
     )
+    model.add_argument(
+        "--quality",
+        choices=("standard", "best"),
+        default="standard",
+        help="best: average each frame with that of the mirrored pair, for twice the work",
+    )
     frames = parser.add_argument_group("frames")
     frames.add_argument("--no-cuts", action="store_true", help="do not look for scene cuts")
     frames.add_argument(
@@ -180,6 +186,7 @@ def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
             "draw_proposals": args.draw_proposals,
             "dtype": args.dtype,
             "flow_scale": args.flow_scale,
+            "quality": args.quality,
         },
     )
 

@@ -80,6 +80,7 @@ class Session:
             dtype=DTYPES.get(args.dtype),
             tile=args.tile,
             flow_scale=args.flow_scale,
+            quality=args.quality,
             on_change=self._tell,
         )
         self._options = make_options(args, self._model)

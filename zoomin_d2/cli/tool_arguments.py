@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zoomin_d2.user_errors import add_debug_option
+
 
 class ToolParser(argparse.ArgumentParser):
     """A parser that shows a tool's docstring as it stands, and takes overrides of the config.
@@ -18,6 +20,7 @@ class ToolParser(argparse.ArgumentParser):
     def __init__(self, description: str | None = None, **kwargs: Any):
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(description=description, **kwargs)
+        add_debug_option(self)
 
     def add_config(self, *, several: bool = False) -> None:
         """--config-file (`several`: a list of them) and the overrides, a list `opts`."""

@@ -1,4 +1,4 @@
-"""Datasets, the mapper, and the data loaders; importing this registers every dataset."""
+"""Datasets, the mapper, and the data loaders; importing this registers their names."""
 
 from zoomin_d2.data.build import (
     build_interpolation_test_loader,
@@ -6,11 +6,15 @@ from zoomin_d2.data.build import (
     stream_seed,
 )
 from zoomin_d2.data.dataset_mapper import InterpolationDatasetMapper
-from zoomin_d2.data.datasets.builtin import datasets_root, register_all_interpolation
+from zoomin_d2.data.datasets.builtin import (
+    datasets_root,
+    register_all_interpolation,
+    register_predefined,
+)
 from zoomin_d2.data.datasets.detection import register_all_detection
 from zoomin_d2.data.datasets.records import MissingDatasetError
 from zoomin_d2.data.frame_store import FrameStore
-from zoomin_d2.data.training_sets import ResolvedDatasets, resolve_datasets
+from zoomin_d2.data.training_sets import ResolvedDatasets, is_dataset, resolve_datasets
 from zoomin_d2.frames import CorruptFrameError
 
 __all__ = [
@@ -21,11 +25,12 @@ __all__ = [
     "ResolvedDatasets",
     "build_interpolation_test_loader",
     "build_interpolation_train_loader",
+    "is_dataset",
     "register_all_detection",
     "register_all_interpolation",
     "resolve_datasets",
     "stream_seed",
 ]
 
-register_all_interpolation()
+register_predefined()
 register_all_detection(datasets_root())

@@ -4,11 +4,13 @@ Handing a tensor to another process costs a file descriptor and more time than m
 so a batch is stacked in the worker and taken apart, without copying, in the main process.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
+from zoomin_d2.frames import CorruptFrameError
 from zoomin_d2.modeling.batch import Batch
 
 # The arguments of `Batch`: plain lists, dicts and tensors, which can be pinned and sent.
@@ -52,3 +54,38 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         return (Batch(*stacked) for stacked in self.loader)
+
+
+class CarryingMapper:
+    """A mapper that gives its CorruptFrameError instead of a sample: for `TestLoader`.
+
+    Raised in a worker process, it would come out as a RuntimeError with a traceback in its text.
+    """
+
+    def __init__(self, mapper: Callable[[dict], dict]):
+        self.mapper = mapper
+
+    def __call__(self, record: dict) -> dict | CorruptFrameError:
+        try:
+            return self.mapper(record)
+        except CorruptFrameError as error:
+            return error
+
+
+class TestLoader:
+    """A loader of lists of samples, which raises the errors that came instead of them."""
+
+    __test__ = False  # no test of pytest's
+
+    def __init__(self, loader: DataLoader):
+        self.loader = loader
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[list[dict]]:
+        for batch in self.loader:
+            for sample in batch:
+                if isinstance(sample, CorruptFrameError):
+                    raise sample
+            yield batch

@@ -2,14 +2,14 @@
 
 A sample of the training stream is a pure function of (SEED, its position in the stream). Number of
 workers, prefetching and the number of processes change nothing (as long as the total batch,
-SOLVER.IMS_PER_BATCH, stays), and a stream opened at start_position goes on exactly there.
+SOLVER.IMS_PER_BATCH, stays), and a stream opened at start_position continues exactly there.
 Only synthetic samples (INPUT.SYNTHETIC_FRACTION) also depend on their process's batch: its frames
 are their textures.
 """
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from detectron2.data import (
 )
 from detectron2.utils import comm
 
-from zoomin_d2.data.batching import BatchLoader
+from zoomin_d2.data.batching import BatchLoader, CarryingMapper, TestLoader
 from zoomin_d2.data.dataset_mapper import InterpolationDatasetMapper
 from zoomin_d2.data.on_device.frames import CropPlanner, DeviceFrames, DeviceLoader, stack_plans
 from zoomin_d2.data.stream_order import StreamOrder, positions
@@ -112,7 +112,7 @@ class TrainingStream(torchdata.IterableDataset):
     def _log_once(self, error: CorruptFrameError) -> None:
         if error.file_name not in self._logged_files:
             self._logged_files.add(error.file_name)
-            logger.warning("Skipped a training record, corrupt frame: %s", error)
+            logger.warning("Skipped a training record with a corrupt frame: %s", error)
 
 
 def stream_seed(cfg: CfgNode) -> int:
@@ -203,27 +203,35 @@ def build_interpolation_train_loader(
     return BatchLoader(loader, summarize_records(records), frames)
 
 
-def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> Iterable[list[dict]]:
+def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> TestLoader:
     """One dataset as triplets (t = 0.5), whole frames, one per batch, in order, each exactly once.
 
-    Clips of more than three frames are cut into TEST_TRIPLETS_PER_CLIP triplets of neighbouring
+    Clips of more than three frames are cut into TEST_TRIPLETS_PER_CLIP triplets of neighboring
     frames, evenly spaced. A corrupt frame is an error here (CorruptFrameError): a score of part
     of a test set is no score of it.
 
     Raises:
         MissingDatasetError: the dataset is not on disk.
-        ValueError: there is no dataset of that name.
+        ValueError: there is no dataset of that name, or it has records of fewer than three frames.
     """
-    records = [triplet for record in get_records(dataset_name) for triplet in cut_triplets(record)]
-    return build_detection_test_loader(
+    clips = get_records(dataset_name)
+    short = [clip for clip in clips if len(clip["frames"]) < 3]
+    if short:
+        raise ValueError(
+            f"{len(short)} of {len(clips)} records of {dataset_name} have fewer than three frames; "
+            f"the first is {short[0]['file_name']} with {len(short[0]['frames'])}"
+        )
+    records = [triplet for clip in clips for triplet in cut_triplets(clip)]
+    loader = build_detection_test_loader(
         records,
-        mapper=InterpolationDatasetMapper(cfg, is_train=False),
+        mapper=CarryingMapper(InterpolationDatasetMapper(cfg, is_train=False)),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
+    return TestLoader(loader)
 
 
 def cut_triplets(record: dict, num_triplets: int = TEST_TRIPLETS_PER_CLIP) -> list[dict]:
-    """Evenly spaced triplets of neighbouring frames of a clip, which do not share frames."""
+    """Evenly spaced triplets of neighboring frames of a clip of at least three, sharing none."""
     num_frames = len(record["frames"])
     if num_frames == 3:
         return [record]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 
-from zoomin_d2.data.frame_store import FrameStore, read_image
+from zoomin_d2.data.frame_store import FrameStore, read_mask
 from zoomin_d2.data.worker_setup import prepare_worker
 from zoomin_d2.frames import CorruptFrameError
 
@@ -226,7 +226,8 @@ class InterpolationDatasetMapper:
     def _train_sample(self, record: dict, crop: Crop) -> dict:
         def load(ref, factor: int = 1) -> torch.Tensor:
             x0, y0, x1, y1 = (x * factor for x in crop.box)
-            image = self._store.read(ref, (x0, y0, x1, y1))
+            whole = (record["height"] * factor, record["width"] * factor)
+            image = self._store.read(ref, (x0, y0, x1, y1), whole)
             height, width = (x * factor for x in crop.size)
             if image.shape[:2] != (height, width):
                 image = _area_averaged(image, (width, height))
@@ -264,11 +265,11 @@ class InterpolationDatasetMapper:
         sample: dict[str, Any] = dict(zip(("frame_1", "frame_t", "frame_2"), frames))
         sample.update(t=0.5, file_name=record["file_name"], height=size[0], width=size[1])
         if "mask_file_name" in record:
-            mask = read_image(record["mask_file_name"])[..., 0]
+            mask = read_mask(record["mask_file_name"])
             if mask.shape != size:
                 reason = f"is {mask.shape}, but {record['file_name']} is {size} (H, W)"
                 raise CorruptFrameError(record["mask_file_name"], reason)
-            sample["mask"] = torch.from_numpy(mask > 127)
+            sample["mask"] = torch.from_numpy(mask)
         return sample
 
 

@@ -5,17 +5,19 @@ A reference is one of
   ("path/to/shot.npy", i)   frame i of a packed shot, uint8 (T, H, W, 3) RGB, memory-mapped: only
                             the rows of the crop are touched;
   ("path/to/video.mp4", i)  frame i of a video file, through an index of its keyframes.
-Images that are not 8-bit RGB are converted: 16 bits to 8 by v / 257 rounded, grey to three equal
+Images that are not 8-bit RGB are converted: 16 bits to 8 by v / 257 rounded, gray to three equal
 channels, an alpha channel is dropped (not blended). Rotation in EXIF data is ignored, for all
 frames of a clip alike.
 """
 
+import logging
 import os
 from collections import OrderedDict
 from typing import TypeAlias
 
 import numpy as np
 from detectron2.utils.file_io import PathManager
+from detectron2.utils.logger import log_first_n
 
 from zoomin_d2.data.video_file import VideoFile
 from zoomin_d2.frames import CorruptFrameError, decode_image
@@ -47,15 +49,20 @@ class FrameStore:
         self._max_open = state["_max_open"]
         self._reset()
 
-    def read(self, ref: FrameRef, crop: CropBox | None = None) -> np.ndarray:
+    def read(
+        self, ref: FrameRef, crop: CropBox | None = None, size: tuple[int, int] | None = None
+    ) -> np.ndarray:
         """One frame, or the part of it inside `crop`.
+
+        Args:
+            size: (height, width) that the whole frame must have.
 
         Returns:
             uint8 (h, w, 3) RGB; it may be a view of a mapped file: copy it before writing to it.
 
         Raises:
-            CorruptFrameError: the file is missing or damaged, has no such frame, or the crop
-                reaches outside of it (the frame has another size than the dataset says).
+            CorruptFrameError: the file is missing or damaged, has no such frame or one of another
+                size, or the crop reaches outside of it.
         """
         if self._pid != os.getpid():  # forked: open files share their position with the parent
             self._reset()
@@ -71,6 +78,9 @@ class FrameStore:
                 frame = shot[index]
             else:
                 frame = self._video(file_name).read(index)
+        if size is not None and frame.shape[:2] != size:
+            reason = f"is {frame.shape[:2]}, but its dataset says {size} (H, W)"
+            raise CorruptFrameError(file_name, reason)
         if crop is None:
             return frame
         x0, y0, x1, y1 = crop
@@ -114,14 +124,48 @@ def open_shot(file_name: str) -> np.ndarray:
 def read_image(file_name: str) -> np.ndarray:
     """Read one image, from anywhere that PathManager knows, as uint8 (H, W, 3) RGB.
 
+    16 bits that hold no value above 12 bits are taken as they are, which a warning says once.
     Raises CorruptFrameError.
     """
+    image = decode_image(_read(file_name), file_name, keep_16_bits=True)
+    if image.dtype == np.uint16:
+        if 0 < (largest := int(image.max())) < 2**12:
+            _warn_of_dark_samples(file_name, largest)
+        image = np.round(image / 257.0).astype(np.uint8)
+    return image
+
+
+def read_mask(file_name: str) -> np.ndarray:
+    """Read one image file as a mask, bool (H, W): what is not black counts, 1 like 255.
+
+    In a JPEG file, whose black is not quite black, what is brighter than half counts. An alpha
+    channel is ignored. Raises CorruptFrameError.
+    """
+    image = decode_image(_read(file_name), file_name, keep_16_bits=True)
+    is_lossy = file_name.lower().endswith((".jpg", ".jpeg"))
+    return np.asarray((image > (127 if is_lossy else 0)).any(axis=2))
+
+
+def _read(file_name: str) -> np.ndarray:
+    """The content of a file, (N,) uint8."""
     try:
         with PathManager.open(file_name, "rb") as file:
             data = np.frombuffer(file.read(), np.uint8)
     except OSError as error:
         raise CorruptFrameError(file_name, f"cannot be read: {error}") from error
-    return decode_image(data, file_name)
+    return data
+
+
+def _warn_of_dark_samples(file_name: str, largest: int) -> None:
+    bits = 10 if largest < 2**10 else 12
+    log_first_n(
+        logging.WARNING,
+        f"{file_name}: no value of this 16-bit image is above {largest}. If these are {bits}-bit "
+        f"samples, the frame is nearly black: multiply them by {2 ** (16 - bits)} (further images "
+        "are not reported)",
+        name=__name__,
+        key="caller",
+    )
 
 
 def _make_room(cache: OrderedDict, max_open: int) -> list[tuple]:

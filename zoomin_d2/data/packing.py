@@ -24,7 +24,7 @@ INDEX_VERSION = 1
 
 
 def crop_to_multiple(image: np.ndarray, factor: int) -> np.ndarray:
-    """The centre of the image with height and width the largest multiples of factor."""
+    """The center of the image with height and width the largest multiples of factor."""
     height, width = (side // factor * factor for side in image.shape[:2])
     if not height or not width:
         raise ValueError(f"an image of {image.shape[:2]} is smaller than the factor {factor}")

@@ -1,7 +1,7 @@
 """A video file in, the runs of frames that training can use out.
 
 A run is a stretch of consecutive frames of one shot, evenly spaced in time, in which every frame
-differs from the one before: any three neighbours are a valid triplet. Cuts, repeated frames and
+differs from the one before: any three neighbors are a valid triplet. Cuts, repeated frames and
 still stretches are found by the rules of video/time/step_detection.py; time is uneven where a step
 differs by more than half from the file's median step.
 """

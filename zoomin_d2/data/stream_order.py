@@ -1,7 +1,7 @@
 """Which record is the p-th sample of the training stream: a pure function of (seed, position).
 
 Nothing else enters: not the number of processes or workers, not what was read before. So a run
-that is resumed at iteration k goes on with the samples that an unbroken run would have seen.
+that is resumed at iteration k continues with the samples that an unbroken run would have seen.
 """
 
 import itertools

@@ -24,8 +24,10 @@ class ResolvedDatasets(NamedTuple):
     sentence: str
 
 
-def resolve_datasets(cfg: CfgNode, eval_only: bool = False) -> ResolvedDatasets:
-    """Apply the rule of DATASETS.TRAIN and DATASETS.TEST, log the outcome (once), and return it.
+def resolve_datasets(
+    cfg: CfgNode, eval_only: bool = False, announce: bool = True
+) -> ResolvedDatasets:
+    """Apply the rule of DATASETS.TRAIN and DATASETS.TEST.
 
     Explicit names are used as they are and must be on disk. DATASETS.TRAIN = () means the paper's
     mix (UCF101 and Cityscapes) as far as it is on disk, and the sample clips if none of it is.
@@ -35,12 +37,12 @@ def resolve_datasets(cfg: CfgNode, eval_only: bool = False) -> ResolvedDatasets:
     Args:
         eval_only: nothing is trained: DATASETS.TRAIN only says which test sets belong to it, and
             need not be on disk if DATASETS.TEST is given.
+        announce: log the outcome (once); else its sentence is for the caller to tell.
 
     Raises:
         MissingDatasetError: a dataset named is not on disk, or nothing is.
         ValueError: a name that is no dataset.
     """
-    register_all_interpolation()
     if eval_only and cfg.DATASETS.TEST:
         train: tuple[str, ...] = ()
         why_train = ""
@@ -50,10 +52,11 @@ def resolve_datasets(cfg: CfgNode, eval_only: bool = False) -> ResolvedDatasets:
     if eval_only:
         train, why_train = (), ""
     sentence = f"{why_train}Evaluating on {_join(test)} {why_test}."
-    banner = "=" * 80
-    log_first_n(
-        logging.INFO, f"\n{banner}\n{sentence}\n{banner}", n=1, name=__name__, key="message"
-    )
+    if announce:
+        banner = "=" * 80
+        log_first_n(
+            logging.INFO, f"\n{banner}\n{sentence}\n{banner}", n=1, name=__name__, key="message"
+        )
     return ResolvedDatasets(train, test, sentence)
 
 
@@ -70,8 +73,10 @@ def _resolve_train(names: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
             absent.append(f"{name}: {error.problem.rstrip('.')}")
     not_there = f"not on disk under {datasets_root()}: {'; '.join(absent)}"
     if not found:
-        clips = _join([SAMPLE_CLIPS], [_size(SAMPLE_CLIPS)])
-        return (SAMPLE_CLIPS,), f"Training on {clips}, for the paper's mix is {not_there}. "
+        clips = f"{SAMPLE_CLIPS}: {_size(SAMPLE_CLIPS)}"
+        return (SAMPLE_CLIPS,), (
+            f"Training on the sample clips ({clips}): the paper's datasets are {not_there}. "
+        )
     why = f"of the paper's mix ({not_there})" if absent else "the paper's mix"
     return tuple(found), f"Training on {_join(found, sizes)}, {why}. "
 
@@ -97,12 +102,19 @@ def _test_candidates(train_name: str) -> list[str]:
 
 
 def _is_on_disk(name: str) -> bool:
-    if name not in DatasetCatalog.list():
+    if not is_dataset(name):
         return False
     try:
         return bool(DatasetCatalog.get(name))
     except MissingDatasetError:
         return False
+
+
+def is_dataset(name: str) -> bool:
+    """Whether there is a dataset of that name; folders that were prepared since are looked for."""
+    if name not in DatasetCatalog.list():
+        register_all_interpolation()
+    return name in DatasetCatalog.list()
 
 
 def get_records(name: str) -> list[dict]:
@@ -112,7 +124,7 @@ def get_records(name: str) -> list[dict]:
         MissingDatasetError: it is not on disk; says what is expected and how to make it.
         ValueError: there is no dataset of that name; says which there are.
     """
-    if name not in DatasetCatalog.list():
+    if not is_dataset(name):
         ours = [n for n in DatasetCatalog.list() if _is_ours(n)]
         raise ValueError(
             f"No dataset is called {name!r}. Known: {', '.join(ours)}. A folder of videos becomes "

@@ -1,9 +1,9 @@
 """Video files in, RGB frames out: uint8 (H, W, 3), full range, upright, in presentation order.
 
-The colour matrix and range are those of the file's tags; an untagged file is taken as BT.709 from
+The color matrix and range are those of the file's tags; an untagged file is taken as BT.709 from
 720 rows up and as BT.601 below, as players do. A rotation flag (phones) is applied. 10-bit video
 is reduced to 8 bits. PyAV does the decoding; where it cannot be imported, `iter_frames` falls back
-to OpenCV, which converts colour in its own way (matrix and range are not under our control).
+to OpenCV, which converts color in its own way (matrix and range are not under our control).
 """
 
 import bisect

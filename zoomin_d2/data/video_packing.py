@@ -3,7 +3,8 @@
 NAME/index.json          everything the loader needs, and the counts of what was dropped
 NAME/shots/VIDEO_000.npy uint8 (T, H, W, 3) RGB, the usable frames of one shot
 NAME/shots/VIDEO_000_hr.npy  the same frames at hr_scale times the size, if asked for
-NAME/videos/VIDEO.json   one finished video; makes a second run go on where the first stopped
+NAME/videos/VIDEO.json   one finished video; lets a second run resume the first
+(A set that has replaced another one has its shots/ and videos/ in NAME/set_XXXXXXXX/.)
 """
 
 import hashlib
@@ -20,7 +21,6 @@ import cv2
 import numpy as np
 
 from zoomin_d2.data.packing import (
-    INDEX_NAME,
     box_average,
     crop_to_multiple,
     make_index,
@@ -28,6 +28,7 @@ from zoomin_d2.data.packing import (
     run_jobs,
     write_shot,
 )
+from zoomin_d2.data.prepared_set import PreparedSet
 from zoomin_d2.data.shot_analysis import analyse_video
 from zoomin_d2.data.video_file import VideoFile, iter_frames, probe_video
 from zoomin_d2.files import lock_folder, write_json
@@ -84,19 +85,25 @@ def prepare_video_folder(
     options: PackOptions | None = None,
     num_workers: int = 1,
     show_progress: bool = True,
+    overwrite: bool = True,
 ) -> dict:
     """Prepare every video file under `source` (searched recursively) into `destination`.
 
     A corrupt video is skipped, counted and listed in the index. A video that is prepared already
-    with the same options is not read again.
+    with the same options is not read again. A set that is there stays whole until the new one is
+    complete (see `PreparedSet`).
+
+    Args:
+        overwrite: replace a set of another source or with other options.
 
     Returns:
         The index, as written to destination/index.json.
 
     Raises:
         FileNotFoundError: no video files under source.
+        FileExistsError: not overwrite, and destination holds another set.
         OSError: too little disk space (checked before), writing failed, or another run is at it.
-        RuntimeError: no video yields a usable run of frames.
+        CorruptFrameError: no video yields a usable run of frames.
     """
     source, destination = Path(source), Path(destination)
     options = options or PackOptions()
@@ -108,41 +115,40 @@ def prepare_video_folder(
         raise FileNotFoundError(
             f"No video files ({', '.join(VIDEO_SUFFIXES)}) in {source}. Give a folder of videos."
         )
-    (destination / "shots").mkdir(parents=True, exist_ok=True)
-    (destination / "videos").mkdir(exist_ok=True)
     if not lock_folder(destination):
         raise OSError(
             f"Another run is preparing {destination}. Wait for it, or give another --name."
         )
+    made_from = {"source": str(source.resolve()), "options": asdict(options)}
+    prepared = PreparedSet(destination, made_from, overwrite)
+    folder = prepared.folder
+    (folder / "videos").mkdir(exist_ok=True)
     for leftover in destination.rglob("*.part"):
         leftover.unlink()
 
     keys = _video_keys(videos, source)
     done: dict[Path, dict] = {}
     for video in videos:
-        entry = _finished_entry(video, keys[video], destination, options)
+        entry = _finished_entry(video, keys[video], folder, options)
         if entry is not None:
             done[video] = entry
     todo = [video for video in videos if video not in done]
     if done:
-        logger.info("%d of %d videos are prepared already", len(done), len(videos))
+        logger.info("%d of %d videos are already prepared", len(done), len(videos))
     if options.pack:
-        _check_disk_space(todo, destination, options)
-    jobs = [(prepare_video, (video, source, destination, options, keys[video])) for video in todo]
+        _check_disk_space(todo, folder, options)
+    jobs = [(prepare_video, (video, source, folder, options, keys[video])) for video in todo]
     entries = run_jobs(jobs, num_workers, "videos", show_progress)
     done.update(zip(todo, entries))
-    index = make_index(
-        destination.name, [done[video] for video in videos], {"source": str(source.resolve())}
-    )
-    index["options"] = asdict(options)
+    index = make_index(destination.name, [done[video] for video in videos], made_from)
     if not index["shots"]:
         problems = "; ".join(item["reason"] for item in index["corrupt_videos"][:3])
-        raise RuntimeError(
-            f"None of the {len(videos)} videos in {source} has three usable frames in a row: "
-            f"{index['counts']} {problems}"
+        raise CorruptFrameError(
+            source,
+            f"none of its {len(videos)} videos has three usable frames in a row: "
+            f"{index['counts']} {problems}",
         )
-    write_json(destination / INDEX_NAME, index)
-    return index
+    return prepared.finish(index)
 
 
 def _video_keys(videos: list[Path], source: Path) -> dict[Path, str]:

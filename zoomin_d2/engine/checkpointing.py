@@ -1,6 +1,7 @@
 """Training state in, files that are always whole out; and the generator's moving average."""
 
 import glob
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -10,13 +11,18 @@ import torch
 from torch import nn
 
 from zoomin_d2.files import write_atomically
+from zoomin_d2.generators import GENERATORS, current_options
+from zoomin_d2.model_zoo.generator_file import read_metadata
 from zoomin_d2.modeling.safe_checkpointer import SafeCheckpointer
 from zoomin_d2.weight_files import UnreadableWeightsError, read_weights
 
 # The best checkpoint must not become what --resume continues from.
 BEST_CHECKPOINT = "model_best"
-# Of the checkpoint's layout; files before there was a number count as 0.
-FORMAT_VERSION = 1
+# Of the checkpoint's layout; files before there was a number count as 0. From 2 on, "model" holds
+# the averaged weights: Detectron2's own checkpointer reads no other.
+FORMAT_VERSION = 2
+# Which configs go with a generator, for messages.
+_CONFIGS = {"fast": "configs/fast/", "paper": "configs/*.yaml or configs/paper/"}
 
 
 def nonfinite_names(tensors: Mapping[str, torch.Tensor]) -> list[str]:
@@ -40,7 +46,7 @@ class AtomicCheckpointer(SafeCheckpointer):
         prefer_ema: always load the averaged weights where a file has them (evaluation).
 
     Without ``prefer_ema``, a run that starts from a file takes its averaged weights, and a run that
-    is resumed the trained ones. Reads .safetensors, too.
+    is resumed the trained ones. Also reads .safetensors.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class AtomicCheckpointer(SafeCheckpointer):
         self.extra = extra or {}
         self.prefer_ema = prefer_ema
         self._take_ema = prefer_ema
+        self._file_options: dict = {}  # MODEL.GENERATOR of the file that is being loaded
 
     def save(self, name: str, **kwargs) -> None:
         if not self.save_dir or not self.save_to_disk:
@@ -71,18 +78,22 @@ class AtomicCheckpointer(SafeCheckpointer):
     def contents(self) -> dict:
         """What a checkpoint of this moment holds."""
         data = {"format": FORMAT_VERSION, "model": self.model.state_dict(), **self.extra}
-        return data | {key: obj.state_dict() for key, obj in self.checkpointables.items()}
+        data |= {key: obj.state_dict() for key, obj in self.checkpointables.items()}
+        if "ema_model" in data:  # the same tensors twice: they are stored once
+            data["trained_model"] = data["model"]
+            data["model"] = {**data["model"], **data["ema_model"]}
+        return data
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         path = os.path.join(self.save_dir, "last_checkpoint")
         write_atomically(path, lambda f: f.write(last_filename_basename.encode()))
 
     def forget_earlier_run(self) -> None:
-        """A new run begins in save_dir: what lies there is not what --resume goes on from."""
+        """A new run begins in save_dir: --resume must not continue the one that lies there."""
         if self.has_checkpoint():
             self.logger.warning(
-                "%s holds an earlier run; this is a new one (--resume would continue it). Its "
-                "checkpoints are overwritten as the new ones come",
+                "%s contains an earlier run. Starting a new one; its checkpoints will be "
+                "overwritten (--resume continues it)",
                 self.save_dir,
             )
             comm.synchronize()
@@ -108,7 +119,7 @@ class AtomicCheckpointer(SafeCheckpointer):
         Raises:
             UnreadableWeightsError, FileNotFoundError: as `resume_or_load`.
         """
-        # The main process decides: all go on from the same iteration, or none does.
+        # The main process decides: all continue from the same iteration, or none does.
         found = self._search() if comm.is_main_process() else None
         path, problem = comm.all_gather(found)[0]
         if problem is not None:
@@ -131,16 +142,16 @@ class AtomicCheckpointer(SafeCheckpointer):
                 data = read_weights(path)
                 self._check(path, data)
             except FileNotFoundError:
-                problem = problem or (path, "last_checkpoint names it, and it is not there")
+                problem = problem or (path, "last_checkpoint names it, but it does not exist")
             except UnreadableWeightsError as error:
-                self.logger.warning("Not resumed from %s", error)
+                self.logger.warning("Cannot resume from %s", error)
                 problem = problem or (path, error.reason)
             else:
                 # Without a name in last_checkpoint, a file may be an earlier run's.
                 if is_tagged or self._is_of_this_run(data):
                     return path, None
         if problem is not None:
-            advice = "and this run has no older checkpoint; without --resume a new run begins"
+            advice = "this run has no older checkpoint; start a new one without --resume"
             problem = (problem[0], f"{problem[1]}; {advice}")
         return "", problem
 
@@ -178,7 +189,7 @@ class AtomicCheckpointer(SafeCheckpointer):
         except UnicodeDecodeError:
             name = ""
         if not name or "\0" in name:
-            self.logger.warning("%s/last_checkpoint is damaged, it names no file", self.save_dir)
+            self.logger.warning("%s/last_checkpoint is damaged: it names no file", self.save_dir)
             return ""
         return os.path.basename(name)
 
@@ -201,10 +212,10 @@ class AtomicCheckpointer(SafeCheckpointer):
         if lacking:
             raise UnreadableWeightsError(
                 path,
-                f"lacks {lacking}: it is of an older version, another program or a run with other "
-                f"SOLVER.EMA. Its weights can begin a new run: MODEL.WEIGHTS {path}",
+                f"lacks {lacking}: it was written by an older version, by another program, or with "
+                f"another SOLVER.EMA. To start a new run from its weights: MODEL.WEIGHTS {path}",
             )
-        bad = nonfinite_names(data["model"])
+        bad = nonfinite_names(data.get("trained_model", data["model"]))
         if bad:
             raise UnreadableWeightsError(
                 path, f"{len(bad)} of its tensors hold NaN or inf, the first is '{bad[0]}'"
@@ -216,9 +227,12 @@ class AtomicCheckpointer(SafeCheckpointer):
 
     def _load_file(self, filename: str) -> dict:
         data = super()._load_file(filename)
-        ema = data.pop("ema_model", None) if self._take_ema else None
-        if ema is not None:
-            data["model"] = ema
+        self._file_options = _generator_options(filename, data)
+        trained = data.pop("trained_model", data["model"])
+        if not self._take_ema:
+            data["model"] = trained
+        elif (averaged := data.pop("ema_model", None)) is not None:
+            data["model"] = averaged
         return data
 
     def _log_incompatible_keys(self, incompatible) -> None:
@@ -227,7 +241,36 @@ class AtomicCheckpointer(SafeCheckpointer):
         if wrong:
             raise ValueError(
                 f"the checkpoint does not fit MODEL.GENERATOR: {len(wrong)} tensors are missing or "
-                f"have another shape, the first is '{wrong[0]}'. Use the config it was trained with"
+                f"have another shape, the first is '{wrong[0]}'. {self._advice(incompatible)}"
             )
         if incompatible.unexpected_keys:
-            self.logger.warning("Not used of the checkpoint: %s", incompatible.unexpected_keys)
+            self.logger.warning(
+                "Ignoring unexpected keys in the checkpoint: %s", incompatible.unexpected_keys
+            )
+
+    def _advice(self, incompatible) -> str:
+        """Which config a file that does not fit goes with."""
+        name = self._file_options.get("NAME")
+        if name is None:
+            loaded = incompatible.unexpected_keys
+            if loaded and not any(key.startswith("generator.") for key in loaded):
+                return f"It holds no generator: its tensors are named '{loaded[0]}', ..."
+            return "Use the config it was trained with (config.yaml beside it)"
+        options = current_options(self._file_options).get(name.upper(), {})
+        keys = " ".join(f"MODEL.GENERATOR.{name.upper()}.{k} {v}" for k, v in options.items())
+        configs = f", as in {_CONFIGS[name]}" if name in _CONFIGS else ""
+        return (
+            f"It holds the generator '{name}': set MODEL.GENERATOR.NAME {name}{configs}"
+            f"{f', trained with {keys}' if self._is_of_kind(name) else ''}"
+        )
+
+    def _is_of_kind(self, name: str) -> bool:
+        kind = GENERATORS.get(name)
+        return isinstance(kind, type) and isinstance(self.model.generator, kind)
+
+
+def _generator_options(path: str, data: Mapping) -> dict:
+    """MODEL.GENERATOR as a file of weights says it; {} where it does not."""
+    if path.endswith(".safetensors"):
+        return json.loads(read_metadata(path).get("generator", "{}"))
+    return data.get("generator_options") or {}

@@ -1,10 +1,13 @@
-"""Hooks beyond Detectron2's: discriminator step, moving average, pictures, best checkpoint."""
+"""Hooks beyond Detectron2's: discriminator step, first sign of life, pictures, best checkpoint."""
 
 import json
+import logging
 import os
 import re
+import time
 import warnings
 from collections.abc import Callable
+from datetime import timedelta
 
 import detectron2.utils.comm as comm
 import torch
@@ -16,11 +19,14 @@ from torch.optim.lr_scheduler import LRScheduler
 from zoomin_d2.engine.distributed import wrap_for_ddp
 from zoomin_d2.engine.resilience.nonfinite import NonFiniteGuard
 from zoomin_d2.engine.solver import build_optimizer
+from zoomin_d2.engine.train_loop import GuardedTrainer
 from zoomin_d2.files import write_json
 from zoomin_d2.modeling import build_discriminator
 from zoomin_d2.modeling.losses import hinge_d_losses
 from zoomin_d2.modeling.meta_arch import FrameInterpolator
 from zoomin_d2.visualization import training_panel
+
+logger = logging.getLogger(__name__)
 
 
 class AdversarialHook(HookBase):
@@ -160,6 +166,40 @@ def build_adversarial_hook(
         metric_period=cfg.SOLVER.METRIC_PERIOD,
         guard=guard,
     )
+
+
+class FirstIterationHook(HookBase):
+    """Logs the first iteration at once: METRIC_PERIOD of them are many minutes on a CPU.
+
+    Args:
+        steps: whose losses are logged.
+        is_on_cpu: also log how long the rest will take; a GPU's first iteration says little of it.
+    """
+
+    def __init__(self, steps: GuardedTrainer, is_on_cpu: bool):
+        self.steps = steps
+        self.is_on_cpu = is_on_cpu
+        self._start = 0.0
+
+    def before_step(self) -> None:
+        self._start = time.perf_counter()
+
+    def after_step(self) -> None:
+        iteration = self.trainer.iter
+        if iteration != self.trainer.start_iter:
+            return
+        losses = {name: value.item() for name, value in self.steps.last_losses.items()}
+        seconds = time.perf_counter() - self._start
+        rest = self.trainer.max_iter - iteration - 1
+        eta = f", about {timedelta(seconds=int(seconds * rest))} for the other {rest}"
+        logger.info(
+            "Iteration %d: total_loss %.4g (%s), %.2f s%s",
+            iteration,
+            sum(losses.values()),
+            ", ".join(f"{name} {value:.4g}" for name, value in losses.items()),
+            seconds,
+            eta if self.is_on_cpu else "",
+        )
 
 
 class VisualizationHook(HookBase):

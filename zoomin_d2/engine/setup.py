@@ -3,7 +3,7 @@
 import argparse
 import logging
 import os
-import sys
+import re
 import warnings
 
 import detectron2.utils.comm as comm
@@ -15,29 +15,15 @@ from detectron2.utils.logger import setup_logger
 
 from zoomin_d2.config import get_zoomin_cfg
 from zoomin_d2.data import MissingDatasetError, resolve_datasets
-from zoomin_d2.engine.resilience.provenance import (
-    collect_provenance,
-    read_provenance,
-    write_provenance,
-)
+from zoomin_d2.engine.config_ranges import RANGES, check_ranges, value_of
+from zoomin_d2.engine.resilience.provenance import begin_provenance
 from zoomin_d2.engine.resilience.run_record import config_record
 from zoomin_d2.files import lock_folder
-from zoomin_d2.generators import GENERATORS
+from zoomin_d2.model_zoo.catalog import available
+from zoomin_d2.modeling.zoo_paths import get_config_path
+from zoomin_d2.user_errors import UserError, users_mistake
 
 logger = logging.getLogger(__name__)
-
-# Of Detectron2's own keys, those that do something here.
-_READ_KEYS = (
-    *("VERSION", "SEED", "OUTPUT_DIR", "VIS_PERIOD", "CUDNN_BENCHMARK", "FLOAT32_PRECISION"),
-    *("MODEL.DEVICE", "MODEL.META_ARCHITECTURE", "MODEL.WEIGHTS", "DATALOADER.NUM_WORKERS"),
-    *("DATASETS.TRAIN", "DATASETS.TEST", "TEST.EVAL_PERIOD", "TEST.EXPECTED_RESULTS"),
-    *("SOLVER.IMS_PER_BATCH", "SOLVER.REFERENCE_WORLD_SIZE", "SOLVER.MAX_ITER"),
-    *("SOLVER.BASE_LR", "SOLVER.BASE_LR_END", "SOLVER.LR_SCHEDULER_NAME", "SOLVER.STEPS"),
-    *("SOLVER.GAMMA", "SOLVER.NUM_DECAYS", "SOLVER.RESCALE_INTERVAL", "SOLVER.WEIGHT_DECAY"),
-    *("SOLVER.CHECKPOINT_PERIOD", "SOLVER.AMP.ENABLED"),
-    *("SOLVER.WARMUP_FACTOR", "SOLVER.WARMUP_ITERS", "SOLVER.WARMUP_METHOD"),
-    *(f"SOLVER.CLIP_GRADIENTS.{x}" for x in ("ENABLED", "CLIP_TYPE", "CLIP_VALUE", "NORM_TYPE")),
-)
 
 
 def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
@@ -49,40 +35,56 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
     """
     cfg = get_zoomin_cfg()
     if config_file:
-        if not os.path.isfile(config_file):
-            raise FileNotFoundError(f"there is no config file '{config_file}'")
+        path = get_config_path(config_file)
         try:
             # Detectron2's default runs tags of the file as code.
-            cfg.merge_from_file(config_file, allow_unsafe=False)
+            cfg.merge_from_file(path, allow_unsafe=False)
         # yacs and yaml say in many ways that a file does not fit.
         except Exception as error:
-            raise ValueError(
-                f"the config file '{config_file}' cannot be used: {type(error).__name__}: {error}"
-            ) from error
+            raise ValueError(f"the config file '{config_file}': {_why_unfit(error)}") from error
     _check_pairs(overrides)
-    try:
-        cfg.merge_from_list(overrides)
-    except (AssertionError, KeyError) as error:  # yacs' way to say so
-        raise ValueError(f"the overrides {overrides} do not fit the config: {error}") from error
+    for pair in zip(overrides[::2], overrides[1::2]):
+        try:
+            cfg.merge_from_list(pair)
+        except (AssertionError, KeyError, ValueError) as error:  # yacs' ways to say so
+            raise ValueError(f"the override {' '.join(map(str, pair))}: {_why_unfit(error)}") from (
+                error
+            )
     empty = _empty_keys(cfg, get_zoomin_cfg())
     if empty:
         raise ValueError(
             f"the config leaves {', '.join(empty)} empty (null), but a value is needed"
         )
-    if cfg.MODEL.GENERATOR.NAME not in GENERATORS:
-        raise ValueError(
-            f"MODEL.GENERATOR.NAME is '{cfg.MODEL.GENERATOR.NAME}', there are: "
-            f"{', '.join(sorted(GENERATORS))}"
-        )
-    _check_numbers(cfg)
-    weights = cfg.MODEL.WEIGHTS
-    if weights and (os.path.isdir(weights) or not PathManager.exists(weights)):
-        raise FileNotFoundError(f"there is no file '{weights}' (MODEL.WEIGHTS)")
+    check_ranges(cfg)
+    for key in ("MODEL.WEIGHTS", "MODEL.FROZEN_RPN.WEIGHTS"):
+        _check_file(key, value_of(cfg, key))
     # More loader processes than cores only get in each other's way.
     cfg.DATALOADER.NUM_WORKERS = min(cfg.DATALOADER.NUM_WORKERS, os.cpu_count() or 1)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"  # `provenance` and the log say which device it was
     return cfg
+
+
+def _why_unfit(error: Exception) -> str:
+    """In one line; of a value of another type, as of one that is out of range."""
+    text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
+    found = re.search(r"with values \((.*) vs\. (.*)\) for config key: (\S+)", text, re.DOTALL)
+    if found and found[3] in RANGES:
+        return f"{found[3]} is {found[2]!r}: it must be {RANGES[found[3]].words}"
+    text = " ".join(text.split())
+    return text if isinstance(error, AssertionError | KeyError) else f"cannot be used: {text}"
+
+
+def _check_file(key: str, path: str) -> None:
+    """Raises FileNotFoundError if a local file or a model of the zoo is not there."""
+    path = path.partition("#sha256=")[0]
+    if not path or "://" in path:  # fetched when it is loaded
+        return
+    if os.path.isdir(path) or not PathManager.isfile(path):
+        raise FileNotFoundError(
+            f"there is no file '{path}' ({key}); what ships is "
+            f"{', '.join(name for name in available() if not name.endswith('.yaml'))}"
+        )
 
 
 def _check_pairs(overrides: list[str]) -> None:
@@ -108,39 +110,13 @@ def _empty_keys(cfg: CfgNode, defaults: CfgNode, prefix: str = "") -> list[str]:
     return empty
 
 
-def _check_numbers(cfg: CfgNode) -> None:
-    """Numbers that would fail later, in words that do not name their key."""
-    least = {
-        1: {
-            "SOLVER.IMS_PER_BATCH": cfg.SOLVER.IMS_PER_BATCH,
-            "SOLVER.CHECKPOINT_PERIOD": cfg.SOLVER.CHECKPOINT_PERIOD,
-            "SOLVER.METRIC_PERIOD": cfg.SOLVER.METRIC_PERIOD,
-            "SOLVER.MAX_ITER": cfg.SOLVER.MAX_ITER,
-        },
-        0: {
-            "DATALOADER.NUM_WORKERS": cfg.DATALOADER.NUM_WORKERS,
-            "TEST.EVAL_PERIOD": cfg.TEST.EVAL_PERIOD,
-            "VIS_PERIOD": cfg.VIS_PERIOD,
-        },
-    }
-    for bound, values in least.items():
-        for key, value in values.items():
-            if not value >= bound:  # nan is not, either
-                raise ValueError(f"{key} is {value}: it must be at least {bound}")
-    if not cfg.SOLVER.BASE_LR > 0:
-        raise ValueError(f"SOLVER.BASE_LR is {cfg.SOLVER.BASE_LR}: it must be more than 0")
-    size = cfg.INPUT.CROP_SIZE
-    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
-        raise ValueError(f"INPUT.CROP_SIZE is {size}: give [height, width] in pixels")
-
-
 def unread_keys(cfg: CfgNode) -> list[str]:
     """Keys of Detectron2 that were set to something and mean nothing here."""
     defaults = config_record(get_cfg())
     return [
         key
         for key, value in config_record(cfg).items()
-        if value != defaults.get(key, value) and key not in _READ_KEYS
+        if value != defaults.get(key, value) and key not in RANGES
     ]
 
 
@@ -153,6 +129,12 @@ def _hold_output_dir(folder: str) -> None:
         raise ValueError(
             f"another run is training in OUTPUT_DIR '{folder}': wait for it, or give another"
         )
+
+
+def _is_no_users_mistake(record: logging.LogRecord) -> bool:
+    """Detectron2 logs the traceback of whatever ends a training; some of it takes one line."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is None or users_mistake(error) is None
 
 
 def make_deterministic(cfg: CfgNode) -> None:
@@ -168,50 +150,53 @@ def make_deterministic(cfg: CfgNode) -> None:
 
 
 def setup_run(args: argparse.Namespace) -> CfgNode:
-    """Config of a training or evaluation run; says first what it will use for data.
+    """Config of a training or evaluation run; logs what it will use for data.
+
+    A training keeps log.txt, config.yaml and provenance.json in OUTPUT_DIR, an evaluation its log
+    and config in OUTPUT_DIR/inference.
 
     Args:
         args: of Detectron2's `default_argument_parser`; ``deterministic`` is optional.
 
     Raises:
-        SystemExit: if the config, its weights, its data or its output folder are not there, or
+        UserError: if the config, its weights, its data or its output folder are not there, or
             another run writes to that folder; with what to do.
     """
     try:
         cfg = setup_cfg(args.config_file, args.opts)
         if getattr(args, "deterministic", False) and cfg.SEED < 0:
             raise ValueError("--deterministic needs a SEED, 0 or more, to begin from")
-        resolved = resolve_datasets(cfg, eval_only=args.eval_only)
+        resolved = resolve_datasets(cfg, eval_only=args.eval_only, announce=False)
         if comm.is_main_process() and not args.eval_only:
             _hold_output_dir(cfg.OUTPUT_DIR)
     except (ValueError, FileNotFoundError, MissingDatasetError) as error:
-        sys.exit(f"{os.path.basename(sys.argv[0])}: {error}")  # the user's to mend: no traceback
+        raise UserError(str(error)) from error
     cfg.DATASETS.TRAIN = tuple(resolved.train)
     cfg.DATASETS.TEST = tuple(resolved.test)
     if comm.is_main_process():
-        print(resolved.sentence, flush=True)
+        print(resolved.sentence, flush=True)  # first of all; it stays in provenance.json
     cfg.freeze()
     # Detectron2's anchors, nothing that a user could do anything about.
     warnings.filterwarnings("ignore", message="torch.meshgrid")
-    default_setup(cfg, args)
+    # An evaluation leaves alone what its folder says of the training: log.txt and config.yaml.
+    kept = cfg.clone()
+    if args.eval_only:
+        kept.defrost()
+        kept.OUTPUT_DIR = os.path.join(cfg.OUTPUT_DIR, "inference")
+    default_setup(kept, args)
+    logging.getLogger("detectron2.engine.train_loop").addFilter(_is_no_users_mistake)
     if getattr(args, "deterministic", False):
         make_deterministic(cfg)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zoomin_d2")
-    logger.info(resolved.sentence)
+    setup_logger(kept.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zoomin_d2")
     if unread := unread_keys(cfg):
         logger.warning(
-            "Nothing here reads %s: Detectron2 has it for detectors. What there is instead: "
-            "zoomin_d2/config.py; the frozen detector's keys: MODEL.FROZEN_RPN.CONFIG_FILE",
+            "Ignored config keys: %s. They configure Detectron2's detectors; see "
+            "zoomin_d2/config.py, and MODEL.FROZEN_RPN.CONFIG_FILE for the frozen detector",
             ", ".join(unread),
         )
     if cfg.MODEL.DEVICE == "cpu" and not torch.cuda.is_available():
-        logger.warning("No GPU is used: the recipes' batches and schedules are made for one")
-    # An evaluation leaves alone what its folder says of the training.
+        logger.warning("Running on the CPU. The recipes assume a GPU; try configs/quick_schedules/")
     if comm.is_main_process() and not args.eval_only:
-        provenance = collect_provenance(cfg, resolved.sentence)
-        if getattr(args, "resume", False):
-            earlier = read_provenance(cfg.OUTPUT_DIR).get("run_id")
-            provenance["run_id"] = earlier or provenance["run_id"]
-        write_provenance(cfg.OUTPUT_DIR, provenance)
+        begin_provenance(cfg, resolved.sentence, resume=getattr(args, "resume", False))
     comm.synchronize()
     return cfg

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import torch
 from detectron2.engine import SimpleTrainer
 
 from zoomin_d2.engine.resilience.nonfinite import NonFiniteGuard
@@ -14,6 +15,7 @@ class GuardedTrainer(SimpleTrainer):
         super().__init__(*args, **kwargs)
         self.guard = guard
         self.last_batch: list[dict] | None = None
+        self.last_losses: dict[str, torch.Tensor] = {}
         self._data_loader_iter_obj: Iterator[list[dict]] | None = None  # as Detectron2 names it
 
     @property
@@ -32,6 +34,7 @@ class GuardedTrainer(SimpleTrainer):
 
     def _write_metrics(self, loss_dict, data_time, prefix="", iter=None) -> None:
         # Called after backward and before the optimizer's step.
+        self.last_losses = loss_dict
         if self.guard.must_skip(self.iter, loss_dict, self.model.parameters()):
             self.optimizer.zero_grad(set_to_none=True)  # without gradients its step does nothing
             return

@@ -3,6 +3,7 @@
 import logging
 import weakref
 from collections import OrderedDict
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
 
 import detectron2.utils.comm as comm
@@ -28,6 +29,7 @@ from zoomin_d2.engine.checkpointing import BEST_CHECKPOINT, AtomicCheckpointer
 from zoomin_d2.engine.distributed import broadcast_from_main, wrap_for_ddp
 from zoomin_d2.engine.ema import EMAHook, GeneratorEMA
 from zoomin_d2.engine.hooks import (
+    FirstIterationHook,
     ResumableBestCheckpointer,
     ResumablePeriodicCheckpointer,
     VisualizationHook,
@@ -69,6 +71,7 @@ class InterpolationTrainer(DefaultTrainer):
         self.max_iter = cfg.SOLVER.MAX_ITER
         self._rng_state = None
         self._records_summary = None  # of the training data, as the checkpoint knows it
+        self.provenance = read_provenance(cfg.OUTPUT_DIR)
         model = self.build_model(cfg)
         num_parameters = sum(p.numel() for p in model.generator.parameters())
         logger.info("Generator '%s': %d parameters", cfg.MODEL.GENERATOR.NAME, num_parameters)
@@ -105,7 +108,7 @@ class InterpolationTrainer(DefaultTrainer):
             model,
             cfg.OUTPUT_DIR,
             extra={
-                "provenance": read_provenance(cfg.OUTPUT_DIR),
+                "provenance": self.provenance,
                 "generator_options": generator_options(cfg),  # so that no yaml is needed to use it
             },
             **checkpointables,
@@ -116,9 +119,12 @@ class InterpolationTrainer(DefaultTrainer):
         """Networks first, then the schedule, then what reads their state; writers last."""
         cfg = self.cfg
         is_main = comm.is_main_process()
+        is_on_cpu = self.bare_model.device.type == "cpu"
         is_tested = len(cfg.DATASETS.TEST) > 0
         if not is_tested:
-            logger.warning("DATASETS.TEST is empty: no evaluation, and no best checkpoint")
+            logger.warning(
+                "DATASETS.TEST is empty: nothing is evaluated, and no best checkpoint is kept"
+            )
 
         def evaluate():
             self._last_eval_results = self.test_averaged()
@@ -139,6 +145,7 @@ class InterpolationTrainer(DefaultTrainer):
         return [
             adversarial,
             EMAHook(self.ema) if self.ema else None,
+            FirstIterationHook(self._trainer, is_on_cpu) if is_main else None,
             hooks.IterationTimer(),  # after the hooks above: their time is part of an iteration
             hooks.LRScheduler(),
             weight_check,
@@ -179,6 +186,14 @@ class InterpolationTrainer(DefaultTrainer):
         self.start_iter = self.iter + 1  # a checkpoint has the iteration that was just finished
 
     def train(self) -> OrderedDict | None:
+        if self.start_iter >= self.max_iter:
+            logger.warning(
+                "Nothing is left to train: the run in %s has finished %d iterations and "
+                "SOLVER.MAX_ITER is %d. A larger SOLVER.MAX_ITER continues it",
+                self.cfg.OUTPUT_DIR,
+                self.start_iter,
+                self.max_iter,
+            )
         self._trainer.data_loader = self.build_train_loader(
             self.cfg, self.num_samples, seed=self.stream_seed
         )
@@ -194,8 +209,9 @@ class InterpolationTrainer(DefaultTrainer):
 
     def test_averaged(self) -> OrderedDict:
         """Evaluate the averaged generator (the trained one without EMA)."""
-        iteration = min(self.iter + 1, self.max_iter)
-        provenance = {**read_provenance(self.cfg.OUTPUT_DIR), "iteration": iteration}
+        # After the last step, `iter` is one further. A run may be past a lowered MAX_ITER.
+        iteration = min(self.iter + 1, max(self.max_iter, self.start_iter))
+        provenance = {**self.provenance, "iteration": iteration}
         evaluators = [self.build_evaluator(self.cfg, x, provenance) for x in self.cfg.DATASETS.TEST]
         with self.ema.applied() if self.ema else nullcontext():
             return self.test(self.cfg, self.bare_model, evaluators)
@@ -266,14 +282,14 @@ class InterpolationTrainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(
-        cls, cfg: CfgNode, dataset_name: str, provenance: dict | None = None
+        cls, cfg: CfgNode, dataset_name: str, provenance: Mapping | None = None
     ) -> InterpolationEvaluator:
         return InterpolationEvaluator(
             dataset_name,
             output_dir=f"{cfg.OUTPUT_DIR}/inference/{dataset_name}",
             num_saved=cfg.TEST.NUM_SAVED,
             extra_metrics=cfg.TEST.METRICS,
-            provenance=read_provenance(cfg.OUTPUT_DIR) if provenance is None else provenance,
+            provenance=provenance,
         )
 
     @classmethod

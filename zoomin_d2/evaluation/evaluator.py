@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
-from torch import Tensor
 
 from zoomin_d2.evaluation import metrics
 from zoomin_d2.evaluation.extra_metrics import score_extra, usable_extra_metrics
@@ -20,8 +19,6 @@ from zoomin_d2.evaluation.results import format_results_table, summarize, write_
 from zoomin_d2.evaluation.saved_images import SavedImages
 
 logger = logging.getLogger(__name__)
-
-SLACK = 0.01  # floats a little beyond [0, 1], as from resizing, are no sign of another range
 
 
 class InterpolationEvaluator(DatasetEvaluator):
@@ -76,8 +73,8 @@ class InterpolationEvaluator(DatasetEvaluator):
 
         Raises:
             FloatingPointError: a prediction holds nan or inf.
-            ValueError: the truth is missing or no frame, or prediction, mask and truth differ in
-                size.
+            ValueError: the truth is missing, truth or prediction is no frame, or prediction, mask
+                and truth differ in size.
         """
         if len(inputs) != len(outputs):
             raise ValueError(f"{len(outputs)} outputs were given for {len(inputs)} inputs")
@@ -141,7 +138,6 @@ class InterpolationEvaluator(DatasetEvaluator):
             )
         pred = output["pred_frame"].detach()
         truth = sample["frame_t"]
-        _check_truth(name, truth)
         num_bad = pred.numel() - int(torch.isfinite(pred).sum())
         if num_bad:
             raise FloatingPointError(
@@ -158,16 +154,3 @@ class InterpolationEvaluator(DatasetEvaluator):
         self._images.append({"file_name": name, **scores})
         if self._directory:
             self._saved.offer(sample, output, scores["PSNR"])
-
-
-def _check_truth(name: str, truth: Tensor) -> None:
-    """What the metrics would take for a frame and score."""
-    if truth.numel() == 0:
-        raise ValueError(f"'{name}' cannot be scored: its true frame has no pixels")
-    if truth.is_floating_point():
-        low, high = truth.min().item(), truth.max().item()
-        if not (low >= -SLACK and high <= 1 + SLACK):  # nan is in no range
-            raise ValueError(
-                f"'{name}' cannot be scored: its true frame has values from {low:g} to {high:g}; "
-                "floats must lie in [0, 1] (divide by 255)"
-            )

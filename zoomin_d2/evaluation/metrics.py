@@ -19,6 +19,11 @@ from zoomin_d2.frames import to_8bit
 
 PEAK = 255.0  # the largest 8-bit value; every metric works on 0..255
 
+# Floats a little beyond [0, 1] are no sign of another range: a truth that was resized, a network's
+# output that was not clamped.
+TRUTH_SLACK = 0.01
+PRED_SLACK = 0.5
+
 _WINDOW_SIZE = 11  # pixels, side of the SSIM window
 _WINDOW_SIGMA = 1.5  # pixels
 _C1 = (0.01 * PEAK) ** 2
@@ -57,12 +62,12 @@ def mae(pred: Tensor, truth: Tensor, mask: Tensor | None = None) -> Tensor:
 def ssim(pred: Tensor, truth: Tensor) -> Tensor:
     """SSIM with a 3-D Gaussian over the RGB volume: `ssim_matlab` of CAIN, RIFE, IFRNet and AMT.
 
-    The 11 x 11 x 11 window (sigma 1.5) runs over x, y *and* colour, all replicate-padded, so that
-    colours are mixed and the value is higher than that of `ssim_rgb`.
+    The 11 x 11 x 11 window (sigma 1.5) runs over x, y *and* color, all replicate-padded, so that
+    colors are mixed and the value is higher than that of `ssim_rgb`.
     """
     first, second = _paired_8bit(pred, truth)
     taps = _gaussian_taps(first)
-    mix = _colour_mixing(taps)
+    mix = _color_mixing(taps)
 
     def blur(x: Tensor) -> Tensor:
         x = torch.einsum("cd,ndhw->nchw", mix, x)
@@ -72,7 +77,7 @@ def ssim(pred: Tensor, truth: Tensor) -> Tensor:
 
 
 def ssim_rgb(pred: Tensor, truth: Tensor) -> Tensor:
-    """SSIM of Wang et al. 2004 per colour channel, then averaged: 11 x 11 Gaussian, sigma 1.5.
+    """SSIM of Wang et al. 2004 per color channel, then averaged: 11 x 11 Gaussian, sigma 1.5.
 
     Only windows that lie inside the frame count (no padding), with population covariances: what
     skimage gives for `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
@@ -119,7 +124,13 @@ def score_image(
         pred, truth: (3, H, W).
         mask: (H, W) bool; gives PSNR_masked and PSNR_unmasked.
         boxes: (R, 4) XYXY in absolute pixels; gives ROI_PSNR and ROI_IE.
+
+    Raises:
+        ValueError: a frame has no pixels or is no frame in [0, 1] (see `check_range`), or sizes
+            differ.
     """
+    check_range("true", truth, TRUTH_SLACK)
+    check_range("predicted", pred, PRED_SLACK)
     pred, truth = pred[None], truth[None].to(pred.device)
     scores = {
         "PSNR": psnr(pred, truth),
@@ -139,8 +150,21 @@ def score_image(
     return dict(zip(scores, torch.cat(list(scores.values())).tolist()))
 
 
+def check_range(kind: str, frame: Tensor, slack: float) -> None:
+    """Raises ValueError where a frame has no pixels, or floats beyond [0, 1] by over ``slack``."""
+    if frame.numel() == 0:
+        raise ValueError(f"its {kind} frame has no pixels")
+    if frame.is_floating_point():
+        low, high = (x.item() for x in frame.aminmax())
+        if not (low >= -slack and high <= 1 + slack):  # nan is in no range
+            raise ValueError(
+                f"its {kind} frame has values from {low:g} to {high:g}; floats must lie in [0, 1] "
+                "(divide by 255)"
+            )
+
+
 def boxes_to_mask(boxes: Tensor, height: int, width: int) -> Tensor:
-    """The union of boxes as a mask: True where a pixel's centre (x + 0.5, y + 0.5) is in a box.
+    """The union of boxes as a mask: True where a pixel's center (x + 0.5, y + 0.5) is in a box.
 
     Args:
         boxes: (R, 4) XYXY in absolute pixels, Detectron2's continuous coordinates.
@@ -181,7 +205,7 @@ def _difference(pred: Tensor, truth: Tensor) -> Tensor:
 
 
 def _mean_over_pixels(values: Tensor, mask: Tensor | None) -> Tensor:
-    """(N, 3, H, W) -> (N,): mean over all values, or over the colours of the mask's pixels."""
+    """(N, 3, H, W) -> (N,): mean over all values, or over the colors of the mask's pixels."""
     if mask is None:
         return values.mean(dim=(1, 2, 3))
     if mask.dtype != torch.bool or mask.shape != values[:, 0].shape:
@@ -199,15 +223,15 @@ def _gaussian_taps(like: Tensor) -> Tensor:
     return taps / taps.sum()
 
 
-def _colour_mixing(taps: Tensor) -> Tensor:
-    """The window along the three replicate-padded colours as the 3 x 3 matrix that it amounts to.
+def _color_mixing(taps: Tensor) -> Tensor:
+    """The window along the three replicate-padded colors as the 3 x 3 matrix that it amounts to.
 
-    Output colour c is the sum over taps k of taps[k] * colour[clamp(c + k - 5, 0, 2)].
+    Output color c is the sum over taps k of taps[k] * color[clamp(c + k - 5, 0, 2)].
     """
     mix = taps.new_zeros(3, 3)
     offsets = torch.arange(_WINDOW_SIZE, device=taps.device) - _WINDOW_SIZE // 2
-    for colour in range(3):
-        mix[colour].index_add_(0, (colour + offsets).clamp(0, 2), taps)
+    for color in range(3):
+        mix[color].index_add_(0, (color + offsets).clamp(0, 2), taps)
     return mix
 
 

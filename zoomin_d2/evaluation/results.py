@@ -4,6 +4,7 @@ The one place that says what each number means (METRICS) and how its mean over i
 identical frames (PSNR = inf) and images where it is not defined (nan).
 """
 
+import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from typing import NamedTuple
 from tabulate import tabulate
 
 from zoomin_d2.files import write_json
+
+logger = logging.getLogger(__name__)
 
 PSNR_CAP = 100.0  # dB
 
@@ -34,7 +37,7 @@ METRICS = {
         "0..255", 3, "root mean squared difference over all RGB values, mean over images", False
     ),
     "MAE": Metric("0..255", 3, "mean absolute difference (what RIFE and IFRNet call IE)", False),
-    "SSIM_rgb": Metric("", 4, "11 x 11 Gaussian per colour channel, no padding (Wang et al. 2004)"),
+    "SSIM_rgb": Metric("", 4, "11 x 11 Gaussian per color channel, no padding (Wang et al. 2004)"),
     "PSNR_masked": Metric(
         "dB", 2, "PSNR where the mask is set, by DVF's formula; empty and infinite images skipped"
     ),
@@ -87,10 +90,21 @@ def mean_over_images(
 def summarize(images: Sequence[Mapping[str, float | str]]) -> dict:
     """What every file of results holds: means, their conventions and the images' own numbers.
 
+    Empty masks are reported in the log.
+
     Args:
         images: per image `file_name` and metric name -> value.
     """
     means, counts = mean_over_images(images)
+    empty = [x["file_name"] for x in images if math.isnan(float(x.get("PSNR_masked", 0)))]
+    if empty:
+        logger.warning(
+            "The masks of %d of %d images are empty, so PSNR_masked leaves them out; the first is "
+            "that of %s",
+            len(empty),
+            len(images),
+            empty[0],
+        )
     return {
         "num_images": len(images),
         "results": means,

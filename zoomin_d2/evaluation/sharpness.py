@@ -21,7 +21,7 @@ def sharpness(
 
     The gradient is that of forward differences in x and y of the 8-bit luma (BT.601: 0.299 R +
     0.587 G + 0.114 B); its length is averaged over all pixels that have a right and a lower
-    neighbour.
+    neighbor.
 
     Args:
         pred, truth: (N, 3, H, W) RGB, uint8 or float in [0, 1], at least 2 x 2.

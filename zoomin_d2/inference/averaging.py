@@ -1,6 +1,4 @@
-"""Better frames for twice the work: a model's frame averaged with its frame of the mirrored pair."""
-
-from collections.abc import Sequence
+"""Better frames for twice the work: a frame averaged with that of the mirrored pair."""
 
 from torch import Tensor
 
@@ -18,11 +16,9 @@ class Averaged:
     def __init__(self, interpolate: Interpolate):
         self._interpolate = interpolate
 
-    def __call__(
-        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], /
-    ) -> list[Tensor]:
+    def __call__(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
         """Frames (N, 3, H, W) float in [0, 1]; one (N, 3, H, W) per time."""
-        plain = self._interpolate(frame_1, frame_2, list(ts))
+        plain = self._interpolate(frame_1, frame_2, ts)
         turned = self._interpolate(_turned(frame_2), _turned(frame_1), [1 - t for t in ts])
         return [(a + _turned(b)) / 2 for a, b in zip(plain, turned, strict=True)]
 

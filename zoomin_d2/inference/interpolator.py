@@ -13,13 +13,14 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args, overload
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from zoomin_d2.inference.adapters import for_8bit, from_baseline
+from zoomin_d2.inference.averaging import Averaged
 from zoomin_d2.inference.baselines import BASELINES, Baseline
 from zoomin_d2.inference.engine import InferenceEngine, as_device, default_dtype
 from zoomin_d2.inference.flow_scale import FlowScaled
@@ -37,6 +38,7 @@ Frame = np.ndarray | Tensor
 FrameT = TypeVar("FrameT", np.ndarray, Tensor)  # what goes in comes out
 Device = str | torch.device
 Path = str | os.PathLike[str]
+Quality = Literal["standard", "best"]
 
 
 class Interpolator:
@@ -59,6 +61,7 @@ class Interpolator:
         cuda_graphs: bool | None = None,
         tile: int | Literal["auto"] | None = "auto",
         flow_scale: float = 1.0,
+        quality: Quality = "standard",
         metadata: dict[str, str] | None = None,
         on_change: Callable[[str], None] | None = None,
     ):
@@ -78,6 +81,8 @@ class Interpolator:
                 as large as the free memory allows; None: whole frames.
             flow_scale: motion is estimated on frames of this size relative to the given ones, above
                 0 and at most 1; 0.5 is for 4K with large motion.
+            quality: "best" averages each frame with that of the mirrored pair, for twice the work
+                (inference/averaging.py); only for networks.
             on_change: called with a message when the side of the tiles is chosen or halved.
 
         Raises:
@@ -88,6 +93,10 @@ class Interpolator:
         asked = list(cast(Sequence[Device], device)) if several else [cast(Device | None, device)]
         if not is_network and flow_scale != 1:
             raise ValueError(f"flow_scale is for networks, '{name}' is none")
+        if quality not in get_args(Quality):
+            raise ValueError(f"quality must be 'standard' or 'best', got '{quality}'")
+        if not is_network and quality != "standard":
+            raise ValueError(f"quality '{quality}' is for networks, '{name}' is none")
         if not asked:
             raise ValueError("device must name at least one device, got an empty list")
         self.name = name
@@ -106,7 +115,11 @@ class Interpolator:
                 self._dtype = engine.dtype
                 made: Interpolate = engine
                 if flow_scale != 1:
-                    made = for_8bit(FlowScaled(engine, flow_scale))
+                    made = FlowScaled(engine, flow_scale)
+                if quality == "best":
+                    made = Averaged(made)
+                if made is not engine:
+                    made = for_8bit(made)
             else:
                 made = for_8bit(from_baseline(model))
             models.append((place, TiledInterpolate(made, tile, on_change)))
@@ -115,7 +128,7 @@ class Interpolator:
         if len(models) > 1:
             self._interpolate = MultiDevice(models)
             self._device = MultiDevice.device
-        self._flow_scale, self._tile = flow_scale, tile
+        self._flow_scale, self._tile, self._quality = flow_scale, tile, quality
 
     @classmethod
     def from_pretrained(
@@ -263,7 +276,11 @@ class Interpolator:
 
         if multi is None and fps is None and slowmo == 1:
             multi = 2
-        decisive = {"dtype": str(self.dtype), "flow_scale": self._flow_scale}
+        decisive = {
+            "dtype": str(self.dtype),
+            "flow_scale": self._flow_scale,
+            "quality": self._quality,
+        }
         job = job_options(**{"model": self.name, "extra": decisive, **options})
         target = Target(multi=multi, fps=fps, slowmo=slowmo)
         return interpolate_video(inputs, output, self, target, job, hooks, input_fps)
@@ -272,7 +289,7 @@ class Interpolator:
         devices = f", devices={self.workers}" if self.workers > 1 else ""
         return (
             f"Interpolator('{self.name}', device='{self.device}'{devices}, dtype={self.dtype}, "
-            f"tile={self._tile!r}, flow_scale={self._flow_scale:g})"
+            f"tile={self._tile!r}, flow_scale={self._flow_scale:g}, quality='{self._quality}')"
         )
 
 

@@ -118,7 +118,8 @@ def load_generator(name_or_path: str | os.PathLike, *, averaged: bool = True) ->
         trained = {"iteration": checkpoint.get("iteration"), **(checkpoint.get("provenance") or {})}
         metadata = {"trained": json.dumps(trained, default=str)}
         options = checkpoint.get("generator_options") or _options_beside(path)
-        weights = (checkpoint.get("ema_model") if averaged else None) or checkpoint["model"]
+        kind = "ema_model" if averaged else "trained_model"
+        weights = checkpoint.get(kind) or checkpoint["model"]
     options = current_options(options)
     generator = build_generator(options, str(path))
     _load_weights(generator, weights, path)

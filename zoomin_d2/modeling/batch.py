@@ -47,9 +47,15 @@ def stack_frames(batched_inputs: list[dict], key: str, device: torch.device) -> 
     """(N, 3, H, W) float in [0, 1], of samples whose frames are uint8, or float in [0, 1].
 
     Raises:
-        ValueError: there are no samples, or frames of several sizes.
+        ValueError: there are no samples, one lacks the frame, or frames are of several sizes.
         TypeError: several dtypes, or one whose range is not known.
     """
+    for sample in batched_inputs:
+        if key not in sample:
+            raise ValueError(
+                f"a sample has {sorted(sample)} and no '{key}': FrameInterpolator takes frame_1, "
+                "frame_2 and t; for single images there is zoomin_d2.Interpolator"
+            )
     sizes = {tuple(x[key].shape) for x in batched_inputs}
     if len(sizes) != 1:
         raise ValueError(

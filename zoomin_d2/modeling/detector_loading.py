@@ -5,11 +5,10 @@ import os
 
 import yaml
 from detectron2.config import CfgNode, get_cfg
-from detectron2.utils.file_io import PathManager
 from torch import nn
 
 from zoomin_d2.modeling.safe_checkpointer import SafeCheckpointer
-from zoomin_d2.modeling.zoo_paths import get_local_path
+from zoomin_d2.modeling.zoo_paths import get_config_path, get_local_path
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +28,7 @@ def load_detector_config(name: str) -> CfgNode:
     # Some of Detectron2's own configs have tags that are run as code; nobody else's may.
     is_of_detectron2 = False
     if name.startswith("zoo:"):
-        path = PathManager.get_local_path(name if name.endswith(".yaml") else f"{name}.yaml")
+        path = get_config_path(name)
     elif os.path.isfile(name):
         path = name
     else:

@@ -47,31 +47,45 @@ def laplacian_loss(frame: torch.Tensor, target: torch.Tensor, levels: int = 5) -
     """
     # The pyramid is linear: that of the difference is the difference of the two.
     rest = frame.float() - target.float()
+    kernel = _binomial(rest)
     total = rest.new_zeros(())
     num_values = rest.numel()
-    for level in range(levels - 1):
-        smaller = _halved(rest)
-        total = total + 2**level * (rest - _doubled(smaller, rest.shape[-2:])).abs().sum()
-        rest = smaller
+    with torch.autocast(rest.device.type, enabled=False):
+        for level in range(levels - 1):
+            smaller = _halved(rest, kernel)
+            total = total + 2**level * (rest - _doubled(smaller, kernel, rest)).abs().sum()
+            rest = smaller
     return (total + 2 ** (levels - 1) * rest.abs().sum()) / num_values
 
 
-def _box_thrice(x: torch.Tensor) -> torch.Tensor:
-    """The binomial (1, 3, 3, 1) / 8 in both directions; three pixels less."""
-    for _ in range(3):
-        x = F.avg_pool2d(x, 2, stride=1)
+def _binomial(x: torch.Tensor) -> torch.Tensor:
+    """(C, 1, 5, 5): (1, 4, 6, 4, 1) / 16 in both directions, for each of x's channels.
+
+    By arithmetic, because a copy of numbers to the device cannot be recorded in a CUDA graph.
+    """
+    distance = (torch.arange(5, device=x.device, dtype=x.dtype) - 2).abs()
+    row = (6 - 1.5 * distance - 0.5 * distance * distance) / 16
+    return (row * row[:, None]).repeat(x.shape[1], 1, 1, 1)
+
+
+def _replicated(x: torch.Tensor, pixels: int) -> torch.Tensor:
+    """With its border repeated. (F.pad's gradient fails in compiled training, torch 2.11.)"""
+    for dim in (-1, -2):
+        first, last = x.narrow(dim, 0, 1), x.narrow(dim, -1, 1)
+        x = torch.cat((*[first] * pixels, x, *[last] * pixels), dim)
     return x
 
 
-def _halved(x: torch.Tensor) -> torch.Tensor:
-    """Every second pixel of x smoothed by (1, 4, 6, 4, 1) / 16; the border is replicated."""
-    return F.avg_pool2d(_box_thrice(F.pad(x, (2, 2, 2, 2), mode="replicate")), 2)
+def _halved(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """Every second pixel of x, smoothed; the border is replicated."""
+    # Convolutions, because torch.compile inlines nested pools for minutes.
+    return F.conv2d(_replicated(x, 2), kernel, stride=2, groups=len(kernel))
 
 
-def _doubled(x: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """Back to ``size``: zeros between the pixels, smoothed by (1, 4, 6, 4, 1) / 8."""
-    x = F.pad(x, (1, 1, 1, 1), mode="replicate").repeat_interleave(2, -1).repeat_interleave(2, -2)
-    return _box_thrice(x)[..., 1 : 1 + size[0], 1 : 1 + size[1]]
+def _doubled(x: torch.Tensor, kernel: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Back to the size of ``like``: zeros between the pixels, smoothed."""
+    x = F.conv_transpose2d(_replicated(x, 1), 4 * kernel, stride=2, groups=len(kernel))
+    return x[..., 4 : 4 + like.shape[-2], 4 : 4 + like.shape[-1]]
 
 
 def perceptual_loss(

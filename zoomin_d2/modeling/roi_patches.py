@@ -80,8 +80,18 @@ def crop_real_patches(
 
     Returns:
         (N * M, 3, size, size) float32, as `crop_roi_patches` of the same boxes.
+
+    Raises:
+        ValueError: a high-resolution frame is not s times as large.
     """
     m = boxes.shape[1]
+    height, width = frame_t.shape[2:]
+    for frame, s in zip(frame_t_hr, hr_scale):
+        if frame is not None and frame.shape != (3, height * s, width * s):
+            raise ValueError(
+                f"frame_t_hr is {tuple(frame.shape)}: with hr_scale {s} and frames of {height} x "
+                f"{width} it must be {(3, height * s, width * s)}"
+            )
     # Images of one scale (and one range of values) go through ROIAlign together.
     groups: dict[tuple[int, torch.dtype], list[int]] = {}
     for i, frame in enumerate(frame_t_hr):

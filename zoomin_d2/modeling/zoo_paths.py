@@ -31,6 +31,19 @@ class ZooPathHandler(PathHandler):
     _exists = _isfile
 
 
+def get_config_path(name: str) -> str:
+    """The local path of a config: a file's own, or that of "zoo:<name>" with or without ".yaml".
+
+    Raises:
+        FileNotFoundError: there is no such file, or no config of that name ships.
+    """
+    if name.startswith(catalog.PREFIX):
+        return str(catalog.local_file(name if name.endswith(".yaml") else f"{name}.yaml"))
+    if not Path(name).is_file():
+        raise FileNotFoundError(f"there is no config file '{name}'")
+    return name
+
+
 def get_local_path(path: str) -> str:
     """`PathManager.get_local_path`, with a message that helps where the network does not.
 

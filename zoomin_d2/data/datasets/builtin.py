@@ -1,8 +1,8 @@
 """Every dataset by name: registered in DatasetCatalog and MetadataCatalog.
 
-Registering reads nothing from disk but the names of the folders in videos/ and triplets/; the rest
-is read at DatasetCatalog.get(name). The root is the environment variable DETECTRON2_DATASETS, or
-./datasets.
+The root is the environment variable DETECTRON2_DATASETS, or ./datasets. Importing the package
+registers the predefined names and looks at no disk; the folders in videos/ and triplets/ are looked
+for when datasets are asked for. What is in a dataset is read at DatasetCatalog.get(name).
 """
 
 import os
@@ -50,14 +50,20 @@ def datasets_root() -> str:
     return os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
 
 
+def register_predefined(root: str | None = None) -> None:
+    """Register the names in _PREDEFINED_SPLITS; what is registered already stays as it is."""
+    root = datasets_root() if root is None else root
+    for name, (load, folder, arguments) in _PREDEFINED_SPLITS.items():
+        _register(name, partial(load, os.path.join(root, folder), *arguments))
+
+
 def register_all_interpolation(root: str | None = None) -> None:
-    """Register all datasets; what is registered already stays as it is.
+    """Register all datasets, those that were prepared under the root too, as `register_predefined`.
 
     May be called again to find folders that were prepared since.
     """
     root = datasets_root() if root is None else root
-    for name, (load, folder, arguments) in _PREDEFINED_SPLITS.items():
-        _register(name, partial(load, os.path.join(root, folder), *arguments))
+    register_predefined(root)
     for index in sorted(Path(root).glob(f"videos/*/{INDEX_NAME}")):
         if index.parent != Path(root, SAMPLE_CLIPS_FOLDER):
             name = f"videos_{index.parent.name}"

@@ -4,11 +4,14 @@ partners.
 The inputs are 256x512, exact 4x4 box averages of the 1024x2048 frames; those are the partners
 (hr_scale 4, section 3.5 of the paper). The small frames are packed by prepare_cityscapes; the
 partners stay the PNG files of the dataset. Training takes any window of a snippet; validation is
-one triplet per snippet, with the 20th frame (the one that Cityscapes annotates) in the middle.
+one triplet per snippet, with the 20th frame (the one that Cityscapes annotates) in the middle, by
+its number: other frames of a snippet may be missing, those three may not.
 """
 
+import json
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 from zoomin_d2.data.datasets.prepared_clips import load_prepared_clips
 from zoomin_d2.data.datasets.records import MissingDatasetError
@@ -26,7 +29,8 @@ from zoomin_d2.frames import CorruptFrameError
 
 HR_SCALE = 4
 FPS = 17.0
-ANNOTATED = 19  # index in a snippet of 30
+LENGTH = 30  # frames of a snippet
+ANNOTATED = 19  # number in a snippet, from 0
 SOURCE = "leftImg8bit_sequence"
 PREPARED = "leftImg8bit_sequence_256x512"
 TREE = """
@@ -40,22 +44,71 @@ def load_cityscapes(folder: str | Path, split: str) -> list[dict]:
     """Records of split "train" (whole snippets) or "val" (one triplet per snippet).
 
     Raises:
-        MissingDatasetError: not prepared, or incomplete.
+        MissingDatasetError: not prepared, or incomplete; counts the "val" triplets that are.
     """
     name = f"cityscapes_sequence_{split}"
     prepared = Path(folder) / PREPARED / split
     records = load_prepared_clips(prepared, name, PREPARE, root=folder)
     if split == "train":
         return records
-    triplets = []
-    for record in records:
-        if len(record["frames"]) <= ANNOTATED + 1:
-            continue  # a snippet cut short by a missing frame
-        part = slice(ANNOTATED - 1, ANNOTATED + 2)
-        triplets.append(
-            {**record, "frames": record["frames"][part], "hr_frames": record["hr_frames"][part]}
+    snippets = _snippets(records)
+    triplets = [_annotated(snippet) for snippet in snippets]
+    lacking = [f"{snippet[0].name}*" for snippet, t in zip(snippets, triplets) if t is None]
+    corrupt = json.loads((prepared / INDEX_NAME).read_text())["corrupt_videos"]
+    lacking += [Path(item["file"]).name for item in corrupt]
+    if lacking:
+        problem = (
+            f"{len(lacking)} of {len(snippets) + len(corrupt)} snippets lack frames of their "
+            f"annotated triplet, or hold damaged ones; the first is {lacking[0]}."
         )
-    return triplets
+        raise MissingDatasetError(
+            name, folder, problem, TREE, f"complete {SOURCE}, then: {PREPARE}"
+        )
+    return [triplet for triplet in triplets if triplet is not None]
+
+
+class _Frame(NamedTuple):
+    name: str  # of its sequence
+    number: int  # in its sequence
+    record: dict
+    place: int  # in the record
+
+
+def _snippets(records: list[dict]) -> list[list[_Frame]]:
+    """The frames of each snippet, whichever records (runs of consecutive numbers) they are in."""
+    frames = []
+    for record in records:
+        for place, image in enumerate(record["hr_frames"]):
+            name, number, _ = Path(image).name.rsplit("_", 2)
+            frames.append(_Frame(name, int(number), record, place))
+    snippets: list[list[_Frame]] = []
+    for frame in sorted(frames, key=lambda frame: (frame.name, frame.number)):
+        first = snippets[-1][0] if snippets else None
+        if first is None or first.name != frame.name or frame.number >= first.number + LENGTH:
+            snippets.append([])
+        snippets[-1].append(frame)
+    return snippets
+
+
+def _annotated(snippet: list[_Frame]) -> dict | None:
+    """The triplet around the annotated frame; None if frames of it are missing, or may be."""
+    first, last = snippet[0].number, snippet[-1].number
+    if last < LENGTH:
+        first = 0  # what is missing at its begin does not matter
+    elif last - first != LENGTH - 1:
+        return None  # nobody can tell which end is missing
+    by_number = {frame.number: frame for frame in snippet}
+    try:
+        triplet = [by_number[first + ANNOTATED + i] for i in (-1, 0, 1)]
+    except KeyError:
+        return None
+    return {
+        **triplet[1].record,
+        **{
+            key: [frame.record[key][frame.place] for frame in triplet]
+            for key in ("frames", "hr_frames")
+        },
+    }
 
 
 def prepare_cityscapes(

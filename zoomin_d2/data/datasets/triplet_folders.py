@@ -18,21 +18,29 @@ def load_triplet_folders(folder: str | Path, name: str) -> list[dict]:
     """One record per triplet, sorted by scene and k.
 
     Raises:
-        MissingDatasetError: no triplet at all, or a frame of one is missing.
+        MissingDatasetError: no triplet at all, or frames are missing; counts them.
     """
     folder = Path(folder)
     command = "put the triplets there, or a symbolic link to their folder."
+    found = set(folder.glob("*/*_[012].png"))
     # 2_0.png comes before 10_0.png.
-    firsts = natsorted(folder.glob("*/*_0.png"), key=lambda p: f"{p.parent.name}/{p.name}")
-    if not firsts:
+    triplets = natsorted(
+        {path.with_name(path.stem[:-2]) for path in found},
+        key=lambda p: f"{p.parent.name}/{p.name}",
+    )
+    if not triplets:
         raise MissingDatasetError(name, folder, "there are no triplets.", TREE, command)
-    records = []
-    for first in firsts:
-        frames = [first.with_name(f"{first.stem[:-1]}{i}.png") for i in range(3)]
-        for frame in frames:
-            if not frame.is_file():
-                problem = f"{frame.relative_to(folder)} is missing."
-                raise MissingDatasetError(name, folder, problem, TREE, command)
-        file_name = f"{name}/{first.parent.name}/{first.stem[:-2]}"
-        records.append(clip_record(file_name, map(str, frames), image_size(first)))
-    return records
+    files = {t: [t.with_name(f"{t.name}_{i}.png") for i in range(3)] for t in triplets}
+    absent = [frame for frames in files.values() for frame in frames if frame not in found]
+    if absent:
+        problem = (
+            f"{absent[0].relative_to(folder)} is missing ({len(absent)} missing frames in "
+            f"{len(triplets)} triplets)."
+        )
+        raise MissingDatasetError(name, folder, problem, TREE, command)
+    return [
+        clip_record(
+            f"{name}/{triplet.parent.name}/{triplet.name}", map(str, frames), image_size(frames[0])
+        )
+        for triplet, frames in files.items()
+    ]

@@ -3,7 +3,7 @@
 The number is the paper's (section 3.5). The choice depends on the clip's name and a seed, not on
 the order of files on disk. Only triplets without a cut, a repeated frame or a still stretch are
 candidates (shot_analysis.py). Clips have 25 frames/s (some 29.97), so a
-triplet of neighbouring frames lasts the paper's 80 ms.
+triplet of neighboring frames lasts the paper's 80 ms.
 
 UCF101 frames are 320x240, and a 256x256 crop (also the paper's) does not fit into 240 rows. The
 frames are therefore enlarged to a short side of 256 (341x256, bicubic) unless asked otherwise; the
@@ -19,15 +19,14 @@ import numpy as np
 from zoomin_d2.data.datasets.prepared_clips import load_prepared_clips
 from zoomin_d2.data.datasets.records import MissingDatasetError, resolve_inside
 from zoomin_d2.data.packing import (
-    INDEX_NAME,
     make_index,
     require_disk_space,
     run_jobs,
     write_shot,
 )
+from zoomin_d2.data.prepared_set import PreparedSet
 from zoomin_d2.data.shot_analysis import analyse_video
 from zoomin_d2.data.video_file import iter_frames
-from zoomin_d2.files import write_json
 from zoomin_d2.frames import CorruptFrameError
 
 TRIPLETS_PER_CLIP = 4
@@ -55,20 +54,26 @@ def prepare_ucf101(
     seed: int = 0,
     num_workers: int = 1,
     show_progress: bool = True,
+    overwrite: bool = True,
 ) -> dict:
     """Pack the training triplets of an official split file into folder/triplets_train.
+
+    Args:
+        overwrite: replace a set of another list, size or seed, once this one is complete.
 
     Returns:
         The index; its counts tell what was skipped.
 
     Raises:
         MissingDatasetError: the videos or the split file are not there.
+        FileExistsError: not overwrite, and there is a set of another list, size or seed.
         OSError: too little disk space.
     """
     folder = Path(folder)
     destination = folder / "triplets_train"
     clips = read_split(folder, list_number)
-    (destination / "shots").mkdir(parents=True, exist_ok=True)
+    source = f"UCF101, trainlist{list_number:02d}, seed {seed}, short side {short_side}"
+    prepared = PreparedSet(destination, {"source": source}, overwrite)
     frame_bytes = short_side * round(short_side * 4 / 3) * 3
     require_disk_space(
         destination,
@@ -76,14 +81,11 @@ def prepare_ucf101(
         "Free some space or give a smaller --short-side.",
     )
     jobs = [
-        (_prepare_clip, (folder / "UCF-101" / clip, destination / "shots", short_side, seed))
+        (_prepare_clip, (folder / "UCF-101" / clip, prepared.folder / "shots", short_side, seed))
         for clip in clips
     ]
     entries = run_jobs(jobs, num_workers, "clips", show_progress)
-    source = f"UCF101, trainlist{list_number:02d}, seed {seed}, short side {short_side}"
-    index = make_index("ucf101_train", entries, {"source": source})
-    write_json(destination / INDEX_NAME, index)
-    return index
+    return prepared.finish(make_index("ucf101_train", entries, {"source": source}))
 
 
 def read_split(folder: Path, list_number: int) -> list[str]:

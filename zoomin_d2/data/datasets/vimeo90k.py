@@ -1,7 +1,7 @@
 """Vimeo-90K triplets and septuplets (448x256) as records.
 
 The septuplets serve arbitrary t: training may take any window of the seven frames; the test set
-asks for the middle one, im4, from its neighbours im3 and im5.
+asks for the middle one, im4, from its neighbors im3 and im5.
 """
 
 import os

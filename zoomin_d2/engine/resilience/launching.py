@@ -17,9 +17,10 @@ import torch
 import torch.distributed as dist
 from detectron2.engine import launch
 from detectron2.utils import comm
-from torch.multiprocessing import ProcessExitedException
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from zoomin_d2.engine.resilience.termination import EXIT_CODE
+from zoomin_d2.user_errors import UserError, one_line_errors, raise_for_traceback, users_mistake
 
 # How long a process waits for others that evaluate or save longer than it.
 TIMEOUT = timedelta(minutes=30)
@@ -28,21 +29,29 @@ TIMEOUT = timedelta(minutes=30)
 def run_distributed(main: Callable[[argparse.Namespace], object], args: argparse.Namespace) -> None:
     """Call ``main(args)`` in every process of the run; SIGTERM reaches all of them.
 
-    A process that fails ends the run: with its traceback, and within about a minute on its machine
-    (processes elsewhere fail when they next talk to it).
+    A process that fails ends the run: with its traceback, or with one line where the user can mend
+    it (`user_errors`), and within about a minute on its machine (processes elsewhere fail when they
+    next talk to it).
 
     Args:
-        args: of Detectron2's `default_argument_parser`.
+        args: of Detectron2's `default_argument_parser`; ``debug`` is optional.
 
     Raises:
-        SystemExit: with 143 after SIGTERM.
+        SystemExit: with 143 after SIGTERM, with 2 after a mistake of the user's.
         torch.multiprocessing.ProcessRaisedException: one of several processes failed.
     """
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        _run_under_torchrun(main, args)
-        return
+    debug = getattr(args, "debug", False)
+    with one_line_errors(debug):
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            _run_under_torchrun(main, args)
+        else:
+            _run_by_launch(main, args, debug)
+
+
+def _run_by_launch(main: Callable, args: argparse.Namespace, debug: bool) -> None:
     if args.num_gpus * args.num_machines > 1:
         signal.signal(signal.SIGTERM, _pass_on)
+        main = functools.partial(_carry_mistake, main, debug)
     try:
         launch(
             functools.partial(run_and_leave, main),
@@ -53,10 +62,32 @@ def run_distributed(main: Callable[[argparse.Namespace], object], args: argparse
             args=(args,),
             timeout=TIMEOUT,
         )
+    except ProcessRaisedException as error:
+        _, marker, line = str(error).rpartition(_MARKER)
+        if not marker:
+            raise
+        raise UserError(line.strip()) from error
     except ProcessExitedException as error:
         if error.exit_code not in (EXIT_CODE, -signal.SIGTERM):
             raise
         sys.exit(EXIT_CODE)
+
+
+class _UserErrorInProcess(Exception):
+    """What a process says to the one that started it, which gets no more than its traceback."""
+
+
+_MARKER = f"{_UserErrorInProcess.__name__}: "
+
+
+def _carry_mistake(main: Callable, debug: bool, args: argparse.Namespace) -> None:
+    try:
+        main(args)
+    except (Exception, UserError) as error:
+        message = users_mistake(error)
+        if message is None or debug:
+            raise_for_traceback(error)
+        raise _UserErrorInProcess(message) from None
 
 
 def run_and_leave(main: Callable[..., object], *args: object) -> None:

@@ -109,7 +109,7 @@ class NonFiniteGuard:
         self._in_a_row += self.last_skipped != iteration
         self.last_skipped = iteration
         logger.warning(
-            "Iteration %d is skipped (the %d. of this run): a loss or gradient is NaN or inf: %s",
+            "Skipping iteration %d: non-finite loss or gradient (%d skipped so far): %s",
             iteration,
             self.num_skipped,
             {k: v.item() for k, v in losses.items()},
@@ -137,7 +137,7 @@ class NonFiniteGuard:
         kept = self._dump(first, iteration, found, batch)
         raise NonFiniteError(
             f"{problem} at iteration={first}!\n{where}\n{kept}"
-            "--resume goes on from the last good checkpoint, through the same batches; "
+            "--resume continues from the last good checkpoint with the same batches; "
             "SOLVER.SKIP_NONFINITE True leaves bad iterations out; a lower SOLVER.BASE_LR or "
             "SOLVER.CLIP_GRADIENTS may avoid them."
         )

@@ -83,12 +83,17 @@ def git_commit() -> str:
         return "unknown"
 
 
-def write_provenance(output_dir: str, provenance: dict) -> None:
-    write_json(os.path.join(output_dir, _FILE), provenance)
+def begin_provenance(cfg: CfgNode, data_sentence: str, resume: bool) -> None:
+    """Write OUTPUT_DIR/provenance.json of a training; a resumed one keeps its run_id."""
+    provenance = collect_provenance(cfg, data_sentence)
+    if resume:
+        earlier = read_provenance(cfg.OUTPUT_DIR).get("run_id")
+        provenance["run_id"] = earlier or provenance["run_id"]
+    write_json(os.path.join(cfg.OUTPUT_DIR, _FILE), provenance)
 
 
 def read_provenance(output_dir: str) -> dict:
-    """What `write_provenance` left in ``output_dir``, or {} where nothing was, or is damaged."""
+    """What `begin_provenance` left in ``output_dir``, or {} where nothing was, or is damaged."""
     path = os.path.join(output_dir, _FILE)
     if not os.path.exists(path):
         return {}
@@ -96,5 +101,5 @@ def read_provenance(output_dir: str) -> dict:
         with open(path) as f:
             return dict(json.load(f))
     except (TypeError, ValueError) as error:
-        logger.warning("%s is damaged (%s): where the run comes from is not known", path, error)
+        logger.warning("%s is damaged (%s): the provenance of this run is unknown", path, error)
         return {}

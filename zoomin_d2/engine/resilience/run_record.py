@@ -1,4 +1,4 @@
-"""What a run was made of, kept in its checkpoints; a resumed run is told where it now differs."""
+"""What a run was made of, kept in its checkpoints; a resumed run reports where it differs now."""
 
 import logging
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from detectron2.config import CfgNode
 
 logger = logging.getLogger(__name__)
 
-# Another network cannot go on with the states of these, or would begin anew without saying so.
+# Another network cannot continue from the states of these, or would silently start over.
 _NETWORKS = ("MODEL.GENERATOR.", "MODEL.DISCRIMINATOR.")
 # What may differ without changing the run.
 _HARMLESS = (
@@ -48,7 +48,9 @@ def check_config(then: Mapping[str, str], now: Mapping[str, str]) -> None:
             "OUTPUT_DIR, no --resume"
         )
     if text:
-        logger.warning("This run goes on with another config:\n  %s", "\n  ".join(text))
+        logger.warning(
+            "The config differs from the one this run was started with:\n  %s", "\n  ".join(text)
+        )
 
 
 def check_data(then: Mapping | None, now: Mapping) -> None:
@@ -56,8 +58,8 @@ def check_data(then: Mapping | None, now: Mapping) -> None:
     if then is not None and then["fingerprint"] != now["fingerprint"]:
         logger.warning(
             "The training data has changed since this run was interrupted: %d clips with %d frames "
-            "then, %d clips with %d frames now. It goes on with the new data; its samples are no "
-            "longer those of an unbroken run",
+            "then, %d clips with %d frames now. The run continues with the new data, so its "
+            "samples are no longer those of an unbroken run",
             then["clips"],
             then["frames"],
             now["clips"],

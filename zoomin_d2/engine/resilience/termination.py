@@ -27,7 +27,7 @@ class SaveOnTermination(HookBase):
     in every iteration where that is cheap (gloo), else every ``period`` iterations.
 
     Args:
-        checkpointer: saves ``model_<iteration>``, from which --resume goes on.
+        checkpointer: saves ``model_<iteration>``, from which --resume continues.
         period: iterations.
         check: called before saving; raises if the state is not worth it.
     """
@@ -67,7 +67,9 @@ class SaveOnTermination(HookBase):
             self.check()
             self.checkpointer.save(f"model_{iteration:07d}", iteration=iteration)
             comm.synchronize()
-            logger.info("SIGTERM: saved after iteration %d, --resume goes on from there", iteration)
+            logger.info(
+                "SIGTERM: saved after iteration %d; --resume continues from there", iteration
+            )
             raise SystemExit(EXIT_CODE)
 
     def _all_agree(self) -> bool:
@@ -89,8 +91,8 @@ class SaveOnTermination(HookBase):
     @staticmethod
     def _give_up() -> None:
         logger.error(
-            "SIGTERM: no iteration ended within %d s, nothing was saved; --resume goes on from the "
-            "last checkpoint",
+            "SIGTERM: no iteration ended within %d s, so nothing was saved; --resume continues "
+            "from the last checkpoint",
             GRACE_SECONDS,
         )
         os._exit(EXIT_CODE)

@@ -1,0 +1,169 @@
+"""The table of ranges: complete, and each key tried with values inside, outside and of no fit."""
+
+import pytest
+from detectron2.config import CfgNode, get_cfg
+
+from zoomin_d2 import get_zoomin_cfg
+from zoomin_d2.config import add_zoomin_config
+from zoomin_d2.engine.config_ranges import RANGES, check_ranges, check_value, value_of
+
+COUNT = ([1, 7], [0, -1, 1.5])
+SIZE = ([0, 4], [-1, 0.5])
+FLAG = ([True, False], [0, 1])
+PROBABILITY = ([0.0, 0.5, 1.0, 1], [-0.1, 1.1, float("nan")])
+WEIGHT = ([0.0, 3, 0.5], [-1.0, float("inf"), float("nan")])
+POSITIVE = ([1e-9, 2], [0.0, -3.0, float("inf"), float("nan")])
+FILE = (["", "zoo:fast"], [7])
+NAMES = ([(), ("a", "b"), ["a"]], [("",), (3,), "abc"])
+DECAY = ([0.0, 0.999], [-0.1, 1.0, 1.5])
+PAIR_ABOVE_0 = ([[1, 1], [0.5, 2.5]], [[0, 1], [2, 1], [1], [1, 2, 3], 1])
+FOUR = ([[1, 2, 3, 4]], [[0, 1, 1, 1], [1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 1, 1.5]])
+FOUR_FROM_0 = ([[0, 0, 3, 4]], [[-1, 0, 0, 0], [0, 0, 0], [0, 0, 0, 0, 0]])
+
+# key: (values inside, values outside), worked by hand.
+VALUES: dict[str, tuple[list, list]] = {
+    "MODEL.META_ARCHITECTURE": (["FrameInterpolator"], ["GeneralizedRCNN", "no such", ""]),
+    "MODEL.WEIGHTS": FILE,
+    "MODEL.DEVICE": (["cpu", "cuda"], ["gpu", "cuda:-1", "cuda:x", "", 0]),
+    "MODEL.GENERATOR.NAME": (["fast", "paper"], ["slow", "", "FAST"]),
+    "MODEL.GENERATOR.CHANNELS_LAST": FLAG,
+    "MODEL.GENERATOR.PAPER.FLOW_CHANNELS": ([[1, 1], [8] * 6], [[8], [8, 0], []]),
+    "MODEL.GENERATOR.PAPER.SYNTHESIS_CHANNELS": COUNT,
+    "MODEL.GENERATOR.PAPER.SYNTHESIS_KERNEL": ([1, 9], [8, 0, -1]),
+    "MODEL.GENERATOR.PAPER.CONTEXT_CHANNELS": COUNT,
+    "MODEL.GENERATOR.PAPER.CONTEXT_KERNEL": ([1, 7], [6, 0, -1]),
+    "MODEL.GENERATOR.FAST.PYRAMID_CHANNELS": FOUR,
+    "MODEL.GENERATOR.FAST.DECODER_CHANNELS": ([[1, 4, 8, 12]], [[4, 6, 8, 8], [0, 4, 4, 4]]),
+    "MODEL.GENERATOR.FAST.DECODER_BLOCKS": FOUR_FROM_0,
+    "MODEL.GENERATOR.FAST.CORRELATION_RADII": FOUR_FROM_0,
+    "MODEL.GENERATOR.FAST.SYNTHESIS_CHANNELS": ([[1, 2]], [[1, 3], [0, 2], [2, 0], [2]]),
+    "MODEL.FROZEN_RPN.CONFIG_FILE": (["zoo:rpn_R_18_FPN"], ["", 1]),
+    "MODEL.FROZEN_RPN.WEIGHTS": FILE,
+    "MODEL.PROPOSALS.SOURCE": (["real", "synthesized", "both"], ["fake", ""]),
+    "MODEL.PROPOSALS.NUM": COUNT,
+    "MODEL.PROPOSALS.MIN_SIZE": WEIGHT,
+    "MODEL.PROPOSALS.ENLARGE": POSITIVE,
+    "MODEL.PROPOSALS.PATCH_SIZE": ([16, 64], [15, 8, 0]),
+    "MODEL.PERCEPTUAL.FEATURES": NAMES,
+    "MODEL.DISCRIMINATOR.NAME": (["none", "image", "roi"], ["patch", ""]),
+    "MODEL.DISCRIMINATOR.CHANNELS": COUNT,
+    "MODEL.LOSS_WEIGHTS.PHOTOMETRIC": WEIGHT,
+    "MODEL.LOSS_WEIGHTS.PERCEPTUAL": WEIGHT,
+    "MODEL.LOSS_WEIGHTS.SMOOTH": WEIGHT,
+    "MODEL.LOSS_WEIGHTS.LEVELS": WEIGHT,
+    "MODEL.LOSS_WEIGHTS.GAN_D": WEIGHT,
+    "MODEL.LOSS_WEIGHTS.GAN_G": WEIGHT,
+    "SOLVER.IMS_PER_BATCH": COUNT,
+    "SOLVER.REFERENCE_WORLD_SIZE": SIZE,
+    "SOLVER.MAX_ITER": COUNT,
+    "SOLVER.BASE_LR": POSITIVE,
+    "SOLVER.BASE_LR_END": WEIGHT,
+    "SOLVER.ADAM_BETAS": ([(0.9, 0.999), [0, 0]], [(0.9, 1.0), (-0.1, 0.9), (0.9,)]),
+    "SOLVER.WEIGHT_DECAY": WEIGHT,
+    "SOLVER.LR_SCHEDULER_NAME": (["WarmupCosineLR", "PaperExponentialLR"], ["CosineLR", ""]),
+    "SOLVER.PAPER_DECAY_ITERS": COUNT,
+    "SOLVER.PAPER_LR_FLOOR": WEIGHT,
+    "SOLVER.WARMUP_FACTOR": PROBABILITY,
+    "SOLVER.WARMUP_ITERS": SIZE,
+    "SOLVER.WARMUP_METHOD": (["linear", "constant"], ["cosine"]),
+    "SOLVER.STEPS": ([(), (1, 5)], [(0,), (5, 5), (5, 1)]),
+    "SOLVER.GAMMA": POSITIVE,
+    "SOLVER.NUM_DECAYS": COUNT,
+    "SOLVER.RESCALE_INTERVAL": FLAG,
+    "SOLVER.CHECKPOINT_PERIOD": COUNT,
+    "SOLVER.METRIC_PERIOD": COUNT,
+    "SOLVER.AMP.ENABLED": FLAG,
+    "SOLVER.CLIP_GRADIENTS.ENABLED": FLAG,
+    "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": (["full_model", "norm", "value"], ["all", ""]),
+    "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": POSITIVE,
+    "SOLVER.CLIP_GRADIENTS.NORM_TYPE": POSITIVE,
+    "SOLVER.DISCRIMINATOR.LR_FACTOR": POSITIVE,
+    "SOLVER.DISCRIMINATOR.START_ITER": SIZE,
+    "SOLVER.COMPILE": FLAG,
+    "SOLVER.CUDA_GRAPH": FLAG,
+    "SOLVER.SKIP_NONFINITE": FLAG,
+    "SOLVER.EMA.ENABLED": FLAG,
+    "SOLVER.EMA.DECAY": DECAY,
+    "INPUT.CROP_SIZE": ([[16, 300]], [[15, 64], [0, 64], [64], ["a", 64], [64, 64, 3]]),
+    "INPUT.FLIP_HORIZONTAL_PROB": PROBABILITY,
+    "INPUT.FLIP_VERTICAL_PROB": PROBABILITY,
+    "INPUT.TRANSPOSE_PROB": PROBABILITY,
+    "INPUT.TIME_REVERSAL_PROB": PROBABILITY,
+    "INPUT.FRAME_SPACING": PAIR_ABOVE_0,
+    "INPUT.FRAME_SPACING_UNIT": (["frames", "ms"], ["s", ""]),
+    "INPUT.ARBITRARY_T": FLAG,
+    "INPUT.SCALE_RANGE": ([[0.5, 1.0], [1, 1]], [[0, 1], [0.5, 1.5], [1.0, 0.5]]),
+    "INPUT.HIGH_RESOLUTION": FLAG,
+    "DATALOADER.NUM_WORKERS": SIZE,
+    "DATALOADER.FRAMES_ON_DEVICE": FLAG,
+    "DATASETS.TRAIN": NAMES,
+    "DATASETS.TEST": NAMES,
+    "TEST.EVAL_PERIOD": SIZE,
+    "TEST.EXPECTED_RESULTS": ([[], [["a", "b", 1, 2]]], ["", 3]),
+    "TEST.ROI_METRICS": FLAG,
+    "TEST.METRICS": ([[], ["sharpness", "LPIPS"]], [["FID"], "LPIPS"]),
+    "TEST.NUM_SAVED_IMAGES": SIZE,
+    "TEST.NUM_SAVED_FRAMES": SIZE,
+    "VIS_PERIOD": SIZE,
+    "SEED": ([-1, 0, 2**32 - 1], [2**32, 1.0]),
+    "CUDNN_BENCHMARK": FLAG,
+    "OUTPUT_DIR": (["./output"], ["", 3]),
+    "VERSION": ([2], [0]),
+}
+
+
+def _leaves(node: CfgNode, prefix: str = "") -> dict:
+    leaves = {}
+    for key, value in node.items():
+        is_node = isinstance(value, CfgNode)
+        leaves |= _leaves(value, f"{prefix}{key}.") if is_node else {prefix + key: value}
+    return leaves
+
+
+def test_every_key_that_we_add_has_a_range():
+    before, cfg = get_cfg(), get_cfg()
+    add_zoomin_config(cfg)
+    theirs = _leaves(before)
+    ours = {k for k, v in _leaves(cfg).items() if k not in theirs or theirs[k] != v}
+    assert ours - RANGES.keys() == set()
+
+
+def test_every_range_is_tried_below():
+    assert VALUES.keys() == RANGES.keys()
+
+
+def test_the_defaults_are_inside():
+    check_ranges(get_zoomin_cfg())
+
+
+@pytest.mark.parametrize("key", VALUES)
+def test_values_inside_outside_and_of_no_fit(key):
+    inside, outside = VALUES[key]
+    for value in inside:
+        check_value(key, value)
+    for value in [*outside, None, {}, object()]:
+        with pytest.raises(ValueError, match=f"^{key} is ") as error:
+            check_value(key, value)
+        assert "it must be " in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("SOLVER.BASE_LR_END", 1.0, "must be at most SOLVER.BASE_LR, 0.001"),
+        ("INPUT.FRAME_SPACING", [1, 1.5], "must be whole numbers of frames"),
+        ("SOLVER.REFERENCE_WORLD_SIZE", 3, "a multiple of SOLVER.REFERENCE_WORLD_SIZE, 3"),
+    ],
+)
+def test_keys_that_do_not_go_together(key, value, reason):
+    cfg = get_zoomin_cfg()
+    node, name = key.rsplit(".", 1)
+    value_of(cfg, node)[name] = value
+    with pytest.raises(ValueError, match=reason):
+        check_ranges(cfg)
+
+
+def test_a_batch_is_a_multiple_of_processes(monkeypatch):
+    monkeypatch.setattr("detectron2.utils.comm.get_world_size", lambda: 3)
+    with pytest.raises(ValueError, match=r"IMS_PER_BATCH is 16: .*the number of processes, 3"):
+        check_ranges(get_zoomin_cfg())
