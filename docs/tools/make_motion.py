@@ -103,7 +103,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", default="fast", help="a name that ships, or a file")
     parser.add_argument("--start", type=int, default=0, help="first frame")
     parser.add_argument("--num", type=int, default=13, help="frames of the input")
-    parser.add_argument("--stride", type=int, default=2, help="of the video's frames, one in so many")
+    parser.add_argument(
+        "--stride", type=int, default=2, help="of the video's frames, one in so many"
+    )
     parser.add_argument("--multi", type=int, default=4, help="frames shown per frame of the input")
     parser.add_argument("--milliseconds", type=int, default=40, help="that each is shown")
     parser.add_argument("--width", type=int, default=448, help="of each half, pixels")

@@ -37,6 +37,9 @@ VALUES: dict[str, tuple[list, list]] = {
     "MODEL.GENERATOR.FAST.DECODER_BLOCKS": FOUR_FROM_0,
     "MODEL.GENERATOR.FAST.CORRELATION_RADII": FOUR_FROM_0,
     "MODEL.GENERATOR.FAST.SYNTHESIS_CHANNELS": ([[1, 2]], [[1, 3], [0, 2], [2, 0], [2]]),
+    "MODEL.GENERATOR.FAST.LINEAR_BLOCKS": FOUR_FROM_0,
+    "MODEL.GENERATOR.FAST.LAST_WARP": (["bilinear", "mixed"], ["bicubic", "", 1]),
+    "MODEL.GENERATOR.FAST.REFINE_CHANNELS": SIZE,
     "MODEL.FROZEN_RPN.CONFIG_FILE": (["zoo:rpn_R_18_FPN"], ["", 1]),
     "MODEL.FROZEN_RPN.WEIGHTS": FILE,
     "MODEL.PROPOSALS.SOURCE": (["real", "synthesized", "both"], ["fake", ""]),
@@ -48,6 +51,7 @@ VALUES: dict[str, tuple[list, list]] = {
     "MODEL.DISCRIMINATOR.NAME": (["none", "image", "roi"], ["patch", ""]),
     "MODEL.DISCRIMINATOR.CHANNELS": COUNT,
     "MODEL.LOSS_WEIGHTS.PHOTOMETRIC": WEIGHT,
+    "MODEL.LOSS_WEIGHTS.LAPLACIAN": WEIGHT,
     "MODEL.LOSS_WEIGHTS.PERCEPTUAL": WEIGHT,
     "MODEL.LOSS_WEIGHTS.SMOOTH": WEIGHT,
     "MODEL.LOSS_WEIGHTS.LEVELS": WEIGHT,
@@ -94,6 +98,7 @@ VALUES: dict[str, tuple[list, list]] = {
     "INPUT.ARBITRARY_T": FLAG,
     "INPUT.SCALE_RANGE": ([[0.5, 1.0], [1, 1]], [[0, 1], [0.5, 1.5], [1.0, 0.5]]),
     "INPUT.HIGH_RESOLUTION": FLAG,
+    "INPUT.SYNTHETIC_FRACTION": PROBABILITY,
     "DATALOADER.NUM_WORKERS": SIZE,
     "DATALOADER.FRAMES_ON_DEVICE": FLAG,
     "DATASETS.TRAIN": NAMES,
@@ -102,8 +107,7 @@ VALUES: dict[str, tuple[list, list]] = {
     "TEST.EXPECTED_RESULTS": ([[], [["a", "b", 1, 2]]], ["", 3]),
     "TEST.ROI_METRICS": FLAG,
     "TEST.METRICS": ([[], ["sharpness", "LPIPS"]], [["FID"], "LPIPS"]),
-    "TEST.NUM_SAVED_IMAGES": SIZE,
-    "TEST.NUM_SAVED_FRAMES": SIZE,
+    "TEST.NUM_SAVED": SIZE,
     "VIS_PERIOD": SIZE,
     "SEED": ([-1, 0, 2**32 - 1], [2**32, 1.0]),
     "CUDNN_BENCHMARK": FLAG,
@@ -160,6 +164,14 @@ def test_keys_that_do_not_go_together(key, value, reason):
     node, name = key.rsplit(".", 1)
     value_of(cfg, node)[name] = value
     with pytest.raises(ValueError, match=reason):
+        check_ranges(cfg)
+
+
+def test_refinement_takes_a_quarter_of_the_channels():
+    cfg = get_zoomin_cfg()
+    cfg.MODEL.GENERATOR.FAST.REFINE_CHANNELS = 8
+    cfg.MODEL.GENERATOR.FAST.DECODER_CHANNELS = [30, 64, 96, 128]
+    with pytest.raises(ValueError, match="the first must also be a multiple of 4"):
         check_ranges(cfg)
 
 

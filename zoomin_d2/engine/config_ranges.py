@@ -151,6 +151,9 @@ RANGES: dict[str, Range] = {
     "MODEL.GENERATOR.FAST.DECODER_BLOCKS": _several(_whole(0), 4),
     "MODEL.GENERATOR.FAST.CORRELATION_RADII": _several(_whole(0), 4),
     "MODEL.GENERATOR.FAST.SYNTHESIS_CHANNELS": _SYNTHESIS,
+    "MODEL.GENERATOR.FAST.LINEAR_BLOCKS": _several(_whole(0), 4),
+    "MODEL.GENERATOR.FAST.LAST_WARP": _one_of(("bilinear", "mixed")),
+    "MODEL.GENERATOR.FAST.REFINE_CHANNELS": _whole(0),
     "MODEL.FROZEN_RPN.CONFIG_FILE": _NAMED,
     "MODEL.FROZEN_RPN.WEIGHTS": _TEXT,
     "MODEL.PROPOSALS.SOURCE": _one_of(("real", "synthesized", "both")),
@@ -163,7 +166,10 @@ RANGES: dict[str, Range] = {
     "MODEL.DISCRIMINATOR.CHANNELS": _whole(1),
     **{
         f"MODEL.LOSS_WEIGHTS.{name}": _number(0)
-        for name in ("PHOTOMETRIC", "PERCEPTUAL", "SMOOTH", "LEVELS", "GAN_D", "GAN_G")
+        for name in (
+            *("PHOTOMETRIC", "LAPLACIAN", "PERCEPTUAL", "SMOOTH", "LEVELS"),
+            *("GAN_D", "GAN_G"),
+        )
     },
     "SOLVER.IMS_PER_BATCH": _whole(1),
     "SOLVER.REFERENCE_WORLD_SIZE": _whole(0),
@@ -206,6 +212,7 @@ RANGES: dict[str, Range] = {
     "INPUT.ARBITRARY_T": _FLAG,
     "INPUT.SCALE_RANGE": _from_to(_number(0, 1, above=True)),
     "INPUT.HIGH_RESOLUTION": _FLAG,
+    "INPUT.SYNTHETIC_FRACTION": _number(0, 1),
     "DATALOADER.NUM_WORKERS": _whole(0),
     "DATALOADER.FRAMES_ON_DEVICE": _FLAG,
     "DATASETS.TRAIN": _several(_NAMED),
@@ -214,8 +221,7 @@ RANGES: dict[str, Range] = {
     "TEST.EXPECTED_RESULTS": Range("a list", lambda x: isinstance(x, list | tuple)),
     "TEST.ROI_METRICS": _FLAG,
     "TEST.METRICS": _several(_one_of(EXTRA_METRICS)),
-    "TEST.NUM_SAVED_IMAGES": _whole(0),
-    "TEST.NUM_SAVED_FRAMES": _whole(0),
+    "TEST.NUM_SAVED": _whole(0),
     "VIS_PERIOD": _whole(0),
     "SEED": Range(
         "a whole number below 2**32 (negative: drawn anew)",
@@ -253,6 +259,12 @@ def value_of(cfg: CfgNode, key: str) -> Any:
 
 def _check_together(cfg: CfgNode) -> None:
     batch, lr = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.BASE_LR
+    fast = cfg.MODEL.GENERATOR.FAST
+    if fast.REFINE_CHANNELS and fast.DECODER_CHANNELS[0] % 4:
+        raise ValueError(
+            f"MODEL.GENERATOR.FAST.DECODER_CHANNELS is {fast.DECODER_CHANNELS}: with "
+            "REFINE_CHANNELS the first must also be a multiple of 4"
+        )
     for processes, which in (
         (comm.get_world_size(), "the number of processes"),
         (cfg.SOLVER.REFERENCE_WORLD_SIZE, "SOLVER.REFERENCE_WORLD_SIZE"),
