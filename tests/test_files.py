@@ -36,7 +36,7 @@ def test_a_lock_is_held_until_it_is_released(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_children_that_outlive_us_hold_nothing(tmp_path):
+def test_children_hold_no_lock(tmp_path):
     command = [sys.executable, "-c", LEAVE_A_CHILD, str(tmp_path)]
     killed = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     child = int(killed.stdout.readline())
@@ -58,7 +58,7 @@ def test_no_locks_on_the_file_system(tmp_path, monkeypatch, caplog):
     assert "no locks on this file system" in caplog.text
 
 
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
+def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
         files.lock_folder(tmp_path / "file/below")

@@ -32,7 +32,7 @@ def test_every_level_comes_back(dtype):
     assert (to_array(tensor, dtype == np.uint16) == image).all()
 
 
-def test_values_outside_are_clipped_and_others_rounded():
+def test_values_are_clipped_and_rounded():
     frame = torch.tensor([-1.0, 0.0, 0.4 / 255, 0.6 / 255, 1.0, 7.0]).expand(1, 3, 2, 6)
     assert to_array(frame, False)[0, :, 0].tolist() == [0, 0, 0, 1, 255, 255]
     assert to_array(frame, True)[0, :, 0].tolist() == [0, 0, 103, 154, 65535, 65535]
@@ -45,7 +45,7 @@ def test_a_turned_view_is_taken_as_it_looks():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_values_that_are_not_finite_are_found(value):
+def test_nonfinite_values_are_found(value):
     frame = torch.rand(1, 3, 40, 50)
     assert is_finite(frame) and is_finite(frame.half())
     frame[0, 1, 2, 3] = value

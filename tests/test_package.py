@@ -129,7 +129,7 @@ def test_contents_and_metadata(wheel):
     assert always >= {INSTALLED_AS.get(name, name) for name in imported_by_users()}
 
 
-def test_python_api_outside_of_the_repository(environment, tmp_path):
+def test_python_api_outside_the_repository(environment, tmp_path):
     done = subprocess.run(
         [environment / "bin/python", "-c", USE_IT],
         cwd=tmp_path,

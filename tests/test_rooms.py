@@ -77,3 +77,13 @@ def test_using_models_needs_no_detectron2():
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.stem)
 def test_files_stay_readable_in_one_sitting(path):
     assert len(path.read_text().splitlines()) <= 400
+
+
+TESTS = sorted(Path(__file__).parent.rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda p: p.stem)
+def test_names_have_at_most_40_characters(path):
+    nodes = ast.walk(ast.parse(path.read_text()))
+    names = [x.name for x in nodes if isinstance(x, ast.FunctionDef)]
+    assert [x for x in names if x.startswith("test_") and len(x) > 40] == []

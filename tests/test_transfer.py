@@ -9,7 +9,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("in_flight", [1, 2, 3, 9])
-def test_work_is_begun_before_it_is_waited_for(in_flight):
+def test_work_begins_before_waiting(in_flight):
     events = []
 
     def work(k):
@@ -22,7 +22,7 @@ def test_work_is_begun_before_it_is_waited_for(in_flight):
         assert len(begun_before) == min(5, k + in_flight)
 
 
-def test_a_failure_comes_after_the_results_before_it():
+def test_a_failure_keeps_its_place():
     def work(k):
         if k == 3:
             raise ValueError("broken")
@@ -34,7 +34,7 @@ def test_a_failure_comes_after_the_results_before_it():
         next(results)
 
 
-def test_on_a_cpu_nothing_is_copied_nor_runs_ahead():
+def test_a_cpu_copies_nothing():
     transfer, frame = Transfer(), torch.rand(1, 3, 4, 4)
     assert transfer.upload(frame, CPU) is frame
     assert transfer.download([frame])()[0] is frame

@@ -25,7 +25,7 @@ class _Evil:
 
 
 @pytest.mark.parametrize("protocol", range(2, 6))
-def test_a_zoo_pickle_comes_back_as_pickle_itself_reads_it(tmp_path, protocol):
+def test_zoo_pickle_reads_as_pickle_does(tmp_path, protocol):
     model = collections.OrderedDict(
         a=np.arange(6, dtype=np.float32).reshape(2, 3),
         b=np.asfortranarray(np.arange(6).reshape(2, 3)),
@@ -42,7 +42,7 @@ def test_a_zoo_pickle_comes_back_as_pickle_itself_reads_it(tmp_path, protocol):
         assert np.array_equal(data["model"][name], array)
 
 
-def test_caffe2_blobs_as_detectron2_reads_them(tmp_path):
+def test_caffe2_blobs(tmp_path):
     path = tmp_path / "w.pkl"
     path.write_bytes(pickle.dumps({"blobs": {"w": np.ones(2), "w_momentum": np.ones(2)}}))
     theirs = DetectionCheckpointer(torch.nn.Linear(1, 1))._load_file(str(path))
@@ -79,7 +79,7 @@ def test_arrays_of_another_kind_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".pkl", ".pth", ".safetensors"])
-def test_truncated_and_damaged_files_are_named(tmp_path, suffix):
+def test_damaged_files_are_named(tmp_path, suffix):
     whole = tmp_path / f"whole{suffix}"
     weights = {"w": torch.arange(4096, dtype=torch.float32)}
     if suffix == ".pkl":
@@ -106,7 +106,7 @@ def test_a_file_of_something_else_is_named(tmp_path, content):
         read_weights(str(tmp_path / "other.pth"))
 
 
-def test_after_a_file_that_cannot_be_read_the_next_one_can(tmp_path):
+def test_next_file_after_an_unreadable_one(tmp_path):
     model = torch.nn.Linear(2, 1)
     torch.save({"model": {"weight": torch.full((1, 2), 5.0)}}, tmp_path / "good.pth")
     (tmp_path / "bad.pth").write_bytes(b"half")

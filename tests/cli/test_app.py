@@ -78,7 +78,7 @@ def test_limits_are_told_before_any_work(clip, tmp_path, limits, words):
         run(clip, Target(multi=2), tmp_path, limits)
 
 
-def test_what_is_no_video_is_told_and_leaves_nothing(tmp_path):
+def test_what_is_no_video_leaves_nothing(tmp_path):
     (tmp_path / "notes.mp4").write_text("no video")
     (tmp_path / "results").mkdir()
     with pytest.raises(VideoError):
@@ -110,7 +110,7 @@ def test_choices_become_targets():
 @pytest.mark.parametrize(
     "path", ["/srv/app/in.mp4", "C:\\Users\\me\\in.mp4", "D:/clips/in.mp4", "in.mp4"]
 )
-def test_a_visitor_reads_no_paths_of_the_server(path):
+def test_no_server_paths_are_shown(path):
     words = _for_a_visitor(ValueError(f"'{path}': no video, 3/4 of 5 s"))
     assert words == "'in.mp4': no video, 3/4 of 5 s"
 
@@ -179,7 +179,7 @@ def test_a_visitor_reads_what_is_wrong(page):
     toast.first.wait_for(timeout=20000)
 
 
-def test_a_visitor_interpolates_between_two_images(page, tmp_path):
+def test_visitor_interpolates_two_images(page, tmp_path):
     page.get_by_role("tab", name="Two images").click()
     for name, value in (("first", 40), ("second", 80)):
         Image.new("RGB", (64, 48), (value,) * 3).save(tmp_path / f"{name}.png")

@@ -22,14 +22,14 @@ def count_frames(path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
-def test_a_preview_counts_only_the_source_frames_that_it_shows(run, clip, tmp_path):
+def test_preview_counts_what_it_shows(run, clip, tmp_path):
     code, _, err = run(clip(num_frames=40), tmp_path / "out.mp4", "--preview", "0.2s")
     assert (code, "5 -> 10 frames (5 made)" in err) == (0, True), err
     code, _, err = run(clip(num_frames=40), tmp_path / "out.gif", "--preview", "0.2s")
     assert (code, "5 -> 10 frames (5 made)" in err) == (0, True), err
 
 
-def test_doubles_by_default_and_says_what_it_did(run, clip, tmp_path):
+def test_doubles_by_default(run, clip, tmp_path):
     code, out, err = run(clip(), tmp_path / "out.mp4")
     assert (code, out) == (0, "")
     assert "12 -> 24 frames (11 made), 0.480 s at 50 fps, 64x48 libx264 yuv420p" in err
@@ -94,14 +94,14 @@ def test_paths_that_cannot_be_are_told(run, clip, tmp_path, monkeypatch, inputs,
     assert "No such file" in err or "too long" in err
 
 
-def test_a_batch_goes_on_after_a_name_that_is_too_long(run, clip, tmp_path):
+def test_batch_continues_after_too_long_name(run, clip, tmp_path):
     code, _, err = run(clip(), tmp_path / ("n" * 300 + ".mp4"), tmp_path / "outputs")
     assert code == 3
     assert "File name too long" in err and "1 of 2 done" in err
     assert count_frames(tmp_path / "outputs/in.mp4") == 24
 
 
-def test_damage_has_an_exit_code_and_an_output(run, clip, tmp_path):
+def test_damage_has_exit_code_and_output(run, clip, tmp_path):
     source = clip("in.mkv", 100)
     data = source.read_bytes()
     source.write_bytes(data[: len(data) * 6 // 10])
@@ -113,7 +113,7 @@ def test_damage_has_an_exit_code_and_an_output(run, clip, tmp_path):
     assert not (tmp_path / "fail.mkv").exists()
 
 
-def test_a_failure_late_in_a_run_says_how_to_go_on(run, clip, tmp_path, monkeypatch):
+def test_late_failure_tells_how_to_resume(run, clip, tmp_path, monkeypatch):
     class Fails:
         name, calls = "fails", 0
 
@@ -179,7 +179,7 @@ def test_lines_of_json(run, clip, tmp_path):
     assert (error["event"], error["kind"], error["exit_code"]) == ("error", "OutputError", 5)
 
 
-def test_a_batch_goes_on_after_a_failure_and_tells_all(run, clip, tmp_path):
+def test_batch_continues_after_a_failure(run, clip, tmp_path):
     videos = tmp_path / "videos"
     clip("videos/a.mp4")
     clip("videos/b b.mp4")
@@ -244,7 +244,7 @@ def test_proposals_are_drawn(run, clip, tmp_path):
     assert all(changed) and len(changed) == 6
 
 
-def test_several_devices_give_the_same_frames(clip, tmp_path, run):
+def test_devices_give_the_same_frames(clip, tmp_path, run):
     source = clip(num_frames=40)
     lossless = ["--codec", "ffv1"]
     assert run(source, tmp_path / "one.mkv", *lossless)[0] == 0
@@ -273,7 +273,7 @@ def test_pipes_in_and_out(run, clip, tmp_path, monkeypatch):
     assert count_frames(tmp_path / "out.mkv") == 20
 
 
-def test_an_mp4_in_a_pipe_needs_its_index_first(run, tmp_path, monkeypatch):
+def test_mp4_in_a_pipe_needs_index_first(run, tmp_path, monkeypatch):
     noise = np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8)
     with av.open(str(tmp_path / "in.mp4"), "w") as out:  # more than FFmpeg keeps of a pipe
         stream = out.add_stream("libx264", rate=25, options={"crf": "1", "preset": "ultrafast"})
@@ -304,7 +304,7 @@ def test_raw_video_on_standard_input(run, tmp_path, monkeypatch):
     assert code == 3 and "WIDTHxHEIGHT:PIX_FMT:FPS" in err
 
 
-def test_ctrl_c_leaves_a_playable_file_and_resume_goes_on(start, run, clip, tmp_path):
+def test_ctrl_c_leaves_a_playable_file(start, run, clip, tmp_path):
     source = clip("long.mp4", num_frames=1500, height=96, width=128)
     output = tmp_path / "out.mp4"
     child, errors = start(source, output)

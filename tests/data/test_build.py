@@ -86,7 +86,7 @@ def test_resumed_stream_is_the_unbroken_one(cfg, clips, num_workers):
     assert_same_samples(flat(resumed), flat(unbroken[3:]))
 
 
-def test_two_processes_see_the_batches_of_one(cfg, clips, monkeypatch):
+def test_two_processes_see_ones_batches(cfg, clips, monkeypatch):
     alone = take(build_interpolation_train_loader(cfg, start_position=BATCH), 4)
     monkeypatch.setattr(comm, "get_world_size", lambda: 2)
     monkeypatch.setattr("detectron2.data.build.get_world_size", lambda: 2)
@@ -119,7 +119,7 @@ def test_negative_seed_is_drawn_and_logged(cfg, log):
 # --- its order -------------------------------------------------------------------------------
 
 
-def test_an_epoch_holds_each_record_as_often_as_its_weight():
+def test_epoch_repeats_records_by_weight():
     order = StreamOrder([3, 1, 2], seed=5)
     assert order.epoch_size == 6
     epochs = [[order[i + k] for i in range(6)] for k in (0, 6, 12)]
@@ -127,7 +127,7 @@ def test_an_epoch_holds_each_record_as_often_as_its_weight():
     assert len({tuple(epoch) for epoch in epochs}) > 1  # shuffled anew
 
 
-def test_the_order_does_not_depend_on_what_was_asked_before():
+def test_order_depends_on_nothing_before():
     order = StreamOrder([3, 1, 2], seed=5)
     whole = [order[i] for i in range(20)]
     for i in (13, 1, 19, 6):
@@ -140,7 +140,7 @@ def test_order_wants_positive_weights(weights):
         StreamOrder(weights, seed=0)
 
 
-def test_positions_of_two_workers_of_two_processes():
+def test_positions_of_workers_and_processes():
     def first(process, worker):
         return list(itertools.islice(positions(100, 3, process, worker), 6))
 
@@ -151,7 +151,7 @@ def test_positions_of_two_workers_of_two_processes():
     assert first((1, 2), (1, 2)) == [107, 109, 111, 119, 121, 123]
 
 
-def test_many_workers_draw_no_more_positions_than_they_make(cfg, clips, monkeypatch):
+def test_workers_draw_only_their_positions(cfg, clips, monkeypatch):
     drawn = []
     order = StreamOrder.__getitem__
     monkeypatch.setattr(
@@ -174,7 +174,7 @@ def test_a_clip_weighs_its_triplets(cfg, clips):
 # --- damage ----------------------------------------------------------------------------------
 
 
-def test_corrupt_frames_are_skipped_counted_and_logged_once(cfg, clips, log):
+def test_corrupt_frames_are_skipped(cfg, clips, log):
     bad = clips[0]["frames"][0][0]
     with open(bad, "r+b") as file:
         file.truncate(1000)
@@ -199,7 +199,7 @@ def test_nothing_but_damage_is_an_error(cfg, make_clip, register):
         take(build_interpolation_train_loader(cfg), 1)
 
 
-def test_unfit_clips_are_listed_at_build_time(cfg, make_clip, register):
+def test_unfit_clips_are_listed(cfg, make_clip, register):
     register("stream_clips", [make_clip(5, height=12, name=f"small{i}") for i in range(12)])
     with pytest.raises(ValueError, match="12 of 12 training clips") as error:
         build_interpolation_train_loader(cfg)
@@ -210,7 +210,7 @@ def test_unfit_clips_are_listed_at_build_time(cfg, make_clip, register):
 # --- test sets -------------------------------------------------------------------------------
 
 
-def test_test_loader_gives_whole_triplets_in_order(cfg, make_clip, register):
+def test_loader_gives_triplets_in_order(cfg, make_clip, register):
     records = [make_clip(3, name="one"), make_clip(8, name="two")]
     loader = build_interpolation_test_loader(cfg, register("test_clips", records))
     batches = list(loader)
@@ -224,7 +224,7 @@ def test_test_loader_gives_whole_triplets_in_order(cfg, make_clip, register):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_a_corrupt_frame_in_a_test_set_is_an_error(cfg, make_clip, register, num_workers):
+def test_corrupt_test_frame_is_an_error(cfg, make_clip, register, num_workers):
     cfg.DATALOADER.NUM_WORKERS = num_workers
     record = make_clip(3)
     with open(record["frames"][0][0], "r+b") as file:

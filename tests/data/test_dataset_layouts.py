@@ -44,7 +44,7 @@ def test_vimeo90k(vimeo_root):
     assert values_of(test) == [3, 4, 5]
 
 
-def test_vimeo90k_septuplets_serve_arbitrary_t(vimeo_root):
+def test_septuplets_serve_any_t(vimeo_root):
     record = vimeo90k.load_vimeo90k(vimeo_root / "sep", "septuplet", "train")[0]
     mapper = InterpolationDatasetMapper(
         is_train=True, frame_spacing=(3, 3), arbitrary_t=True, crop_size=(256, 256)

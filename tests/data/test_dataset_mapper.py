@@ -86,7 +86,7 @@ def test_spacing_in_ms(make_clip, fps, spacing_ms, frames):
     assert sample["t"] == 0.5
 
 
-def test_spacing_range_is_limited_by_the_clip(make_clip):
+def test_spacing_is_limited_by_the_clip(make_clip):
     mapper, record = train_mapper(frame_spacing=(1, 9)), make_clip(5)
     spacings = set()
     for seed in range(30):
@@ -96,7 +96,7 @@ def test_spacing_range_is_limited_by_the_clip(make_clip):
 
 
 @pytest.mark.parametrize("reversal", [0.0, 1.0])
-def test_arbitrary_t_is_the_place_of_the_frame(make_clip, reversal):
+def test_any_t_is_the_place_of_the_frame(make_clip, reversal):
     mapper = train_mapper(frame_spacing=(3, 3), arbitrary_t=True, time_reversal_prob=reversal)
     record, times = make_clip(30), set()
     for seed in range(80):
@@ -109,7 +109,7 @@ def test_arbitrary_t_is_the_place_of_the_frame(make_clip, reversal):
     assert times == {1, 2, 3, 4, 5}
 
 
-def test_time_reversal_turns_t_into_one_minus_t(make_clip):
+def test_time_reversal_mirrors_t(make_clip):
     settings = {"frame_spacing": (2, 2), "arbitrary_t": True}
     forward = train_mapper(**settings)
     backward = train_mapper(**settings, time_reversal_prob=1.0)
@@ -151,7 +151,7 @@ def test_high_resolution_crop_is_aligned(make_hr_clip):
     assert len(seen) > 20  # the crops really differ
 
 
-def test_high_resolution_crop_is_aligned_when_halved(make_hr_clip):
+def test_hr_crop_is_aligned_when_halved(make_hr_clip):
     record = make_hr_clip(checkerboard(320, 400), scale=4)
     mapper = train_mapper(**EVERYTHING, scale_range=(0.5, 0.5))
     for seed in range(12):
@@ -162,7 +162,7 @@ def test_high_resolution_crop_is_aligned_when_halved(make_hr_clip):
         assert np.abs(low - to_image(sample["frame_t"])).max() <= 1
 
 
-def test_high_resolution_crop_is_aligned_at_any_scale(make_hr_clip):
+def test_hr_crop_is_aligned_at_any_scale(make_hr_clip):
     ramp = np.zeros((128, 128, 3), np.uint8)
     ramp[..., 0] = 2 * np.arange(128)[None]  # a shift by one pixel is two levels
     ramp[..., 1] = 2 * np.arange(128)[:, None]
@@ -256,7 +256,7 @@ def test_wrong_settings_are_named(settings, key):
 # --- test mode -------------------------------------------------------------------------------
 
 
-def test_test_mode_gives_whole_frames_and_mask(make_clip, tmp_path):
+def test_test_mode_gives_frames_and_mask(make_clip, tmp_path):
     mask = np.zeros((40, 48), np.uint8)
     mask[:10] = 255
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
@@ -269,7 +269,7 @@ def test_test_mode_gives_whole_frames_and_mask(make_clip, tmp_path):
     assert sample["mask"][:10].all() and not sample["mask"][10:].any()
 
 
-def test_test_mode_takes_triplets_of_one_size(make_clip):
+def test_test_mode_takes_one_size(make_clip):
     mapper = InterpolationDatasetMapper(get_zoomin_cfg(), is_train=False)
     with pytest.raises(ValueError, match="has 5 frames"):
         mapper(make_clip(5))

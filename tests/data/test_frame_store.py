@@ -95,7 +95,7 @@ def test_error_survives_pickling():
     assert (error.file_name, error.reason, str(error)) == ("a.png", "is bad", "a.png: is bad")
 
 
-def test_store_can_be_sent_to_another_process(tmp_path):
+def test_store_can_be_sent_to_a_process(tmp_path):
     store = FrameStore(max_open=3)
     write_shot(tmp_path / "shot.npy", iter([COLOUR] * 3), 3)
     ref = (str(tmp_path / "shot.npy"), 1)

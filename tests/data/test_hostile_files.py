@@ -30,7 +30,7 @@ def _png(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [(30000, 30000), (2**31 - 1, 2**31 - 1), (2**27 + 1, 1)])
-def test_an_image_that_promises_gigabytes_is_refused_before_they_are_taken(tmp_path, size):
+def test_huge_image_is_refused_before(tmp_path, size):
     path = tmp_path / "bomb.png"
     path.write_bytes(_png(*size))
     with pytest.raises(CorruptFrameError, match=r"bomb\.png"):
@@ -43,7 +43,7 @@ def test_sizes_that_are_read():
         require_frame_size("a.mp4", 65536, 65536)
 
 
-def test_a_video_that_promises_huge_frames_is_refused(tmp_path, write_video, moving_frames):
+def test_huge_promised_frames_are_refused(tmp_path, write_video, moving_frames):
     path = write_video(tmp_path / "a.mp4", moving_frames(3))
     # The sample entry of the stream holds the size as two 16-bit numbers.
     content = path.read_bytes()
@@ -118,7 +118,7 @@ def test_a_whole_index_is_read(make_index):
     ],
     ids=str,
 )
-def test_an_index_that_promises_what_is_not_there_is_named(make_index, shot):
+def test_index_of_missing_files_is_named(make_index, shot):
     with pytest.raises(MissingDatasetError, match=r"videos_x.*(damaged|missing)"):
         load_prepared_clips(make_index(shot), "videos_x", "prepare it")
 

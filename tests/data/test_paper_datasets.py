@@ -53,7 +53,7 @@ def test_ucf101(ucf101_root):
     assert all(record["fps"] == pytest.approx(25) for record in records)
 
 
-def test_ucf101_triplets_depend_on_name_and_seed_only():
+def test_ucf101_triplets_by_name_and_seed():
     shots = [[(0, 30)], [(30, 32), (40, 50)]]
     chosen = ucf101.choose_triplets(shots, "v_Archery_g01_c01", seed=0)
     assert chosen == ucf101.choose_triplets(shots, "v_Archery_g01_c01", seed=0)
@@ -169,7 +169,7 @@ def test_cityscapes(cityscapes_root):
     assert np.array_equal(high, middle[..., ::-1])
 
 
-def test_cityscapes_validation_is_the_annotated_frame(cityscapes_root):
+def test_cityscapes_val_is_annotated_frame(cityscapes_root):
     cityscapes.prepare_cityscapes(cityscapes_root, "val", show_progress=False)
     (record,) = cityscapes.load_cityscapes(cityscapes_root, "val")
     assert [index for _, index in record["frames"]] == [18, 19, 20]
@@ -221,7 +221,7 @@ def test_cityscapes_val_with_a_damaged_image(cityscapes_root):
         _val_without(cityscapes_root)
 
 
-def test_cityscapes_corrupt_image_costs_its_snippet(cityscapes_root):
+def test_corrupt_image_costs_its_snippet(cityscapes_root):
     folder = cityscapes_root / "leftImg8bit_sequence/train/aachen"
     (folder / "aachen_000001_000002_leftImg8bit.png").write_bytes(b"damaged")
     index = cityscapes.prepare_cityscapes(cityscapes_root, "train", show_progress=False)

@@ -32,11 +32,11 @@ def test_fast_motion_is_no_cut(differences):
     assert len(runs_of(differences)[0]) == 1
 
 
-def test_a_quiet_cut_below_ten_levels_is_none():
+def test_cut_below_ten_levels_is_none():
     assert len(runs_of([0.5] * 9 + [9.0] + [0.5] * 9)[0]) == 1
 
 
-def test_a_repeated_frame_parts_runs_of_one_shot():
+def test_repeated_frame_parts_runs():
     shots, counts = runs_of([3.0] * 9 + [0.02] + [3.0] * 9)
     # step 9 leads from frame 9 to its copy, frame 10
     assert shots == [[(0, 10), (10, 20)]]
@@ -101,7 +101,7 @@ def test_video_with_a_cut_and_a_repeat(tmp_path, write_video, moving_frames):
     }
 
 
-def test_a_truncated_file_tells_what_is_missing(tmp_path, write_video, moving_frames):
+def test_truncated_file_tells_what_is_lost(tmp_path, write_video, moving_frames):
     path = write_video(tmp_path / "a.mkv", moving_frames(60))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     try:

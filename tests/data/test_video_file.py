@@ -44,7 +44,7 @@ def test_no_such_frame(tmp_path, write_video):
         video.read(5)
 
 
-def test_reading_forward_decodes_each_frame_once(tmp_path, write_video, monkeypatch):
+def test_forward_reading_decodes_once(tmp_path, write_video, monkeypatch):
     video = VideoFile(write_video(tmp_path / "a.mp4", grey_frames(25)))
     seeks = []
     container = video._container
@@ -192,7 +192,7 @@ def test_damage_that_threads_do_not_tell(tmp_path, share):
             list(iter_frames(path))
 
 
-def test_colors_that_nothing_converts_are_named(tmp_path, write_video):
+def test_unknown_colors_are_named(tmp_path, write_video):
     path = write_video(tmp_path / "a.mp4", grey_frames(3))
     frame = next(video_file.av.open(str(path)).decode(video=0))
     frame.colorspace = 14

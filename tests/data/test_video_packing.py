@@ -64,7 +64,7 @@ def test_a_folder_of_videos_becomes_clips(videos, tmp_path):
     assert all((r["height"], r["width"]) == (48, 64) for r in records)
 
 
-def test_index_only_reads_the_videos_themselves(videos, tmp_path):
+def test_index_only_reads_the_videos(videos, tmp_path):
     prepare(videos, tmp_path / "packed")
     prepare(videos, tmp_path / "indexed", pack=False)
     assert not list((tmp_path / "indexed" / "shots").iterdir())
@@ -76,14 +76,14 @@ def test_index_only_reads_the_videos_themselves(videos, tmp_path):
             assert np.array_equal(store.read(first), store.read(second))
 
 
-def test_frames_are_shrunk_and_never_enlarged(videos, tmp_path):
+def test_frames_are_never_enlarged(videos, tmp_path):
     prepare(videos, tmp_path / "out", short_side=24)
     assert {(r["height"], r["width"]) for r in load(tmp_path / "out")} == {(24, 32)}
     prepare(videos, tmp_path / "large", short_side=480)
     assert {(r["height"], r["width"]) for r in load(tmp_path / "large")} == {(48, 64)}
 
 
-def test_high_resolution_partner_is_the_source(videos, tmp_path):
+def test_hr_partner_is_the_source(videos, tmp_path):
     prepare(videos, tmp_path / "out", hr_scale=3)
     records = load(tmp_path / "out")
     # 64 is no multiple of 3: 63 columns stay
@@ -96,7 +96,7 @@ def test_high_resolution_partner_is_the_source(videos, tmp_path):
         assert np.abs(store.read(low) - blocks).max() <= 0.5
 
 
-def test_a_second_run_does_only_what_is_missing(videos, tmp_path, monkeypatch):
+def test_second_run_does_what_is_missing(videos, tmp_path, monkeypatch):
     first = prepare(videos, tmp_path / "out")
     (tmp_path / "out" / "shots" / "cut_mp4_001.npy").unlink()
     (tmp_path / "out" / "shots" / "left.npy.part").write_bytes(b"from a killed run")
@@ -123,7 +123,7 @@ def test_processes_give_what_one_gives(videos, tmp_path):
     assert json.dumps(one) == json.dumps(two)
 
 
-def test_what_is_no_file_is_skipped_and_named(videos, tmp_path):
+def test_non_files_are_skipped_and_named(videos, tmp_path):
     (videos / "gone.mp4").symlink_to("nowhere.mp4")
     (videos / "loop.mp4").symlink_to("loop.mp4")
     (videos / "up").symlink_to("..")
@@ -137,7 +137,7 @@ def test_what_is_no_file_is_skipped_and_named(videos, tmp_path):
     assert index["counts"]["shots"] == 3
 
 
-def test_names_that_would_share_a_file_do_not(tmp_path, write_video, moving_frames):
+def test_names_do_not_share_a_file(tmp_path, write_video, moving_frames):
     names = ["a.b.mp4", "a_b.mp4", "x/y.mp4", "x__y.mp4", "line\nbreak.mp4"]
     names += ["/".join("d" * 90 for _ in range(3)) + ".mp4"]
     for seed, name in enumerate(names):
@@ -187,7 +187,7 @@ def test_nothing_usable_is_an_error(tmp_path, write_video):
         prepare(tmp_path / "still", tmp_path / "out")
 
 
-def test_video_smaller_than_the_factor_is_skipped(videos, tmp_path):
+def test_too_small_video_is_skipped(videos, tmp_path):
     with pytest.raises(RuntimeError, match="smaller than the factor 100"):
         prepare(videos, tmp_path / "out", hr_scale=100)
 
@@ -207,7 +207,7 @@ def test_box_average_by_hand():
     assert box_average(cropped, 2).tolist() == [[[3, 3, 3]]]  # (0 + 4 + 8 + 0) / 4
 
 
-def test_shot_of_wrong_length_or_size_is_not_left_behind(tmp_path):
+def test_wrong_shot_is_not_left_behind(tmp_path):
     frame = np.zeros((4, 4, 3), np.uint8)
     for frames in ([frame], [frame, np.zeros((5, 4, 3), np.uint8), frame], []):
         with pytest.raises(CorruptFrameError):

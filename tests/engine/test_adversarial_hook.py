@@ -56,7 +56,7 @@ def test_it_steps_the_discriminator_alone(hook, make_batch):
     assert all(p.grad is None for p in hook.model.generator.parameters())
 
 
-def test_logged_losses_are_weighted_hinge_losses(hook, make_batch):
+def test_logged_losses_are_weighted(hook, make_batch):
     # A discriminator that always says 1: real costs relu(1 - 1) = 0, fake relu(1 + 1) = 2.
     score = hook.discriminator.score
     torch.nn.utils.parametrize.remove_parametrizations(score, "weight")
@@ -88,7 +88,7 @@ def test_start_iter(small_cfg, make_batch):
     assert "loss_gan_g" in losses and "loss_d_real" in logged
 
 
-def test_no_proposals_change_nothing_and_break_nothing(small_cfg, make_batch):
+def test_no_proposals_break_nothing(small_cfg, make_batch):
     small_cfg.MODEL.DISCRIMINATOR.NAME = "roi"
     hook = _build(small_cfg)
     hook.model.frozen_rpn.proposal_generator.min_box_size = 1e6
@@ -112,7 +112,7 @@ def test_state_survives(small_cfg, make_batch):
     assert steps == [1.0] * len(list(hook.discriminator.parameters()))
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_iteration(small_cfg, make_batch):
+def test_nonfinite_loss_stops_by_iteration(small_cfg, make_batch):
     small_cfg.MODEL.DISCRIMINATOR.NAME = "roi"
     hook = _build(small_cfg)
     with torch.no_grad():

@@ -38,7 +38,7 @@ def test_save_and_load(tmp_path):
     assert rest["provenance"] == {"commit": "abc"}
 
 
-def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
+def test_failed_write_keeps_old_checkpoint(tmp_path, monkeypatch):
     checkpointer = AtomicCheckpointer(_Model(1), str(tmp_path))
     checkpointer.save("model")
 
@@ -58,7 +58,7 @@ def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
     assert model.value == 1
 
 
-def test_the_best_checkpoint_is_not_what_a_resumed_run_continues(tmp_path):
+def test_best_checkpoint_is_not_resumed(tmp_path):
     checkpointer = AtomicCheckpointer(_Model(1), str(tmp_path))
     checkpointer.save("model_0000099")
     checkpointer.save("model_best")
@@ -81,7 +81,7 @@ def test_average_by_hand():
     assert ema.generator.weight.item() == pytest.approx(0.9 * 1.8)
 
 
-def test_average_carries_buffers_and_is_applied_for_a_while():
+def test_average_carries_buffers():
     model = _Model(0)
     ema = GeneratorEMA(model, decay=0.5)
     nn.init.constant_(model.generator.weight, 5.0)
@@ -95,7 +95,7 @@ def test_average_carries_buffers_and_is_applied_for_a_while():
     assert ema.generator.constant == 7
 
 
-def test_evaluation_takes_the_average_and_resuming_the_trained_weights(tmp_path):
+def test_which_weights_are_evaluated(tmp_path):
     model = _Model(1)
     ema = GeneratorEMA(model, decay=0.9)
     nn.init.constant_(model.generator.weight, 9.0)
@@ -139,7 +139,7 @@ def _resumed_value(checkpointer) -> float:
     return checkpointer.model.value
 
 
-def test_the_newest_readable_checkpoint_is_resumed_from(tmp_path, caplog):
+def test_newest_readable_checkpoint(tmp_path, caplog):
     checkpointer = _run_of_three(tmp_path)
     assert _resumed_value(checkpointer) == 3
     path = tmp_path / "model_0000003.pth"
@@ -152,7 +152,7 @@ def test_the_newest_readable_checkpoint_is_resumed_from(tmp_path, caplog):
         _resumed_value(checkpointer)
 
 
-def test_a_checkpoint_that_was_not_named_any_more_is_found_if_it_is_this_runs(tmp_path):
+def test_unnamed_checkpoint_of_this_run(tmp_path):
     checkpointer = _run_of_three(tmp_path)
     checkpointer.tag_last_checkpoint("model_0000002.pth")
     assert _resumed_value(checkpointer) == 2  # somebody wants to go back
@@ -172,7 +172,7 @@ def test_a_checkpoint_that_was_not_named_any_more_is_found_if_it_is_this_runs(tm
 @pytest.mark.parametrize(
     "content", [b"", bytes(17), b"\xff\xfe"], ids=["empty", "zeros", "no text"]
 )
-def test_a_damaged_last_checkpoint_costs_nothing(tmp_path, content):
+def test_damaged_last_checkpoint(tmp_path, content):
     checkpointer = _run_of_three(tmp_path)
     (tmp_path / "last_checkpoint").write_bytes(content)
     assert _resumed_value(checkpointer) == 3
@@ -184,7 +184,7 @@ def test_a_damaged_provenance_is_none(tmp_path, content):
     assert read_provenance(str(tmp_path)) == {}
 
 
-def test_a_checkpoint_with_nan_is_not_resumed_from(tmp_path):
+def test_nan_checkpoint_is_not_resumed(tmp_path):
     checkpointer = _run_of_three(tmp_path)
     checkpointer.model = _Model(float("nan"))
     checkpointer.save("model_0000004")

@@ -167,7 +167,7 @@ def test_keys_that_do_not_go_together(key, value, reason):
         check_ranges(cfg)
 
 
-def test_refinement_takes_a_quarter_of_the_channels():
+def test_refinement_needs_channels_by_four():
     cfg = get_zoomin_cfg()
     cfg.MODEL.GENERATOR.FAST.REFINE_CHANNELS = 8
     cfg.MODEL.GENERATOR.FAST.DECODER_CHANNELS = [30, 64, 96, 128]

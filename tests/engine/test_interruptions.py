@@ -37,7 +37,7 @@ def _short_run(datasets, output, *overrides, config="baseline"):
     make_trainer(datasets, output, *overrides, "SOLVER.MAX_ITER", "3", config=config).train()
 
 
-def test_other_networks_are_refused_and_other_settings_are_said(datasets_here, tmp_path, log):
+def test_other_networks_are_refused(datasets_here, tmp_path, log):
     _short_run(datasets_here, tmp_path)
     with pytest.raises(ValueError, match=r"(?s)MODEL.DISCRIMINATOR.NAME: 'none' then, 'roi' now.*"):
         make_trainer(datasets_here, tmp_path, config="roigan", resume=True)
@@ -77,9 +77,7 @@ def _forget_tiny():
         MetadataCatalog.remove("triplets_tiny")
 
 
-def test_a_truncated_checkpoint_costs_the_iterations_since_the_one_before(
-    datasets_here, tmp_path, log
-):
+def test_truncated_checkpoint_falls_back(datasets_here, tmp_path, log):
     _short_run(datasets_here, tmp_path, "SOLVER.CHECKPOINT_PERIOD", "1")
     for name in ("model_final.pth", "model_0000002.pth"):
         path = tmp_path / name
@@ -93,7 +91,7 @@ def test_a_truncated_checkpoint_costs_the_iterations_since_the_one_before(
         make_trainer(datasets_here, tmp_path, config="baseline", resume=True)
 
 
-def test_weights_of_an_older_version_begin_a_new_run_but_no_run_goes_on(datasets_here, tmp_path):
+def test_older_weights_begin_a_new_run_only(datasets_here, tmp_path):
     _short_run(datasets_here, tmp_path / "new")
     state = torch.load(tmp_path / "new/model_final.pth", weights_only=True)
     old = tmp_path / "old"
@@ -111,7 +109,7 @@ def test_weights_of_an_older_version_begin_a_new_run_but_no_run_goes_on(datasets
 # Disk and data.
 
 
-def test_a_full_disk_stops_with_the_files_before_it_whole(datasets_here, tmp_path, monkeypatch):
+def test_full_disk_keeps_earlier_files(datasets_here, tmp_path, monkeypatch):
     trainer = make_trainer(datasets_here, tmp_path, config="baseline")
     save = torch.save
 
@@ -130,7 +128,7 @@ def test_a_full_disk_stops_with_the_files_before_it_whole(datasets_here, tmp_pat
     assert make_trainer(datasets_here, tmp_path, config="baseline", resume=True).start_iter == 3
 
 
-def test_unreadable_files_are_left_out_counted_and_named(tmp_path, monkeypatch, log):
+def test_unreadable_files_are_left_out(tmp_path, monkeypatch, log):
     datasets = tmp_path / "datasets"
     write_triplets(datasets)
     monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets))

@@ -76,7 +76,7 @@ def test_a_config_of_the_zoo_is_its_yaml():
     ],
     ids=lambda p: "/".join(Path(p).parts[-2:]),
 )
-def test_no_recipe_sets_a_key_that_nothing_reads(recipe):
+def test_recipes_set_only_keys_that_are_read(recipe):
     assert unread_keys(setup_cfg(str(recipe), [])) == []
 
 
@@ -89,19 +89,19 @@ def test_keys_that_nothing_reads_are_said(datasets_here, tmp_path):
     )
 
 
-def test_weights_that_are_a_folder_are_no_file(tmp_path):
+def test_weights_are_no_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no file .*MODEL\.WEIGHTS"):
         setup_cfg("", ["MODEL.WEIGHTS", str(tmp_path)])
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "n" * 300])
-def test_an_output_folder_that_cannot_be_is_named(datasets_here, tmp_path, name):
+def test_impossible_output_folder_is_named(datasets_here, tmp_path, name):
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit, match=r"OUTPUT_DIR '.*' cannot be written to"):
         make_trainer(datasets_here, tmp_path / name)
 
 
-def test_two_runs_do_not_share_an_output_folder(datasets_here, tmp_path):
+def test_runs_do_not_share_an_output_folder(datasets_here, tmp_path):
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     other = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -118,7 +118,7 @@ def test_two_runs_do_not_share_an_output_folder(datasets_here, tmp_path):
     assert lock_folder(tmp_path)  # nor is a second run of this process another one
 
 
-def test_an_option_after_the_overrides_is_told_where_it_goes():
+def test_option_after_overrides_is_named():
     with pytest.raises(
         ValueError, match=r"'--resume' stands after KEY VALUE.* before the first KEY"
     ):

@@ -39,7 +39,7 @@ def test_the_schedule_stays_at_its_floor():
     assert schedule(0.007) == schedule(0.5) == schedule(1) == 1e-3  # 0.1 ** 500 is no number
 
 
-def test_adam_of_the_config_and_frozen_weights_left_out(small_cfg):
+def test_adam_leaves_out_frozen_weights(small_cfg):
     small_cfg.SOLVER.BASE_LR = 2e-4
     trained, frozen = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(3))
     frozen.requires_grad_(False)
@@ -51,7 +51,7 @@ def test_adam_of_the_config_and_frozen_weights_left_out(small_cfg):
     assert group["betas"] == (0.9, 0.999)
 
 
-def test_gradient_clipping_bounds_the_norm_over_all_weights(small_cfg):
+def test_clipping_bounds_the_whole_norm(small_cfg):
     small_cfg.SOLVER.CLIP_GRADIENTS.ENABLED = True
     small_cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "full_model"
     small_cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE = 1.0

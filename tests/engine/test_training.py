@@ -37,7 +37,7 @@ def datasets_root(tiny_triplets) -> Path:
     return tiny_triplets
 
 
-def test_kill_9_and_resume_gives_the_losses_of_an_unbrokenrun(datasets_root, tmp_path):
+def test_kill_9_and_resume_change_no_loss(datasets_root, tmp_path):
     run(datasets_root, *train_command("roigan", tmp_path / "unbroken"))
     expected = read_losses(tmp_path / "unbroken")
     assert sorted(expected) == list(range(8))
@@ -139,7 +139,7 @@ def _one_step_gradients(config: str, counts: tuple[int, ...], output: str) -> di
     }
 
 
-def test_one_process_and_two_give_the_same_gradients(datasets_root, tmp_path, monkeypatch):
+def test_two_processes_give_ones_gradients(datasets_root, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # gloo
     monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_root))
     gradients = []
@@ -160,7 +160,7 @@ def test_one_process_and_two_give_the_same_gradients(datasets_root, tmp_path, mo
 
 
 @pytest.mark.parametrize("config", ["baseline", "gan"])
-def test_a_recipe_trains_evaluates_and_says_on_what(datasets_root, tmp_path, config):
+def test_recipe_trains_and_evaluates(datasets_root, tmp_path, config):
     printed = run(datasets_root, *train_command(config, tmp_path, "SOLVER.MAX_ITER", "2"))
     assert printed.startswith("Training on triplets_tiny (5 clips, 15 frames)")
     results = json.loads((tmp_path / "inference" / "triplets_tiny" / "results.json").read_text())
@@ -240,7 +240,7 @@ def test_the_first_iteration_is_logged(datasets_here, tmp_path):
     )
 
 
-def test_evaluating_without_weights_is_refused(datasets_root, tmp_path):
+def test_evaluation_needs_weights(datasets_root, tmp_path):
     done = subprocess.run(
         train_command("baseline", tmp_path, "--eval-only"),
         cwd=REPOSITORY,
@@ -254,9 +254,7 @@ def test_evaluating_without_weights_is_refused(datasets_root, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_training_without_a_test_set_and_a_new_run_in_a_used_folder(
-    datasets_root, tmp_path, monkeypatch
-):
+def test_no_test_set_and_a_used_folder(datasets_root, tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_root))
     output = str(tmp_path)
     args = argparse.Namespace(
@@ -278,9 +276,7 @@ def test_training_without_a_test_set_and_a_new_run_in_a_used_folder(
     assert not again.checkpointer.has_checkpoint()  # --resume will not find the old run
 
 
-def test_resuming_with_another_batch_size_goes_on_in_the_stream(
-    datasets_root, tmp_path, monkeypatch
-):
+def test_resuming_with_another_batch_size(datasets_root, tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_root))
     opts = [*OVERRIDES, "OUTPUT_DIR", str(tmp_path), "SOLVER.MAX_ITER", "3", "DATASETS.TEST", "()"]
     positions = []
@@ -302,7 +298,7 @@ def test_resuming_with_another_batch_size_goes_on_in_the_stream(
     assert positions == [0, 6, 6, 10]
 
 
-def test_frames_on_the_device_give_the_losses_of_worker_processes(datasets_here, tmp_path):
+def test_device_frames_give_workers_losses(datasets_here, tmp_path):
     options = ("SOLVER.MAX_ITER", "3", "DATALOADER.NUM_WORKERS", "1")
     for flag in ("False", "True"):
         options_of_run = (*options, "DATALOADER.FRAMES_ON_DEVICE", flag)
@@ -312,7 +308,7 @@ def test_frames_on_the_device_give_the_losses_of_worker_processes(datasets_here,
     assert read_losses(tmp_path / "True") == expected  # bitwise: nothing is scaled
 
 
-def test_the_average_begins_with_the_weights_that_a_run_begins_with(datasets_here, tmp_path):
+def test_average_begins_with_the_weights(datasets_here, tmp_path):
     first = make_trainer(datasets_here, tmp_path / "first", "SEED", "3")
     first.checkpointer.save("begin")
     weights = str(tmp_path / "first" / "begin.pth")
@@ -321,7 +317,7 @@ def test_the_average_begins_with_the_weights_that_a_run_begins_with(datasets_her
         assert torch.equal(ours, theirs)
 
 
-def test_scores_are_computed_in_whole_float32(datasets_here, tmp_path, monkeypatch):
+def test_scores_are_computed_in_float32(datasets_here, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
         "zoomin_d2.modeling.meta_arch.FrameInterpolator.inference",

@@ -78,7 +78,7 @@ def test_mask_gives_both_sides():
     assert results["PSNR_unmasked"] == pytest.approx(psnr_of(10), abs=1e-4)
 
 
-def test_roi_numbers_come_from_the_images_that_have_proposals(tmp_path):
+def test_roi_numbers_of_images_with_rois(tmp_path):
     output = make_output(10, boxes=[[2.0, 2.0, 8.0, 8.0]])
     output["pred_frame"][:, 2:8, 2:8] = 104 / 255
     evaluator = InterpolationEvaluator("toy", tmp_path)
@@ -130,7 +130,7 @@ def test_worst_and_best_images_are_saved(tmp_path):
         assert average.tolist() == [110] * 3  # (80 + 140) / 2
 
 
-def test_fewer_images_than_asked_for_are_saved_once(tmp_path):
+def test_fewer_images_are_saved_once(tmp_path):
     evaluator = InterpolationEvaluator("toy", tmp_path, num_saved=12)
     evaluator.process([make_input("a"), make_input("b")], [make_output(1), make_output(2)])
     evaluator.evaluate()
@@ -148,7 +148,7 @@ def test_nothing_is_written_without_a_folder(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_image_that_was_scored_twice_is_an_error():
+def test_image_scored_twice_is_an_error():
     evaluator = InterpolationEvaluator("toy")
     evaluator.process([make_input("clip/0")] * 2, [make_output(10), make_output(10)])
     with pytest.raises(ValueError, match="'clip/0' was scored twice"):
@@ -226,7 +226,7 @@ def test_what_is_no_true_frame_is_named(truth, error, message):
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float64])
-def test_dtype_and_memory_layout_do_not_matter(dtype):
+def test_any_dtype_and_memory_layout(dtype):
     truth = FRAME if dtype == torch.uint8 else (FRAME / 255).to(dtype)
     truth = truth.permute(1, 2, 0).contiguous().permute(2, 0, 1)
     assert not truth.is_contiguous()
@@ -236,7 +236,7 @@ def test_dtype_and_memory_layout_do_not_matter(dtype):
     assert evaluator.evaluate()["interpolation"]["MAE"] == pytest.approx(10.0)
 
 
-def test_a_dataset_without_images_is_an_error():
+def test_dataset_without_images():
     with pytest.raises(ValueError, match="no image of 'toy' was scored"):
         InterpolationEvaluator("toy").evaluate()
 
@@ -256,7 +256,7 @@ def _evaluate_share(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
-def test_two_processes_score_each_image_exactly_once(tmp_path):
+def test_two_processes_score_each_image_once(tmp_path):
     mp.spawn(_evaluate_share, args=(str(tmp_path),), nprocs=2)
     results = torch.load(tmp_path / "rank_0.pth")["interpolation"]
     assert torch.load(tmp_path / "rank_1.pth") is None

@@ -19,7 +19,7 @@ def _sample(name="a"):
     return {"file_name": name, "frame_t": truth}, {"pred_frame": truth / 255, "proposals": boxes}
 
 
-def test_every_name_has_a_column_with_its_meaning():
+def test_every_name_has_a_meaning():
     for name in EXTRA_METRICS:
         assert {name, f"ROI_{name}"} <= METRICS.keys()
 

@@ -116,7 +116,7 @@ def test_frames_that_cannot_be_judged():
         metric(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 65))
 
 
-def test_real_weights_are_torchvisions_alexnet_and_the_authors_layers(real):
+def test_real_weights_are_the_authors(real):
     # The first weights of torchvision's pretrained AlexNet, as it prints them everywhere.
     assert real.kernel_0[0, 0, 0, :3].tolist() == pytest.approx([0.11864, 0.09407, 0.09544], 1e-4)
     # The fitted weights are not negative: more difference is never nearer.

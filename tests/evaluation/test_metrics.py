@@ -51,7 +51,7 @@ def test_masked_numbers_by_dvf_formula(two_by_two):
     assert metrics.mae(*two_by_two, mask).item() == pytest.approx(15 / 6)
 
 
-def test_roi_numbers_count_overlapping_boxes_once(two_by_two):
+def test_overlapping_boxes_count_once(two_by_two):
     top_row = torch.tensor([[0.0, 0.0, 2.0, 1.0], [0.0, 0.0, 1.0, 1.0]])
     # The union is the top row: (9 + 16) / (3 * 2).
     psnr = metrics.roi_psnr(*two_by_two, [top_row]).item()
@@ -59,12 +59,12 @@ def test_roi_numbers_count_overlapping_boxes_once(two_by_two):
     assert metrics.roi_ie(*two_by_two, [top_row]).item() == pytest.approx(math.sqrt(25 / 6))
 
 
-def test_image_without_rois_has_no_roi_numbers(two_by_two):
+def test_no_rois_no_roi_numbers(two_by_two):
     assert math.isnan(metrics.roi_psnr(*two_by_two, [torch.zeros(0, 4)]).item())
     assert math.isnan(metrics.roi_ie(*two_by_two, [torch.zeros(0, 4)]).item())
 
 
-def test_a_pixel_is_in_a_box_when_its_centre_is():
+def test_pixel_is_in_a_box_by_its_center():
     boxes = torch.tensor([[0.6, 0.0, 2.4, 1.0], [2.5, 1.0, 9.0, 9.0]])
     expected = torch.tensor([[False, True, False, False], [False, False, True, True]])
     assert torch.equal(metrics.boxes_to_mask(boxes, height=2, width=4), expected)
@@ -82,12 +82,12 @@ def test_empty_mask_is_undefined(two_by_two):
     assert math.isnan(metrics.psnr(*two_by_two, torch.zeros(1, 2, 2, dtype=torch.bool)).item())
 
 
-def test_floats_are_clamped_and_rounded_half_up():
+def test_floats_are_rounded_half_up():
     values = torch.tensor([-0.2, 0.49 / 255, 0.5 / 255, 10.4 / 255, 1.0, 1.3])
     assert metrics.to_8bit(values).tolist() == [0, 0, 1, 10, 255, 255]
 
 
-def test_a_frame_scores_the_same_from_memory_and_from_disk():
+def test_same_score_from_memory_and_disk():
     truth = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)
     pred = torch.rand(1, 3, 16, 16)
     for metric in (metrics.psnr, metrics.ie, metrics.mae, metrics.ssim, metrics.ssim_rgb):
@@ -133,7 +133,7 @@ def _batch(volume: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(volume.astype(np.uint8))[None]
 
 
-def test_ssim_is_a_3d_window_over_the_replicated_rgb_volume(noisy_pair):
+def test_ssim_is_a_3d_window(noisy_pair):
     taps = _gaussian()
     window = taps[:, None, None] * taps[None, :, None] * taps[None, None, :]
     pred, truth = (np.pad(x.astype(float), 5, mode="edge") for x in noisy_pair)
@@ -142,7 +142,7 @@ def test_ssim_is_a_3d_window_over_the_replicated_rgb_volume(noisy_pair):
     assert value == pytest.approx(expected, abs=1e-5)
 
 
-def test_ssim_rgb_is_a_2d_window_inside_each_channel(noisy_pair):
+def test_ssim_rgb_is_a_2d_window(noisy_pair):
     taps = _gaussian()
     window = (taps[:, None] * taps[None, :])[None]
     expected = _ssim_of_windows(*(x.astype(float) for x in noisy_pair), window)

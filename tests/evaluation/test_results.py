@@ -27,7 +27,7 @@ def test_an_identical_frame_counts_as_100_db():
     assert counts["PSNR"] == 3
 
 
-def test_masked_numbers_skip_identical_and_empty_as_dvf_does():
+def test_masked_numbers_as_dvf_skips():
     images = [{"PSNR_masked": math.inf}, {"PSNR_masked": math.nan}, {"PSNR_masked": 36.0}]
     assert mean_over_images(images) == ({"PSNR_masked": 36.0}, {"PSNR_masked": 1})
 
@@ -39,7 +39,7 @@ def test_images_without_rois_do_not_count():
     assert counts == {"ROI_PSNR": 1, "ROI_IE": 1}
 
 
-def test_a_metric_that_no_image_defines_is_absent():
+def test_undefined_metric_is_absent():
     assert mean_over_images([{"ROI_IE": math.nan, "IE": 1.0}]) == ({"IE": 1.0}, {"IE": 1})
 
 
@@ -48,7 +48,7 @@ def test_names_survive_detectron2s_table():
     assert not [name for name in METRICS if "-" in name]
 
 
-def test_table_prints_fixed_decimals_gaps_and_conventions():
+def test_table_has_decimals_and_conventions():
     table = format_results_table(
         {"average": {"PSNR": 28.0, "SSIM": 0.87944}, "ours": {"PSNR": 35.126}}, "method"
     )

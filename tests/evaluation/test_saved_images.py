@@ -52,7 +52,7 @@ def test_frames_and_maps_come_back_from_disk(tmp_path):
     assert maps["proposal_boxes"].tolist() == [[1.0, 2.0, 9.0, 10.0]]
 
 
-def test_every_method_keeps_the_same_images_in_any_order(tmp_path):
+def test_all_methods_keep_the_same_images(tmp_path):
     names = [f"clip/{i}" for i in range(20)]
     first = evaluate(tmp_path / "a", names, 3)
     second = evaluate(tmp_path / "b", names[::-1], 3, value=50, maps=False)
@@ -62,7 +62,7 @@ def test_every_method_keeps_the_same_images_in_any_order(tmp_path):
         assert kept == {path.split("/")[1] for path in first.values()}
 
 
-def test_a_share_of_the_dataset_writes_its_share(tmp_path):
+def test_share_of_dataset_writes_its_share(tmp_path):
     images = [{"file_name": f"clip/{i}", "PSNR": 30.0 + i} for i in range(6)]
     shares = [SavedImages(4), SavedImages(4)]
     for i, image in enumerate(images):
@@ -73,7 +73,7 @@ def test_a_share_of_the_dataset_writes_its_share(tmp_path):
     assert folders == set(saved[0]["saved_frames"].values())
 
 
-def test_maps_of_an_earlier_method_do_not_stay(tmp_path):
+def test_maps_of_earlier_methods_go(tmp_path):
     evaluate(tmp_path, ["a"], 1)
     saved = evaluate(tmp_path, ["a"], 1, maps=False)
     assert not (tmp_path / saved["a"] / "maps.npz").exists()

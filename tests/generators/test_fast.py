@@ -42,7 +42,7 @@ def test_several_times_are_each_as_one(tiny_cfg):
             assert torch.equal(many.pred_frame, generator(*frames, t).pred_frame)
 
 
-def test_a_motion_means_the_same_on_every_grid():
+def test_motion_is_the_same_on_every_grid():
     motion = torch.full((1, 5, 4, 6), 1.5)
     finer = finer_motion(motion)
     assert finer.shape == (1, 5, 8, 12)
@@ -51,7 +51,7 @@ def test_a_motion_means_the_same_on_every_grid():
     assert flow_1t.eq(0.75).all() and flow_2t.eq(2.25).all()
 
 
-def test_the_true_motion_blends_to_the_true_frame():
+def test_true_motion_gives_the_true_frame():
     """Content moves 4 px to the right from frame_1 to frame_2: 2 px each way for unit time."""
     scene = torch.rand(1, 3, 16, 32)
     frame_1, frame_t, frame_2 = scene[..., 8:24], scene[..., 6:22], scene[..., 4:20]
@@ -64,7 +64,7 @@ def test_the_true_motion_blends_to_the_true_frame():
     )
 
 
-def test_it_learns_to_follow_a_moving_texture(tiny_cfg):
+def test_learns_to_follow_a_texture(tiny_cfg):
     """A minute object of training: shifts of up to 6 px, which averaging the frames gets wrong."""
     torch.manual_seed(0)
     generator = build_generator(tiny_cfg)

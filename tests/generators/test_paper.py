@@ -29,7 +29,7 @@ def test_any_size_and_any_time(any_cfg, size):
     assert out.level_frames == ()  # they are for training
 
 
-def test_an_untrained_generator_is_nearly_the_average_weighed_by_time(any_cfg):
+def test_untrained_is_nearly_the_average(any_cfg):
     torch.manual_seed(0)
     generator = build_generator(any_cfg).eval()
     frame_1, frame_2 = torch.rand(2, 1, 3, 32, 32)
@@ -43,7 +43,7 @@ def test_paper_generator_keeps_its_budget():
     assert sum(p.numel() for p in generator.parameters()) <= 5_000_000
 
 
-def test_every_parameter_learns_and_the_context_does_not(small_cfg):
+def test_every_parameter_but_context_learns(small_cfg):
     generator = build_generator(small_cfg)
     out = generator(*torch.rand(2, 1, 3, 32, 32), torch.tensor([0.5]))
     (out.pred_frame.square().mean() + out.flow_1t.mean()).backward()
@@ -71,7 +71,7 @@ def test_features_are_warped_like_frames(small_cfg):
     assert torch.allclose(seen["features"], seen["coarse"], atol=1e-5)
 
 
-def test_wrong_context_shape_names_the_keys_to_set():
+def test_wrong_context_names_its_keys():
     with pytest.raises(ValueError, match="CONTEXT_CHANNELS=32"):
         ContextExtractor(64, 7).copy_from(torch.zeros(32, 3, 3, 3), torch.zeros(32), torch.zeros(3))
 

@@ -42,7 +42,7 @@ def test_bfloat16_is_close(small_generator):
     assert next(generator.parameters()).dtype == torch.bfloat16
 
 
-def test_one_encoding_for_several_times_where_the_generator_can(weighted_average):
+def test_one_encoding_for_several_times(weighted_average):
     frames, ts = [x / 255 for x in _frames()], [torch.tensor([t]) for t in (0.25, 0.5)]
     plain = forward_many(weighted_average, *frames, ts)
     assert weighted_average.num_calls == 2
@@ -61,7 +61,7 @@ def test_compiled_is_the_same(weighted_average, monkeypatch):
     assert torch.equal(engine(*frames, [0.3])[0], plain)
 
 
-def test_recordings_are_made_at_the_second_call_and_replayed_for_any_time():
+def test_recordings_serve_any_time():
     calls = []
 
     def run(frame_1, frame_2, ts):
@@ -112,7 +112,7 @@ def test_a_recording_can_be_passed_by(weighted_average):
     assert torch.equal(engine(*frames, [0.5], recorded=False)[0], plain)
 
 
-def test_the_same_time_is_the_same_tensor_but_a_callers_is_copied(weighted_average):
+def test_same_time_is_the_same_tensor(weighted_average):
     seen = []
     engine = InferenceEngine(weighted_average, CPU, torch.float32)
     engine._forward = lambda frame_1, frame_2, ts: seen.append(ts) or []
@@ -124,7 +124,7 @@ def test_the_same_time_is_the_same_tensor_but_a_callers_is_copied(weighted_avera
     assert copied is not own and copied is not copied_again and copied.tolist() == [0.25]
 
 
-def test_triton_kernels_are_for_networks_that_have_them(weighted_average):
+def test_triton_is_for_networks_that_have_it(weighted_average):
     with pytest.raises(ValueError, match="no Triton kernels for"):
         InferenceEngine(weighted_average, CPU, torch.float32, triton=True)
 
@@ -136,7 +136,7 @@ def test_what_a_cpu_cannot(weighted_average):
         InferenceEngine(weighted_average, CPU, torch.int8)
 
 
-def test_kernels_that_cannot_be_used_are_replaced_by_pytorch(caplog):
+def test_unusable_kernels_fall_back(caplog):
     generator = load_generator("fast").generator
     engine = InferenceEngine(generator, CPU, torch.float32)
     frames = _frames(32, 48)

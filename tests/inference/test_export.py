@@ -91,7 +91,7 @@ def test_torch_export(generator, tmp_path):
     _check(generator, torch.export.load(path).module(), sizes)
 
 
-def test_the_card_says_which_sizes_and_what_runs_it():
+def test_the_card_names_sizes_and_runtime():
     generator = load_generator("fast").generator
     assert "any H and W" in describe(generator, "onnx")
     assert "opset 17" in describe(generator, "onnx")

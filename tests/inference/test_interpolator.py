@@ -30,7 +30,7 @@ def test_8bit_arrays(interpolator):
     assert np.array_equal(interpolator(first, first), first)
 
 
-def test_arrays_are_neither_changed_nor_need_to_be_writable(interpolator):
+def test_arrays_are_not_changed(interpolator):
     first, second = _noise(5, 7, 3), _noise(5, 7, 3)[:, ::-1]
     before = first.copy()
     first.setflags(write=False)
@@ -69,7 +69,7 @@ def test_tensors(interpolator, dtype):
     torch.testing.assert_close(same, frames, atol=1e-3, rtol=0)
 
 
-def test_a_list_of_times_gives_a_list_of_frames(interpolator):
+def test_list_of_times_gives_list_of_frames(interpolator):
     black, white = np.zeros((4, 4, 3), np.float32), np.ones((4, 4, 3), np.float32)
     frames = interpolator(black, white, [0.25, 0.5, 0.75])
     assert [float(x.mean()) for x in frames] == [0.25, 0.5, 0.75]
@@ -155,7 +155,7 @@ def test_from_pretrained(small_generator, tmp_path):
     assert np.abs(found - 255.0 * expected.numpy()).max() < 1.5
 
 
-def test_importing_it_needs_no_compiled_detectron2_and_stays_light():
+def test_import_stays_light():
     script = (
         "import sys; sys.modules['detectron2._C'] = None\n"
         "from zoomin_d2 import Interpolator\n"
@@ -168,6 +168,6 @@ def test_importing_it_needs_no_compiled_detectron2_and_stays_light():
 
 
 @pytest.mark.parametrize(("amx", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_a_cpu_computes_in_what_it_is_fast_in(monkeypatch, amx, dtype):
+def test_dtype_of_a_cpu(monkeypatch, amx, dtype):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     assert default_dtype(torch.device("cpu")) == dtype

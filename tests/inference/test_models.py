@@ -39,7 +39,7 @@ def _pair(shift):
     return texture[..., 40:168], texture[..., 40 - shift : 168 - shift], texture
 
 
-def test_flow_of_half_the_size_moves_twice_as_far():
+def test_half_size_flow_moves_twice_as_far():
     frame_1, frame_2, texture = _pair(8)
     network = _Shift(4.0)  # on half the grid
     model = Interpolator(network, device="cpu", dtype=torch.float32, flow_scale=0.5)
@@ -109,7 +109,7 @@ def test_devices_that_are_not_there(device, words):
         Interpolator.from_pretrained("average", device=device)
 
 
-def test_several_devices_have_their_own_networks(small_generator):
+def test_each_device_has_its_network(small_generator):
     generator, _ = small_generator
     frame_1, frame_2, _ = _pair(2)
     one = Interpolator(generator, device="cpu", dtype=torch.float32)

@@ -30,14 +30,14 @@ def test_tiles_cover_and_overlap():
         assert all(end - start >= overlap for end, start in zip(ends, starts[1:]))
 
 
-def test_what_is_local_comes_out_as_without_tiles(pair, average):
+def test_local_models_need_no_tiles(pair, average):
     whole = average(*pair, [0.25, 0.75])
     for tile in (128, 192, 256):
         tiled = TiledInterpolate(average, tile)(*pair, [0.25, 0.75])
         assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(tiled, whole))
 
 
-def test_tiles_that_differ_are_mixed_without_a_step(pair):
+def test_tiles_are_mixed_without_a_step(pair):
     tops = iter(range(100))
 
     def offset(frame_1, frame_2, ts):
@@ -61,7 +61,7 @@ def _needs(limit):
     return interpolate, sizes
 
 
-def test_out_of_memory_halves_the_tile_and_goes_on(pair, average):
+def test_out_of_memory_halves_the_tile(pair, average):
     interpolate, sizes = _needs(140 * 200)
     messages = []
     tiled = TiledInterpolate(interpolate, None, messages.append)
@@ -90,7 +90,7 @@ def test_other_errors_are_not_taken_for_it(pair):
     assert not is_out_of_memory(ValueError("out of memory"))
 
 
-def test_a_measurement_that_shows_nothing_is_repeated(monkeypatch):
+def test_empty_measurement_is_repeated(monkeypatch):
     sizes = iter([100, 100, 100, 100 + 7 * 384 * 384])  # before and at the highest, twice
     monkeypatch.setattr("zoomin_d2.inference.memory._status", lambda key: next(sizes))
     assert measure_bytes_per_pixel(lambda *_: [], torch.rand(1, 3, 8, 8)) == 7
@@ -113,14 +113,14 @@ print(measure_bytes_per_pixel(hungry, frame))
 """
 
 
-def test_memory_that_the_allocator_kept_does_not_hide_the_models():
+def test_allocator_does_not_hide_memory():
     # In a process of its own: what this one has allocated before would decide where things lie.
     command = [sys.executable, "-c", KEPT_BY_THE_ALLOCATOR]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert 1100 < float(done.stdout) < 1600
 
 
-def test_auto_measures_the_model_and_the_machine(monkeypatch):
+def test_auto_measures_model_and_machine(monkeypatch):
     def hungry(frame_1, frame_2, ts):
         features = frame_1.repeat(1, 100, 1, 1)  # 1200 bytes per pixel
         return [features[:, :3] * 1.0 for _ in ts]

@@ -29,7 +29,7 @@ def test_targets(interpolator, clip, tmp_path, target, frames):
     assert (tmp_path / "out.mp4").is_file()
 
 
-def test_options_of_the_job_its_frames_and_its_encoder(interpolator, clip, tmp_path):
+def test_options_reach_job_and_encoder(interpolator, clip, tmp_path):
     output = tmp_path / "out.mkv"
     report = interpolator.video(clip, output, codec="ffv1", cut_threshold=None, on_cut="blend")
     assert report.encoder.startswith("ffv1")

@@ -42,7 +42,7 @@ def test_no_config_is_imported(results):
     assert results["config_imported"] is False
 
 
-def test_drawing_proposals_says_what_to_install(results):
+def test_drawing_says_what_to_install(results):
     assert results["proposals"]["code"] == 2
     assert results["proposals"]["errors"].splitlines()[-1] == (
         "zoomin-interpolate: drawing proposals needs the package 'detectron2': pip install "

@@ -5,7 +5,7 @@ import torch
 from zoomin_d2.layers import bilateral_correlation
 
 
-def test_a_point_on_its_way_is_found_half_way():
+def test_moving_point_is_half_way():
     """From (x, y) = (3, 4) to (5, 2): at (4, 3) the displacement is (+1, -1)."""
     frame_1, frame_2 = torch.zeros(2, 1, 4, 7, 8)
     frame_1[0, :, 4, 3] = 1
@@ -34,7 +34,7 @@ def test_with_and_without_gradient_are_equal():
         assert torch.allclose(by_rows, with_gradient, atol=1e-6)
 
 
-def test_swapped_frames_mirror_the_displacements():
+def test_swapped_frames_mirror_displacements():
     a, b = torch.randn(2, 1, 6, 5, 7)
     swapped = bilateral_correlation(b, a, 1).flip(1)
     assert torch.allclose(bilateral_correlation(a, b, 1), swapped, atol=1e-6)

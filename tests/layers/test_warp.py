@@ -6,7 +6,7 @@ import torch
 from zoomin_d2.layers import backward_warp, blend, pad_to_multiple, resize_flow
 
 
-def test_flow_points_to_where_the_frame_is_sampled():
+def test_flow_points_to_the_sample():
     # A row 0 10 20 30; flow (+1, 0) takes each pixel from its right neighbour, the last from the
     # border; (+0.5, 0) takes the mean of both: eq. 3 with its "1 -" restored.
     frame = torch.tensor([0.0, 10, 20, 30]).view(1, 1, 1, 4).expand(1, 1, 3, 4)
@@ -54,7 +54,7 @@ def test_an_unknown_mode_is_refused():
         backward_warp(torch.rand(1, 3, 4, 4), torch.zeros(1, 2, 4, 4), "nearest")
 
 
-def test_gradient_of_the_flow_is_the_slope_of_the_frame():
+def test_flow_gradient_is_the_frames_slope():
     frame = (torch.arange(6.0) * 4).view(1, 1, 1, 6).expand(1, 1, 6, 6)
     flow = torch.full((1, 2, 6, 6), 0.3, requires_grad=True)
     backward_warp(frame, flow)[0, 0, 2, 2].backward()
@@ -63,12 +63,12 @@ def test_gradient_of_the_flow_is_the_slope_of_the_frame():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 1)])
-def test_a_single_row_or_column_can_be_warped(size):
+def test_single_row_or_column_is_warped(size):
     frame = torch.rand(1, 3, *size)
     assert torch.allclose(backward_warp(frame, torch.zeros(1, 2, *size)), frame, atol=1e-6)
 
 
-def test_half_precision_frames_keep_pixel_positions():
+def test_half_precision_keeps_positions():
     # bfloat16 has 8 bits: it cannot tell column 1000 from 1001. Positions must stay float32.
     frame = torch.zeros(1, 1, 2, 1200, dtype=torch.bfloat16)
     frame[..., 1001] = 1
@@ -91,7 +91,7 @@ def test_blend_weighs_the_first():
     assert blend(one, two, mask)[0, 0].flatten().tolist() == [8, 4, 6, 5]
 
 
-def test_swapping_the_frames_mirrors_warp_and_blend_exactly():
+def test_swapping_mirrors_warp_and_blend():
     frame_1, frame_2 = torch.rand(2, 1, 3, 8, 9)
     flow_1t, flow_2t = torch.randn(2, 1, 2, 8, 9)
     mask = torch.rand(1, 1, 8, 9)
@@ -109,7 +109,7 @@ def test_resized_flow_is_in_the_new_pixels():
     assert bigger[0, 1].unique().tolist() == pytest.approx([2])  # y: 4 -> 8
 
 
-def test_padding_replicates_and_can_be_cut_off():
+def test_padding_replicates():
     frame = torch.arange(6.0).view(1, 1, 2, 3)
     padded = pad_to_multiple(frame, 4)
     assert padded.shape == (1, 1, 4, 4)

@@ -15,7 +15,7 @@ from zoomin_d2.model_zoo.generator_file import load_generator, shipped_generator
 from zoomin_d2.modeling.zoo_paths import get_local_path
 
 
-def test_config_builds_a_plain_detectron2_proposal_network():
+def test_config_builds_a_proposal_network():
     cfg = get_cfg()
     cfg.merge_from_file(PathManager.get_local_path("zoo:rpn_R_18_FPN.yaml"))
     cfg.MODEL.DEVICE = "cpu"
@@ -26,7 +26,7 @@ def test_config_builds_a_plain_detectron2_proposal_network():
 
 
 @pytest.mark.parametrize("name", sorted(catalog.WEIGHTS_SHA256))
-def test_weights_are_intact_small_and_fit_their_network(name):
+def test_weights_are_intact_and_fit(name):
     path = PathManager.get_local_path(f"zoo:{name}")
     with open(path, "rb") as f:
         data = f.read()
@@ -62,7 +62,7 @@ URL = "detectron2://COCO-Detection/rpn_R_50_C4_1x/137258005/model_final_450694.p
 CACHED = "detectron2/COCO-Detection/rpn_R_50_C4_1x/137258005/model_final_450694.pkl"
 
 
-def test_no_network_says_what_to_fetch_and_where_to_put_it(monkeypatch, tmp_path):
+def test_no_network_tells_what_to_fetch(monkeypatch, tmp_path):
     def offline(*args, **kwargs):
         raise urllib.error.URLError("Name or service not known")
 

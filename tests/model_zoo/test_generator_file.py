@@ -37,7 +37,7 @@ def _same_output(first, second, tolerance=0.0):
     return (a - b).abs().max() <= tolerance
 
 
-def test_a_file_rebuilds_its_generator_without_a_config(small_generator, file):
+def test_file_rebuilds_its_generator(small_generator, file):
     loaded = load_generator(file)
     assert loaded.name == "small"
     assert loaded.options == small_generator[1]
@@ -48,7 +48,7 @@ def test_a_file_rebuilds_its_generator_without_a_config(small_generator, file):
     assert _same_output(small_generator[0], loaded.generator, 2e-3)  # weights are rounded to half
 
 
-def test_float32_files_are_exact_and_half_ones_half_the_size(small_generator, file, tmp_path):
+def test_float32_files_are_exact(small_generator, file, tmp_path):
     generator, options = small_generator
     path = tmp_path / "exact.safetensors"
     digest = save_generator(path, generator, options, "exact", dtype=torch.float32)
@@ -66,7 +66,7 @@ def test_the_file_serves_as_model_weights(small_cfg, small_generator, file):
     assert _same_output(small_generator[0], model.generator, 2e-3)
 
 
-def test_training_checkpoints_give_their_averaged_weights(small_cfg, small_generator, tmp_path):
+def test_checkpoints_give_averaged_weights(small_cfg, small_generator, tmp_path):
     generator, options = small_generator
     trained = build_generator(small_cfg)
     checkpoint = {
@@ -87,7 +87,7 @@ def test_training_checkpoints_give_their_averaged_weights(small_cfg, small_gener
     assert _same_output(trained, load_generator(path).generator)
 
 
-def test_names_of_the_zoo_are_checked_against_their_sha256(small_generator, tmp_path, monkeypatch):
+def test_zoo_files_are_checked_by_sha256(small_generator, tmp_path, monkeypatch):
     generator, options = small_generator
     (tmp_path / "weights").mkdir()
     path = tmp_path / "weights" / "small.safetensors"
@@ -128,7 +128,7 @@ def test_files_of_other_versions_say_so(file):
         load_generator(_rewritten(file, NEW_KEY=1))
 
 
-def test_unknown_generators_and_wrong_weights_say_so(file):
+def test_unknown_generators_and_weights(file):
     tensors = load_file(file)
     tensors["generator.left_over"] = torch.zeros(1)
     with pytest.raises(ValueError, match=r"1 tensors.*'left_over'"):

@@ -19,7 +19,7 @@ def _rows(samples):
     return torch.stack([x["frame_1"].clone() for x in samples])
 
 
-def test_a_batch_that_came_in_one_piece_stays_it(samples):
+def test_batch_in_one_piece_stays_so(samples):
     batch = stack_frames(samples, "frame_1", CPU)
     assert batch.data_ptr() == samples[0]["frame_1"].data_ptr()
     assert torch.equal(batch, _rows(samples))
@@ -48,7 +48,7 @@ def test_a_key_of_some_samples_has_no_whole():
 
 
 @pytest.mark.parametrize("order", [(1, 0, 2, 3), (0, 1, 2), (0, 0, 1, 1), (3, 2, 1, 0)])
-def test_rows_in_another_order_are_what_they_are(samples, order):
+def test_rows_in_another_order(samples, order):
     chosen = [samples[i] for i in order]
     assert torch.equal(stack_frames(chosen, "frame_1", CPU), _rows(chosen))
 
@@ -59,7 +59,7 @@ def test_other_views_are_looked_at(samples):
     assert torch.equal(stack_frames(views, "frame_1", CPU), _rows(views))
 
 
-def test_a_square_transposed_in_place_is_not_taken_for_the_row():
+def test_transposed_square_is_no_row():
     whole = torch.rand(2, 3, 4, 4)
     turned = [{"frame_1": x.transpose(1, 2)} for x in whole]
     assert torch.equal(stack_frames(turned, "frame_1", CPU), whole.transpose(2, 3))

@@ -42,7 +42,7 @@ def test_feature_names(frozen_rpn):
         frozen_rpn.features(torch.rand(1, 3, 64, 96), ["c9"])
 
 
-def test_proposals_are_inside_large_enough_and_best_first(frozen_rpn):
+def test_proposals_are_inside_and_sorted(frozen_rpn):
     proposals = frozen_rpn.proposals(torch.rand(2, 3, 100, 130))
     assert len(proposals) == 2
     for instances in proposals:
@@ -62,7 +62,7 @@ def _choose(frozen_rpn, boxes, scores):
     return rpn.predict_proposals([], [torch.tensor([scores])], [boxes[None]], [(100, 100)])
 
 
-def test_boxes_are_enlarged_about_their_centre_after_small_ones_are_dropped(frozen_rpn):
+def test_boxes_are_enlarged_about_center(frozen_rpn):
     boxes = torch.tensor([[40.0, 40, 60, 80], [10, 10, 25, 90], [0, 0, 50, 50]])
     (selected,) = frozen_rpn._enlarge(_choose(frozen_rpn, boxes, [3.0, 2.0, 1.0]))
     # 20 x 40 -> 24 x 48; the second is 15 wide; the third is clipped at the frame's corner.
@@ -87,13 +87,13 @@ def test_proposals_are_those_of_detectron2(frozen_rpn, monkeypatch):
         torch.testing.assert_close(mine.objectness_logits, reference.objectness_logits)
 
 
-def test_small_boxes_do_not_suppress_larger_ones(frozen_rpn):
+def test_small_boxes_keep_larger_ones(frozen_rpn):
     boxes = torch.tensor([[10.0, 10, 25.5, 30], [10, 10, 27, 30]])  # 15.5 and 17 px wide, IoU 0.91
     (selected,) = _choose(frozen_rpn, boxes, [9.0, 1.0])
     assert selected.objectness_logits.tolist() == [1.0]
 
 
-def test_boxes_that_are_not_finite_are_left_out(frozen_rpn):
+def test_nonfinite_boxes_are_left_out(frozen_rpn):
     boxes = torch.tensor([[0.0, 0, 50, 50], [torch.nan, 0, 60, 60], [40, 40, 99, 99]])
     (selected,) = _choose(frozen_rpn, boxes, [1.0, 9.0, torch.inf])
     assert selected.objectness_logits.tolist() == [1.0]
@@ -112,14 +112,14 @@ def test_batched_nms_is_greedy_nms():
     assert 0 < keep.sum() < keep.numel()
 
 
-def test_a_frame_without_proposals_gives_an_empty_list_of_boxes(frozen_rpn):
+def test_no_proposals_give_no_boxes(frozen_rpn):
     frozen_rpn.proposal_generator.min_box_size = 1e6
     proposals = frozen_rpn.proposals(torch.rand(1, 3, 64, 64))
     assert len(proposals[0]) == 0
     assert proposals[0].proposal_boxes.tensor.shape == (0, 4)
 
 
-def test_merging_keeps_the_better_of_two_overlapping_boxes(frozen_rpn):
+def test_merging_keeps_the_better_box(frozen_rpn):
     from detectron2.structures import Boxes, Instances
 
     def instances(boxes, scores):
@@ -135,7 +135,7 @@ def test_merging_keeps_the_better_of_two_overlapping_boxes(frozen_rpn):
 
 
 @pytest.mark.parametrize("channel_order", ["RGB", "BGR"])
-def test_colour_conversion_and_context_convolution(channel_order):
+def test_color_and_context_convolution(channel_order):
     """The context convolution on RGB in [0, 1] is the detector's on its own kind of image."""
     cfg = load_detector_config("zoo:rpn_R_18_FPN")
     detector = build_model(_on_cpu(cfg))
@@ -172,7 +172,7 @@ def _on_cpu(cfg):
     "config", ["COCO-Detection/rpn_R_50_FPN_1x.yaml", "COCO-Detection/rpn_R_50_C4_1x.yaml"]
 )
 @pytest.mark.parametrize("suffix", [".pkl", ".pth"])
-def test_model_zoo_detectors_load_from_local_files(small_cfg, tmp_path, config, suffix):
+def test_zoo_detectors_load_from_local_files(small_cfg, tmp_path, config, suffix):
     detector = build_model(_on_cpu(load_detector_config(config)))
     weights = {k: v for k, v in detector.state_dict().items() if not k.startswith("pixel")}
     weights["roi_heads.box_head.fc1.weight"] = torch.zeros(2, 2)  # heads are not needed
@@ -192,7 +192,7 @@ def test_model_zoo_detectors_load_from_local_files(small_cfg, tmp_path, config, 
     assert frozen.features(torch.rand(1, 3, 64, 64), ["rpn"])
 
 
-def test_weights_of_another_detector_are_refused(small_cfg, tmp_path):
+def test_other_detectors_weights_are_refused(small_cfg, tmp_path):
     path = tmp_path / "half.safetensors"
     whole = FrozenRPN(small_cfg).state_dict()
     save_file({k: v for k, v in whole.items() if k.startswith("backbone.")}, path)
@@ -201,7 +201,7 @@ def test_weights_of_another_detector_are_refused(small_cfg, tmp_path):
         FrozenRPN(small_cfg)
 
 
-def test_a_config_without_rpn_or_without_file_is_refused(small_cfg):
+def test_config_without_rpn_or_file(small_cfg):
     small_cfg.MODEL.FROZEN_RPN.CONFIG_FILE = "COCO-Detection/retinanet_R_50_FPN_1x.yaml"
     with pytest.raises(ValueError, match="has no RPN"):
         FrozenRPN(small_cfg)

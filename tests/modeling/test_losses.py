@@ -24,7 +24,7 @@ def test_charbonnier_is_eq_6():
     assert charbonnier(torch.tensor(0.0)).item() == pytest.approx(EPSILON)
 
 
-def test_photometric_loss_is_colour_plus_x_and_y_gradients():
+def test_photometric_loss_by_hand():
     # The difference is the 2 x 2 image [[0.3, 0], [0, 0]] in each channel. Colour: one of four
     # values. x gradients -0.3 and 0: one of two. y gradients -0.3 and 0: one of two.
     pred, target = torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
@@ -34,7 +34,7 @@ def test_photometric_loss_is_colour_plus_x_and_y_gradients():
     assert photometric_loss(pred, target).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_photometric_loss_does_not_see_an_offset_in_its_gradient_terms():
+def test_gradient_terms_ignore_an_offset():
     offset = photometric_loss(torch.full((1, 3, 4, 4), 0.75), torch.full((1, 3, 4, 4), 0.25))
     assert offset.item() == pytest.approx(math.hypot(0.5, 1e-3) + 2e-3, rel=1e-5)
 
@@ -65,7 +65,7 @@ def test_laplacian_loss_of_any_size(size):
     assert frame.grad.isfinite().all() and frame.grad.abs().sum() > 0
 
 
-def test_perceptual_loss_averages_levels_not_elements():
+def test_perceptual_loss_averages_levels():
     features = {"p2": torch.zeros(1, 2, 4, 4), "p3": torch.zeros(1, 2, 2, 2)}
     target = {"p2": torch.full((1, 2, 4, 4), 1.0), "p3": torch.full((1, 2, 2, 2), -3.0)}
     assert perceptual_loss(features, target).item() == pytest.approx(2)
@@ -81,7 +81,7 @@ def test_smoothness_of_a_ramp_is_its_slope():
     assert smoothness_loss(flow, flow, mask).item() == pytest.approx(2)
 
 
-def test_hinge_losses_are_eq_9_and_10_with_the_bracket_and_sign_mended():
+def test_hinge_losses_are_eq_9_and_10():
     # Two images with two slots each; the second image has one valid slot.
     logits_real = torch.tensor([[0.5, 2.0], [-1.0, 99.0]])
     logits_fake = torch.tensor([[-3.0, 0.0], [0.5, 99.0]])
@@ -95,7 +95,7 @@ def test_hinge_losses_are_eq_9_and_10_with_the_bracket_and_sign_mended():
     assert hinge_g_loss(logits_fake, valid).item() == pytest.approx(0.5)
 
 
-def test_better_fakes_lower_the_generators_loss_and_raise_the_discriminators():
+def test_better_fakes_move_both_losses():
     valid = torch.ones(1, 1, dtype=torch.bool)
     worse, better = torch.tensor([[-0.5]]), torch.tensor([[0.5]])
     assert hinge_g_loss(better, valid) < hinge_g_loss(worse, valid)
@@ -110,7 +110,7 @@ def test_padding_slots_do_not_change_a_mean():
     assert mean_over_valid(padded, padded_valid) == mean_over_valid(values, valid)
 
 
-def test_no_valid_slot_is_zero_with_a_gradient():
+def test_no_valid_slot_gives_zero():
     values = torch.randn(2, 3, requires_grad=True)
     loss = mean_over_valid(values, torch.zeros(2, 3, dtype=torch.bool))
     loss.backward()

@@ -31,7 +31,7 @@ def test_loss_keys_of_the_three_recipes(model, small_cfg, make_batch):
     assert model(make_batch(1, 64, 64)).keys() == synthesis
 
 
-def test_losses_are_those_of_the_outputs_with_the_papers_weights(model, make_batch):
+def test_losses_have_the_papers_weights(model, make_batch):
     losses = model(make_batch(2, 64, 64))
     record = model.step_record
     out, truth = record.outputs, record.frame_t
@@ -51,7 +51,7 @@ def test_losses_are_those_of_the_outputs_with_the_papers_weights(model, make_bat
     assert losses["loss_perceptual"].item() == pytest.approx(sum(distances).item(), rel=1e-4)
 
 
-def test_laplacian_loss_is_there_if_asked_for(small_cfg, make_batch):
+def test_laplacian_loss_if_asked_for(small_cfg, make_batch):
     small_cfg.MODEL.LOSS_WEIGHTS.LAPLACIAN = 0.5
     model = build_model(small_cfg)
     loss = model(make_batch(2, 64, 64))["loss_laplacian"]
@@ -60,7 +60,7 @@ def test_laplacian_loss_is_there_if_asked_for(small_cfg, make_batch):
     assert loss.item() == pytest.approx(0.5 * 255 * expected.item(), rel=1e-5)
 
 
-def test_generator_step_leaves_detector_and_discriminator_alone(model, small_cfg, make_batch):
+def test_generator_step_moves_nothing_else(model, small_cfg, make_batch):
     discriminator = _lend(model, small_cfg, "roi").train()
     before = {k: v.clone() for k, v in discriminator.state_dict().items()}
     sum(model(make_batch(2, 64, 64, hr_scale=2)).values()).backward()
@@ -73,7 +73,7 @@ def test_generator_step_leaves_detector_and_discriminator_alone(model, small_cfg
     assert all(p.grad is not None for p in model.generator.parameters())
 
 
-def test_adversarial_loss_alone_moves_the_generator(model, small_cfg, make_batch):
+def test_adversarial_loss_moves_generator(model, small_cfg, make_batch):
     _lend(model, small_cfg, "roi")
     model(make_batch(1, 64, 64))["loss_gan_g"].backward()
     assert model.generator.synthesis_net[0].weight.grad.abs().sum() > 0
@@ -107,7 +107,7 @@ def test_fakes_are_what_a_file_would_hold(model, small_cfg, make_batch, name):
     assert last.weight.grad.abs().sum() > 0  # clamped by itself, it would be 0
 
 
-def test_no_proposals_give_a_zero_adversarial_loss(model, small_cfg, make_batch):
+def test_no_proposals_give_zero_loss(model, small_cfg, make_batch):
     _lend(model, small_cfg, "roi")
     model.frozen_rpn.proposal_generator.min_box_size = 1e6
     losses = model(make_batch(2, 64, 64))
@@ -134,7 +134,7 @@ def test_proposal_sources(model, small_cfg, make_batch, source):
         assert torch.equal(found, real if source == "real" else made)
 
 
-def test_a_checkpoint_holds_the_generator_alone(model, small_cfg):
+def test_checkpoint_holds_generator_alone(model, small_cfg):
     _lend(model, small_cfg, "roi")
     assert all(k.startswith("generator.") for k in model.state_dict())
     assert all(k.startswith("generator.") for k, _ in model.named_parameters())
@@ -145,7 +145,7 @@ def test_the_detector_follows_the_model(model):
     assert next(model.frozen_rpn.parameters()).dtype == torch.float64
 
 
-def test_generator_holds_the_detectors_first_convolution(model):
+def test_generator_holds_first_convolution(model):
     weight, bias, mean = model.frozen_rpn.context_convolution()
     assert torch.equal(model.generator.context.weight, weight)
     assert torch.equal(model.generator.context.bias, bias)
@@ -176,7 +176,7 @@ def test_uint8_and_float_inputs_are_the_same(model, make_batch):
     assert torch.equal(model(batch)[0]["pred_frame"], model(as_float)[0]["pred_frame"])
 
 
-def test_mixed_sizes_and_unknown_sources_are_refused(model, small_cfg, make_batch):
+def test_mixed_sizes_are_refused(model, small_cfg, make_batch):
     with pytest.raises(ValueError, match="one size per batch"):
         model(make_batch(1, 64, 64) + make_batch(1, 64, 32))
     small_cfg.MODEL.PROPOSALS.SOURCE = "fake"
@@ -184,7 +184,7 @@ def test_mixed_sizes_and_unknown_sources_are_refused(model, small_cfg, make_batc
         build_model(small_cfg)
 
 
-def test_empty_slots_are_masked_for_the_discriminator():
+def test_empty_slots_are_masked():
     """Judging four patches of which two are padding equals judging the two."""
     from zoomin_d2.modeling.losses import hinge_d_losses
 
@@ -205,7 +205,7 @@ def test_empty_slots_are_masked_for_the_discriminator():
     assert torch.allclose(torch.stack(two), torch.stack(four), atol=1e-6)
 
 
-def test_levels_are_compared_with_the_truth_at_their_place(tiny_cfg):
+def test_levels_are_compared_with_the_truth(tiny_cfg):
     # 40 rows are padded to 48: a level's rows must not be compared with rows stretched over them.
     tiny_cfg.MODEL.PERCEPTUAL.FEATURES = []
     tiny_cfg.MODEL.FROZEN_RPN.WEIGHTS = ""

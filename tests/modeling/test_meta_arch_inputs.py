@@ -15,7 +15,7 @@ def model(small_cfg):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 33), (2, 5)])
-def test_any_size_comes_back_finite_and_is_scored(model, make_batch, size):
+def test_any_size_is_finite_and_scored(model, make_batch, size):
     batch = make_batch(2, *size)
     results = model(batch)
     assert all(x["pred_frame"].shape == (3, *size) for x in results)
@@ -48,28 +48,28 @@ def test_memory_layout_does_not_matter(model, make_batch):
         ({"t": float("nan")}, ValueError, "between 0 and 1"),
     ],
 )
-def test_what_is_no_frame_and_no_time_is_named(model, make_batch, change, error, message):
+def test_what_is_no_frame_is_named(model, make_batch, change, error, message):
     batch = make_batch(1, 20, 24)
     batch[0].update(change)
     with pytest.raises(error, match=message):
         model(batch)
 
 
-def test_sizes_that_differ_and_an_empty_batch_are_named(model, make_batch):
+def test_different_sizes_are_named(model, make_batch):
     with pytest.raises(ValueError, match="one size per batch"):
         model(make_batch(1, 20, 24) + make_batch(1, 20, 25))
     with pytest.raises(ValueError, match="got no samples"):
         model([])
 
 
-def test_bytes_and_floats_in_one_batch_are_named(model, make_batch):
+def test_bytes_and_floats_are_not_mixed(model, make_batch):
     batch = make_batch(2, 20, 24)
     batch[1]["frame_1"] = batch[1]["frame_1"] / 255  # stacked, the bytes would stay 0..255
     with pytest.raises(TypeError, match=r"'frame_1' must have one dtype.*float32.*uint8"):
         model(batch)
 
 
-def test_nan_in_a_frame_is_named_by_the_evaluator(model, make_batch):
+def test_nan_in_a_frame_is_named(model, make_batch):
     batch = make_batch(1, 20, 24)
     batch[0]["frame_1"] = torch.full((3, 20, 24), float("nan"))
     with pytest.raises(FloatingPointError, match="random/0"):

@@ -20,20 +20,20 @@ def _instances(*boxes):
     return instances
 
 
-def test_a_box_of_patch_size_is_cut_out_unchanged():
+def test_box_of_patch_size_is_unchanged():
     frame = torch.rand(1, 3, 32, 32)
     boxes = torch.tensor([[[4.0, 6, 12, 14]]])
     assert torch.allclose(crop_roi_patches(frame, boxes, 8)[0], frame[0, :, 6:14, 4:12], atol=1e-6)
 
 
-def test_a_large_box_is_averaged_not_subsampled():
+def test_large_box_is_averaged():
     # Columns alternate 0 and 1: every 2nd pixel would be all 0 or all 1, the average is a half.
     frame = (torch.arange(32) % 2).float().expand(1, 3, 32, 32)
     patch = crop_roi_patches(frame, torch.tensor([[[0.0, 0, 32, 32]]]), 8)
     assert torch.allclose(patch, torch.full_like(patch, 0.5), atol=1e-6)
 
 
-def test_high_resolution_patch_shows_the_same_region():
+def test_hr_patch_shows_the_same_region():
     # A ramp sampled at pixel centres at two resolutions: the patches agree where the box is.
     def ramp(size):
         return ((torch.arange(size) + 0.5) / size).expand(3, size, size)
@@ -46,7 +46,7 @@ def test_high_resolution_patch_shows_the_same_region():
     assert torch.allclose(real[0], crop_roi_patches(low, boxes, 16)[0])
 
 
-def test_a_partner_of_bytes_beside_a_frame_of_floats_of_the_same_size():
+def test_bytes_partner_of_float_frame():
     low = torch.full((2, 3, 32, 32), 0.2)
     boxes = torch.tensor([[[8.0, 8, 24, 24]], [[8.0, 8, 24, 24]]])
     partner = torch.full((3, 32, 32), 51, dtype=torch.uint8)  # 0.2, too
@@ -54,7 +54,7 @@ def test_a_partner_of_bytes_beside_a_frame_of_floats_of_the_same_size():
     assert torch.allclose(real, torch.full_like(real, 0.2))
 
 
-def test_high_resolution_patch_has_detail_that_the_low_one_lacks():
+def test_hr_patch_has_more_detail():
     high = (torch.arange(128) % 2).float().expand(3, 128, 128)  # vanishes in the 4 x 4 average
     low = torch.nn.functional.avg_pool2d(high, 4)
     boxes = torch.tensor([[[8.0, 8, 16, 16]], [[8.0, 8, 16, 16]]])
@@ -73,7 +73,7 @@ def test_padding_counts_the_valid_boxes():
     assert valid_slots(num_valid, 2).tolist() == [[True, True], [False, False]]
 
 
-def test_gradient_reaches_the_frame_only_inside_the_box():
+def test_gradient_stays_inside_the_box():
     frame = torch.rand(1, 3, 32, 32, requires_grad=True)
     crop_roi_patches(frame, torch.tensor([[[8.0, 8, 16, 16]]]), 8).sum().backward()
     touched = frame.grad.abs().sum(dim=(0, 1)) > 0

@@ -58,7 +58,7 @@ def test_a_recorded_step_is_the_step(features, compiled):
 
 
 @needs_gpu
-def test_the_prediction_of_a_recorded_step_takes_further_gradients():
+def test_recorded_step_takes_gradients():
     plain, recorded = _model([], "cuda"), _model([], "cuda")
     recorded.record_training(2, (64, 64))
     gradients = []
@@ -73,7 +73,7 @@ def test_the_prediction_of_a_recorded_step_takes_further_gradients():
 
 
 @needs_gpu
-def test_another_size_than_the_recorded_one_is_named():
+def test_other_size_than_recorded_is_named():
     model = _model([], "cuda")
     model.record_training(2, (64, 64))
     with pytest.raises(ValueError, match=r"SOLVER\.CUDA_GRAPH"):
@@ -87,7 +87,7 @@ def test_on_a_cpu_nothing_is_recorded():
     assert model(_batch(1, size=96))
 
 
-def test_generator_and_losses_are_traced_in_one_piece(monkeypatch):
+def test_one_graph_of_generator_and_losses(monkeypatch):
     compile_all = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
     plain = _model([], "cpu")
     monkeypatch.setattr(torch, "compile", compile_all)

@@ -24,7 +24,7 @@ def test_no_motion_is_white():
     assert pictures[0].min() == 255
 
 
-def test_legend_shows_the_colour_of_each_direction():
+def test_legend_shows_every_direction():
     picture = np.full((200, 300, 3), 17, dtype=np.uint8)
     draw_flow_legend(picture, share=0.5)  # a radius of 50 pixels around (x, y) = (245, 145)
     for dx, dy in ((40, 0), (-40, 0), (0, 40), (0, -40)):

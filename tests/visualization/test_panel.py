@@ -19,7 +19,7 @@ def test_to_picture_takes_uint8_and_float():
         to_picture(frame[:1])
 
 
-def test_error_is_black_where_equal_and_bright_where_not():
+def test_error_is_black_where_equal():
     pred, truth = _frame(0.5), _frame(0.5)
     pred[2, :, 32:] += 0.3
     error = draw_error(pred, truth)
@@ -46,7 +46,7 @@ def test_captions_stay_inside_their_tile():
     assert long[:, :60].min() < 100
 
 
-def test_interpolation_panel_holds_everything_in_its_place():
+def test_panel_holds_everything_in_place():
     height, width = 48, 64
     panel = interpolation_panel(
         frame_1=_frame(0.1),
@@ -66,7 +66,7 @@ def test_interpolation_panel_holds_everything_in_its_place():
     assert at[2] == [[255] * 3, [255] * 3, [204] * 3]
 
 
-def test_interpolation_panel_without_truth_shows_the_average():
+def test_panel_without_truth_has_the_average():
     panel = interpolation_panel(frame_1=_frame(0.2), frame_2=_frame(0.6), pred_frame=_frame(0.3))
     assert panel[panel.shape[0] // 2 - 10, panel.shape[1] // 2].tolist() == [102] * 3  # 51 and 153
 

@@ -22,7 +22,7 @@ def test_boxes_are_drawn_where_they_are():
     assert not changed[70:100, 60:90].any()  # the inside of the box stays visible
 
 
-def test_no_proposals_leave_the_frame_as_it_is():
+def test_no_proposals_leave_the_frame():
     frame = torch.randint(0, 256, (3, 40, 50), dtype=torch.uint8)
     drawn = draw_proposals(frame, _boxes())
     assert np.array_equal(drawn, frame.permute(1, 2, 0).numpy())
@@ -47,7 +47,7 @@ def _tile(sheet: np.ndarray, row: int, column: int, num_rows: int) -> np.ndarray
     return sheet[bottom - ZOOM : bottom, left : left + ZOOM]
 
 
-def test_zoom_panel_shows_the_box_of_every_frame(frames):
+def test_zoom_panel_shows_every_box(frames):
     boxes = _boxes([10.0, 10.0, 30.0, 30.0], [30.0, 10.0, 50.0, 20.0])
     sheet = zoom_panel(frames, boxes, zoom_size=ZOOM)
     assert sheet.shape[1] == 4 * (ZOOM + 4) - 4
@@ -57,18 +57,18 @@ def test_zoom_panel_shows_the_box_of_every_frame(frames):
         assert (_tile(sheet, row, 3, 2) == value).all()  # the same region, twice as many pixels
 
 
-def test_zoom_panel_shows_the_first_rois_only(frames):
+def test_zoom_panel_shows_the_first_rois(frames):
     boxes = _boxes(*[[0.0, 0.0, 20.0, 20.0]] * 5)
     one, two = (zoom_panel(frames, boxes, zoom_size=ZOOM, max_rois=n) for n in (1, 2))
     assert two.shape[0] == 2 * one.shape[0] + 4
 
 
-def test_boxes_at_and_beyond_the_border_are_clipped(frames):
+def test_boxes_at_the_border_are_clipped(frames):
     boxes = _boxes([50.0, -5.0, 80.0, 3.0], [59.9, 39.9, 60.0, 40.0])
     assert zoom_panel(frames, boxes, zoom_size=ZOOM).size
 
 
-def test_psnr_is_in_the_caption_of_frames_that_can_be_compared(frames, monkeypatch):
+def test_psnr_is_in_the_caption(frames, monkeypatch):
     captions = []
 
     def record(tiles, columns, font_size):

@@ -29,7 +29,7 @@ def test_squares_stay_in_the_frame(box, expected):
     assert grow_to_square(box, height=50, width=80) == expected
 
 
-def test_rois_are_ranked_by_the_error_of_the_average():
+def test_rois_are_ranked_by_the_average():
     truth = np.zeros((64, 128, 3), np.uint8)
     average = truth.copy()
     average[:, 32:64], average[:, 64:96] = 10, 40
@@ -40,7 +40,7 @@ def test_rois_are_ranked_by_the_error_of_the_average():
     assert rank_rois("a", boxes, average, truth, max_side=31) == []
 
 
-def test_choice_is_limited_by_image_and_scene():
+def test_choice_limited_by_image_and_scene():
     names = ["x/a/0", "x/a/0", "x/a/1", "x/b/0"]
     rois = [RankedRoi(name, (0, 0, 1, 1), 9.0 - i) for i, name in enumerate(names)]
     assert [p.name for p in choose_rois(rois, 9)] == ["x/a/0", "x/a/1", "x/b/0"]
@@ -66,7 +66,7 @@ def test_psnr_inside_the_box():
     assert score_roi(pred, truth, (4, 4, 8, 8), {"n": lambda p, t: 1.0}) == {"PSNR": None, "n": 1}
 
 
-def test_the_grid_holds_each_row_and_marks_the_roi():
+def test_grid_holds_rows_and_marks_the_roi():
     frames = {name: np.full((40, 60, 3), v, np.uint8) for name, v in (("truth", 9), ("us", 99))}
     rows = [RoiRow(("a", "b"), (0, 0, 20, 20), frames, {"us": {"PSNR": math.inf}})] * 3
     picture = draw_roi_grid(rows, cell=100)

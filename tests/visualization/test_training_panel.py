@@ -56,7 +56,7 @@ def test_baseline_has_no_patches(baseline_step):
     assert panel.shape[2] == 3 * WIDTH + 2 * 4
 
 
-def test_whole_image_discriminator_is_drawn_as_the_baseline(baseline_step):
+def test_whole_image_gan_is_drawn_plainly(baseline_step):
     expected = training_panel(baseline_step)
     baseline_step.real = baseline_step.fake = baseline_step.frame_t
     baseline_step.valid = torch.ones(N, 49, dtype=torch.bool)
@@ -72,7 +72,7 @@ def test_roigan_shows_the_valid_patch_pairs(baseline_step, roigan_step):
     assert num_red == 2 * side**2 and side > WIDTH // 4
 
 
-def test_a_sample_without_proposals_still_gives_a_panel(roigan_step):
+def test_panel_without_proposals(roigan_step):
     roigan_step.valid[0] = False
     roigan_step.proposals[0] = roigan_step.proposals[0][:0]
     panel = training_panel(roigan_step)

@@ -72,7 +72,7 @@ def crop_of(image: torch.Tensor, start, strides, extents, size, num_taps):
     return area_crops(image.view(-1, 3), *arguments, size, num_taps)[0]
 
 
-def test_pixels_that_are_covered_in_part_count_in_part():
+def test_pixels_covered_in_part():
     # Three pixels become two: (2 * a + b) / 3 and (b + 2 * c) / 3, in all channels.
     image = torch.tensor([30, 60, 120], dtype=torch.uint8)[:, None].repeat(1, 3)
     crop = crop_of(image, 0, [3, 1], [1, 3], (1, 2), 3)
@@ -142,7 +142,7 @@ def test_samples_are_those_that_workers_make(cfg, clips, device, num_workers):
     assert sum("frame_t_hr" in sample for sample in samples) > 5
 
 
-def test_without_downscaling_the_bytes_are_the_same(cfg, clips):
+def test_bytes_without_downscaling(cfg, clips):
     cfg.INPUT.SCALE_RANGE = [1.0, 1.0]
     expected = take(cfg, 4)
     cfg.DATALOADER.FRAMES_ON_DEVICE = True
@@ -158,7 +158,7 @@ def test_a_batch_needs_no_stacking(cfg, clips):
     assert all(x["frame_1"].data_ptr() == row.data_ptr() for x, row in zip(batch, whole))
 
 
-def test_partners_are_not_kept_where_nobody_asks_for_them(cfg, clips):
+def test_unwanted_partners_are_not_kept(cfg, clips):
     device = torch.device("cpu")
     with_them, without = (DeviceFrames(clips, device, x).pixels.shape[0] for x in (True, False))
     assert without == 9 * 40 * 48 + 6 * 48 * 60
@@ -180,7 +180,7 @@ def test_images_are_kept_one_by_one(cfg, register, tmp_path):
         assert torch.equal(sample["frame_t"], other["frame_t"])
 
 
-def test_frames_that_are_views_and_files_in_another_order(cfg, clips, tmp_path, monkeypatch):
+def test_views_and_files_in_another_order(cfg, clips, tmp_path, monkeypatch):
     """As rotated videos give them, and as numpy may have saved them."""
     path = tmp_path / "a.npy"
     np.save(path, np.asfortranarray(np.load(path)))
@@ -195,7 +195,7 @@ def test_frames_that_are_views_and_files_in_another_order(cfg, clips, tmp_path, 
         assert torch.equal(sample["frame_t"], other["frame_t"])
 
 
-def test_a_frame_past_the_end_of_its_shot_is_not_the_next_shots(clips):
+def test_frame_past_the_end_of_its_shot(clips):
     frames = DeviceFrames(clips, torch.device("cpu"), False)
     file_name = clips[0]["frames"][0][0]
     assert frames.locations.start((file_name, 8), 40 * 48) == 8 * 40 * 48
@@ -217,7 +217,7 @@ def test_one_bad_image_leaves_the_others(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["missing", "another size"])
-def test_a_damaged_clip_is_replaced_as_it_is_by_workers(cfg, clips, tmp_path, caplog, damage):
+def test_damaged_clip_is_replaced_everywhere(cfg, clips, tmp_path, caplog, damage):
     path = tmp_path / "a.npy"
     path.unlink()
     if damage == "another size":
@@ -232,7 +232,7 @@ def test_a_damaged_clip_is_replaced_as_it_is_by_workers(cfg, clips, tmp_path, ca
     assert "a.npy" in caplog.text
 
 
-def test_frames_that_do_not_fit_into_the_gpu_are_an_error(monkeypatch):
+def test_frames_too_many_for_the_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (10_000_000_000, 80_000_000_000))
     check, gpu = device_frames_module._check_memory, torch.device("cuda")
     check(6_900_000_000, gpu)

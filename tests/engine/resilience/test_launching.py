@@ -15,7 +15,7 @@ def _abort_at_shutdown(folder: str) -> None:
     Path(folder, f"{comm.get_rank()}.txt").write_text("done")
 
 
-def test_a_process_whose_work_is_done_cannot_be_aborted(tmp_path, monkeypatch):
+def test_finished_process_is_not_aborted(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # gloo
     # Aborted, either would raise ProcessExitedException here.
     launch(run_and_leave, 2, dist_url="auto", args=(_abort_at_shutdown, str(tmp_path)))

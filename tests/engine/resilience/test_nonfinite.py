@@ -29,7 +29,7 @@ def _weights(trainer) -> list[torch.Tensor]:
     return [p.detach().clone() for p in trainer.bare_model.generator.parameters()]
 
 
-def test_training_stops_with_names_inputs_and_state_and_resumes_before_it(datasets_here, tmp_path):
+def test_training_stops_and_resumes_before(datasets_here, tmp_path):
     trainer = make_trainer(datasets_here, tmp_path)
     _spoil(trainer, {4}, _nan)
     with pytest.raises(NonFiniteError) as caught:
@@ -50,7 +50,7 @@ def test_training_stops_with_names_inputs_and_state_and_resumes_before_it(datase
     assert (tmp_path / "model_final.pth").exists()
 
 
-def test_what_is_found_later_is_told_of_the_iteration_where_it_began(datasets_here, tmp_path):
+def test_late_finding_names_its_iteration(datasets_here, tmp_path):
     trainer = make_trainer(datasets_here, tmp_path / "a", "SOLVER.METRIC_PERIOD", "6")
     batches = {}
     model = trainer._trainer.model
@@ -66,7 +66,7 @@ def test_what_is_found_later_is_told_of_the_iteration_where_it_began(datasets_he
     assert state["found_at_iteration"] == 5
 
 
-def test_no_checkpoint_of_spoilt_weights_is_written(datasets_here, tmp_path):
+def test_spoiled_weights_are_not_saved(datasets_here, tmp_path):
     overrides = ("SOLVER.METRIC_PERIOD", "100", "SOLVER.CHECKPOINT_PERIOD", "2")
     trainer = make_trainer(datasets_here, tmp_path, *overrides)
     trainer.checkpointer.save("model_0000000")
@@ -86,7 +86,7 @@ def test_no_checkpoint_of_spoilt_weights_is_written(datasets_here, tmp_path):
     assert not (tmp_path / "model_0000001.pth").exists()
 
 
-def test_skipping_leaves_weights_and_momentum_as_they_are(datasets_here, tmp_path, caplog):
+def test_skipping_changes_no_weights(datasets_here, tmp_path, caplog):
     trainer = make_trainer(
         datasets_here, tmp_path, "SOLVER.SKIP_NONFINITE", "True", "SOLVER.MAX_ITER", "4"
     )
@@ -126,7 +126,7 @@ def test_skipping_without_end_stops(datasets_here, tmp_path, monkeypatch):
         trainer.train()
 
 
-def test_the_discriminators_loss_is_watched_too(datasets_here, tmp_path):
+def test_discriminators_loss_is_watched(datasets_here, tmp_path):
     trainer = make_trainer(datasets_here, tmp_path, config="gan")
     with torch.no_grad():
         trainer._hooks[0].discriminator.score.bias.fill_(float("nan"))
@@ -134,7 +134,7 @@ def test_the_discriminators_loss_is_watched_too(datasets_here, tmp_path):
         trainer.train()
 
 
-def test_a_full_disk_does_not_hide_the_message(tmp_path, monkeypatch):
+def test_full_disk_keeps_the_message(tmp_path, monkeypatch):
     (tmp_path / "nonfinite").write_text("no folder can be made here")
     guard = NonFiniteGuard(str(tmp_path), load_batch=lambda i: [{"file_name": "a"}])
     guard.watch(7, {"loss": torch.tensor(float("inf"))})
@@ -167,7 +167,7 @@ def _nan_on_one_process(folder: str) -> None:
             f.write(str(error))
 
 
-def test_one_process_with_a_nan_stops_all_of_them(tmp_path, monkeypatch):
+def test_nan_in_one_process_stops_all(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # gloo
     args = (_nan_on_one_process, str(tmp_path))
     launch(run_and_leave, 2, dist_url="auto", args=args)

@@ -30,7 +30,7 @@ def test_equal_to_the_definitions():
     assert _run("kernel_cases.py", **interpret) == "equal"
 
 
-def test_compile_for_an_h200_without_spilling():
+def test_compiled_for_an_h200_nothing_spills():
     kernels = json.loads(_run("kernel_target.py", TRITON_INTERPRET="0"))
     names = {k["name"] for k in kernels}
     assert len(names) == 8 and len(kernels) > 40

@@ -128,7 +128,7 @@ DISPLAY = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)
 
 
 @pytest.mark.parametrize("codec", ["h265", "av1", "h264"])
-def test_mastering_display_and_light_levels_are_kept(tmp_path, write_video, average, codec):
+def test_mastering_display_is_kept(tmp_path, write_video, average, codec):
     frame = np.full((64, 64, 3), 20_000, np.uint16)
     parameters = f"log-level=none:master-display={DISPLAY}:max-cll=1000,400"
     source = write_video(

@@ -49,7 +49,7 @@ def test_a_file_cut_at_60_percent_is_told(tmp_path, make_clip, average):
         interpolate_video(str(source), str(output), average, MULTI, options)
 
 
-def test_an_mp4_without_its_index_is_no_video(tmp_path, make_clip, average):
+def test_mp4_without_index_is_no_video(tmp_path, make_clip, average):
     source = make_clip("mp4")
     _truncate(source, 0.6)
     with pytest.raises(BadInputError, match=r"an MP4 whose index .* stopped early"):
@@ -64,7 +64,7 @@ def test_what_is_no_video_is_named_once(tmp_path, average):
     assert str(told.value) == f"{tmp_path / 'notes.mp4'}: {reason}"
 
 
-def test_an_mp4_with_its_index_cut_at_60_percent(tmp_path, make_clip, average):
+def test_mp4_cut_at_60_percent(tmp_path, make_clip, average):
     source = make_clip("mp4", options={"movflags": "faststart"})
     _truncate(source, 0.6)
     report = interpolate_video(str(source), str(tmp_path / "out.mp4"), average, MULTI)
@@ -81,9 +81,7 @@ def test_a_fragmented_mp4_cut_at_60_percent(tmp_path, make_clip, average):
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_damage_in_the_middle_is_held_and_told(
-    tmp_path, make_clip, average, read_video, packets, suffix
-):
+def test_damage_in_the_middle_is_held(tmp_path, make_clip, average, read_video, packets, suffix):
     source = make_clip(suffix)
     _overwrite_middle(source)
     output = tmp_path / f"out.{suffix}"
@@ -119,7 +117,7 @@ def test_unknown_codecs_are_named(tmp_path, make_clip, average):
         assert container.streams.video
 
 
-def test_a_packet_lost_in_transit_is_not_the_end(make_clip, without_ts_packet):
+def test_a_lost_packet_is_not_the_end(make_clip, without_ts_packet):
     with VideoReader(without_ts_packet(make_clip("ts"))) as reader:
         assert len(list(reader.frames())) >= 98
         damage = reader.damage
@@ -128,7 +126,7 @@ def test_a_packet_lost_in_transit_is_not_the_end(make_clip, without_ts_packet):
     assert "1 packets lack data" in damage.describe()
 
 
-def test_repeated_frames_of_theora_are_frames():
+def test_theora_repeats_are_frames():
     with VideoReader(Path(__file__).with_name("theora_repeats.ogv")) as reader:
         frames = [(f.time, round(reader.to_rgb(f.picture).mean())) for f in reader.frames()]
         assert not reader.damage

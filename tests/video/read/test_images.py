@@ -28,7 +28,7 @@ def _read(files):
 
 @pytest.mark.parametrize("shape", [(1, 1), (17, 33), (20, 24)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_grey_images_have_three_equal_channels(tmp_path, shape, dtype):
+def test_gray_images_have_three_channels(tmp_path, shape, dtype):
     image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape).astype(dtype)
     frames, info = _read(_save(tmp_path, image, image))
     assert (info.height, info.width) == shape
@@ -74,7 +74,7 @@ def test_hidden_files_are_no_images(tmp_path):
 
 
 @pytest.mark.parametrize("codec", ["h264", "ffv1"])
-def test_a_single_pixel_is_no_video_and_two_by_two_are(tmp_path, average, read_video, codec):
+def test_smallest_video_is_two_by_two(tmp_path, average, read_video, codec):
     options = JobOptions(encode=EncodeOptions(codec=codec))
     for side in (1, 2):
         _save(tmp_path / f"{side}", *(np.full((side, side, 3), v, np.uint8) for v in (100, 120)))
@@ -114,7 +114,7 @@ def test_files_that_are_no_images(tmp_path, content, words):
         _read([*files, tmp_path / "1.png"])
 
 
-def test_images_that_differ_and_floats_are_named(tmp_path):
+def test_different_images_are_named(tmp_path):
     files = _save(tmp_path / "a", np.zeros((8, 9, 3), np.uint8), np.zeros((8, 10, 3), np.uint8))
     with pytest.raises(BadInputError, match=r"1\.png: 10x8 uint8, but the first image is 9x8"):
         _read(files)

@@ -145,7 +145,7 @@ def test_reading_on_is_reading_through(write_video, make_frames, name):
         assert read(time, index) == whole[place:]
 
 
-def test_frames_that_come_too_late_are_read_from_the_start(write_video, make_frames, monkeypatch):
+def test_late_seeks_read_from_the_start(write_video, make_frames, monkeypatch):
     # packets that say "keyframe" and are none, as those of a damaged index
     path = write_video("in.mkv", make_frames(30), gop=30, encoder_options={"bf": "0"})
 
@@ -160,7 +160,7 @@ def test_frames_that_come_too_late_are_read_from_the_start(write_video, make_fra
         assert not reader.damage
 
 
-def test_pictures_of_an_avi_with_b_frames_grow_brighter(write_video, make_frames):
+def test_avi_with_b_frames_in_order(write_video, make_frames):
     path = write_video("in.avi", make_frames(40, 64, 96), encoder_options={"bf": "2"})
     with VideoReader(path) as reader:
         frames = [(f.time, reader.to_rgb(f.picture)[:, 0].mean()) for f in reader.frames()]

@@ -112,7 +112,7 @@ def test_a_gif_lasts_as_long_as_its_source(tmp_path, slides, average):
     assert durations[-1] == 500
 
 
-def test_a_phone_that_writes_nonsense_durations(write_video, make_frames, remux):
+def test_a_phone_with_odd_durations(write_video, make_frames, remux):
     # as slow-motion clips have them: groups decoded within 9 ticks of 1/90000 s each
     source = write_video("in.mp4", make_frames(32), encoder_options={"bf": "3"}, time_base=F(1, 25))
     last = [None]

@@ -96,7 +96,7 @@ def test_pixels_come_back_as_they_were(dtype):
     assert np.array_equal(to_image(to_samples(tensor, dtype == np.uint16)), image)
 
 
-def test_halves_are_rounded_up_and_the_rest_clamped():
+def test_halves_round_up_and_clamp():
     frame = torch.tensor([-1.0, 9.5 / 255, 9.49 / 255, 2.0]).expand(1, 3, 1, 4)
     assert to_image(to_samples(frame, deep=False))[0, :, 0].tolist() == [0, 10, 9, 255]
     assert to_image(to_samples(frame, deep=True))[0, [0, 3], 0].tolist() == [0, 65535]

@@ -8,7 +8,7 @@ import pytest
 from zoomin_d2.video.time.queues import Worker, ordered_map, prefetch
 
 
-def test_prefetch_gives_all_in_order_and_is_bounded():
+def test_prefetch_is_bounded_and_in_order():
     ahead = []
 
     def items():
@@ -23,7 +23,7 @@ def test_prefetch_gives_all_in_order_and_is_bounded():
     assert list(stream) == list(range(1, 20))
 
 
-def test_prefetch_hands_over_errors_after_the_items():
+def test_prefetch_hands_over_errors():
     def items():
         yield 1
         raise KeyError("here")
@@ -34,7 +34,7 @@ def test_prefetch_hands_over_errors_after_the_items():
         next(stream)
 
 
-def test_closing_prefetch_ends_its_thread_and_the_iterator():
+def test_closing_prefetch_ends_its_thread():
     closed = []
 
     def items():
@@ -77,7 +77,7 @@ def test_ordered_map_raises_in_place():
         next(results)
 
 
-def test_a_worker_that_fails_says_so_and_does_not_hang():
+def test_failing_worker_does_not_hang():
     def work(item):
         raise OSError("full")
 
@@ -90,7 +90,7 @@ def test_a_worker_that_fails_says_so_and_does_not_hang():
         worker.close()
 
 
-def test_worker_prepares_several_at_a_time_and_works_in_order():
+def test_worker_prepares_several_in_order():
     done, together, running = [], [], set()
     barrier = threading.Barrier(2, timeout=10)
 
@@ -110,7 +110,7 @@ def test_worker_prepares_several_at_a_time_and_works_in_order():
     assert max(together) >= 2
 
 
-def test_an_error_in_preparing_is_raised_and_ends_the_work():
+def test_error_in_preparing_is_raised():
     done = []
 
     def prepare(item):

@@ -37,7 +37,7 @@ def test_the_rules_by_hand():
     assert still.still and not still.repeated
 
 
-def test_marks_are_those_of_a_window_around_every_step():
+def test_marks_are_those_of_a_window():
     rng = np.random.default_rng(0)
     values = rng.integers(0, 250, 60).cumsum() % 256
     images = _grey(*values)
@@ -61,7 +61,7 @@ def _run(source, interpolate, options, **target):
         return list(interpolate_frames(opened, interpolate, Target(**target), options))
 
 
-def test_nothing_is_interpolated_across_a_cut(write_video, shots, average):
+def test_nothing_is_made_across_a_cut(write_video, shots, average):
     source = write_video("in.mp4", shots)
     out = _run(source, average, StreamOptions(), multi=4)
     assert [f.cuts for f in out if f.cuts] == [(0.48,)]
@@ -87,7 +87,7 @@ def test_the_threshold_decides(write_video, shots, average):
         assert out[23].kind == "made"
 
 
-def test_cuts_of_a_real_clip_are_in_the_report(tmp_path, real_clip, average):
+def test_cuts_of_a_real_clip_are_reported(tmp_path, real_clip, average):
     report = interpolate_video(
         str(real_clip("bikes.mp4")), str(tmp_path / "o.mp4"), average, Target(fps=F(30))
     )

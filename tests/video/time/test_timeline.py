@@ -45,7 +45,7 @@ def test_bad_rates_say_so(text):
         parse_rate(text)
 
 
-def test_rates_of_headers_are_named_by_the_family_that_they_round():
+def test_header_rates_name_their_family():
     assert standard_rate(F(19001, 317)) == F(60000, 1001)  # what FFmpeg reads from Matroska
     assert standard_rate(F(24)) == 24
     assert standard_rate(F(25, 2)) == F(25, 2)
@@ -74,7 +74,7 @@ def _run(grid, times, duration):
     return moments + grid.tail(len(times) - 1, times[-1], duration)
 
 
-def test_24_to_60_shows_every_second_source_frame_exactly():
+def test_24_to_60_shows_every_second_frame():
     times = [F(i, 24) for i in range(24)]
     moments = _run(UniformGrid(F(60), F(1), F(0), F(1, 24000)), times, F(1, 24))
     assert [m.index for m in moments] == list(range(60))
@@ -103,7 +103,7 @@ def test_the_length_is_rounded_not_cut():
     assert abs(F(count, 60) - F(7, 24)) <= F(1, 120)
 
 
-def test_multi_keeps_every_source_frame_also_of_an_uneven_source():
+def test_multi_keeps_every_source_frame():
     times = [F(0), F(1, 10), F(4, 10), F(5, 10)]
     moments = _run(SubdivisionGrid(2, F(1), F(10), F(1, 1000)), times, F(1, 10))
     expected = [F(0), F(5, 100), F(1, 10), F(25, 100), F(4, 10), F(45, 100), F(5, 10), F(55, 100)]
@@ -111,7 +111,7 @@ def test_multi_keeps_every_source_frame_also_of_an_uneven_source():
     assert [m.index for m in moments] == list(range(8))
 
 
-def test_slow_motion_keeps_the_rate_and_stretches_time():
+def test_slow_motion_stretches_time():
     grid = make_grid(Target(slowmo=F(4)), _Timing(F(25), F(0), F(1, 12800)))
     moments = _run(grid, [F(i, 25) for i in range(10)], F(1, 25))
     assert grid.fps == 25
@@ -127,7 +127,7 @@ def test_slow_motion_with_a_rate_of_its_own():
     assert moments[-1].time == F(149, 60)
 
 
-def test_a_clock_of_milliseconds_is_read_exactly():
+def test_millisecond_clock_is_exact():
     clock = SourceClock(F(1, 1000), FILM, F(0))
     rounded = [F(round(i / FILM * 1000), 1000) for i in range(5000)]
     assert [clock.snap(t) for t in rounded] == [i / FILM for i in range(5000)]
@@ -138,7 +138,7 @@ def test_an_uneven_clock_is_left_as_it_is():
     assert clock.snap(F(53, 1000)) == F(53, 1000)
 
 
-def test_rounded_source_times_count_as_on_the_grid():
+def test_rounded_times_are_on_the_grid():
     # 1/60 s written as 17 ms
     grid = UniformGrid(F(60), F(1), F(0), F(1, 1000))
     first, second = (
@@ -151,7 +151,7 @@ def test_rounded_source_times_count_as_on_the_grid():
 
 
 @pytest.mark.parametrize("fps", [F(60), F(60000, 1001), F(24000, 1001), F(25, 2), F(1)])
-def test_every_frame_lasts_a_whole_number_of_ticks(fps):
+def test_frames_last_whole_ticks(fps):
     grid = UniformGrid(fps, F(1), F(0), F(0))
     assert (1 / fps / grid.time_base).denominator == 1
     assert grid.time_base <= F(1, 10_000)

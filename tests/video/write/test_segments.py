@@ -64,7 +64,7 @@ RESUME = JobOptions(stream=StreamOptions(dedupe=True), encode=FASTEST, resume=Tr
 
 @pytest.mark.parametrize("target", [MULTI, Target(fps=60)], ids=["multi", "fps"])
 @pytest.mark.parametrize("stopped_at", [100, 250, 700])
-def test_a_stopped_run_is_playable_and_goes_on_to_the_same_file(
+def test_stopped_run_plays_and_resumes(
     tmp_path, source, average, read_video, packets, target, stopped_at
 ):
     whole, output = tmp_path / "whole.mp4", tmp_path / "out.mp4"
@@ -85,7 +85,7 @@ def test_a_stopped_run_is_playable_and_goes_on_to_the_same_file(
         assert getattr(report, key) == getattr(expected, key), key
 
 
-def test_kill_9_loses_at_most_the_last_segment(tmp_path, source, average, read_video):
+def test_kill_9_loses_at_most_a_segment(tmp_path, source, average, read_video):
     whole, output = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     interpolate_video(str(source), str(whole), average, MULTI, OPTIONS)
     calls = []
@@ -124,7 +124,7 @@ def test_kill_9_loses_at_most_the_last_segment(tmp_path, source, average, read_v
     assert _alike(read_video(output), read_video(whole))
 
 
-def test_an_unfinished_run_is_not_mixed_with_another(tmp_path, source, average):
+def test_unfinished_run_is_not_mixed(tmp_path, source, average):
     output = tmp_path / "out.mp4"
     with pytest.raises(InterruptedRunError):
         interpolate_video(str(source), str(output), average, MULTI, OPTIONS, _stop_after(300))
@@ -137,7 +137,7 @@ def test_an_unfinished_run_is_not_mixed_with_another(tmp_path, source, average):
     assert report.output_frames == 600
 
 
-def test_two_runs_at_once_do_not_touch_each_other(tmp_path, source, average):
+def test_two_runs_at_once(tmp_path, source, average):
     output = tmp_path / "out.mp4"
     seen = []
 
@@ -188,7 +188,7 @@ def test_a_full_disk_keeps_what_was_finished(
     assert _alike(read_video(output), read_video(whole))
 
 
-def test_a_disk_that_is_too_small_is_seen_before(tmp_path, source, average, monkeypatch):
+def test_too_small_disk_is_seen_before(tmp_path, source, average, monkeypatch):
     import shutil
 
     usage = shutil.disk_usage(tmp_path)
@@ -198,7 +198,7 @@ def test_a_disk_that_is_too_small_is_seen_before(tmp_path, source, average, monk
     assert not _folder(tmp_path / "out.mp4").exists()
 
 
-def test_a_model_that_fails_is_named_and_the_run_goes_on_later(tmp_path, source, average):
+def test_failing_model_is_named_and_resumed(tmp_path, source, average):
     output = tmp_path / "out.mp4"
 
     def nan(frame_1, frame_2, ts):
@@ -246,9 +246,7 @@ def test_images_of_another_size_end_the_run(tmp_path, average):
         interpolate_video(str(folder), str(tmp_path / "out.mp4"), average, MULTI)
 
 
-def test_a_frame_that_cannot_be_converted_is_an_error_by_name(
-    tmp_path, source, average, monkeypatch
-):
+def test_unconvertible_frame_is_named(tmp_path, source, average, monkeypatch):
     def fail(self, image, pix_fmt):
         raise OSError(12, "Cannot allocate memory")
 

@@ -95,7 +95,7 @@ def test_text_subtitles_are_converted(run, small, packets):
         assert (line.pts, line.duration) == (0, 900)
 
 
-def test_slow_motion_stretches_converted_lines(run, small):
+def test_slow_motion_stretches_subtitles(run, small):
     _, output = run(small("in.mkv", subtitles="subrip"), "out.mp4", 3)
     with av.open(str(output)) as out:
         line = next(p for p in out.demux(out.streams.subtitles[0]) if p.size > 2)
@@ -112,7 +112,7 @@ def test_codecs_ffmpegs_table_lacks(run, small, join_streams, write_sound, packe
         run(source, "out.mp4")
 
 
-def test_chapters_before_the_start_begin_at_0(run, small):
+def test_early_chapters_begin_at_0(run, small):
     chapters = [
         {"id": i, "start": a, "end": b, "time_base": F(1, 1000), "metadata": {"title": str(i)}}
         for i, (a, b) in enumerate([(0, 600), (600, 1000)])

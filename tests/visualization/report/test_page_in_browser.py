@@ -53,7 +53,7 @@ def page(request, browser, page_url):
     context.close()
 
 
-def test_axe_finds_no_serious_issue_and_nothing_overflows(page):
+def test_axe_finds_no_serious_issue(page):
     page.locator(".roi").first.click()
     # Without preload: that reads style sheets by XMLHttpRequest, which file: pages may not.
     found = axe_playwright.Axe().run(page, options={"preload": False}).response["violations"]
@@ -62,7 +62,7 @@ def test_axe_finds_no_serious_issue_and_nothing_overflows(page):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_slider_moves_by_pointer_and_by_keyboard(page):
+def test_slider_moves_by_mouse_and_keys(page):
     slider = page.locator("#slider")
     slider.scroll_into_view_if_needed()
     area = slider.bounding_box()

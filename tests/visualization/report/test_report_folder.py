@@ -25,7 +25,7 @@ def psnr_of(offset: float) -> float:
     return 10 * math.log10(255**2 / offset**2)
 
 
-def test_methods_are_named_by_their_folders_or_by_the_user(results):
+def test_methods_are_named_by_folder_or_user(results):
     scores = find_scores([str(results / "fast"), f"mine={results / 'slow'}"])
     assert [(x.method, x.dataset) for x in scores] == [("fast", "toy_dev"), ("mine", "toy_dev")]
     assert {x.method for x in find_scores([str(results)])} == {
@@ -36,7 +36,7 @@ def test_methods_are_named_by_their_folders_or_by_the_user(results):
     assert find_scores([str(file)])[0].images["clip/0"].keys() >= {"PSNR", "SSIM", "ROI_PSNR"}
 
 
-def test_names_and_paths_may_have_an_equals_sign(results, tmp_path):
+def test_names_may_have_an_equals_sign(results, tmp_path):
     shutil.copytree(results / "fast", tmp_path / "lr=1e-4")
     path = str(tmp_path / "lr=1e-4")
     assert [x.method for x in find_scores([path])] == ["lr=1e-4"]
@@ -90,7 +90,7 @@ def test_a_frame_identical_to_the_truth(save_evaluation, tmp_path):
     assert dataset["triplets"][0]["methods"][0]["scores"]["PSNR"] is None
 
 
-def test_best_values_are_marked_in_their_direction(results, tmp_path):
+def test_best_values_are_marked(results, tmp_path):
     scores = find_scores([str(results / m) for m in ("fast", "slow", "still")])
     text = write_report(tmp_path / "report", scores, METRICS).read_text()
     best = re.findall(r'<tr><td title="[^"]*">(\w+)</td>(.*?)</tr>', text)
@@ -99,7 +99,7 @@ def test_best_values_are_marked_in_their_direction(results, tmp_path):
     assert marked["fast"] >= 4  # PSNR, IE, MAE, ROI_PSNR, ROI_IE: higher and lower
 
 
-def test_rois_are_proposed_and_scored_where_none_are_saved(results, tmp_path):
+def test_rois_are_proposed_if_none_saved(results, tmp_path):
     page = write_report(
         tmp_path / "report",
         find_scores([str(results / "still")]),
@@ -112,7 +112,7 @@ def test_rois_are_proposed_and_scored_where_none_are_saved(results, tmp_path):
     assert roi["methods"][0]["largest"] == 20
 
 
-def test_names_of_files_cannot_end_the_script(results, tmp_path):
+def test_file_names_cannot_end_the_script(results, tmp_path):
     shutil.copytree(results / "still", tmp_path / "still")
     file = tmp_path / "still/inference/toy_dev/results.json"
     file.write_text(file.read_text().replace("clip/0", "</script><script>alert(1)</script>"))
@@ -121,7 +121,7 @@ def test_names_of_files_cannot_end_the_script(results, tmp_path):
     assert "</script><script>alert(1)</script>" in read_data(page)["datasets"][0]["names"]
 
 
-def test_a_report_replaces_a_report_and_nothing_else(results, tmp_path):
+def test_report_replaces_only_a_report(results, tmp_path):
     scores = find_scores([str(results / "fast")])
     output = tmp_path / "report"
     write_report(output, scores, METRICS)
@@ -139,7 +139,7 @@ def test_a_report_replaces_a_report_and_nothing_else(results, tmp_path):
     ]
 
 
-def test_methods_scored_on_other_data_are_refused(results, tmp_path):
+def test_methods_of_other_data_are_refused(results, tmp_path):
     shutil.copytree(results / "slow", tmp_path / "slow")
     for path in (tmp_path / "slow").rglob("frame_t.png"):
         Image.new("RGB", (128, 96)).save(path)
@@ -148,7 +148,7 @@ def test_methods_scored_on_other_data_are_refused(results, tmp_path):
         write_report(tmp_path / "report", scores, METRICS)
 
 
-def test_sharpness_is_best_nearest_to_the_truths():
+def test_best_sharpness_is_the_truths():
     def scores(value):
         return SimpleNamespace(means={"sharpness": value})
 
