@@ -144,7 +144,7 @@ def test_methods_of_other_data_are_refused(results, tmp_path):
     for path in (tmp_path / "slow").rglob("frame_t.png"):
         Image.new("RGB", (128, 96)).save(path)
     scores = find_scores([str(results / "fast"), str(tmp_path / "slow")])
-    with pytest.raises(ValueError, match="true frames of .* differ"):
+    with pytest.raises(ValueError, match=r"true frames of .* differ"):
         write_report(tmp_path / "report", scores, METRICS)
 
 
