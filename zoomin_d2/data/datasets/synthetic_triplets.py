@@ -11,7 +11,7 @@ import torch
 
 from ..frame_store import CorruptFrameError, FrameRef, FrameStore
 from ..synthetic_layers import NUM_DRAWS, layered_triplets
-from .layout import image_size
+from .records import image_size
 
 SIZE = (256, 448)  # (height, width) of the frames
 STILLS_PER_TRIPLET = 8
