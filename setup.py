@@ -1,4 +1,4 @@
-"""Package metadata. Detectron2 itself is not on PyPI under its name: see README, "Install"."""
+"""Package metadata. Interpolating needs no Detectron2; how to get it: README, "Install"."""
 
 import re
 from pathlib import Path
@@ -22,22 +22,19 @@ setup(
         "zoomin_d2.model_zoo": ["configs/*.yaml", "weights/*"],
         "zoomin_d2.visualization.report": ["*.html", "*.css", "*.js", "vendor/**"],
     },
+    # What interpolates videos; tests/inference/test_without_detectron2.py runs without the rest.
     install_requires=[
         "torch>=2.4",
-        "torchvision>=0.19",
-        "fvcore>=0.1.5,<0.1.6",
-        "iopath>=0.1.7,<0.1.11",
+        "numpy>=1.26",
         "opencv-python-headless>=4.8",
-        "pycocotools",
-        "numpy",
-        "tensorboard",
         "av>=17,<19",
-        "tqdm",
-        "matplotlib",
-        "safetensors",
-        "tabulate",
-        "jinja2>=3.1",
         "Pillow>=10.1",
+        "safetensors",
+        "filelock>=4",
+        "natsort",
+        "pyyaml",
+        "tabulate",
+        "tqdm",
     ],
     entry_points={
         "console_scripts": [
@@ -46,7 +43,17 @@ setup(
         ]
     },
     extras_require={
-        "video": [],  # PyAV comes anyway: datasets are made of videos
+        # Training, evaluation and --draw-proposals; with Detectron2, which has no wheel (README).
+        "train": [
+            "torchvision>=0.19",
+            "fvcore>=0.1.5,<0.1.6",
+            "iopath>=0.1.7,<0.1.11",
+            "pycocotools",
+            *("cloudpickle", "hydra-core>=1.1", "omegaconf>=2.1,<2.4"),  # Detectron2's own
+            "tensorboard",
+            "matplotlib",
+            "jinja2>=3.1",
+        ],
         "app": ["gradio>=6"],
         "onnx": ["onnx", "onnxruntime"],  # tools/export_model.py --format onnx, and its check
         "dev": [

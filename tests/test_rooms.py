@@ -8,10 +8,19 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "zoomin_d2"
 # The rooms, lowest first: each may import those before it (HOUSE: imports go down the list).
 ORDER = [
-    *("version", "old_names", "files", "frames", "weight_files", "config"),
+    *("version", "extras", "old_names", "files", "frames", "weight_files", "config"),
+    *("interpolate", "transfer"),
     *("layers", "generators", "video", "model_zoo", "inference"),
     *("modeling", "data", "visualization", "evaluation", "engine", "cli"),
 ]
+
+
+# Those that use models and videos: they need no Detectron2 (nor what only it needs).
+FREE = [
+    *("extras", "files", "frames", "weight_files", "interpolate", "transfer"),
+    *("layers", "generators", "video", "model_zoo", "inference", "cli"),
+]
+DETECTRON2 = {"detectron2", "fvcore", "iopath", "pycocotools"}
 
 
 def _room(module: str) -> str:
@@ -42,6 +51,27 @@ def test_imports_go_one_way(path):
     allowed = ORDER[: ORDER.index(room) + 1]
     wrong = {x for x in _imports(path) if _room(x) not in allowed}
     assert not wrong, f"room '{room}' must not import {sorted(wrong)}"
+
+
+def _run_at_import(node: ast.AST) -> list[ast.AST]:
+    """A module and all in it but what stands in functions."""
+    found = [node]
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            found += _run_at_import(child)
+    return found
+
+
+def test_using_models_needs_no_detectron2():
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.relative_to(PACKAGE).parts[0].removesuffix(".py") not in FREE:
+            continue
+        for node in _run_at_import(ast.parse(path.read_text())):
+            names = [x.name for x in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found += [f"{path}: {x}" for x in names if x.split(".")[0] in DETECTRON2]
+    assert found == []
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.stem)

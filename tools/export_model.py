@@ -96,10 +96,7 @@ def main(args: argparse.Namespace) -> None:
     if args.format == "safetensors":
         export_safetensors(loaded, args)
         return
-    try:
-        export(loaded.generator, args.format, args.output)
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{error}: pip install 'zoomin_d2[onnx]'") from error
+    export(loaded.generator, args.format, args.output)
     print(f"{args.output}: {args.output.stat().st_size / 1e6:.2f} MB, float32")
 
 
@@ -119,5 +116,5 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     try:
         main(parse_args())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         sys.exit(f"export_model: {error}")

@@ -102,7 +102,7 @@ def _rows(
     frames = {
         "truth": to_picture(sample["frame_t"]),
         "average": _baseline("average", sample),
-        "DIS flow": _baseline("dis_flow", sample),
+        "DIS flow": _baseline("dis", sample),
     }
     for name, method in methods.items():
         frames[_column(name, method)] = to_picture(_interpolate(method, sample))

@@ -28,13 +28,12 @@ import numpy as np
 import torch
 
 from zoomin_d2 import get_zoomin_cfg
-from zoomin_d2.cli.models import load_model
-from zoomin_d2.frames import to_array, to_tensor
+from zoomin_d2.frames import to_image, to_samples, to_tensor
 from zoomin_d2.inference.interpolator import Interpolator
+from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.modeling import build_generator
 from zoomin_d2.video import Target, interpolate_video, open_source
 from zoomin_d2.video.jobs.container_job import JobOptions
-from zoomin_d2.video.time.pipeline import StreamOptions
 from zoomin_d2.video.time.timeline import parse_rate
 from zoomin_d2.video.write.encoder import EncodeOptions
 
@@ -59,8 +58,8 @@ def make_clip(path: Path, num_frames: int, size: tuple[int, int]) -> None:
 def run_once(clip: Path, output: Path) -> dict[str, float]:
     """Double the frames of a clip with the cheapest model; peak memory of this process."""
     begun = time.perf_counter()
-    model = load_model("average")
-    report = interpolate_video(str(clip), str(output), model.interpolate, Target(multi=2))
+    model = Interpolator.from_pretrained("average")
+    report = interpolate_video(str(clip), str(output), model, Target(multi=2))
     status = Path("/proc/self/status").read_text().splitlines()
     peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
     seconds = time.perf_counter() - begun
@@ -92,8 +91,8 @@ def measure_overhead(args: argparse.Namespace, folder: Path) -> None:
         generator = build_generator(cfg).eval()
         interpolate, name = Interpolator(generator), f"{cfg.MODEL.GENERATOR.NAME}, random weights"
     else:
-        model = load_model(args.model)
-        interpolate, name = model.interpolate, model.name
+        model = Interpolator.from_pretrained(args.model)
+        interpolate, name = model, model.name
     for size in ((640, 360), (1280, 720)):
         clip = folder / "clip.mp4"
         make_clip(clip, args.num_pairs + 1, size)
@@ -133,19 +132,19 @@ def measure_stages(args: argparse.Namespace, folder: Path) -> None:
     """Output frames per second of a job on a real clip, and of its stages alone."""
     clip, output = folder / "clip.mp4", folder / "out.mp4"
     loop_clip(args.clip, clip, args.repeat)
-    model = load_model(args.model, args.device)
+    model = Interpolator.from_pretrained(args.model, device=args.device)
     encode = EncodeOptions(preset=args.preset)
 
-    def run(source: Path, interpolate, device: str):
-        options = JobOptions(StreamOptions(device=device), encode, overwrite=True)
+    def run(source: Path, interpolate: Interpolate):
+        options = JobOptions(encode=encode, overwrite=True)
         begun = time.perf_counter()
         target = Target(fps=args.fps)
         report = interpolate_video(str(source), str(output), interpolate, target, options)
         return report, time.perf_counter() - begun
 
-    run(args.clip, model.interpolate, model.device)  # what happens once
-    report, whole = run(clip, model.interpolate, model.device)
-    _, without_model = run(clip, lambda frame_1, frame_2, ts: [frame_1] * len(ts), "cpu")
+    run(args.clip, model)  # what happens once
+    report, whole = run(clip, model)
+    _, without_model = run(clip, lambda frame_1, frame_2, ts: [frame_1] * len(ts))
 
     begun = time.perf_counter()
     with open_source([str(clip)]) as source:
@@ -159,8 +158,8 @@ def measure_stages(args: argparse.Namespace, folder: Path) -> None:
     with torch.no_grad():
         for i in range(num_calls):
             after = to_tensor(images[(i + 1) % len(images)], model.device)
-            for made in model.interpolate(before, after, ts):
-                to_array(made, deep=False)
+            for made in model(before, after, ts):
+                to_image(to_samples(made, deep=False).cpu())
             before = after
     modelling = time.perf_counter() - begun
     print(

@@ -8,6 +8,7 @@ datasets, the meta-architecture and the "zoo:" names with Detectron2.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from zoomin_d2.extras import extra
 from zoomin_d2.version import __version__
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'zoomin_d2' has no attribute '{name}'")
     if _HOMES[name] == "zoomin_d2.config":
-        import_module("zoomin_d2.data")  # registration
-        import_module("zoomin_d2.modeling")
+        with extra("train", "training"):
+            import_module("zoomin_d2.data")  # registration
+            import_module("zoomin_d2.modeling")
     return getattr(import_module(_HOMES[name]), name)

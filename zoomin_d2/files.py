@@ -1,7 +1,6 @@
 """Writing files that are whole or absent, in folders that are ours; every room may use it."""
 
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -9,16 +8,43 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import BaseFileLock, FileLock, Timeout
+
 logger = logging.getLogger(__name__)
 
-_HELD: dict[str, IO] = {}  # lock file -> what is open while this process lives
+# What the file systems say that have no locks; without the call itself, filelock makes do.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
+_HELD: dict[str, BaseFileLock] = {}  # lock file -> its lock, while this process lives
 
 
-def hold_folder(folder: str | os.PathLike) -> bool:
+def lock_file(path: str | os.PathLike) -> BaseFileLock | None:
+    """Lock a file, which is made, until the result is released or this process ends.
+
+    Children that outlive this process do not hold the lock. Where the file system has no locks, a
+    warning says so.
+
+    Returns:
+        what to release; None: another process holds it.
+
+    Raises:
+        OSError: the file cannot be made or written to.
+    """
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        logger.warning(
+            "%s: no locks on this file system (%s); let no two runs share it", path, error
+        )
+    return lock
+
+
+def lock_folder(folder: str | os.PathLike) -> bool:
     """Keep other processes that ask out of a folder, which is made, for as long as this one lives.
-
-    The lock is this process's alone: it ends with it, however that ends, and children that outlive
-    it do not hold it.
 
     Returns:
         whether it is ours; False: another process holds it.
@@ -30,17 +56,10 @@ def hold_folder(folder: str | os.PathLike) -> bool:
     if path in _HELD:
         return True
     os.makedirs(folder, exist_ok=True)
-    file = open(path, "w")  # noqa: SIM115 (held while the process lives)
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EAGAIN):
-            file.close()
-            return False
-        logger.warning(
-            "%s: no locks on this file system (%s); let no two runs share it", path, error
-        )
-    _HELD[path] = file
+    lock = lock_file(path)
+    if lock is None:
+        return False
+    _HELD[path] = lock
     return True
 
 
@@ -59,12 +78,23 @@ def write_atomically(path: str | os.PathLike, write: Callable[[IO[bytes]], Any])
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
-    # The rename itself must reach the disk, too.
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: str | os.PathLike) -> None:
+    """Let the renames in a folder reach the disk. Windows opens no folders: it does so itself."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sync_file(path: str | os.PathLike) -> None:
+    """Let a file that is closed reach the disk."""
+    with open(path, "r+b") as file:  # Windows syncs only what may be written to
+        os.fsync(file.fileno())
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:

@@ -59,26 +59,35 @@ def why_image_too_large(data: np.ndarray) -> str | None:
 
 def to_tensor(image: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """(H, W, 3) RGB uint8 or uint16 -> (1, 3, H, W) float32 in [0, 1]."""
-    # Planes are separated while the samples are small, and converted on the device.
-    if image.dtype == np.uint8:
-        planes, full = np.stack(cv2.split(image)), 255.0
-    else:
-        planes, full = np.stack(cv2.split(image)).astype(np.float32), 65535.0
-    return torch.from_numpy(planes).unsqueeze(0).to(device).to(torch.float32).div_(full)
+    return to_unit_range(to_planes(image).to(device))
 
 
-def to_array(frame: Tensor, deep: bool) -> np.ndarray:
-    """(1, 3, H, W) float in [0, 1] -> (H, W, 3) RGB, uint16 if deep else uint8; rounded."""
+def to_planes(image: np.ndarray) -> Tensor:
+    """(H, W, 3) RGB uint8 or uint16 -> (1, 3, H, W), uint8 or float32 in 0..65535."""
+    planes = np.stack(cv2.split(image))
+    if image.dtype != np.uint8:
+        planes = planes.astype(np.float32)
+    return torch.from_numpy(planes).unsqueeze(0)
+
+
+def to_unit_range(planes: Tensor) -> Tensor:
+    """What `to_planes` gives, copied to any device while it was small -> float32 in [0, 1]."""
+    full = 255.0 if planes.dtype == torch.uint8 else 65535.0
+    return planes.to(torch.float32).div_(full)
+
+
+def to_samples(frame: Tensor, deep: bool) -> Tensor:
+    """(1, 3, H, W) float in [0, 1] -> (3, H, W) as `to_image` takes it: uint8, or if deep float32
+    of which the whole part counts; rounded."""
     full = 65535.0 if deep else 255.0
-    pixels = frame.detach()[0].float().mul(full).add_(0.5).clamp_(0.5, full + 0.5)
-    if not deep:
-        return cv2.merge(list(pixels.to(torch.uint8).cpu().numpy()))
-    return cv2.merge(list(pixels.cpu().numpy().astype(np.uint16)))
+    samples = frame.detach()[0].float().mul(full).add_(0.5).clamp_(0.5, full + 0.5)
+    return samples if deep else samples.to(torch.uint8)
 
 
-def is_finite(frame: Tensor) -> bool:
-    """Whether no value is inf or nan; one pass, nothing allocated."""
-    return bool(torch.isfinite(frame.sum(dtype=torch.float32)))
+def to_image(samples: Tensor) -> np.ndarray:
+    """What `to_samples` gives, on the CPU -> (H, W, 3) RGB uint8 or uint16."""
+    planes = samples.numpy()
+    return cv2.merge(list(planes if planes.dtype == np.uint8 else planes.astype(np.uint16)))
 
 
 def mix(image_1: np.ndarray, image_2: np.ndarray, t: float) -> np.ndarray:

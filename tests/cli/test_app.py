@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from zoomin_d2.cli import app_jobs
-from zoomin_d2.cli.app import build_app, launch_options
+from zoomin_d2.cli.app import _for_a_visitor, build_app, launch_options
 from zoomin_d2.cli.app_jobs import RATE, SLOWER, SMOOTHER, Limits
 from zoomin_d2.data.datasets.sample_clips import find_sample_videos
 from zoomin_d2.video import Target, VideoError
@@ -105,6 +105,14 @@ def test_choices_become_targets():
     for kind, value in ((SMOOTHER, 1.5), (RATE, 0), (SLOWER, 1)):
         with pytest.raises(ValueError, match="must be"):
             app_jobs.make_target(kind, value)
+
+
+@pytest.mark.parametrize(
+    "path", ["/srv/app/in.mp4", "C:\\Users\\me\\in.mp4", "D:/clips/in.mp4", "in.mp4"]
+)
+def test_a_visitor_reads_no_paths_of_the_server(path):
+    words = _for_a_visitor(ValueError(f"'{path}': no video, 3/4 of 5 s"))
+    assert words == "'in.mp4': no video, 3/4 of 5 s"
 
 
 def test_frames_between_two_images():

@@ -53,7 +53,7 @@ def test_targets(run, clip, tmp_path, options, frames):
         (["in.mp4", "out.mp4", "--fps", "fast"], "not a frame rate"),
         (["in.mp4", "out.mp4", "--tile", "3"], "at least 64"),
         (["a.mp4", "b.mp4", "out.mp4"], "several videos need a folder"),
-        (["in.mp4", "out.mp4", "--flow-scale", "0.5"], "flow-scale is for networks"),
+        (["in.mp4", "out.mp4", "--flow-scale", "0.5"], "flow_scale is for networks"),
     ],
 )
 def test_wrong_options(run, arguments, words):
@@ -115,15 +115,15 @@ def test_damage_has_an_exit_code_and_an_output(run, clip, tmp_path):
 
 def test_a_failure_late_in_a_run_says_how_to_go_on(run, clip, tmp_path, monkeypatch):
     class Fails:
-        name, device, workers, calls = "fails", "cpu", 1, 0
+        name, calls = "fails", 0
 
-        def interpolate(self, frame_1, frame_2, ts):
+        def __call__(self, frame_1, frame_2, ts):
             self.calls += 1
             return [frame_1 * (float("nan") if self.calls > 130 else 1.0) for _ in ts]
 
     source = clip(num_frames=150)
     with monkeypatch.context() as context:
-        context.setattr(command, "load_model", lambda *_: Fails())
+        context.setattr(command.Interpolator, "from_pretrained", lambda *_, **__: Fails())
         code, _, err = run(source, tmp_path / "out.mp4")
     assert code == 7
     assert "not finite" in err and "The same command with --resume goes on" in err
@@ -244,16 +244,10 @@ def test_proposals_are_drawn(run, clip, tmp_path):
     assert all(changed) and len(changed) == 6
 
 
-def test_several_devices_give_the_same_frames(clip, tmp_path, monkeypatch, run):
-    from zoomin_d2.cli.models import load_model, take_turns
-
-    def several(name, devices, *rest):
-        return take_turns([load_model(name, None, *rest) for _ in devices])
-
+def test_several_devices_give_the_same_frames(clip, tmp_path, run):
     source = clip(num_frames=40)
     lossless = ["--codec", "ffv1"]
     assert run(source, tmp_path / "one.mkv", *lossless)[0] == 0
-    monkeypatch.setattr(command, "load_model", several)
     assert run(source, tmp_path / "two.mkv", *lossless, "--device", "cpu", "cpu")[0] == 0
     frames = []
     for name in ("one.mkv", "two.mkv"):

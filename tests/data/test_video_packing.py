@@ -153,8 +153,8 @@ def test_names_that_would_share_a_file_do_not(tmp_path, write_video, moving_fram
 
 
 def test_two_runs_do_not_prepare_one_folder(videos, tmp_path):
-    code = "import sys; from zoomin_d2.files import hold_folder\n"
-    code += "print(hold_folder(sys.argv[1]), flush=True); sys.stdin.read()"
+    code = "import sys; from zoomin_d2.files import lock_folder\n"
+    code += "print(lock_folder(sys.argv[1]), flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", code, str(tmp_path / "out")]
     other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:

@@ -9,11 +9,11 @@ import pytest
 from tests.helpers.training_runs import REPOSITORY, make_trainer
 from zoomin_d2.engine import setup_cfg
 from zoomin_d2.engine.setup import unread_keys
-from zoomin_d2.files import hold_folder
+from zoomin_d2.files import lock_folder
 
 HOLD = (
-    "import sys; from zoomin_d2.files import hold_folder\n"
-    "print(hold_folder(sys.argv[1]), flush=True); sys.stdin.read()"
+    "import sys; from zoomin_d2.files import lock_folder\n"
+    "print(lock_folder(sys.argv[1]), flush=True); sys.stdin.read()"
 )
 
 
@@ -86,8 +86,8 @@ def test_two_runs_do_not_share_an_output_folder(datasets_here, tmp_path):
     finally:
         other.kill()
         other.communicate()
-    assert hold_folder(tmp_path)  # what was killed holds nothing
-    assert hold_folder(tmp_path)  # nor is a second run of this process another one
+    assert lock_folder(tmp_path)  # what was killed holds nothing
+    assert lock_folder(tmp_path)  # nor is a second run of this process another one
 
 
 def test_an_option_after_the_overrides_is_told_where_it_goes():

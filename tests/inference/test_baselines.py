@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zoomin_d2.inference.baselines import BASELINES, average, dis_flow, nearest_frame
+from zoomin_d2.inference.baselines import BASELINES, average, dis, nearest
 
 
 def _times(*values: float) -> torch.Tensor:
@@ -19,7 +19,7 @@ def test_average_weighs_by_time():
 
 def test_nearest_frame_takes_the_nearer_input():
     frame_1, frame_2 = torch.zeros(3, 3, 4, 4), torch.ones(3, 3, 4, 4)
-    result = nearest_frame(frame_1, frame_2, _times(0.4, 0.5, 0.6))
+    result = nearest(frame_1, frame_2, _times(0.4, 0.5, 0.6))
     assert result[:, 0, 0, 0].tolist() == [0.0, 0.0, 1.0]
 
 
@@ -36,7 +36,7 @@ def moving_texture():
 
 @pytest.mark.parametrize("t", [0.25, 0.5, 0.75])
 def test_dis_flow_follows_linear_motion(moving_texture, t):
-    result = dis_flow(moving_texture(0), moving_texture(8), _times(t))
+    result = dis(moving_texture(0), moving_texture(8), _times(t))
     inside = (..., slice(16, -16), slice(16, -16))
     error = (result - moving_texture(int(8 * t)))[inside].abs().mean()
     unmoved = (average(moving_texture(0), moving_texture(8), _times(t)))[inside]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zoomin_d2.inference.engine import InferenceEngine, StaticShapes, forward_many
+from zoomin_d2.inference.engine import CudaGraphCache, InferenceEngine, forward_many
 from zoomin_d2.model_zoo.generator_file import load_generator
 
 CPU = torch.device("cpu")
@@ -72,7 +72,7 @@ def test_recordings_are_made_at_the_second_call_and_replayed_for_any_time():
         calls.append("capture")
         return lambda *inputs: calls.append("replay") or run(*inputs)
 
-    shapes = StaticShapes(capture, max_recordings=1)
+    shapes = CudaGraphCache(capture, max_recordings=1)
     a, b = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
     outputs = [shapes(run, a, b, [torch.tensor(t)])[0].mean().item() for t in (0.25, 0.5, 0.75)]
     assert outputs == [0.25, 0.5, 0.75]
@@ -105,7 +105,7 @@ def test_cuda_graph_is_the_eager_path(small_generator, dtype):
 
 def test_a_recording_can_be_passed_by(weighted_average):
     engine = InferenceEngine(weighted_average, CPU, torch.float32)
-    engine._graphs = StaticShapes(lambda run, *example: lambda *inputs: ["replayed"])
+    engine._graphs = CudaGraphCache(lambda run, *example: lambda *inputs: ["replayed"])
     frames = _frames()
     plain = engine(*frames, [0.5])[0]
     assert engine(*frames, [0.5]) == ["replayed"]

@@ -142,7 +142,9 @@ def test_from_pretrained(small_generator, tmp_path):
     path = tmp_path / "small.safetensors"
     save_generator(path, generator, options, "small")
     interpolator = Interpolator.from_pretrained(path, device="cpu", dtype=torch.float32)
-    assert repr(interpolator) == "Interpolator('small', device='cpu', dtype=torch.float32)"
+    assert repr(interpolator) == (
+        "Interpolator('small', device='cpu', dtype=torch.float32, tile='auto', flow_scale=1)"
+    )
     assert interpolator.metadata["name"] == "small"
     first, second = _noise(20, 24, 3), _noise(20, 24, 3)[::-1]
     frames = [torch.from_numpy(x.copy()).permute(2, 0, 1)[None] / 255 for x in (first, second)]

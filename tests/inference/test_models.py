@@ -1,13 +1,15 @@
-"""Models by name, and motion estimated on smaller frames."""
+"""Models by name, with all that the command offers; motion estimated on smaller frames."""
 
+import threading
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from zoomin_d2.cli.models import load_model
+from zoomin_d2 import Interpolator
 from zoomin_d2.generators import GeneratorOutput
-from zoomin_d2.inference.flow_scale import FlowScaled
-from zoomin_d2.inference.interpolator import Interpolator
+from zoomin_d2.inference.multi_device import MultiDevice
 from zoomin_d2.layers import backward_warp, blend
 
 
@@ -37,26 +39,119 @@ def _pair(shift):
     return texture[..., 40:168], texture[..., 40 - shift : 168 - shift], texture
 
 
-def test_flow_of_half_the_size_moves_full_frames_twice_as_far():
+def test_flow_of_half_the_size_moves_twice_as_far():
     frame_1, frame_2, texture = _pair(8)
     network = _Shift(4.0)  # on half the grid
-    made = FlowScaled(Interpolator(network, device="cpu"), 0.5)(frame_1, frame_2, [0.25, 0.5])
+    model = Interpolator(network, device="cpu", dtype=torch.float32, flow_scale=0.5)
+    made = model(frame_1, frame_2, [0.25, 0.5])
     assert network.sizes == [(32, 64)] * 2
     for frame, shift in zip(made, (2, 4)):
         expected = texture[..., 40 - shift : 168 - shift]
         assert torch.allclose(frame[..., 16:-16], expected[..., 16:-16], atol=1e-3)
+    assert not made[0].requires_grad
+
+
+def test_8bit_frames_at_another_flow_scale():
+    frames = [(f[0].permute(1, 2, 0) * 255).byte().numpy() for f in _pair(8)[:2]]
+    model = Interpolator(_Shift(4.0), device="cpu", dtype=torch.float32, flow_scale=0.5)
+    middle = model(*frames)
+    assert middle.dtype == np.uint8
+    exact = model(*(frame / 255 for frame in frames))
+    assert np.abs(middle - exact * 255).max() <= 0.5 + 1e-3
 
 
 @pytest.mark.parametrize("scale", [0, -1, 2])
 def test_scales_that_make_no_sense(scale):
     with pytest.raises(ValueError, match="must be above 0"):
-        FlowScaled(Interpolator(_Shift(0.0), device="cpu"), scale)
+        Interpolator(_Shift(0.0), device="cpu", flow_scale=scale)
 
 
 @pytest.mark.parametrize("name", ["average", "nearest", "dis"])
 def test_methods_without_learning(name):
     frame_1, frame_2, _ = _pair(2)
-    made = load_model(name).interpolate(frame_1, frame_2, [0.25, 0.5])
+    model = Interpolator.from_pretrained(name)
+    made = model(frame_1, frame_2, [0.25, 0.5])
     assert len(made) == 2 and made[0].shape == frame_1.shape
     if name == "average":
         assert torch.allclose(made[0], 0.75 * frame_1 + 0.25 * frame_2)
+    assert (model.name, model.device.type, model.metadata) == (name, "cpu", {})
+    with pytest.raises(AttributeError, match=f"'{name}' is a method without learning"):
+        _ = model.generator
+    with pytest.raises(ValueError, match=f"flow_scale is for networks, '{name}' is none"):
+        Interpolator.from_pretrained(name, flow_scale=0.5)
+
+
+def test_every_pair_has_its_own_time():
+    frame_1, frame_2 = torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
+    made = Interpolator.from_pretrained("average")(frame_1, frame_2, torch.tensor([0.25, 0.5]))
+    assert made[:, 0, 0, 0].tolist() == [0.25, 0.5]
+
+
+def test_tiles_of_8bit_frames(weighted_average):
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (150, 210, 3), dtype=np.uint8) for _ in range(2)]
+    whole = Interpolator(weighted_average, device="cpu", tile=None)(*frames, 0.3)
+    tiled = Interpolator(weighted_average, device="cpu", tile=128)(*frames, 0.3)
+    assert tiled.dtype == np.uint8
+    assert np.abs(tiled.astype(int) - whole).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("gpu0", "there is no device 'gpu0'"),
+        ("cuda:99", r"there is no device 'cuda:99': PyTorch sees \d GPUs"),
+        ([], "at least one device"),
+    ],
+)
+def test_devices_that_are_not_there(device, words):
+    with pytest.raises(ValueError, match=words):
+        Interpolator.from_pretrained("average", device=device)
+
+
+def test_several_devices_have_their_own_networks(small_generator):
+    generator, _ = small_generator
+    frame_1, frame_2, _ = _pair(2)
+    one = Interpolator(generator, device="cpu", dtype=torch.float32)
+    two = Interpolator(generator, device=["cpu", "cpu"], dtype=torch.float32)
+    assert (one.workers, two.workers) == (1, 2)
+    assert "devices=2" in repr(two)
+    for _ in range(2):  # one each
+        assert torch.equal(two(frame_1, frame_2), one(frame_1, frame_2))
+
+
+def test_a_pair_waits_for_a_free_device():
+    running = threading.Barrier(2, timeout=10)  # both devices are at work at the same time
+    seen = []
+
+    def model(number):
+        def interpolate(frame_1, frame_2, ts):
+            running.wait()
+            seen.append(number)
+            return [frame_1 + number]
+
+        return torch.device("cpu"), interpolate
+
+    several = MultiDevice([model(1), model(2)])
+    results = []
+    threads = [
+        threading.Thread(
+            target=lambda: results.append(several(torch.zeros(1), torch.zeros(1), [0.5])[0].item())
+        )
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == [1, 1, 2, 2] and sorted(results) == [1, 1, 2, 2]
+
+
+def test_a_failure_frees_its_device():
+    def fail(frame_1, frame_2, ts):
+        raise RuntimeError("broken")
+
+    several = MultiDevice([(torch.device("cpu"), fail)])
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="broken"):
+            several(torch.zeros(1), torch.zeros(1), [0.5])

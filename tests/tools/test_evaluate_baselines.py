@@ -42,11 +42,11 @@ def constant_frames(tmp_path):
 def test_scores_of_constant_frames(tool, constant_frames, tmp_path, capsys):
     args = ["--dataset", constant_frames, "--output-dir", str(tmp_path / "out"), *IN_THIS_PROCESS]
     results = tool.main(tool.parse_args(args))[constant_frames]
-    assert list(results) == ["average", "nearest_frame", "dis_flow"]
+    assert list(results) == ["average", "nearest", "dis"]
     assert results["average"]["IE"] == pytest.approx(5.0)  # 100 against 104 and 106
-    assert results["nearest_frame"]["IE"] == pytest.approx(25.0)  # 80 against 104 and 106
+    assert results["nearest"]["IE"] == pytest.approx(25.0)  # 80 against 104 and 106
     assert "ROI_PSNR" not in results["average"]
-    assert "| nearest_frame |" in capsys.readouterr().out
+    assert "| nearest |" in capsys.readouterr().out
     folder = tmp_path / "out" / "average" / constant_frames
     content = json.loads((folder / "results.json").read_text())
     assert content["provenance"]["method"] == "average"
@@ -66,12 +66,12 @@ def test_middlebury_known_answers(tool, tmp_path):
         pytest.skip("the known answers need middlebury_other below DETECTRON2_DATASETS")
     args = ["--dataset", "middlebury_other", "--output-dir", str(tmp_path), *IN_THIS_PROCESS]
     results = tool.main(tool.parse_args(args))["middlebury_other"]
-    average, dis_flow = results["average"], results["dis_flow"]
+    average, dis = results["average"], results["dis"]
     assert average["PSNR"] == pytest.approx(28.00, abs=0.005)
     assert average["SSIM"] == pytest.approx(0.879, abs=0.0005)
     assert average["IE"] == pytest.approx(11.47, abs=0.005)
     assert average["MAE"] == pytest.approx(5.74, abs=0.005)
     assert average["SSIM_rgb"] == pytest.approx(0.799, abs=0.0005)
     # The flow differs in the last digits between versions of OpenCV.
-    assert dis_flow["PSNR"] == pytest.approx(34.21, abs=0.02)
-    assert dis_flow["SSIM"] == pytest.approx(0.971, abs=0.001)
+    assert dis["PSNR"] == pytest.approx(34.21, abs=0.02)
+    assert dis["SSIM"] == pytest.approx(0.971, abs=0.001)

@@ -6,7 +6,6 @@ import re
 import sys
 import tempfile
 import threading
-import warnings
 from pathlib import Path
 
 from zoomin_d2.cli.app_jobs import (
@@ -19,6 +18,7 @@ from zoomin_d2.cli.app_jobs import (
     make_target,
     model_choices,
 )
+from zoomin_d2.extras import extra
 from zoomin_d2.video.errors import VideoError
 
 # Asked before gradio is imported: it would look for updates and report that it was started.
@@ -34,12 +34,10 @@ def build_app(limits: Limits | None = None):
     """The page; `launch()` serves it.
 
     Raises:
-        ImportError: gradio is not installed; says what to do.
+        ModuleNotFoundError: gradio is not installed; says what to do.
     """
-    try:
+    with extra("app", "zoomin-app"):
         import gradio as gr
-    except ImportError as error:
-        raise ImportError("zoomin-app needs gradio: pip install 'zoomin_d2[app]'") from error
     limits = limits or Limits()
     choices = model_choices()
     stops: dict[str | None, threading.Event] = {}  # session -> its running job
@@ -63,7 +61,7 @@ def build_app(limits: Limits | None = None):
             target = make_target(kind, value)
             folder = Path(results.name)
             return interpolate_clip(upload, target, model, draw, limits, folder, tell, stop)
-        except (ValueError, VideoError, OSError) as error:
+        except (ValueError, VideoError, OSError, ModuleNotFoundError) as error:
             raise told(error) from error
         finally:
             stops.pop(request.session_hash, None)
@@ -75,7 +73,7 @@ def build_app(limits: Limits | None = None):
     def run_images(first, second, num, model, draw):
         try:
             return interpolate_images(first, second, int(num), model, draw, limits)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ModuleNotFoundError) as error:
             raise told(error) from error
 
     def model_choice():
@@ -123,7 +121,7 @@ def build_app(limits: Limits | None = None):
 
 def _for_a_visitor(error: Exception) -> str:
     """The message, of the server's paths the file names alone."""
-    return re.sub(r"(?:/[^/\s'\"]+)+/([^/\s'\"]+)", r"\1", str(error))
+    return re.sub(r"(?:[A-Za-z]:)?(?:[/\\][^/\\\s'\"]+)+[/\\]([^/\\\s'\"]+)", r"\1", str(error))
 
 
 def launch_options() -> dict:
@@ -160,12 +158,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def entry_point(argv: list[str] | None = None) -> None:
     """The command; serves until it is stopped."""
     args = parse_args(argv)
-    # Detectron2's anchors, nothing that a user could do anything about.
-    warnings.filterwarnings("ignore", message="torch.meshgrid")
     try:
         app = build_app(Limits(args.max_seconds, args.max_pixels, args.max_frames))
-    except ImportError as error:
-        sys.exit(f"zoomin-app: {error}")
+    except ModuleNotFoundError as error:
+        sys.exit(str(error))
     # Gradio's own words are about options that this command does not have.
     _, url, _ = app.launch(
         server_name=args.host,

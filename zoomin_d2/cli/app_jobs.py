@@ -1,7 +1,6 @@
 """What the demo app does, without its page: an upload and choices in, a file and words out."""
 
 import functools
-import os
 import shutil
 import tempfile
 import threading
@@ -14,14 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from zoomin_d2.cli.models import Model, load_model
 from zoomin_d2.cli.proposals import ProposalDrawing
 from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.video import Hooks, JobOptions, Report, Target, interpolate_source, open_source
 from zoomin_d2.video.errors import InterruptedRunError
 from zoomin_d2.video.jobs.output_files import partial_path
 from zoomin_d2.video.read.source import SourceInfo
-from zoomin_d2.video.time.pipeline import OutputFrame, StreamOptions
+from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.time.timeline import parse_rate
 from zoomin_d2.video.write.encoder import EncodeOptions
 from zoomin_d2.video.write.segments import segments_path
@@ -52,14 +50,18 @@ def model_choices() -> list[tuple[str, str]]:
 
 
 @functools.lru_cache(maxsize=4)
-def model_of(name: str) -> Model:
+def model_of(name: str) -> Interpolator:
     """A loaded model; kept for the next visitor."""
-    return load_model(name)
+    return Interpolator.from_pretrained(name)
 
 
 @functools.lru_cache(maxsize=1)
-def proposals_of(device: str) -> ProposalDrawing:
-    """The RPN that draws; kept for the next visitor."""
+def proposals_of(device: torch.device) -> ProposalDrawing:
+    """The RPN that draws; kept for the next visitor.
+
+    Raises:
+        ModuleNotFoundError: Detectron2 is not installed; says what to do.
+    """
     return ProposalDrawing(device)
 
 
@@ -132,12 +134,8 @@ def interpolate_clip(
     for old in folder.iterdir():
         if time.time() - old.stat().st_mtime > KEEP_SECONDS:
             shutil.rmtree(old, ignore_errors=True)
-    output = (
-        Path(tempfile.mkdtemp(dir=folder))
-        / f"{Path(upload).stem}_{model_name.replace(os.sep, '_')}.mp4"
-    )
+    output = Path(tempfile.mkdtemp(dir=folder)) / f"{Path(upload).stem}_{Path(model_name).stem}.mp4"
     options = JobOptions(
-        stream=StreamOptions(device=model.device, workers=model.workers),
         # 8-bit 4:2:0 is what every browser plays.
         encode=EncodeOptions(codec="h264", pix_fmt="yuv420p"),
         model=model.name,
@@ -147,9 +145,7 @@ def interpolate_clip(
         check_limits(source.info, target, limits)
         hooks = Hooks(progress, stop, decorate)
         try:
-            report = interpolate_source(
-                source, str(output), model.interpolate, target, options, hooks
-            )
+            report = interpolate_source(source, str(output), model, target, options, hooks)
         except BaseException as error:
             partial = partial_path(output)
             if isinstance(error, InterruptedRunError) and partial.exists():
@@ -206,16 +202,8 @@ def interpolate_images(
         raise ValueError(f"The images have more than the {limits.pixels:,} pixels taken here.")
     model = model_of(model_name)
     ts = [(k + 1) / (num + 1) for k in range(num)]
-    frames = [
-        torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None].float().to(model.device)
-        / 255
-        for x in (first, second)
-    ]
-    with torch.no_grad():
-        made = model.interpolate(frames[0], frames[1], ts)
     shown = [(first, "frame 1")]
-    for t, frame in zip(ts, made):
-        picture = (frame[0].clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    for t, picture in zip(ts, model(first, second, ts)):
         if draw:
             start = (Fraction(0), 0)
             output = OutputFrame(len(shown), Fraction(t), picture, "made", 0, start, first)

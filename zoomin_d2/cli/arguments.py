@@ -2,13 +2,18 @@
 
 import argparse
 from fractions import Fraction
+from typing import Literal
 
-from zoomin_d2.cli.models import Model
+import torch
+
+from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.video.jobs.container_job import JobOptions
 from zoomin_d2.video.time.pipeline import StreamOptions
 from zoomin_d2.video.time.step_detection import CUT_MIN, MAX_GAP
 from zoomin_d2.video.time.timeline import Target, parse_rate
 from zoomin_d2.video.write.encoder import EncodeOptions
+
+DTYPES = {str(x).removeprefix("torch."): x for x in (torch.float32, torch.float16, torch.bfloat16)}
 
 EPILOG = """
 examples:
@@ -41,8 +46,8 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="INPUT ... OUTPUT",
         help="videos, GIFs, a folder of images, two images, - for standard input (y4m, or "
-        "--raw-input); the last one is the output: .mp4, .mov, .mkv, .webm, .gif, a folder, "
-        "- for y4m on standard output. Several inputs or a folder of videos need a folder",
+        "--raw-input); the last one is the output: .mp4, .mov, .mkv, .webm, .gif, .apng, .webp, a "
+        "folder, - for y4m on standard output. Several inputs or a folder of videos need a folder",
     )
     target = parser.add_argument_group("what to make (default: --multi 2)")
     target.add_argument("--multi", type=int, help="output frames per input frame: 2, 3, 4, ...")
@@ -66,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     model.add_argument(
         "--dtype",
-        choices=["float32", "float16", "bfloat16"],
+        choices=DTYPES,
         help="precision of the model (default: what suits the device)",
     )
     model.add_argument(
@@ -162,15 +167,13 @@ def make_target(args: argparse.Namespace) -> Target:
     return Target(multi, args.fps, args.slowmo)
 
 
-def make_options(args: argparse.Namespace, model: Model) -> JobOptions:
+def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
     """What the parsed options mean for a job."""
     stream = StreamOptions(
         cut_threshold=None if args.no_cuts else args.cut_threshold,
         on_cut=args.on_cut,
         dedupe=args.dedupe,
         max_gap=args.max_gap,
-        device=model.device,
-        workers=model.workers,
     )
     return JobOptions(
         stream=stream,
@@ -215,9 +218,11 @@ def _gap(text: str) -> float | None:
     return None if text == "off" else float(_seconds(text))
 
 
-def _tile(text: str) -> str | int:
-    if text in ("auto", "off"):
-        return text
+def _tile(text: str) -> int | Literal["auto"] | None:
+    if text == "auto":
+        return "auto"
+    if text == "off":
+        return None
     if text.isdecimal() and int(text) >= 64:
         return int(text)
     raise argparse.ArgumentTypeError(f"auto, off or a number of at least 64, not {text!r}")

@@ -6,17 +6,16 @@ import signal
 import sys
 import threading
 import traceback
-import warnings
 from collections.abc import Callable
 from fractions import Fraction
 from functools import reduce
 from pathlib import Path
 
-from zoomin_d2.cli.arguments import make_options, make_parser, make_target
+from zoomin_d2.cli.arguments import DTYPES, make_options, make_parser, make_target
 from zoomin_d2.cli.batch import Job, Outcome, plan_jobs, run_batch
-from zoomin_d2.cli.models import load_model
 from zoomin_d2.cli.progress import JsonLines, make_progress
 from zoomin_d2.cli.proposals import ProposalDrawing
+from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.video import (
     Hooks,
     OutputFrame,
@@ -43,8 +42,6 @@ def main(argv: list[str] | None = None) -> int:
         return print_error(error)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    # Detectron2's anchors, nothing that a user could do anything about
-    warnings.filterwarnings("ignore", message="torch.meshgrid")
     stop = threading.Event()
     restore = _stop_on_signals(stop)
     try:
@@ -71,13 +68,19 @@ class Session:
 
     Raises:
         FileNotFoundError, ValueError: the model cannot be loaded.
+        ModuleNotFoundError: what was asked for needs more than is installed; says what.
     """
 
     def __init__(self, args: argparse.Namespace, stop: threading.Event):
         self._args, self._stop = args, stop
         self._target = make_target(args)
-        self._model = load_model(
-            args.model, args.device, args.dtype, args.flow_scale, args.tile, self._tell
+        self._model = Interpolator.from_pretrained(
+            args.model,
+            device=args.device,
+            dtype=DTYPES.get(args.dtype),
+            tile=args.tile,
+            flow_scale=args.flow_scale,
+            on_change=self._tell,
         )
         self._options = make_options(args, self._model)
         self._draw = ProposalDrawing(self._model.device) if args.draw_proposals else None
@@ -121,7 +124,7 @@ class Session:
                 changes.append(compare)
             hooks = Hooks(self._progress, self._stop, _chain(changes), size)
             return interpolate_source(
-                source, job.output, self._model.interpolate, self._target, self._options, hooks
+                source, job.output, self._model, self._target, self._options, hooks
             )
 
     def _tell(self, message: str) -> None:

@@ -1,16 +1,15 @@
 """Proposals of the RPN on the frames of the output."""
 
+import warnings
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import torch
 
-from zoomin_d2.config import get_zoomin_cfg
+from zoomin_d2.extras import extra
 from zoomin_d2.frames import to_tensor
-from zoomin_d2.modeling.frozen_rpn import FrozenRPN
 from zoomin_d2.video.time.pipeline import OutputFrame
-from zoomin_d2.visualization.proposals import rank_colour
 
 NUM_BOXES = 12
 
@@ -23,11 +22,21 @@ class ProposalDrawing:
     Args:
         device: where the RPN runs.
         num_boxes: how many are drawn, each rank in a colour of its own.
+
+    Raises:
+        ModuleNotFoundError: Detectron2 or what it needs is not installed; says what to do.
     """
 
-    def __init__(self, device: str, num_boxes: int = NUM_BOXES):
+    def __init__(self, device: str | torch.device, num_boxes: int = NUM_BOXES):
+        with extra("train", "drawing proposals"):
+            from zoomin_d2.config import get_zoomin_cfg
+            from zoomin_d2.modeling.frozen_rpn import FrozenRPN
+            from zoomin_d2.visualization.proposals import rank_colour
+        # Detectron2's anchors, nothing that a user could do anything about.
+        warnings.filterwarnings("ignore", message="torch.meshgrid")
+        self._colour = rank_colour
         cfg = get_zoomin_cfg()
-        cfg.MODEL.DEVICE = device
+        cfg.MODEL.DEVICE = str(device)
         self._device, self._num_boxes = device, num_boxes
         self._rpn = FrozenRPN(cfg).to(device).eval()
 
@@ -40,7 +49,7 @@ class ProposalDrawing:
         boxes = proposals.proposal_boxes.tensor[: self._num_boxes].cpu().numpy()
         for rank in reversed(range(len(boxes))):
             x0, y0, x1, y1 = (round(float(value)) for value in boxes[rank])
-            colour = [full * channel for channel in rank_colour(rank)]
+            colour = [full * channel for channel in self._colour(rank)]
             width = 2 * thick if frame.kind == "made" else thick
             cv2.rectangle(image, (x0, y0), (x1 - 1, y1 - 1), colour, width)
         return replace(frame, image=image)

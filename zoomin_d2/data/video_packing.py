@@ -30,7 +30,7 @@ from zoomin_d2.data.packing import (
 )
 from zoomin_d2.data.shot_analysis import analyse_video
 from zoomin_d2.data.video_file import VIDEO_SUFFIXES, VideoFile, iter_frames, probe_video
-from zoomin_d2.files import hold_folder, write_json
+from zoomin_d2.files import lock_folder, write_json
 from zoomin_d2.frames import CorruptFrameError
 
 logger = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def prepare_video_folder(
         )
     (destination / "shots").mkdir(parents=True, exist_ok=True)
     (destination / "videos").mkdir(exist_ok=True)
-    if not hold_folder(destination):
+    if not lock_folder(destination):
         raise OSError(
             f"Another run is preparing {destination}. Wait for it, or give another --name."
         )

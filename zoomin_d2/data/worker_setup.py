@@ -20,8 +20,9 @@ def _prepare(pid: int) -> None:
     cv2.setNumThreads(0)  # one process per core is enough
     # Schedulers send SIGTERM to all processes of a job. A worker that ended at once would be an
     # error for the training, which then could not save: a worker obeys the training alone.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_obey_parent, daemon=True).start()
+    if hasattr(signal, "sigwaitinfo"):  # Linux alone
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey_parent, daemon=True).start()
 
 
 def _obey_parent() -> None:

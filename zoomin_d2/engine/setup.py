@@ -21,7 +21,7 @@ from zoomin_d2.engine.resilience.provenance import (
     write_provenance,
 )
 from zoomin_d2.engine.resilience.run_record import config_record
-from zoomin_d2.files import hold_folder
+from zoomin_d2.files import lock_folder
 from zoomin_d2.generators import GENERATORS
 
 logger = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ def unread_keys(cfg: CfgNode) -> list[str]:
 
 def _hold_output_dir(folder: str) -> None:
     try:
-        is_ours = hold_folder(folder)
+        is_ours = lock_folder(folder)
     except OSError as error:
         raise ValueError(f"OUTPUT_DIR '{folder}' cannot be written to: {error}") from error
     if not is_ours:

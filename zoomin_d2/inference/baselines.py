@@ -15,7 +15,7 @@ from torch import Tensor
 from zoomin_d2.frames import to_8bit
 from zoomin_d2.layers import backward_warp, blend
 
-Interpolate = Callable[[Tensor, Tensor, Tensor], Tensor]
+Baseline = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def average(frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
@@ -23,12 +23,12 @@ def average(frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
     return blend(frame_1, frame_2, 1.0 - _per_image(t))
 
 
-def nearest_frame(frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
+def nearest(frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
     """The input that is nearer in time: frame repetition. t = 0.5 takes frame_1."""
     return torch.where(_per_image(t) > 0.5, frame_2, frame_1)
 
 
-def dis_flow(frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
+def dis(frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
     """OpenCV's DIS flow (preset medium) in both directions, linear motion, two warps, blended.
 
     The flows at time t come from the flows between the inputs as in Super-SloMo (Jiang et al. 2018,
@@ -41,11 +41,8 @@ def dis_flow(frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
     return blend(warped_1, warped_2, 1.0 - t)
 
 
-BASELINES: dict[str, Interpolate] = {
-    "average": average,
-    "nearest_frame": nearest_frame,
-    "dis_flow": dis_flow,
-}
+# The names by which `Interpolator.from_pretrained`, the command and the evaluation know them.
+BASELINES: dict[str, Baseline] = {"average": average, "nearest": nearest, "dis": dis}
 
 
 def _per_image(t: Tensor) -> Tensor:

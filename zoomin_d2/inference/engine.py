@@ -2,7 +2,7 @@
 
 What makes it fast, each switchable: convolutions in half precision and channels-last; 8-bit frames
 stay 8-bit until they are on the device and become so again there; on a GPU, one CUDA graph per
-frame size replaces a few hundred kernel launches by one; Triton kernels (modeling/*_triton.py)
+frame size replaces a few hundred kernel launches by one; Triton kernels (inference/fused/)
 or `torch.compile` fuse what lies between convolutions. Nothing waits for the GPU: the caller does,
 when it reads the result.
 """
@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from zoomin_d2.generators import FastGenerator, PaperGenerator
+from zoomin_d2.generators.output import GeneratorOutput
+from zoomin_d2.layers import backward_warp, blend
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +38,31 @@ def default_dtype(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+def as_device(device: str | torch.device | None) -> torch.device:
+    """A device that is there; None: a GPU where there is one, else the CPU.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"there is no device '{device}': give cpu, cuda or cuda:1") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ValueError(f"there is no device '{device}': PyTorch sees {count} GPUs here")
+    return device
+
+
 def can_use_triton(generator: nn.Module) -> bool:
     """Whether there are fused kernels for this network: see `fuse`."""
     return isinstance(generator, (FastGenerator, PaperGenerator))
 
 
 def fuse(generator: nn.Module, *, tune: bool = False) -> Run:
-    """A network in fused kernels (inference/fused/fast.py, paper_triton.py); needs Triton."""
+    """A network in fused kernels (inference/fused/); needs Triton."""
     if isinstance(generator, PaperGenerator):
         from zoomin_d2.inference.fused.paper import PaperTriton
 
@@ -63,7 +83,7 @@ class InferenceEngine:
         compile: True for `torch.compile`, or the name of one of its modes that makes no CUDA graphs
             of its own ("max-autotune-no-cudagraphs" tries Triton's convolutions, for minutes).
         cuda_graphs: record one graph per frame size, at the second call with it. None: on a GPU.
-        triton: run in fused kernels (modeling/*_triton.py) instead of PyTorch's; "tune" also
+        triton: run in fused kernels (inference/fused/) instead of PyTorch's; "tune" also
             times other tiles of `fast`'s at the first call with a size. None: for half precision
             on a GPU, where they can be compiled and nothing else was asked for; the environment
             variable ZOOMIN_TRITON changes that ("0": never; "tune").
@@ -108,7 +128,7 @@ class InferenceEngine:
             mode = compile if isinstance(compile, str) else "default"
             self._forward = torch.compile(self._interpolate, mode=mode, dynamic=False)
         use_graphs = device.type == "cuda" if cuda_graphs is None else cuda_graphs
-        self._graphs = StaticShapes(capture_cuda_graph) if use_graphs else None
+        self._graphs = CudaGraphCache(capture_cuda_graph) if use_graphs else None
         self._known_times: OrderedDict[tuple, Tensor] = OrderedDict()
 
     def __call__(
@@ -121,7 +141,8 @@ class InferenceEngine:
     ) -> list[Tensor]:
         """
         Args:
-            frame_1, frame_2: (N, 3, H, W) on any device, uint8 or float in [0, 1].
+            frame_1, frame_2: (N, 3, H, W) on any device, uint8 or float in [0, 1]; or (N, 4, H, W)
+                with alpha, by which the colors are multiplied: it takes their flows and mask.
             ts: the times wanted; each a float in (0, 1), or (N,) of them.
             recorded: False runs the kernels one by one even if there is a CUDA graph for this size.
 
@@ -130,16 +151,22 @@ class InferenceEngine:
         """
         inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
         # no_grad, not inference_mode: what comes out must be usable anywhere, also in autograd.
+        forward = self._forward if frame_1.shape[1] == 3 else self._interpolate
         with torch.no_grad():
             if self._graphs is None or not recorded:
-                return self._forward(*inputs)
-            return self._graphs(self._forward, *inputs)
+                return forward(*inputs)
+            return self._graphs(forward, *inputs)
 
     def _interpolate(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
         as_8bit = frame_1.dtype == torch.uint8
         frame_1, frame_2 = (self._to_float(x) for x in (frame_1, frame_2))
         with self._autocast(frame_1.dtype):
-            frames = [out.pred_frame for out in forward_many(self.generator, frame_1, frame_2, ts)]
+            colors = frame_1[:, :3], frame_2[:, :3]
+            outputs = forward_many(self.generator, *colors, ts)
+            frames = [out.pred_frame for out in outputs]
+        if frame_1.shape[1] == 4:
+            alphas = [_blended(frame_1[:, 3:], frame_2[:, 3:], out) for out in outputs]
+            frames = [torch.cat([c.float(), a], 1) for c, a in zip(frames, alphas)]
         if as_8bit:  # halves up, as evaluation.metrics.to_8bit
             return [(x.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8) for x in frames]
         return [x.float() for x in frames]
@@ -208,6 +235,13 @@ class InferenceEngine:
         return self._known_times[key]
 
 
+def _blended(alpha_1: Tensor, alpha_2: Tensor, out: GeneratorOutput) -> Tensor:
+    """(N, 1, H, W): what the flows and the mask of the colors make of alpha (eq. 1)."""
+    warped_1 = backward_warp(alpha_1.float(), out.flow_1t.float())
+    warped_2 = backward_warp(alpha_2.float(), out.flow_2t.float())
+    return blend(warped_1, warped_2, out.blend_mask.float())
+
+
 def forward_many(
     generator: nn.Module, frame_1: Tensor, frame_2: Tensor, ts: Sequence[Tensor]
 ) -> list:
@@ -225,7 +259,7 @@ def forward_many(
     return [generator(frame_1, frame_2, t) for t in ts]
 
 
-class StaticShapes:
+class CudaGraphCache:
     """Runs a function as recorded for the shapes that come again and again.
 
     The first call with some shapes runs plainly, the second records, from then on it is replayed.

@@ -21,6 +21,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from zoomin_d2.extras import extra
 from zoomin_d2.files import write_atomically
 
 INPUTS = ("frame_1", "frame_2", "t")
@@ -68,7 +69,7 @@ def export_onnx(generator: nn.Module) -> bytes:
     """
     axes = {name: {2: "height", 3: "width"} for name in (*INPUTS[:2], OUTPUT)}
     buffer = io.BytesIO()
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), _quiet(), extra("onnx", "exporting to ONNX"):
         torch.onnx.export(
             PredFrame(generator),
             _example(generator, odd=True),

@@ -1,10 +1,13 @@
 """Motion estimated on smaller frames, applied to the full ones."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoomin_d2.inference.interpolator import Interpolator
+from zoomin_d2.inference.adapters import times
+from zoomin_d2.inference.engine import InferenceEngine
 from zoomin_d2.layers import backward_warp, blend, resize_flow
 
 MIN_SIDE = 32
@@ -21,30 +24,39 @@ class FlowScaled:
         ValueError: scale is not in (0, 1].
     """
 
-    def __init__(self, interpolator: Interpolator, scale: float):
+    def __init__(self, engine: InferenceEngine, scale: float):
         if not 0 < scale <= 1:
-            raise ValueError(f"--flow-scale must be above 0 and at most 1, got {scale}")
-        self._interpolator, self._scale = interpolator, scale
+            raise ValueError(f"the flow scale must be above 0 and at most 1, got {scale}")
+        self._engine, self._scale = engine, scale
 
-    def __call__(self, frame_1: Tensor, frame_2: Tensor, ts: list[float]) -> list[Tensor]:
+    def __call__(
+        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], /
+    ) -> list[Tensor]:
+        """Frames (N, 3 or 4, H, W) as the engine takes them, float in [0, 1], of any device;
+        results are on the engine's."""
+        frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
         small = tuple(min(n, max(MIN_SIDE, round(n * self._scale))) for n in frame_1.shape[-2:])
         small_1, small_2 = (
             F.interpolate(f, small, mode="bilinear", antialias=True) for f in (frame_1, frame_2)
         )
-        return [self._at(frame_1, frame_2, small_1, small_2, t) for t in ts]
+        with torch.no_grad():
+            return [self._at(frame_1, frame_2, small_1, small_2, t) for t in times(ts, frame_1)]
 
-    def _at(self, frame_1: Tensor, frame_2: Tensor, small_1, small_2, t: float) -> Tensor:
+    def _at(
+        self, frame_1: Tensor, frame_2: Tensor, small_1: Tensor, small_2: Tensor, t: Tensor
+    ) -> Tensor:
         height, width = frame_1.shape[-2:]
         size = (height, width)
-        device, dtype = self._interpolator.device, self._interpolator.dtype
-        time = torch.full((len(frame_1),), t, device=device)
+        device, dtype = self._engine.device, self._engine.dtype
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            out = self._interpolator.generator(small_1.to(device), small_2.to(device), time)
+            out = self._engine.generator(small_1[:, :3], small_2[:, :3], t)
         warped_1, warped_2 = (
-            backward_warp(frame.to(device), resize_flow(flow.float(), size))
+            backward_warp(frame, resize_flow(flow.float(), size))
             for frame, flow in ((frame_1, out.flow_1t), (frame_2, out.flow_2t))
         )
         mask = F.interpolate(out.blend_mask.float(), size, mode="bilinear")
         detail = (out.pred_frame - out.coarse_frame).float()
         detail = F.interpolate(detail, size, mode="bilinear")
+        if frame_1.shape[1] == 4:  # synthesis makes colors alone
+            detail = F.pad(detail, (0, 0, 0, 0, 0, 1))
         return (blend(warped_1, warped_2, mask) + detail).clamp(0, 1)

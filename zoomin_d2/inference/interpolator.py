@@ -1,98 +1,150 @@
-"""The Python entry point: two frames and a time in, the frame between them out.
+"""The entry point: two frames and a time in, the frame between them out; a video in, a video out.
 
 from zoomin_d2 import Interpolator
 
 interpolator = Interpolator.from_pretrained("fast")
 middle = interpolator(frame_1, frame_2)                    # t = 0.5
 three = interpolator(frame_1, frame_2, [0.25, 0.5, 0.75])  # a list of frames
+interpolator.video("in.mp4", "out.mp4", fps=60)
 """
 
+import copy
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar, cast, overload
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoomin_d2.inference.engine import InferenceEngine, default_dtype
+from zoomin_d2.inference.adapters import for_8bit, from_baseline
+from zoomin_d2.inference.baselines import BASELINES, Baseline
+from zoomin_d2.inference.engine import InferenceEngine, as_device, default_dtype
+from zoomin_d2.inference.flow_scale import FlowScaled
 from zoomin_d2.inference.frame_kinds import check_pair, from_tensor, to_tensor
+from zoomin_d2.inference.multi_device import MultiDevice
 from zoomin_d2.inference.streaming import interpolate_stream
+from zoomin_d2.inference.tiles import TiledInterpolate
+from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.model_zoo.generator_file import load_generator, shipped_generators
+
+if TYPE_CHECKING:
+    from zoomin_d2.video import Hooks, Report
 
 Frame = np.ndarray | Tensor
 FrameT = TypeVar("FrameT", np.ndarray, Tensor)  # what goes in comes out
+Device = str | torch.device
+Path = str | os.PathLike[str]
 
 
 class Interpolator:
-    """A generator that is ready to use.
+    """A model that is ready to use.
 
     Attributes:
         name: of the model.
-        device, dtype: where and in what precision it runs.
-        generator: the network itself, converted to both.
         metadata: what its file says of it (model_zoo/generator_file.py); {} without a file.
+        workers: how many threads may call it at a time: one per device.
     """
 
     def __init__(
         self,
-        generator: nn.Module,
+        generator: nn.Module | Baseline,
         name: str = "generator",
         *,
-        device: str | torch.device | None = None,
+        device: Device | Sequence[Device] | None = None,
         dtype: torch.dtype | None = None,
         compile: bool | str = False,
         cuda_graphs: bool | None = None,
+        tile: int | Literal["auto"] | None = "auto",
+        flow_scale: float = 1.0,
         metadata: dict[str, str] | None = None,
+        on_change: Callable[[str], None] | None = None,
     ):
         """
         Args:
-            generator: any network called as the entries of GENERATORS are; it is moved to
-                the device and kept.
-            device: None takes the GPU where there is one.
-            dtype: None takes float16 on a GPU, bfloat16 on a CPU that multiplies matrices of it
-                (Intel AMX: half the time, the same PSNR to 0.001 dB), float32 elsewhere.
+            generator: any network called as the entries of GENERATORS are, which is moved to the
+                device and kept; or a function (frame_1, frame_2, t) -> frame without weights, as
+                those of BASELINES.
+            device: "cpu", "cuda", "cuda:1"; several, each with a copy of the network, take turns.
+                None takes a GPU where there is one, and the CPU for what has no weights.
+            dtype: of a network. None takes float16 on a GPU, bfloat16 on a CPU that multiplies
+                matrices of it (Intel AMX: half the time, the same PSNR to 0.001 dB), float32
+                elsewhere.
             compile: `torch.compile` the network; the first frame of each size takes a minute.
             cuda_graphs: replay recorded kernels for sizes that come again; None: on a GPU.
+            tile: side in pixels of the overlapping tiles that large frames are cut into; "auto":
+                as large as the free memory allows; None: whole frames.
+            flow_scale: motion is estimated on frames of this size relative to the given ones, above
+                0 and at most 1; 0.5 is for 4K with large motion.
+            on_change: called with a message when the side of the tiles is chosen or halved.
+
+        Raises:
+            ValueError: there is no such device, or an option does not fit the model.
         """
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        dtype = dtype or default_dtype(device)
+        is_network = isinstance(generator, nn.Module)
+        several = isinstance(device, Sequence) and not isinstance(device, str)
+        asked = list(cast(Sequence[Device], device)) if several else [cast(Device | None, device)]
+        if not is_network and flow_scale != 1:
+            raise ValueError(f"flow_scale is for networks, '{name}' is none")
+        if not asked:
+            raise ValueError("device must name at least one device, got an empty list")
         self.name = name
         self.metadata = metadata or {}
-        self._engine = InferenceEngine(
-            generator, device, dtype, compile=compile, cuda_graphs=cuda_graphs
-        )
+        self._generator = generator
+        self._dtype = torch.float32
+        models: list[tuple[torch.device, Interpolate]] = []
+        places = [as_device(one if is_network else one or "cpu") for one in asked]
+        copies = [generator, *(copy.deepcopy(generator) for _ in places[1:])]
+        for place, model in zip(places, copies):
+            if isinstance(model, nn.Module):
+                precision = dtype or default_dtype(place)
+                engine = InferenceEngine(
+                    model, place, precision, compile=compile, cuda_graphs=cuda_graphs
+                )
+                self._dtype = engine.dtype
+                made: Interpolate = engine
+                if flow_scale != 1:
+                    made = for_8bit(FlowScaled(engine, flow_scale))
+            else:
+                made = for_8bit(from_baseline(model))
+            models.append((place, TiledInterpolate(made, tile, on_change)))
+        self._device, self._interpolate = models[0]
+        self.workers = len(models)
+        if len(models) > 1:
+            self._interpolate = MultiDevice(models)
+            self._device = MultiDevice.device
+        self._flow_scale, self._tile = flow_scale, tile
 
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: str | os.PathLike = "fast",
-        device: str | torch.device | None = None,
+        name_or_path: Path = "fast",
+        device: Device | Sequence[Device] | None = None,
         dtype: torch.dtype | None = None,
         compile: bool | str = False,
-        **kwargs,
+        **options: Any,
     ) -> "Interpolator":
-        """A model that ships, or one from a file.
+        """A model that ships, one from a file, or a method without learning.
 
         Args:
-            name_or_path: a name (`Interpolator.available()`), a .safetensors file of
-                tools/export_model.py, or a training checkpoint (.pth).
-            device, dtype, compile, **kwargs: as for the class.
+            name_or_path: a name (`Interpolator.available()`); "dis" (OpenCV's DIS flow), "average"
+                or "nearest"; a .safetensors file of tools/export_model.py, or a training
+                checkpoint (.pth).
+            device, dtype, compile, **options: as for the class.
 
         Raises:
-            FileNotFoundError, ValueError: as `generator_file.load_generator`.
+            FileNotFoundError: there is no such model and no such file; says which models ship.
+            UnreadableWeightsError: the file is damaged, or not the one that ships.
+            ValueError: it holds no generator, or as for the class.
         """
+        options = {"device": device, "dtype": dtype, "compile": compile, **options}
+        if name_or_path in BASELINES:
+            name = str(name_or_path)
+            return cls(BASELINES[name], name, **options)
         loaded = load_generator(name_or_path)
-        return cls(
-            loaded.generator,
-            loaded.name,
-            device=device,
-            dtype=dtype,
-            compile=compile,
-            metadata=loaded.metadata,
-            **kwargs,
-        )
+        return cls(loaded.generator, loaded.name, metadata=loaded.metadata, **options)
 
     @staticmethod
     def available() -> list[str]:
@@ -101,18 +153,25 @@ class Interpolator:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
-        return self._engine.device
+        """Where the network is and results come from; of several devices, the CPU, which hands out
+        the work."""
+        return self._device
 
     @property
     def dtype(self) -> torch.dtype:
         """The precision that it computes in."""
-        return self._engine.dtype
+        return self._dtype
 
     @property
     def generator(self) -> nn.Module:
-        """The network, on `device`."""
-        return self._engine.generator
+        """The network, on `device` (of several, on the first one).
+
+        Raises:
+            AttributeError: it is a method without learning.
+        """
+        if not isinstance(self._generator, nn.Module):
+            raise AttributeError(f"'{self.name}' is a method without learning: it has no network")
+        return self._generator
 
     @overload
     def __call__(self, frame_1: FrameT, frame_2: FrameT, t: float | Tensor = ...) -> FrameT: ...
@@ -141,10 +200,31 @@ class Interpolator:
         check_pair(kind, kind_2)
         several = not isinstance(t, Tensor) and np.ndim(t) > 0
         asked: list = list(cast(Sequence, t)) if several else [t]
-        times = [_check_time(x, len(tensor_1)) for x in asked]
-        made = self._engine(tensor_1, tensor_2, times) if times else []
+        # One time per pair is a tensor, which our own models take as well.
+        times = cast(list[float], [_check_time(x, len(tensor_1)) for x in asked])
+        with torch.no_grad():
+            there_1, there_2 = (x.to(self.device, non_blocking=True) for x in (tensor_1, tensor_2))
+            made = self._interpolate(there_1, there_2, times) if times else []
         frames: list = [from_tensor(x, kind) for x in made]
         return frames if several else frames[0]
+
+    def with_alpha(self, frame_1: Tensor, frame_2: Tensor, ts: list[float]) -> list[Tensor]:
+        """The frames between two with transparency, which takes the flows of the colors.
+
+        Args:
+            frame_1, frame_2: (N, 4, H, W) float in [0, 1], colors multiplied by alpha.
+            ts: times in (0, 1).
+
+        Returns:
+            one (N, 4, H, W) per time.
+        """
+        with torch.no_grad():
+            if isinstance(self._generator, nn.Module):
+                return self._interpolate(frame_1, frame_2, ts)
+            gray_1, gray_2 = (frame[:, 3:].expand(-1, 3, -1, -1) for frame in (frame_1, frame_2))
+            colors = self._interpolate(frame_1[:, :3], frame_2[:, :3], ts)
+            pairs = zip(colors, self._interpolate(gray_1, gray_2, ts))
+            return [torch.cat([c, a[:, :1]], 1) for c, a in pairs]
 
     def stream(
         self, frames: Iterable[np.ndarray], ts: Sequence[float] = (0.5,)
@@ -161,10 +241,57 @@ class Interpolator:
         Raises:
             ValueError: a time or, while iterating, a frame is not of that kind.
         """
-        return interpolate_stream(self._engine, frames, [_check_number(t) for t in ts])
+        times = [_check_number(t) for t in ts]
+        return interpolate_stream(self._interpolate, self.device, frames, times)
+
+    def video(
+        self,
+        inputs: Path | Sequence[Path],
+        output: Path,
+        *,
+        fps: Any = None,
+        multi: Any = None,
+        slowmo: Any = Fraction(1),
+        input_fps: Any = None,
+        hooks: "Hooks | None" = None,
+        **options: Any,
+    ) -> "Report":
+        """A smoother or slower video out of a video, a folder of images or two images; sound,
+        subtitles and timing are kept.
+
+        Args:
+            inputs, output: as `zoomin_d2.video.interpolate_video` takes them.
+            fps: frames per second of the output; multi: frames per frame of the input (2 if nothing
+                is asked for); slowmo: how many times longer it lasts.
+            input_fps: frames per second of images.
+            hooks: progress, stopping, and changes of the frames.
+            **options: fields of `JobOptions`, `StreamOptions` and `EncodeOptions`, as codec="h265",
+                dedupe=True, overwrite=True.
+
+        Returns:
+            what was done: counts of frames, scene cuts, damage, warnings.
+
+        Raises:
+            VideoError: by name; see zoomin_d2/video/errors.py.
+            TypeError: there is no such option.
+            ValueError: the target makes no sense.
+        """
+        from zoomin_d2.video import Target, interpolate_video
+        from zoomin_d2.video.jobs.options import job_options
+
+        if multi is None and fps is None and slowmo == 1:
+            multi = 2
+        decisive = {"dtype": str(self.dtype), "flow_scale": self._flow_scale}
+        job = job_options(**{"model": self.name, "extra": decisive, **options})
+        target = Target(multi=multi, fps=fps, slowmo=slowmo)
+        return interpolate_video(inputs, output, self, target, job, hooks, input_fps)
 
     def __repr__(self) -> str:
-        return f"Interpolator('{self.name}', device='{self.device}', dtype={self.dtype})"
+        devices = f", devices={self.workers}" if self.workers > 1 else ""
+        return (
+            f"Interpolator('{self.name}', device='{self.device}'{devices}, dtype={self.dtype}, "
+            f"tile={self._tile!r}, flow_scale={self._flow_scale:g})"
+        )
 
 
 def _check_time(t: float | Tensor, n: int) -> float | Tensor:

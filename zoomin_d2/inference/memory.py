@@ -3,13 +3,14 @@
 import contextlib
 import ctypes
 import gc
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from zoomin_d2.video.time.pipeline import Interpolate
+from zoomin_d2.interpolate import Interpolate
 
 _PROBE = 384  # side of the frame that is measured
 _STATUS, _CLEAR, _MEMINFO = "/proc/self/status", "/proc/self/clear_refs", "/proc/meminfo"
@@ -32,8 +33,9 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
         return
     # What the allocator keeps for later is taken first: a measurement would not see it used.
-    with contextlib.suppress(AttributeError, OSError):  # glibc's
-        ctypes.CDLL(None).malloc_trim(0)
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # glibc's
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -56,7 +58,7 @@ def measure_bytes_per_pixel(
         like: a frame of the device and type that will be used.
         num_times: frames made per call.
     """
-    probe = torch.rand(1, 3, _PROBE, _PROBE, device=like.device, dtype=like.dtype)
+    probe = torch.ones(1, 3, _PROBE, _PROBE, device=like.device, dtype=like.dtype)
     ts = [(i + 1) / (num_times + 1) for i in range(num_times)]
     try:
         interpolate(probe, probe, ts)  # what is allocated once and for all

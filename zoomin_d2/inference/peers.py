@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from zoomin_d2.inference.engine import InferenceEngine, StaticShapes, capture_cuda_graph
+from zoomin_d2.inference.engine import CudaGraphCache, InferenceEngine, capture_cuda_graph
 from zoomin_d2.model_zoo.generator_file import load_generator
 
 Peer = Callable[[Tensor, Tensor], Tensor]
 
 # What a method can be run as. All but "eager" replay a CUDA graph on a GPU; "triton": fused kernels
-# (modeling/*_triton.py), for networks that have them, with the tiles that users get by themselves.
+# (inference/fused/), for networks that have them, with the tiles that users get by themselves.
 MODES = ("eager", "graph", "triton", "compiled")
 
 
@@ -101,7 +101,7 @@ class TimedPeer:
             run = torch.compile(run, dynamic=False)
         self._inner = run
         use_graphs = mode != "eager" and device.type == "cuda"
-        self._graphs = StaticShapes(capture_cuda_graph) if use_graphs else None
+        self._graphs = CudaGraphCache(capture_cuda_graph) if use_graphs else None
 
     @property
     def module(self) -> nn.Module | None:

@@ -13,8 +13,8 @@ from zoomin_d2.inference.memory import (
     measure_bytes_per_pixel,
     release_memory,
 )
+from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.video.errors import ModelError
-from zoomin_d2.video.time.pipeline import Interpolate
 
 MIN_TILE = 128
 ALIGNMENT = 64
@@ -49,7 +49,7 @@ class TiledInterpolate:
         self._interpolate = interpolate
         self._tell = on_change or (lambda message: None)
 
-    def __call__(self, frame_1: Tensor, frame_2: Tensor, ts: list[float]) -> list[Tensor]:
+    def __call__(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
         """Raises ModelError when memory does not even suffice for tiles of MIN_TILE pixels."""
         height, width = frame_1.shape[-2:]
         if self._is_open:
@@ -76,7 +76,7 @@ class TiledInterpolate:
                 "another device"
             )
         self.tile = smaller
-        self._tell(f"out of memory: going on with tiles of {smaller} pixels")
+        self._tell(f"out of memory: continuing with tiles of {smaller} pixels")
 
     def _choose(self, frame: Tensor, num_times: int) -> int | None:
         height, width = frame.shape[-2:]
@@ -86,12 +86,12 @@ class TiledInterpolate:
         free = free_memory(frame.device)
         if per_pixel is None or free is None:
             return None
-        pixels = HEADROOM * free / per_pixel
+        pixels = HEADROOM * free / per_pixel / len(frame)
         if pixels >= height * width:
             return None
         tile = max(int(pixels**0.5) // ALIGNMENT * ALIGNMENT, MIN_TILE)
         self._tell(
-            f"{width}x{height} needs about {per_pixel * height * width / 2**30:.1f} GiB, "
+            f"{width}x{height} needs about {per_pixel * frame[:, 0].numel() / 2**30:.1f} GiB, "
             f"{free / 2**30:.1f} are free: tiles of {tile} pixels"
         )
         return tile
@@ -102,8 +102,8 @@ class TiledInterpolate:
         height, width = frame_1.shape[-2:]
         tile = (min(side, height), min(side, width))
         overlap = min(MAX_OVERLAP, side // 4)
-        sums = [torch.zeros_like(frame_1) for _ in ts]
-        weights = frame_1.new_zeros(1, 1, height, width)
+        sums = [torch.zeros_like(frame_1, dtype=torch.float32) for _ in ts]
+        weights = sums[0].new_zeros(1, 1, height, width)
         for top in tile_starts(height, tile[0], overlap):
             for left in tile_starts(width, tile[1], overlap):
                 place = (..., slice(top, top + tile[0]), slice(left, left + tile[1]))
@@ -114,7 +114,10 @@ class TiledInterpolate:
                 for total, piece in zip(sums, made):
                     total[place] += weight * piece
                 weights[place] += weight
-        return [total / weights for total in sums]
+        frames = [total / weights for total in sums]
+        if frame_1.dtype == torch.uint8:
+            return [(frame + 0.5).to(torch.uint8) for frame in frames]
+        return frames
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:

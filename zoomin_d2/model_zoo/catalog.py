@@ -32,6 +32,13 @@ def available() -> list[str]:
     return sorted(weights + configs)
 
 
+def weights_file(name: str) -> Path | None:
+    """Where the weights "fast" or "zoo:fast" lie, unchecked; None: nothing of that name ships."""
+    bare = name.removeprefix(PREFIX)
+    file = ROOT / "weights" / f"{bare}.safetensors"
+    return file if Path(bare).name == bare and file.is_file() else None  # a name is no path
+
+
 def local_file(name: str) -> Path:
     """The file of a name; a file of weights is checked against its sha256, once.
 
@@ -40,14 +47,14 @@ def local_file(name: str) -> Path:
         UnreadableWeightsError: the file is not the one that ships.
     """
     bare = name.removeprefix(PREFIX)
-    if bare.endswith(".yaml"):
-        local = ROOT / "configs" / bare
-    else:
-        local = ROOT / "weights" / f"{bare}.safetensors"
-    if Path(bare).name != bare or not local.is_file():  # a name is no path
+    config = ROOT / "configs" / bare
+    if bare.endswith(".yaml") and Path(bare).name == bare and config.is_file():
+        return config
+    file = weights_file(name)
+    if file is None:
         raise FileNotFoundError(
             f"'{name}' is not in the model zoo. It has: {', '.join(available())}."
         )
     if bare in WEIGHTS_SHA256:
-        check_once(local, WEIGHTS_SHA256[bare])
-    return local
+        check_once(file, WEIGHTS_SHA256[bare])
+    return file

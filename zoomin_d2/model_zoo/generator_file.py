@@ -103,9 +103,7 @@ def load_generator(name_or_path: str | os.PathLike, *, averaged: bool = True) ->
         UnreadableWeightsError: the file is damaged, or is not the one that ships (its sha256).
         ValueError: it holds no generator, or one that this version cannot build.
     """
-    path, shipped = _find(os.fspath(name_or_path))
-    if shipped:
-        check_sha256(path, catalog.WEIGHTS_SHA256.get(shipped))
+    path = _find(os.fspath(name_or_path))
     if path.suffix == ".safetensors":
         metadata = read_metadata(path)
         if "generator" not in metadata:
@@ -142,27 +140,24 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
 
 def shipped_generators() -> list[str]:
     """Names that `load_generator` takes without a path."""
-    names = (n.removeprefix("zoo:") for n in catalog.available() if not n.endswith(".yaml"))
-    return [n for n in names if "generator" in read_metadata(_zoo_file(n))]
-
-
-def _zoo_file(name: str) -> Path:
-    return catalog.ROOT / "weights" / f"{name}.safetensors"
+    files = filter(None, map(catalog.weights_file, catalog.available()))
+    return [file.stem for file in files if "generator" in read_metadata(file)]
 
 
 def _offer() -> str:
     return ", ".join(shipped_generators()) or "no generator yet"
 
 
-def _find(name_or_path: str) -> tuple[Path, str]:
-    """The file, and the name under which it ships or ""."""
-    name = name_or_path.removeprefix("zoo:")
-    is_name = name_or_path.startswith("zoo:") or (os.sep not in name and "." not in name)
-    if is_name and _zoo_file(name).is_file():
-        return _zoo_file(name), name
-    path = Path(name_or_path)
-    if path.is_file() and not name_or_path.startswith("zoo:"):
-        return path, ""
+def _find(name_or_path: str) -> Path:
+    """The file; one that ships is checked against its sha256."""
+    path, is_name = Path(name_or_path), name_or_path.startswith(catalog.PREFIX)
+    if is_name or (path.name == name_or_path and not path.suffix):
+        file = catalog.weights_file(name_or_path)
+        if file is not None:
+            check_sha256(file, catalog.WEIGHTS_SHA256.get(file.stem))
+            return file
+    if path.is_file() and not is_name:
+        return path
     raise FileNotFoundError(
         f"'{name_or_path}' is neither a model of the zoo ({_offer()}) nor a .safetensors or .pth "
         "file that is there"

@@ -364,3 +364,17 @@ def test_paths_and_lists_of_paths(write_video, make_frames, average, tmp_path):
     pair = [tmp_path / "images/000000.png", tmp_path / "images/000001.png"]
     interpolate_video(pair, tmp_path / "middle.png", average, multi)
     assert (tmp_path / "middle.png").exists()
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9", "prores", "ffv1"])
+def test_every_encoder_writes_color_tags(run, write_video, make_frames, codec):
+    frames = make_frames(2, 64, 64)
+    source = write_video(
+        "in.mp4", frames, tags=(9, 16, 9, 1), pix_fmt="yuv420p10le", codec="libx265"
+    )
+    suffix = {"prores": "mov"}.get(codec, "mkv")
+    _, output = run(source, f"out.{suffix}", JobOptions(encode=EncodeOptions(codec=codec)))
+    with av.open(str(output)) as out:
+        context = out.streams.video[0].codec_context
+        found = context.color_primaries, context.color_trc, context.colorspace
+    assert found == (9, 16, 9)

@@ -121,9 +121,7 @@ def test_alpha_beside_the_packets_of_webm(tmp_path, average, codec):
     assert [round(a[:, 8].mean() / 16) for a in alphas] == [16] * 3 + [4] * 3
     assert all(a[:, 56].min() >= 250 for a in alphas)
     report = interpolate_video(str(path), str(tmp_path / "out.mp4"), average, Target(multi=2))
-    assert report.warnings == [
-        "transparency is dropped: the output has no alpha channel, first at 0.12 s"
-    ]
+    assert report.dropped == ["transparency: the output has no alpha channel, first at 0.12 s"]
 
 
 DISPLAY = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"  # P3, D65

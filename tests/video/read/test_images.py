@@ -41,7 +41,7 @@ def test_transparency_is_dropped_and_told(tmp_path, average):
     report = interpolate_video(
         str(tmp_path / "glass"), str(tmp_path / "out.mp4"), average, Target(multi=2)
     )
-    assert report.warnings == ["transparency is dropped: the output has no alpha channel"]
+    assert report.dropped == ["transparency: the output has no alpha channel"]
     with ImageReader(list_images(tmp_path / "glass")) as reader:
         assert reader.info.has_alpha
         picture = next(reader.frames()).picture
@@ -62,9 +62,7 @@ def test_transparency_that_begins_later(tmp_path, average):
         assert reader.first_alpha == F(1, 2)
     output = str(tmp_path / "out.mp4")
     report = interpolate_video(str(tmp_path / "later"), output, average, Target(multi=2), rate=F(4))
-    assert report.warnings == [
-        "transparency is dropped: the output has no alpha channel, first at 0.50 s"
-    ]
+    assert report.dropped == ["transparency: the output has no alpha channel, first at 0.50 s"]
 
 
 def test_hidden_files_are_no_images(tmp_path):

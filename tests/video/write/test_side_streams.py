@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.streams import lose_ts_packet
 from zoomin_d2.video import JobOptions, Target, interpolate_video
 from zoomin_d2.video.errors import OutputError
+from zoomin_d2.video.write.encoder import EncodeOptions
 
 SOUND_PID = 0x101
 
@@ -187,14 +188,15 @@ def test_no_alpha_mode_on_an_opaque_video(run, tmp_path):
     source = tmp_path / "in.webm"
     with av.open(str(source), "w") as out:
         stream = out.add_stream("libvpx-vp9", rate=25, options={"cpu-used": "8"})
-        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuva420p"
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuva420p"
         stream.metadata["alpha_mode"] = "1"
         for shade in (0, 80, 160):
-            image = np.full((32, 32, 4), (shade, shade, shade, 128), np.uint8)
+            image = np.full((64, 64, 4), (shade, shade, shade, 128), np.uint8)
             out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgba")))
         out.mux(stream.encode())
-    for name in ("out.webm", "out.mkv"):
-        _, output = run(source, name)
+    for name, codec in [("out.webm", "av1"), ("out.mkv", "h264")]:
+        report, output = run(source, name, encode=EncodeOptions(codec=codec))
+        assert "transparency" in report.dropped[0]
         with av.open(str(output)) as out:
             assert "alpha_mode" not in {key.lower() for key in out.streams.video[0].metadata}
 

@@ -1,7 +1,8 @@
 """Folders of triplets NAME/<scene>/<k>_{0,1,2}.png (first, middle, last) as records."""
 
-import re
 from pathlib import Path
+
+from natsort import natsorted
 
 from zoomin_d2.data.datasets.records import MissingDatasetError, clip_record, image_size
 
@@ -21,7 +22,8 @@ def load_triplet_folders(folder: str | Path, name: str) -> list[dict]:
     """
     folder = Path(folder)
     command = "put the triplets there, or a symbolic link to their folder."
-    firsts = sorted(folder.glob("*/*_0.png"), key=_natural_key)
+    # 2_0.png comes before 10_0.png.
+    firsts = natsorted(folder.glob("*/*_0.png"), key=lambda p: f"{p.parent.name}/{p.name}")
     if not firsts:
         raise MissingDatasetError(name, folder, "there are no triplets.", TREE, command)
     records = []
@@ -34,9 +36,3 @@ def load_triplet_folders(folder: str | Path, name: str) -> list[dict]:
         file_name = f"{name}/{first.parent.name}/{first.stem[:-2]}"
         records.append(clip_record(file_name, map(str, frames), image_size(first)))
     return records
-
-
-def _natural_key(path: Path) -> list:
-    """Sorts 2_0.png before 10_0.png."""
-    parts = re.split(r"(\d+)", f"{path.parent.name}/{path.name}")
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]

@@ -5,13 +5,15 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 import av
 
+from zoomin_d2.files import sync_file
+from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.video.errors import (
     DamagedVideoError,
     InterruptedRunError,
@@ -22,7 +24,6 @@ from zoomin_d2.video.jobs.output_files import check_output, failed_path, part_pa
 from zoomin_d2.video.read.source import Source, SourceInfo, lost_alpha
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.pipeline import (
-    Interpolate,
     OutputFrame,
     StreamOptions,
     interpolate_frames,
@@ -106,7 +107,11 @@ def run_video_job(
     info = source.info
     grid = make_grid(target, info)
     check_output(output, options.overwrite, source)
-    settings = choose_encoder(output, options.encode, info, grid.fps, grid.time_base, hooks.size)
+    keep_alpha = info.has_alpha and hooks.decorate is None
+    settings = choose_encoder(
+        output, options.encode, info, grid.fps, grid.time_base, hooks.size, keep_alpha
+    )
+    options = replace(options, stream=replace(options.stream, alpha=settings.has_alpha))
     until = None if options.limit is None else options.limit * target.slowmo
     plan = CopyPlan(None)
     if info.file is not None:
@@ -227,13 +232,8 @@ def _report(
         encoder=f"{settings.codec} {settings.pix_fmt}",
         duration=float(frames / settings.fps),
         damage=source.damage.describe() if source.damage else "",
-        dropped=list(plan.dropped),
-        warnings=[
-            *source.info.warnings,
-            *([] if settings.has_alpha else lost_alpha(source)),
-            *settings.warnings,
-            *plan.warnings,
-        ],
+        dropped=[*plan.dropped, *([] if settings.has_alpha else lost_alpha(source))],
+        warnings=[*source.info.warnings, *settings.warnings, *plan.warnings],
     )
 
 
@@ -256,8 +256,7 @@ def _joined(
     part = part_path(output)
     try:
         assemble(files, part, settings, plan, until, end)
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
+        sync_file(part)
         yield part
         os.replace(part, output)
     except (OSError, av.FFmpegError) as error:
@@ -312,8 +311,7 @@ def _settings_key(
 ) -> dict[str, Any]:
     """Everything that decides the frames of a segment."""
     stream = asdict(options.stream)
-    for free in ("device", "queue_size", "workers"):
-        stream.pop(free)
+    stream.pop("queue_size")
     return {
         "source": info.fingerprint,
         "target": {k: str(v) for k, v in asdict(target).items()},

@@ -1,10 +1,12 @@
 """One call for any input and any output."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.jobs.container_job import Hooks, JobOptions, run_video_job
 from zoomin_d2.video.jobs.sequence_job import run_direct_job, write_between
@@ -12,14 +14,14 @@ from zoomin_d2.video.read.images import IMAGE_SUFFIXES
 from zoomin_d2.video.read.open_source import PIPE, open_source
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.report import Report
-from zoomin_d2.video.time.pipeline import Interpolate
 from zoomin_d2.video.time.timeline import Target
+from zoomin_d2.video.write.animation import ANIMATIONS
 from zoomin_d2.video.write.encoder import VIDEO_SUFFIXES
 
 
 def interpolate_video(
-    inputs: str | Path | Sequence[str | Path],
-    output: str | Path,
+    inputs: str | os.PathLike | Sequence[str | os.PathLike],
+    output: str | os.PathLike,
     interpolate: Interpolate,
     target: Target,
     options: JobOptions | None = None,
@@ -31,8 +33,8 @@ def interpolate_video(
 
     Args:
         inputs: a video file, a folder of images, "-", or a list of images.
-        output: .mp4, .mov, .mkv, .webm, .gif, "-" (y4m), a folder for images, or, of two images, an
-            image file.
+        output: .mp4, .mov, .mkv, .webm, .gif, .apng, .webp, "-" (y4m), a folder for images,
+            or, of two images, an image file.
         interpolate: (frame_1, frame_2, list of t in (0, 1)) -> list of frames; frames are
             (1, 3, H, W) float RGB in [0, 1]. zoomin_d2.Interpolator is one.
         target: the frame rate, factor or slow motion.
@@ -41,30 +43,31 @@ def interpolate_video(
     Raises:
         VideoError: by name; see errors.py.
     """
-    names = [inputs] if isinstance(inputs, str | Path) else inputs
+    output = os.fspath(output)
     output_kind(output)  # a name that means nothing is reported before anything is read
-    with open_source([str(name) for name in names], rate, raw) as source:
+    with open_source(inputs, rate, raw) as source:
         return interpolate_source(source, output, interpolate, target, options, hooks)
 
 
 def interpolate_source(
     source: Source,
-    output: str | Path,
+    output: str | os.PathLike,
     interpolate: Interpolate,
     target: Target,
     options: JobOptions | None = None,
     hooks: Hooks | None = None,
 ) -> Report:
     """As `interpolate_video`, for a source that is open already."""
-    options = options or JobOptions()
+    options, output = options or JobOptions(), os.fspath(output)
     kind = output_kind(output)
     if source.info.is_images and source.info.num_frames == 2:
         # whoever gives two images wants what lies between them, however different they are
         options = replace(options, stream=replace(options.stream, cut_threshold=None))
     if kind == "video":
         return run_video_job(source, Path(output), interpolate, target, options, hooks)
-    if kind == "image":
-        if not (source.info.is_images and source.info.num_frames == 2):
+    is_pair = source.info.is_images and source.info.num_frames == 2
+    if kind == "image" and (is_pair or Path(output).suffix.lower() not in ANIMATIONS):
+        if not is_pair:
             raise OutputError(f"{output}: one image file comes from two images")
         return write_between(source, Path(output), interpolate, options)
     if kind == "folder" and source.info.is_images:
@@ -73,20 +76,21 @@ def interpolate_source(
 
 
 def output_kind(output: str | Path) -> str:
-    """ "video", "gif", "pipe", "image" or "folder". Raises OutputError."""
+    """ "video", "animation", "pipe", "image" or "folder"; a .webp, which may be an animation, is an
+    "image". Raises OutputError."""
     output = str(output)
     if output == PIPE:
         return "pipe"
     suffix = Path(output).suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return "video"
-    if suffix == ".gif":
-        return "gif"
     if suffix in IMAGE_SUFFIXES:
         return "image"
-    if suffix and not Path(output).is_dir() and not output.endswith("/"):
+    if suffix in ANIMATIONS:
+        return "animation"
+    if suffix and not Path(output).is_dir() and not output.endswith(("/", os.sep)):
         raise OutputError(
             f"{output}: unknown kind of output {suffix!r}; known are {', '.join(VIDEO_SUFFIXES)}, "
-            ".gif, a folder for images (end it with /), and - for y4m"
+            f"{', '.join(ANIMATIONS)}, a folder for images (end it with /), and - for y4m"
         )
     return "folder"

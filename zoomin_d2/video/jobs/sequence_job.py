@@ -1,8 +1,10 @@
 """Jobs whose output is no video container: images, GIF, pipe. No sound goes along."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
+from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.jobs.container_job import (
     Hooks,
@@ -14,14 +16,14 @@ from zoomin_d2.video.jobs.container_job import (
 from zoomin_d2.video.jobs.output_files import check_output, input_files
 from zoomin_d2.video.read.source import Source, lost_alpha
 from zoomin_d2.video.report import Report
-from zoomin_d2.video.time.pipeline import CONTEXT, Interpolate, OutputFrame, interpolate_frames
+from zoomin_d2.video.time.pipeline import CONTEXT, OutputFrame, interpolate_frames
 from zoomin_d2.video.time.timeline import Target, make_grid
+from zoomin_d2.video.write.animation import ANIMATIONS, GIF_MAX_FPS, AnimatedImage
 from zoomin_d2.video.write.copy_plan import left_behind
 from zoomin_d2.video.write.segments import SegmentReport
 from zoomin_d2.video.write.sinks import (
-    GIF_MAX_FPS,
+    ALPHA_SUFFIXES,
     DirectOutput,
-    GifFile,
     ImageFolder,
     Y4mPipe,
     write_image,
@@ -36,8 +38,8 @@ def run_direct_job(
     options: JobOptions | None = None,
     hooks: Hooks | None = None,
 ) -> Report:
-    """As `run_video_job`, for a folder, a .gif, "-" (y4m on standard output), or one image file
-    where the target makes a single frame between two images.
+    """As `run_video_job`, for a folder of images, an animated image, or "-" (y4m on standard
+    output).
 
     Raises:
         VideoError: by name; see errors.py.
@@ -57,6 +59,9 @@ def run_direct_job(
     sink = _open(output, grid.fps, size, source, options, report)
     first = sink.next_frame() if options.resume and isinstance(sink, ImageFolder) else 0
     place = _place_of(source, first, total)
+    # images may become transparent later than the first one; each file is what it needs to be
+    keep_alpha = sink.holds_alpha and hooks.decorate is None
+    stream = replace(options.stream, alpha=keep_alpha and (info.has_alpha or info.is_images))
     counts = SegmentReport()
 
     def write(frame: OutputFrame) -> None:
@@ -64,7 +69,7 @@ def run_direct_job(
         counts.count(frame)
 
     try:
-        frames = interpolate_frames(source, interpolate, grid, options.stream, first, place)
+        frames = interpolate_frames(source, interpolate, grid, stream, first, place)
         if options.limit is not None:
             frames = limit_frames(frames, (info.start + options.limit) * target.slowmo)
         fail = options.on_damage == "fail"
@@ -81,7 +86,8 @@ def run_direct_job(
     report.cuts, report.repeated_frames = counts.cuts, counts.repeats
     report.damage = source.damage.describe() if source.damage else ""
     report.duration = float(report.output_frames / grid.fps)
-    report.warnings += lost_alpha(source)
+    if not stream.alpha:
+        report.dropped += lost_alpha(source)
     report.seconds = round(time.monotonic() - begun, 2)
     if stopped_by is not None:
         on = "; --resume goes on" if sink.resumable else ""
@@ -94,7 +100,8 @@ def write_between(
 ) -> Report:
     """Two images in, the one half way between them into an image file."""
     check_output(output, options.overwrite, source)
-    frames = interpolate_frames(source, interpolate, Target(multi=2), options.stream)
+    stream = replace(options.stream, alpha=output.suffix.lower() in ALPHA_SUFFIXES)
+    frames = interpolate_frames(source, interpolate, Target(multi=2), stream)
     made = next(frame for frame in frames if frame.index == 1)
     write_image(output, made.image)
     return Report(
@@ -106,6 +113,7 @@ def write_between(
         height=made.image.shape[0],
         width=made.image.shape[1],
         encoder=output.suffix[1:],
+        dropped=[] if stream.alpha else lost_alpha(source),
         warnings=list(source.info.warnings),
     )
 
@@ -115,16 +123,20 @@ def _open(output, fps, size, source, options, report) -> DirectOutput:
         report.encoder = "y4m"
         return Y4mPipe(fps, size, source.info.color)
     path = Path(output)
-    if path.suffix.lower() == ".gif":
-        report.encoder = "gif"
+    suffix = path.suffix.lower()
+    if suffix in ANIMATIONS:
+        report.encoder = suffix[1:]
         check_output(path, options.overwrite, source)
-        if fps > 100:
-            raise OutputError(f"{float(fps):g} fps: a GIF has at most 100, its clock ticks 1/100 s")
-        if fps > GIF_MAX_FPS:
+        most = ANIMATIONS[suffix].max_fps
+        if fps > most:
+            raise OutputError(
+                f"{float(fps):g} fps: a {suffix} has at most {most}, its clock ticks 1/{most} s"
+            )
+        if suffix == ".gif" and fps > GIF_MAX_FPS:
             report.warnings.append(
                 f"{float(fps):.2f} fps: browsers play GIFs at no more than {GIF_MAX_FPS}"
             )
-        return GifFile(path, fps)
+        return AnimatedImage(path, fps)
     report.encoder = "png"
     if path.is_file():
         raise OutputError(f"{path} is a file, images need a folder")

@@ -82,10 +82,12 @@ class ColorPath(NamedTuple):
         return upright(rgb.to_ndarray(), frame.rotation)
 
     def from_rgb(self, image: np.ndarray, pix_fmt: str) -> av.VideoFrame:
-        """(H, W, 3) RGB as a frame of `pix_fmt`, tagged."""
+        """(H, W, 3) RGB, or (H, W, 4) with straight alpha, as a frame of `pix_fmt`, tagged."""
         image = np.ascontiguousarray(image)
         deep = image.dtype == np.uint16
-        frame = av.VideoFrame.from_ndarray(image, format="rgb48le" if deep else "rgb24")
+        kind = "rgba" if image.shape[2] == 4 else "rgb"
+        depth = ("64le" if kind == "rgba" else "48le") if deep else ("" if kind == "rgba" else "24")
+        frame = av.VideoFrame.from_ndarray(image, format=kind + depth)
         if not is_rgb(pix_fmt):
             frame = _reformat(
                 frame,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from natsort import natsorted
 
 from zoomin_d2.frames import why_image_too_large
 from zoomin_d2.video.errors import BadInputError
@@ -103,7 +104,7 @@ def list_images(folder: Path) -> list[Path]:
         for f in folder.iterdir()
         if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".") and f.is_file()
     ]
-    return sorted(files, key=_natural)
+    return natsorted(files, key=lambda file: file.name)
 
 
 def _number_gaps(files: list[Path]) -> list[str]:
@@ -122,11 +123,6 @@ def _number_gaps(files: list[Path]) -> list[str]:
         f"image numbers have {len(wide)} gap{'s' * (len(wide) > 1)}, the first after "
         f"{files[wide[0]].name}: the images are shown one after the other"
     ]
-
-
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    parts = re.split(r"(\d+)", path.name)
-    return [(1, int(p)) if p.isdecimal() else (0, p) for p in parts]
 
 
 def _read(path: Path) -> np.ndarray:

@@ -162,11 +162,11 @@ class Source(Protocol):
 
 
 def lost_alpha(source: Source) -> list[str]:
-    """The warning that an output without an alpha channel owes to what was read so far."""
+    """What an output without an alpha channel lacks of what was read so far, in words."""
     if source.first_alpha is None:
         return []
     where = f", first at {float(source.first_alpha):.2f} s" if source.first_alpha else ""
-    return [f"transparency is dropped: the output has no alpha channel{where}"]
+    return [f"transparency: the output has no alpha channel{where}"]
 
 
 def thumbnail(picture: Any) -> np.ndarray:

@@ -17,15 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoomin_d2.frames import is_finite, mix, to_array, to_tensor
+from zoomin_d2.frames import to_image, to_planes, to_samples, to_unit_range
+from zoomin_d2.interpolate import Interpolate
+from zoomin_d2.transfer import Transfer, overlapped, pairs_in_flight
 from zoomin_d2.video.errors import ModelError
 from zoomin_d2.video.read.source import Source
+from zoomin_d2.video.time.alpha import interpolate_rgba, is_opaque, mix_images, rgba
 from zoomin_d2.video.time.queues import CONVERTERS, ordered_map, prefetch
 from zoomin_d2.video.time.scene_cuts import MarkedFrame, mark_steps
 from zoomin_d2.video.time.step_detection import CUT_MIN, MAX_GAP
 from zoomin_d2.video.time.timeline import Grid, Moment, Target, make_grid
 
-Interpolate = Callable[[Tensor, Tensor, list[float]], list[Tensor]]
 MAX_REPEATS = 3  # a longer run of equal frames is a pause in the motion, not a lower frame rate
 FrameKind = Literal["source", "made", "held", "blended"]
 CONTEXT = 32  # source frames before a place that decide what happens there, and some more
@@ -45,9 +47,8 @@ class StreamOptions:
             the frame before it is held until the next one; None: every pause is interpolated.
         hold_last: the last frame is shown for as long as it lasts in the source; without this
             the output ends with it (images: nothing comes twice).
-        device: where the model wants its frames.
+        alpha: images are (H, W, 4) straight RGBA, transparency is interpolated with the colors.
         queue_size: source frames decoded ahead.
-        workers: calls of the model at a time (several GPUs); the order stays.
     """
 
     cut_threshold: float | None = CUT_MIN
@@ -55,9 +56,8 @@ class StreamOptions:
     dedupe: bool = False
     max_gap: float | None = MAX_GAP
     hold_last: bool = True
-    device: str = "cpu"
+    alpha: bool = False
     queue_size: int = 4
-    workers: int = 1
 
 
 @dataclass
@@ -67,7 +67,7 @@ class OutputFrame:
     Attributes:
         index: its place in the output. time, duration: when it is shown, and how long, in seconds;
             exact.
-        image: (H, W, 3) RGB, uint8 or uint16.
+        image: (H, W, 3) RGB, uint8 or uint16; with options.alpha (H, W, 4).
         kind: "source" (passed unchanged), "made" by the model, "held" (a source frame shown
             again) or "blended" across a cut.
         source_index: the source frame that it is, or that comes before it.
@@ -113,10 +113,11 @@ class _Shown:
     def index(self) -> int:
         return self.marked.frame.index
 
-    def as_tensor(self, device: str) -> Tensor:
+    def as_tensor(self, transfer: Transfer, device: torch.device) -> Tensor:
         tensor = self.tensor
         if tensor is None:
-            tensor = self.tensor = to_tensor(self.image, device)
+            planes = transfer.upload(to_planes(self.image), device)
+            tensor = self.tensor = to_unit_range(planes)
         return tensor
 
 
@@ -144,7 +145,7 @@ def interpolate_frames(
     Args:
         source: opened; read once.
         interpolate: (frame_1, frame_2, list of t in (0, 1)) -> list of frames; frames are
-            (1, 3, H, W) float RGB in [0, 1] on options.device.
+            (1, 3, H, W) float32 RGB in [0, 1]. zoomin_d2.Interpolator is one.
         target: the frame rate, factor or slow motion; or the grid that was made of it.
         options: how frames are made.
         first: index of the first output frame to give; earlier ones are not made.
@@ -160,10 +161,11 @@ def interpolate_frames(
     marked = mark_steps(read, options.cut_threshold, options.max_gap)
     shown = prefetch(_shown_frames(marked, source, options), options.queue_size)
     spans = _spans(shown, grid, first, options.hold_last)
-    fill = partial(_fill, grid=grid, interpolate=interpolate, options=options)
-    filled = ordered_map(fill, spans, options.workers)
+    model = _Model(interpolate)
+    fill = partial(_fill, grid=grid, model=model, options=options)
+    filled = ordered_map(fill, spans, model.workers)
     try:
-        for frames in filled:
+        for frames in overlapped(filled, pairs_in_flight(model.device, model.workers)):
             yield from frames
     finally:
         filled.close()
@@ -203,7 +205,8 @@ def _shown_frames(
 ) -> Iterator[_Shown]:
     """Convert to RGB; where asked, merge short runs of repeats into the frame they repeat."""
     with ThreadPoolExecutor(CONVERTERS, "convert") as pool:
-        yield from _converted(marked, lambda x: pool.submit(source.to_rgb, x), options)
+        convert = partial(rgba, source) if options.alpha else source.to_rgb
+        yield from _converted(marked, lambda x: pool.submit(convert, x), options)
 
 
 def _converted(
@@ -251,54 +254,85 @@ def _converted(
         yield previous
 
 
+class _Model:
+    """The model, with its frames on their way there and back while it works."""
+
+    def __init__(self, interpolate: Interpolate):
+        self.device = torch.device(getattr(interpolate, "device", "cpu"))
+        self.workers: int = getattr(interpolate, "workers", 1)
+        self._interpolate, self._transfer = interpolate, Transfer()
+
+    def begin(self, a: _Shown, b: _Shown, ts: list[float]) -> Callable[[], list[np.ndarray]]:
+        """Have the frames between two made; the result waits for them.
+
+        Raises:
+            ModelError: it made something else (here), or no numbers (where they are waited for).
+        """
+        frame_1, frame_2 = (x.as_tensor(self._transfer, self.device) for x in (a, b))
+        with torch.no_grad():
+            frames = self._between(a, b, frame_1, frame_2, ts)
+        a.tensor = None  # b is the next pair's first
+        if len(frames) != len(ts) or any(f.shape != frame_1.shape for f in frames):
+            shapes = [tuple(f.shape) for f in frames]
+            raise ModelError(f"The model gave {shapes} for {len(ts)} frames {tuple(frame_1.shape)}")
+        deep = a.image.dtype == np.uint16
+        # A sum is finite where all values are; read with the frames, for reading waits for a GPU.
+        sums = [f.sum(dtype=torch.float32) for f in frames]
+        wait = self._transfer.download([*sums, *(to_samples(f, deep) for f in frames)])
+        seconds = float(a.time)
+
+        def finish() -> list[np.ndarray]:
+            results = wait()
+            if not all(map(torch.isfinite, results[: len(ts)])):
+                raise ModelError(f"The model gave values that are not finite at {seconds:.3f} s")
+            return [to_image(samples.cpu()) for samples in results[len(ts) :]]
+
+        return finish
+
+    def _between(
+        self, a: _Shown, b: _Shown, frame_1: Tensor, frame_2: Tensor, ts: list[float]
+    ) -> list[Tensor]:
+        if frame_1.shape[1] == 3:
+            return self._interpolate(frame_1, frame_2, ts)
+        if not (is_opaque(a.image) and is_opaque(b.image)):
+            return interpolate_rgba(self._interpolate, frame_1, frame_2, ts)
+        made = self._interpolate(frame_1[:, :3], frame_2[:, :3], ts)
+        return [torch.cat([frame, torch.ones_like(frame[:, :1])], 1) for frame in made]
+
+
 def _fill(
-    span: _Span, grid: Grid, interpolate: Interpolate, options: StreamOptions
-) -> list[OutputFrame]:
-    """The frames of one span; the model is called once, with all its times."""
+    span: _Span, grid: Grid, model: _Model, options: StreamOptions
+) -> Callable[[], list[OutputFrame]]:
+    """Begin the frames of one span; the model is called once, with all its times."""
     a, b = span.a, span.b
     exact = [m.source_time - a.time <= grid.tolerance for m in span.moments]
-    if b is None or b.marked.frame.gap_before:
-        frames = [_output(m, a, a.image, "held") for m in span.moments]
-    else:
-        ts = [float((m.source_time - a.time) / (b.time - a.time)) for m in span.moments]
-        frames = _interpolated(a, b, ts, exact, span.moments, interpolate, options)
-    for frame, is_exact in zip(frames, exact):
-        if is_exact:
-            frame.image, frame.kind = a.image, "source"
-    frames[0].cuts, frames[0].repeats = span.cuts, span.repeats
-    return frames
-
-
-def _interpolated(a, b, ts, exact, moments, interpolate, options) -> list[OutputFrame]:
+    in_shot = b is not None and not b.marked.frame.gap_before and not b.marked.cut_before
+    ts = (
+        []
+        if b is None
+        else [float((m.source_time - a.time) / (b.time - a.time)) for m in span.moments]
+    )
     wanted = [t for t, is_exact in zip(ts, exact) if not is_exact]
-    is_cut = b.marked.cut_before
-    made = iter(_make(a, b, wanted, interpolate, options) if wanted and not is_cut else [])
-    frames = []
-    for moment, t, is_exact in zip(moments, ts, exact):
-        if is_exact:
-            frames.append(_output(moment, a, a.image, "source"))
-        elif not is_cut:
-            frames.append(_output(moment, a, next(made), "made"))
-        elif options.on_cut == "blend":
-            frames.append(_output(moment, a, mix(a.image, b.image, t), "blended"))
-        else:
-            frames.append(_output(moment, a, (a if t <= 0.5 else b).image, "held"))
-    return frames
+    wait = model.begin(a, b, wanted) if b is not None and in_shot and wanted else list
 
+    def finish() -> list[OutputFrame]:
+        made = iter(wait())
+        frames = []
+        for k, (moment, is_exact) in enumerate(zip(span.moments, exact)):
+            if is_exact:
+                frames.append(_output(moment, a, a.image, "source"))
+            elif in_shot:
+                frames.append(_output(moment, a, next(made), "made"))
+            elif b is None or b.marked.frame.gap_before:
+                frames.append(_output(moment, a, a.image, "held"))
+            elif options.on_cut == "blend":
+                frames.append(_output(moment, a, mix_images(a.image, b.image, ts[k]), "blended"))
+            else:
+                frames.append(_output(moment, a, (a if ts[k] <= 0.5 else b).image, "held"))
+        frames[0].cuts, frames[0].repeats = span.cuts, span.repeats
+        return frames
 
-def _make(
-    a: _Shown, b: _Shown, ts: list[float], interpolate: Interpolate, options: StreamOptions
-) -> list[np.ndarray]:
-    frame_1, frame_2 = a.as_tensor(options.device), b.as_tensor(options.device)
-    with torch.no_grad():
-        frames = interpolate(frame_1, frame_2, ts)
-    a.tensor = None  # b is the next pair's first
-    if len(frames) != len(ts) or any(f.shape != frame_1.shape for f in frames):
-        shapes = [tuple(f.shape) for f in frames]
-        raise ModelError(f"The model gave {shapes} for {len(ts)} frames {tuple(frame_1.shape)}")
-    if not all(map(is_finite, frames)):
-        raise ModelError(f"The model gave values that are not finite at {float(a.time):.3f} s")
-    return [to_array(f, a.image.dtype == np.uint16) for f in frames]
+    return finish
 
 
 def _output(moment: Moment, shown: _Shown, image: np.ndarray, kind: FrameKind) -> OutputFrame:

@@ -57,6 +57,8 @@ def assemble(
             source = stack.enter_context(open_container(plan.source))
             _describe_file(source, out, video, settings, plan, until)
             feeds += add_side_streams(source, plan, out, until)
+        if settings.has_alpha and settings.codec == "libvpx-vp9":
+            video.metadata["alpha_mode"] = "1"
         for entry in heapq.merge(*feeds, key=lambda entry: entry[:2]):
             size = entry.packet.size
             if _write(out, entry) and on_bytes is not None:
@@ -109,7 +111,7 @@ def _video_packets(
     """
     delay = 0
     ticks = None if end is None else round(end / settings.time_base)
-    waiting: deque[Any] = deque()
+    waiting: deque[Any] = deque()  # av.Packet, whose times are known here
     times: deque[int] = deque(maxlen=2 * _MAX_REORDERED + 1)  # of packets before and behind
 
     def ready(at_most: int) -> Iterator[Any]:
@@ -172,9 +174,8 @@ def _describe_file(source, out, video, settings, plan: CopyPlan, until: Fraction
     if chapters := moved_chapters(source, plan.clock, until):
         out.set_chapters(chapters)
     describe(source.streams[plan.video_index], video)
-    if not settings.has_alpha:
-        for tag in [tag for tag in video.metadata if tag.lower() == "alpha_mode"]:
-            del video.metadata[tag]
+    for tag in [tag for tag in video.metadata if tag.lower() == "alpha_mode"]:
+        del video.metadata[tag]
 
 
 def moved_chapters(source, clock: Clock, until: Fraction | None) -> list[dict]:

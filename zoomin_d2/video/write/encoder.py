@@ -26,6 +26,13 @@ ALIASES = {
     "prores": "prores_ks",
 }
 KEYFRAME_INTERVAL = 240
+# encoder -> the containers that hold its transparency
+_ALPHA = {
+    "libvpx-vp9": ("webm", "matroska"),
+    "prores_ks": ("mov", "matroska"),
+    "ffv1": ("matroska",),
+}
+_ALPHA_OPTIONS = {"libvpx-vp9": {"auto-alt-ref": "0"}, "prores_ks": {"profile": "4"}}
 CLOCKS = {"matroska": Fraction(1, 1000), "webm": Fraction(1, 1000)}  # seconds of a tick
 _PICTURE_SUFFIXES = (".gif", ".webp", ".apng", ".png")
 
@@ -97,8 +104,11 @@ class EncoderSettings:
 
     @property
     def segment_suffix(self) -> str:
-        """The container that holds this codec with exact timestamps."""
-        return {"prores_ks": ".mov", "ffv1": ".nut"}.get(self.codec, ".mp4")
+        """The container that holds this codec, its color tags and alpha, with timestamps as exact
+        as the output's."""
+        if self.clock and (self.codec == "ffv1" or self.has_alpha):
+            return ".mkv"
+        return ".mov" if self.codec == "prores_ks" else ".mp4"
 
     @property
     def has_alpha(self) -> bool:
@@ -130,11 +140,13 @@ def choose_encoder(
     fps: Fraction,
     time_base: Fraction,
     size: tuple[int, int] | None = None,
+    keep_alpha: bool = False,
 ) -> EncoderSettings:
     """Settings for a file name, and try them: a codec that does not open is an error now.
 
     Args:
         size: (height, width) of the frames where they are not those of the source.
+        keep_alpha: with transparency, where the encoder and the container hold it.
 
     Raises:
         OutputError: an unknown container or encoder, or one that refuses this video.
@@ -145,7 +157,7 @@ def choose_encoder(
     if codec is None:
         codec = "libx265" if deep else "libx264"
         if container == "webm":
-            codec = "libsvtav1" if deep else "libvpx-vp9"
+            codec = "libsvtav1" if deep and not info.has_alpha else "libvpx-vp9"
     codec = ALIASES.get(codec, codec)
     if codec not in _ENCODERS:
         known = ", ".join([*_ENCODERS, *ALIASES])
@@ -175,7 +187,8 @@ def choose_encoder(
     pix_fmt = options.pix_fmt
     warnings: list[str] = []
     if pix_fmt is None:
-        pix_fmt, warnings = _choose_pix_fmt(codec, encoder, formats, info, height, width)
+        kind = "yuva" if keep_alpha and container in _ALPHA.get(codec, ()) else "yuv"
+        pix_fmt, warnings = _choose_pix_fmt(codec, encoder, formats, info, height, width, kind)
     elif pix_fmt not in formats or is_rgb(pix_fmt):
         known = ", ".join(f for f in formats if not is_rgb(f))
         raise OutputError(f"{codec} cannot write {pix_fmt}; it can: {known}")
@@ -185,7 +198,8 @@ def choose_encoder(
         if codec != "prores_ks" or options.crf is not None:
             quality[encoder.quality] = str(value)
     speed = {} if options.preset is None else {encoder.speed: options.preset}
-    all_options = {**encoder.options, **quality, **speed}
+    alpha = _ALPHA_OPTIONS.get(codec, {}) if "yuva" in pix_fmt else {}
+    all_options = {**encoder.options, **alpha, **quality, **speed}
     if info.hdr is not None:
         written = encoder_parameters(codec, info.hdr)
         if written is None:
@@ -217,12 +231,12 @@ def container_format(path: str | Path) -> str:
     if suffix not in VIDEO_SUFFIXES:
         raise OutputError(
             f"{path}: unknown kind of output {suffix!r}; known are "
-            f"{', '.join(VIDEO_SUFFIXES)}, .gif, a folder for images, and - for y4m"
+            f"{', '.join(VIDEO_SUFFIXES)}, animated images, a folder for images, and - for y4m"
         )
     return VIDEO_SUFFIXES[suffix]
 
 
-def _choose_pix_fmt(codec, encoder, formats, info, height, width) -> tuple[str, list[str]]:
+def _choose_pix_fmt(codec, encoder, formats, info, height, width, kind) -> tuple[str, list[str]]:
     warnings = []
     chroma, depth = _sampling(info)
     if (height % 2 or width % 2) and not encoder.odd_420 and chroma != "444":
@@ -234,7 +248,7 @@ def _choose_pix_fmt(codec, encoder, formats, info, height, width) -> tuple[str, 
     depths = [d for d in (depth, 12, 10) if d <= max(depth, 10)] if depth > 8 else [8, 10]
     for bits in [*depths, 8]:
         for sampling in _NEAREST[chroma]:
-            name = f"yuv{sampling}p" + (f"{bits}le" if bits > 8 else "")
+            name = f"{kind}{sampling}p" + (f"{bits}le" if bits > 8 else "")
             if name not in formats and name == "yuv420p10le" and "p010le" in formats:
                 name = "p010le"
             if name in formats:
@@ -272,7 +286,7 @@ def _sampling(info: SourceInfo) -> tuple[str, int]:
 
 def _try(settings: EncoderSettings) -> None:
     """Open the encoder once, so that what it refuses is known before any frame is made."""
-    names = {".mov": "mov", ".nut": "nut", ".mp4": "mp4"}
+    names = {".mov": "mov", ".mp4": "mp4", ".mkv": "matroska"}
     with scratch_container(names[settings.segment_suffix]) as container:
         stream = settings.add_stream(container)
         try:

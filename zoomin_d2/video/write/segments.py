@@ -8,7 +8,6 @@ segment depends on nothing before it. `assemble.py` joins the segments.
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 
 import av
 
-from zoomin_d2.files import write_json
+from zoomin_d2.files import lock_file, sync_file, write_json
 from zoomin_d2.video.errors import DiskFullError, OutputError
 from zoomin_d2.video.read.containers import file_url
 from zoomin_d2.video.time.pipeline import OutputFrame
@@ -27,6 +26,7 @@ from zoomin_d2.video.write.encoder import KEYFRAME_INTERVAL, EncoderSettings
 
 SEGMENT_FRAMES = KEYFRAME_INTERVAL
 JOURNAL = "journal.json"
+LOCK = "lock"
 SEGMENTS_SUFFIX = ".segments"
 MIN_FREE_BYTES = 64 * 2**20
 VERSION = 1
@@ -81,18 +81,16 @@ class SegmentFolder:
         existed = self.path.exists()
         try:
             self.path.mkdir(exist_ok=True)
-            self._lock = open(self.path / "lock", "w")  # noqa: SIM115 (held while the run lasts)
+            lock = lock_file(self.path / LOCK)
         except OSError as error:
             raise os_error(error, f"Cannot write beside {output}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise OutputError(f"Another run is writing {output} (it holds {self.path})") from error
+        if lock is None:
+            raise OutputError(f"Another run is writing {output} (it holds {self.path})")
+        self._lock = lock
         try:
             self._take_over(existed, resume, overwrite)
         except BaseException:
-            self._lock.close()
+            self._lock.release()
             raise
 
     def _take_over(self, existed: bool, resume: bool, overwrite: bool) -> None:
@@ -111,7 +109,7 @@ class SegmentFolder:
                     "the same, or --overwrite to start anew"
                 )
             self.segments = content["segments"]
-        known = {s["file"] for s in self.segments} | {"lock", JOURNAL}
+        known = {s["file"] for s in self.segments} | {LOCK, JOURNAL}
         for file in self.path.iterdir():
             if file.name not in known:
                 file.unlink()
@@ -155,7 +153,9 @@ class SegmentFolder:
         """Let go of the folder, and delete it when its segments are no longer needed."""
         if remove:
             shutil.rmtree(self.path, ignore_errors=True)
-        self._lock.close()
+        self._lock.release()
+        if remove and os.name == "nt":  # Windows deletes no file that is open
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def _write(self) -> None:
         content = {"version": VERSION, "settings": self.settings, "segments": self.segments}
@@ -241,7 +241,7 @@ class SegmentWriter:
         self._file = self._folder.path / f"{self._first // SEGMENT_FRAMES:06d}{suffix}"
         self._part = self._file.with_name("part-" + self._file.name)
         options = {}
-        if suffix != ".nut":
+        if suffix in (".mp4", ".mov"):
             options["video_track_timescale"] = str(self._settings.time_base.denominator)
         self._report = SegmentReport()
         self._container = container = av.open(file_url(self._part), "w", options=options)
@@ -252,8 +252,7 @@ class SegmentWriter:
         container.mux(self._stream.encode())
         container.close()
         self._container = None
-        with open(self._part, "rb") as file:
-            os.fsync(file.fileno())
+        sync_file(self._part)
         if note:
             os.replace(self._part, self._file)
             read_on = self._last_frame.read_on

@@ -1,11 +1,11 @@
-"""Outputs that are written straight through: a folder of images, a GIF, a y4m pipe."""
+"""Outputs that are written straight through: a folder of images, a y4m pipe."""
 
 import contextlib
 import os
 import sys
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import av
 import cv2
@@ -13,12 +13,11 @@ import numpy as np
 
 from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.read.color import ColorPath
-from zoomin_d2.video.read.containers import file_url
 from zoomin_d2.video.read.images import IMAGE_SUFFIXES
+from zoomin_d2.video.time.alpha import is_opaque
 from zoomin_d2.video.time.pipeline import OutputFrame
+from zoomin_d2.video.write.animation import AnimatedImage
 from zoomin_d2.video.write.segments import os_error
-
-GIF_MAX_FPS = 50  # browsers slow down frames of less than 2/100 s
 
 
 class ImageFolder:
@@ -26,6 +25,7 @@ class ImageFolder:
     on after the last. A depth of 16 bits is kept by PNG and TIFF."""
 
     resumable = True
+    holds_alpha = True
 
     def __init__(self, folder: Path, suffix: str = ".png"):
         self._folder, self._suffix = folder, suffix
@@ -56,72 +56,11 @@ class ImageFolder:
         """Nothing: what is written stays, for `resume`."""
 
 
-class GifFile:
-    """An animated GIF that loops for ever; every frame has a palette of its own."""
-
-    resumable = False
-
-    def __init__(self, path: Path, fps: Fraction):
-        self._path, self._part = path, path.with_name(path.name + ".part")
-        try:
-            self._container = av.open(
-                file_url(self._part), "w", format="gif", options={"loop": "0"}
-            )
-            self._stream = self._container.add_stream("gif", rate=fps)
-        except (OSError, av.FFmpegError) as error:
-            raise os_error(error, f"Cannot write {path}") from error
-        self._stream.pix_fmt = "pal8"
-        self._stream.codec_context.time_base = Fraction(1, 100)
-        self._graph: av.filter.Graph | None = None
-        self._start = Fraction(0)
-
-    def write(self, frame: OutputFrame) -> None:
-        """Raises DiskFullError, OutputError."""
-        image = frame.image
-        if image.dtype == np.uint16:
-            image = (image >> 8).astype(np.uint8)
-        graph = self._graph
-        if graph is None:
-            self._start = frame.time
-            self._stream.height, self._stream.width = image.shape[:2]
-            graph = self._graph = _palette_graph(*image.shape[:2])
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        picture.pts = round((frame.time - self._start) * 100)
-        picture.time_base = Fraction(1, 100)
-        try:
-            graph.push(picture)
-            while True:
-                try:
-                    palettized = cast(av.VideoFrame, graph.pull())
-                except (av.error.BlockingIOError, av.error.EOFError):
-                    break
-                palettized.pts, palettized.time_base = picture.pts, picture.time_base
-                for packet in self._stream.encode(palettized):
-                    packet.duration = round(frame.duration / packet.time_base)  # of the last one
-                    self._container.mux(packet)
-        except (OSError, av.FFmpegError) as error:
-            raise os_error(error, f"Cannot write {self._path}") from error
-
-    def finish(self) -> None:
-        """Complete the file and give it its name; raises DiskFullError, OutputError."""
-        try:
-            self._container.mux(self._stream.encode())
-            self._container.close()
-            os.replace(self._part, self._path)
-        except (OSError, av.FFmpegError) as error:
-            raise os_error(error, f"Cannot write {self._path}") from error
-
-    def abort(self) -> None:
-        """Leave nothing behind."""
-        with contextlib.suppress(OSError, av.FFmpegError):
-            self._container.close()
-        self._part.unlink(missing_ok=True)
-
-
 class Y4mPipe:
     """yuv4mpeg on a pipe: 4:2:0 (4:4:4 for odd sizes), 8 or 10 bits."""
 
     resumable = False
+    holds_alpha = False
 
     def __init__(
         self, fps: Fraction, size: tuple[int, int], color: ColorPath, file: BinaryIO | None = None
@@ -165,14 +104,22 @@ class Y4mPipe:
             self._container.close()
 
 
-DirectOutput = ImageFolder | GifFile | Y4mPipe
+ALPHA_SUFFIXES = (".png", ".tif", ".tiff", ".webp")
+DirectOutput = ImageFolder | AnimatedImage | Y4mPipe
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """(H, W, 3) RGB to an image file that is whole or absent. Raises DiskFullError, OutputError."""
+    """(H, W, 3) RGB or (H, W, 4) RGBA to an image file that is whole or absent.
+
+    Raises:
+        DiskFullError, OutputError.
+    """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise OutputError(f"{path}: unknown kind of image {path.suffix!r}")
-    ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if is_opaque(image):
+        image = image[..., :3]
+    order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, order))
     if not ok:
         raise OutputError(f"{path}: cannot be encoded")
     part = path.with_name(path.name + ".part")
@@ -192,24 +139,3 @@ class _WriteOnly:
 
     def write(self, data: bytes) -> int:
         return self._file.write(data)
-
-
-def _palette_graph(height: int, width: int) -> av.filter.Graph:
-    graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=width,
-        height=height,
-        format=av.VideoFormat("rgb24"),
-        time_base=Fraction(1, 100),
-    )
-    split = graph.add("split")
-    palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
-    use = graph.add("paletteuse", "new=1:dither=sierra2_4a")
-    sink = graph.add("buffersink")
-    source.link_to(split)
-    split.link_to(palette, 0, 0)
-    split.link_to(use, 1, 0)
-    palette.link_to(use, 0, 1)
-    use.link_to(sink)
-    graph.configure()
-    return graph

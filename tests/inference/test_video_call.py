@@ -1,0 +1,78 @@
+"""`interpolator.video(...)` in one line, with what the command offers."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from zoomin_d2 import Interpolator
+from zoomin_d2.video import Hooks, VideoError, interpolate_video, open_source
+from zoomin_d2.video.jobs.options import job_options
+
+
+@pytest.fixture
+def clip(write_video, make_frames):
+    return write_video("in.mp4", make_frames(6))
+
+
+@pytest.fixture(scope="module")
+def interpolator():
+    return Interpolator.from_pretrained("average")
+
+
+@pytest.mark.parametrize(
+    ("target", "frames"), [({"fps": 60}, 14), ({"multi": 3}, 18), ({"slowmo": 4}, 24), ({}, 12)]
+)
+def test_targets(interpolator, clip, tmp_path, target, frames):
+    report = interpolator.video(str(clip), str(tmp_path / "out.mp4"), **target)
+    assert report.output_frames == frames
+    assert (tmp_path / "out.mp4").is_file()
+
+
+def test_options_of_the_job_its_frames_and_its_encoder(interpolator, clip, tmp_path):
+    output = tmp_path / "out.mkv"
+    report = interpolator.video(clip, output, codec="ffv1", cut_threshold=None, on_cut="blend")
+    assert report.encoder.startswith("ffv1")
+    with pytest.raises(VideoError, match="exists"):
+        interpolator.video(clip, output)
+    assert interpolator.video(clip, output, overwrite=True).encoder.startswith("libx264")
+    with pytest.raises(TypeError, match=r"unknown option 'crt'; there are .*cut_threshold"):
+        interpolator.video(clip, output, crt=18)
+
+
+def test_images_and_hooks(interpolator, images_of, tmp_path):
+    seen = []
+    hooks = Hooks(progress=lambda *x: seen.append(x), stop=threading.Event())
+    report = interpolator.video(
+        [Path(p) for p in images_of(3)], tmp_path / "out.mkv", input_fps=10, hooks=hooks
+    )
+    assert report.fps == "20" and seen[-1] == (6, 6)
+
+
+def test_paths_and_names_alike(interpolator, clip, tmp_path):
+    from zoomin_d2.video import Target
+
+    report = interpolate_video(clip, tmp_path / "out.mp4", interpolator, Target(multi=2))
+    assert report.output_frames == 12
+    for name in (clip, str(clip), [clip]):
+        with open_source(name) as source:
+            assert source.info.width == 64
+
+
+def test_flat_keywords_find_their_place():
+    options = job_options(model="fast", resume=True, crf=20, dedupe=True)
+    assert (options.model, options.resume) == ("fast", True)
+    assert (options.encode.crf, options.stream.dedupe) == (20, True)
+
+
+@pytest.fixture
+def images_of(tmp_path, make_frames):
+    import cv2
+
+    def make(count):
+        paths = [str(tmp_path / f"{i}.png") for i in range(count)]
+        for path, image in zip(paths, make_frames(count)):
+            cv2.imwrite(path, image)
+        return paths
+
+    return make

@@ -1,0 +1,117 @@
+"""Run in a process of its own by test_without_detectron2.py: what works, printed as JSON.
+
+Nothing that only training needs can be imported here, nor what Windows has not.
+"""
+
+import contextlib
+import io
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+import av
+import numpy as np
+
+BLOCKED = ("detectron2", "fvcore", "iopath", "pycocotools", "tensorboard", "torchvision", "yacs")
+POSIX_ONLY = ("fcntl", "grp", "pwd", "resource", "termios")
+for name in (*BLOCKED, *POSIX_ONLY, "matplotlib", "jinja2"):
+    sys.modules[name] = None  # type: ignore[assignment]
+
+
+def forbid(*_, **__):
+    raise AssertionError("no system but POSIX can fork")
+
+
+os.fork = forbid  # type: ignore[assignment]
+
+
+def write_clip(path: Path, num_frames: int = 6) -> None:
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for i in range(num_frames):
+            image = np.full((48, 64, 3), 40 + 4 * i, np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
+        out.mux(stream.encode())
+
+
+def use_models() -> dict:
+    from zoomin_d2 import Interpolator
+
+    model = Interpolator.from_pretrained("fast", device="cpu")
+    frames = [np.full((40, 56, 3), value, np.uint8) for value in (50, 150)]
+    middle = model(*frames)
+    return {"shape": middle.shape, "names": Interpolator.available()}
+
+
+def use_command(clip: Path, output: Path, *options: str) -> dict:
+    from zoomin_d2.cli.interpolate_video import main
+
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors):
+        code = main([str(clip), str(output), *options])
+    return {"code": code, "errors": errors.getvalue()}
+
+
+def use_video(clip: Path, output: Path) -> dict:
+    from zoomin_d2 import Interpolator
+    from zoomin_d2.video import Target, interpolate_video
+
+    model = Interpolator.from_pretrained("average")
+    return {"frames": interpolate_video(clip, output, model, Target(multi=3)).output_frames}
+
+
+def use_app(clip: Path, folder: Path) -> dict:
+    from zoomin_d2.cli import app, app_jobs
+
+    folder.mkdir()
+    target, stop = app_jobs.make_target(app_jobs.SMOOTHER, 2), threading.Event()
+    limits = app_jobs.Limits()
+    options = ("average", False, limits, folder, lambda *_: None, stop)
+    _, words = app_jobs.interpolate_clip(str(clip), target, *options)
+    sys.modules["gradio"] = None  # type: ignore[assignment]
+    try:
+        app.build_app()
+    except ModuleNotFoundError as error:
+        return {"words": words, "page": str(error)}
+    return {"words": words}
+
+
+def train() -> str:
+    try:
+        from zoomin_d2 import get_zoomin_cfg
+
+        get_zoomin_cfg()
+    except ModuleNotFoundError as error:
+        return str(error)
+    return ""
+
+
+def import_trainer() -> str:
+    try:
+        import zoomin_d2.engine  # noqa: F401
+    except ModuleNotFoundError as error:
+        return str(error)
+    return ""
+
+
+def main(folder: Path) -> None:
+    clip = folder / "clip.mp4"
+    write_clip(clip)
+    results = {
+        "models": use_models(),
+        "command": use_command(clip, folder / "out.mp4", "--device", "cpu"),
+        "video": use_video(clip, folder / "video.mp4"),
+        "app": use_app(clip, folder / "results"),
+        "config_imported": "zoomin_d2.config" in sys.modules,
+        "proposals": use_command(clip, folder / "drawn.mp4", "--draw-proposals"),
+        "train": train(),
+        "engine": import_trainer(),
+    }
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,53 @@
+"""Copies to a device and back: order, and how many pieces of work are begun."""
+
+import pytest
+import torch
+
+from zoomin_d2.transfer import IN_FLIGHT, Transfer, overlapped, pairs_in_flight
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 3, 9])
+def test_work_is_begun_before_it_is_waited_for(in_flight):
+    events = []
+
+    def work(k):
+        events.append(f"begin {k}")
+        return lambda: events.append(f"wait {k}") or k
+
+    assert list(overlapped(map(work, range(5)), in_flight)) == list(range(5))
+    for k in range(5):
+        begun_before = [e for e in events[: events.index(f"wait {k}")] if e.startswith("begin")]
+        assert len(begun_before) == min(5, k + in_flight)
+
+
+def test_a_failure_comes_after_the_results_before_it():
+    def work(k):
+        if k == 3:
+            raise ValueError("broken")
+        return lambda: k
+
+    results = overlapped(map(work, range(5)), 1)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="broken"):
+        next(results)
+
+
+def test_on_a_cpu_nothing_is_copied_nor_runs_ahead():
+    transfer, frame = Transfer(), torch.rand(1, 3, 4, 4)
+    assert transfer.upload(frame, CPU) is frame
+    assert transfer.download([frame])()[0] is frame
+    assert pairs_in_flight(CPU) == 1
+    assert pairs_in_flight(CPU, workers=2) == 2 * IN_FLIGHT
+    assert pairs_in_flight(torch.device("cuda")) == IN_FLIGHT
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_to_a_gpu_and_back():
+    device, transfer = torch.device("cuda:0"), Transfer()
+    frames = [torch.randint(0, 256, (1, 3, 270, 480), dtype=torch.uint8) for _ in range(20)]
+    waits = (transfer.download([transfer.upload(f, device) + 1, f]) for f in frames)
+    for frame, (there, here) in zip(frames, overlapped(waits, IN_FLIGHT)):
+        assert there.device.type == "cpu" and there.is_pinned()
+        assert torch.equal(there, frame + 1) and here is frame

@@ -1,0 +1,92 @@
+"""Frames to a device and back while it computes; on a CPU, frames where they are.
+
+On a GPU three things happen at once, on a CUDA stream each: frame k + 1 is copied to the device
+from page-locked memory, the frames before k are computed, and those before them are copied back.
+The host waits only for results, `IN_FLIGHT` pairs later.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+R = TypeVar("R")
+
+IN_FLIGHT = 3  # pairs on a GPU: one on its way there, one being computed, one on its way back
+
+
+class Transfer:
+    """Copies on streams of their own, for any number of devices and threads."""
+
+    def __init__(self) -> None:
+        self._streams: dict[torch.device, tuple[torch.cuda.Stream, torch.cuda.Stream]] = {}
+        self._lock = threading.Lock()
+
+    def upload(self, frame: Tensor, device: torch.device) -> Tensor:
+        """A frame of the CPU on a device, for work on the current stream there."""
+        if device.type != "cuda" or frame.is_cuda:
+            return frame.to(device)
+        up, _ = self._of(device)
+        compute = torch.cuda.current_stream(device)
+        with torch.cuda.stream(up):
+            moved = frame.pin_memory().to(device, non_blocking=True)
+        compute.wait_stream(up)
+        moved.record_stream(compute)  # its memory is not reused before `compute` is done with it
+        return moved
+
+    def download(self, frames: list[Tensor]) -> Callable[[], list[Tensor]]:
+        """Begin to copy what the current stream makes to the CPU.
+
+        Returns:
+            what waits for the copies and gives them.
+        """
+        devices = {frame.device for frame in frames if frame.is_cuda}
+        if not devices:
+            return lambda: frames
+        copies, events = list(frames), []
+        for device in devices:
+            _, down = self._of(device)
+            down.wait_stream(torch.cuda.current_stream(device))
+            with torch.cuda.stream(down):
+                for k, frame in enumerate(frames):
+                    if frame.device == device:
+                        copies[k] = torch.empty_like(frame, device="cpu", pin_memory=True)
+                        copies[k].copy_(frame, non_blocking=True)
+                        frame.record_stream(down)
+                events.append(down.record_event())
+
+        def wait() -> list[Tensor]:
+            for event in events:
+                event.synchronize()
+            return copies
+
+        return wait
+
+    def _of(self, device: torch.device) -> tuple[torch.cuda.Stream, torch.cuda.Stream]:
+        with self._lock:
+            if device not in self._streams:
+                self._streams[device] = (torch.cuda.Stream(device), torch.cuda.Stream(device))
+            return self._streams[device]
+
+
+def pairs_in_flight(device: torch.device, workers: int = 1) -> int:
+    """How many pairs are begun before the first one is waited for."""
+    return 1 if device.type == "cpu" and workers == 1 else IN_FLIGHT * workers
+
+
+def overlapped(started: Iterable[Callable[[], R]], in_flight: int) -> Generator[R, None, None]:
+    """Wait for work in order, with ``in_flight`` pieces of it begun.
+
+    Args:
+        started: begins a piece of work per item, and gives what waits for it.
+    """
+    waiting: deque[Callable[[], R]] = deque()
+    for wait in started:
+        waiting.append(wait)
+        if len(waiting) >= in_flight:
+            yield waiting.popleft()()
+    while waiting:
+        yield waiting.popleft()()

@@ -1,0 +1,30 @@
+"""The options of a job as plain keywords."""
+
+from dataclasses import fields
+from typing import Any
+
+from zoomin_d2.video.jobs.container_job import JobOptions
+from zoomin_d2.video.time.pipeline import StreamOptions
+from zoomin_d2.video.write.encoder import EncodeOptions
+
+
+def job_options(**options: Any) -> JobOptions:
+    """JobOptions out of its own fields and those of StreamOptions and EncodeOptions.
+
+    Raises:
+        TypeError: no options of a job have that name; says which there are.
+    """
+    job, stream, encode = (
+        {field.name for field in fields(kind)}
+        for kind in (JobOptions, StreamOptions, EncodeOptions)
+    )
+    known = (job | stream | encode) - {"stream", "encode"}
+    if unknown := sorted(set(options) - known):
+        raise TypeError(f"unknown option '{unknown[0]}'; there are {', '.join(sorted(known))}")
+
+    def of(names: set[str]) -> dict[str, Any]:
+        return {name: value for name, value in options.items() if name in names}
+
+    return JobOptions(
+        stream=StreamOptions(**of(stream)), encode=EncodeOptions(**of(encode)), **of(job)
+    )

@@ -1,0 +1,67 @@
+"""Transparency between frames: colors are premultiplied, and alpha goes the way that they go."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoomin_d2.frames import mix
+from zoomin_d2.interpolate import Interpolate
+from zoomin_d2.video.read.source import Source
+
+
+def rgba(source: Source, picture: object) -> np.ndarray:
+    """(H, W, 4) straight RGBA of a picture of `source`, uint8 or uint16; opaque without alpha."""
+    image, alpha = source.to_rgb(picture), source.to_alpha(picture)
+    if alpha is None:
+        alpha = np.full(image.shape[:2], np.iinfo(image.dtype).max, image.dtype)
+    return np.dstack([image, alpha])
+
+
+def is_opaque(image: np.ndarray) -> bool:
+    """Whether an image (H, W, 3 or 4) hides all that lies behind it."""
+    return image.shape[2] == 3 or bool(image[..., 3].min() == np.iinfo(image.dtype).max)
+
+
+def interpolate_rgba(
+    interpolate: Interpolate, frame_1: Tensor, frame_2: Tensor, ts: list[float]
+) -> list[Tensor]:
+    """The frames between two of (1, 4, H, W) straight RGBA in [0, 1].
+
+    What has a method ``with_alpha`` (zoomin_d2.Interpolator) moves alpha with the flows of the
+    colors; to anything else alpha is shown as a gray picture of its own.
+    """
+    frame_1, frame_2 = _premultiplied(frame_1), _premultiplied(frame_2)
+    together = getattr(interpolate, "with_alpha", None)
+    if together is not None:
+        return [_straight(frame) for frame in together(frame_1, frame_2, ts)]
+    colors = interpolate(frame_1[:, :3], frame_2[:, :3], ts)
+    gray_1, gray_2 = (frame[:, 3:].expand(-1, 3, -1, -1) for frame in (frame_1, frame_2))
+    alphas = interpolate(gray_1, gray_2, ts)
+    if any(frame.shape != gray_1.shape for frame in [*colors, *alphas]):
+        return colors  # which the caller refuses
+    pairs = zip(colors, alphas)
+    return [_straight(torch.cat([c, a.mean(1, keepdim=True)], 1)) for c, a in pairs]
+
+
+def mix_images(image_1: np.ndarray, image_2: np.ndarray, t: float) -> np.ndarray:
+    """As `frames.mix`, for straight RGBA as well."""
+    if image_1.shape[2] == 3:
+        return mix(image_1, image_2, t)
+    full = np.iinfo(image_1.dtype).max
+    weights = (1.0 - t, t)
+    images = [image.astype(np.float32) / full for image in (image_1, image_2)]
+    alpha = sum(w * image[..., 3:] for w, image in zip(weights, images))
+    colors = sum(w * image[..., :3] * image[..., 3:] for w, image in zip(weights, images))
+    colors = np.divide(colors, alpha, out=np.zeros_like(colors), where=alpha > 0)
+    mixed = np.concatenate([colors, alpha], axis=2) * full
+    return np.rint(mixed).astype(image_1.dtype)
+
+
+def _premultiplied(frame: Tensor) -> Tensor:
+    return torch.cat([frame[:, :3] * frame[:, 3:], frame[:, 3:]], 1)
+
+
+def _straight(frame: Tensor) -> Tensor:
+    alpha = frame[:, 3:].clamp(0, 1)
+    colors = torch.where(alpha > 0, frame[:, :3] / alpha.clamp(min=1e-6), 0.0)
+    return torch.cat([colors.clamp(0, 1), alpha], 1)
