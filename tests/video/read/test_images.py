@@ -121,3 +121,20 @@ def test_different_images_are_named(tmp_path):
     files = _save(tmp_path / "b", np.zeros((8, 9, 3), np.float32), suffix=".tiff")
     with pytest.raises(BadInputError, match="float32 images are not supported"):
         _read(files)
+
+
+@pytest.mark.parametrize(
+    "names, warnings",
+    [
+        (["f1", "f2", "f3"], []),
+        (["f10", "f20", "f30"], []),
+        (["a", "b"], []),
+        (["a1", "b7"], []),
+        (["f8", "f9", "f12", "f13", "f20"], ["image numbers have 2 gaps, the first after f9.png"]),
+    ],
+)
+def test_gaps_in_image_numbers_are_said(tmp_path, names, warnings):
+    for name in names:
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((8, 8, 3), np.uint8))
+    with ImageReader(list_images(tmp_path)) as reader:
+        assert [w.partition(":")[0] for w in reader.info.warnings] == warnings

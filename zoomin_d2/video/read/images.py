@@ -1,7 +1,9 @@
 """Images as a source of frames: a folder, or two images. They have no time: a rate gives it."""
 
+import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -46,6 +48,7 @@ class ImageReader:
             num_frames=len(files),
             color=path_for_images(first.shape[0], deep),
             pix_fmt="rgb48le" if deep else "rgb24",
+            warnings=tuple(_number_gaps(files)),
             fingerprint=[
                 len(files),
                 sum(s.st_size for s in stats),
@@ -101,6 +104,24 @@ def list_images(folder: Path) -> list[Path]:
         if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".") and f.is_file()
     ]
     return natsorted(files, key=lambda file: file.name)
+
+
+def _number_gaps(files: list[Path]) -> list[str]:
+    """A warning where the numbers that end the names leave some out: the gap is closed."""
+    matches = [re.fullmatch(r"(.*?)(\d+)", file.stem) for file in files]
+    found = [match for match in matches if match is not None]
+    if len(found) < len(files) or len({match[1] for match in found}) > 1:
+        return []
+    numbers = [int(match[2]) for match in found]
+    steps = [b - a for a, b in pairwise(numbers)]
+    usual = min(steps, default=1)  # every tenth frame of a video is no gap
+    wide = [i for i, step in enumerate(steps) if step != usual]
+    if not wide or usual < 1:
+        return []
+    return [
+        f"image numbers have {len(wide)} gap{'s' * (len(wide) > 1)}, the first after "
+        f"{files[wide[0]].name}: the images are shown one after the other"
+    ]
 
 
 def _read(path: Path) -> np.ndarray:
