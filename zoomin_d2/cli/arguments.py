@@ -92,7 +92,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--quality",
         choices=("standard", "best"),
         default="standard",
-        help="best: average each frame with that of the mirrored pair, for twice the work",
+        help="best: average each frame with those of mirrored pairs, for four times the work",
     )
     frames = parser.add_argument_group("frames")
     frames.add_argument("--no-cuts", action="store_true", help="do not look for scene cuts")
