@@ -81,8 +81,8 @@ class Interpolator:
                 as large as the free memory allows; None: whole frames.
             flow_scale: motion is estimated on frames of this size relative to the given ones, above
                 0 and at most 1; 0.5 is for 4K with large motion.
-            quality: "best" averages each frame with those of mirrored pairs, for four times the work
-                (inference/averaging.py); only for networks.
+            quality: "best" averages each frame with those of mirrored pairs, for four times the
+                work (inference/averaging.py); only for networks.
             on_change: called with a message when the side of the tiles is chosen or halved.
 
         Raises:
