@@ -68,7 +68,7 @@ def test_papers_mix_as_far_as_present(datasets_at, with_sample_clips, make_prepa
         datasets_at / "cityscapes" / "leftImg8bit_sequence_256x512" / "val",
         num_frames=30,
         hr_scale=4,
-        hr_images=[f"{i}.png" for i in range(30)],
+        hr_images=[f"a_000000_{i:06d}_leftImg8bit.png" for i in range(30)],
     )
     resolved = resolve_datasets(get_zoomin_cfg())
     assert resolved.train == ("ucf101_train", "cityscapes_sequence_train")
