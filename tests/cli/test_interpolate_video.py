@@ -126,10 +126,10 @@ def test_late_failure_tells_how_to_resume(run, clip, tmp_path, monkeypatch):
         context.setattr(command.Interpolator, "from_pretrained", lambda *_, **__: Fails())
         code, _, err = run(source, tmp_path / "out.mp4")
     assert code == 7
-    assert "not finite" in err and "The same command with --resume goes on" in err
+    assert "not finite" in err and "Run the same command with --resume to continue" in err
     code, _, err = run(source, tmp_path / "out.mp4", "--resume", "--crf", "30")
     assert code == 5 and "or --overwrite to start anew" in err
-    assert "--resume goes on" not in err  # it would not
+    assert "--resume" not in err  # it would not
     code, _, err = run(source, tmp_path / "out.mp4", "--resume")
     assert code == 5 and "model: fails then, average now" in err
 
@@ -187,7 +187,7 @@ def test_batch_continues_after_a_failure(run, clip, tmp_path):
     code, _, err = run(videos, tmp_path / "out")
     assert code == 3
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.mp4", "b b.mp4"]
-    assert "2 of 3 done, 1 not" in err
+    assert "2 of 3 done, 1 failed" in err
     assert "broken.mp4" in err
     code, _, err = run(videos / "a.mp4", videos / "b b.mp4", tmp_path / "two")
     assert code == 0 and "2 of 2 done" in err
@@ -318,7 +318,8 @@ def test_ctrl_c_leaves_a_playable_file(start, run, clip, tmp_path):
     _, status = os.waitpid(child, 0)
     err = errors.read_text()
     assert os.waitstatus_to_exitcode(status) == 130, err
-    assert "out.partial.mp4 can be played. The same command with --resume goes on" in err
+    assert "a playable partial result is in " in err and "out.partial.mp4" in err
+    assert "Run the same command with --resume to continue" in err
     assert not output.exists()
     assert 240 <= count_frames(tmp_path / "out.partial.mp4") < 3000
     code, _, err = run(source, output, "--resume")
