@@ -150,7 +150,7 @@ def interpolate_clip(
             partial = partial_path(output)
             if isinstance(error, InterruptedRunError) and partial.exists():
                 shutil.rmtree(segments_path(output), ignore_errors=True)
-                return str(partial), "**Stopped.** This clip holds the frames made so far."
+                return str(partial), "**Stopped**: the clip holds the frames made so far."
             shutil.rmtree(output.parent, ignore_errors=True)
             raise
     return str(output), describe(report)

@@ -79,7 +79,7 @@ def test_smallest_video_is_two_by_two(tmp_path, average, read_video, codec):
     for side in (1, 2):
         _save(tmp_path / f"{side}", *(np.full((side, side, 3), v, np.uint8) for v in (100, 120)))
     job = str(tmp_path / "out.mkv"), average, Target(multi=2), options
-    with pytest.raises(OutputError, match="at least 2x2 pixels, the video is 1x1"):
+    with pytest.raises(OutputError, match="at least 2x2 pixels, but the video has 1x1"):
         interpolate_video(str(tmp_path / "1"), *job)
     interpolate_video(str(tmp_path / "2"), *job)
     assert [image.shape for image in read_video(job[0])[0]] == [(2, 2, 3)] * 4
