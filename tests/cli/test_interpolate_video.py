@@ -53,7 +53,7 @@ def test_targets(run, clip, tmp_path, options, frames):
         (["in.mp4", "out.mp4", "--fps", "fast"], "not a frame rate"),
         (["in.mp4", "out.mp4", "--tile", "3"], "at least 64"),
         (["a.mp4", "b.mp4", "out.mp4"], "several videos need a folder"),
-        (["in.mp4", "out.mp4", "--flow-scale", "0.5"], "flow_scale is for networks"),
+        (["in.mp4", "out.mp4", "--flow-scale", "0.5"], "flow_scale needs a network"),
     ],
 )
 def test_wrong_options(run, arguments, words):

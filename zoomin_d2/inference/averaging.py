@@ -6,8 +6,8 @@ from zoomin_d2.interpolate import Interpolate
 
 
 class Averaged:
-    """An `Interpolate` that asks a model twice: for the pair, and for the pair in reverse order,
-    turned by 180 degrees, at time 1 - t. Errors that depend on direction cancel out in part.
+    """An `Interpolate` that calls a model twice: for the pair, and for the pair in reverse order,
+    rotated by 180 degrees, at time 1 - t. Errors that depend on direction partly cancel out.
 
     Args:
         interpolate: takes float frames.
