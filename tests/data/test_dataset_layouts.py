@@ -94,7 +94,7 @@ def test_middlebury_incomplete(middlebury_root):
         middlebury.load_middlebury_other(middlebury_root)
     assert_explains(error, "Scene04/frame11.png is missing", "vision.middlebury.edu")
     (middlebury_root / "Scene05/frame10i11.png").unlink()
-    with pytest.raises(MissingDatasetError, match=r"11 scenes with frame10i11\.png, not 12"):
+    with pytest.raises(MissingDatasetError, match=r"11 scenes with frame10i11\.png, expected 12"):
         middlebury.load_middlebury_other(middlebury_root)
 
 
@@ -131,7 +131,7 @@ def test_snu_film_incomplete(snu_film_root, monkeypatch):
     with pytest.raises(MissingDatasetError, match=r"0000/00002\.png, listed in test-hard\.txt"):
         snu_film.load_snu_film(snu_film_root, "hard")
     monkeypatch.setattr(snu_film, "NUM_TRIPLETS", 310)
-    with pytest.raises(MissingDatasetError, match="not 310 lines"):
+    with pytest.raises(MissingDatasetError, match="does not have 310 lines"):
         snu_film.load_snu_film(snu_film_root, "easy")
 
 

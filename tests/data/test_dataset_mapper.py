@@ -216,7 +216,7 @@ def test_high_resolution_can_be_left_out(make_hr_clip):
     [
         ({"crop_size": (41, 24)}, {}, ["48x40", "24x41", "INPUT.CROP_SIZE"]),
         ({"crop_size": (24, 44), "transpose_prob": 0.5}, {}, ["24x44", "INPUT.CROP_SIZE"]),
-        ({"frame_spacing": (2, 3)}, {}, ["3 frames", "takes 5", "INPUT.FRAME_SPACING"]),
+        ({"frame_spacing": (2, 3)}, {}, ["3 frames", "needs 5", "INPUT.FRAME_SPACING"]),
         ({"frame_spacing": (40, 40), "frame_spacing_unit": "ms"}, {}, ["frame rate"]),
         (
             {"frame_spacing": (40, 40), "frame_spacing_unit": "ms"},

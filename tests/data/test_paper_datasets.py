@@ -117,7 +117,7 @@ def test_ucf101_interp_incomplete(ucf101_interp_root, gone):
 
 def test_ucf101_interp_has_379_triplets(ucf101_interp_root, monkeypatch, tmp_path):
     monkeypatch.setattr(ucf101_interp, "NUM_TRIPLETS", 379)
-    with pytest.raises(MissingDatasetError, match="3 folders in ucf101_interp_ours, not 379"):
+    with pytest.raises(MissingDatasetError, match="3 folders in ucf101_interp_ours, expected 379"):
         ucf101_interp.load_ucf101_interp(ucf101_interp_root)
     with pytest.raises(MissingDatasetError, match="no folder ucf101_interp_ours"):
         ucf101_interp.load_ucf101_interp(tmp_path / "absent")

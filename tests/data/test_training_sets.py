@@ -49,7 +49,7 @@ def test_nothing_on_disk_is_sample_clips(datasets_at):
     resolved = resolve_datasets(get_zoomin_cfg())
     assert resolved.train == ("sample_clips_train",)
     assert resolved.test == ("sample_clips_val",)
-    for word in ("ucf101_train", "cityscapes_sequence_train", "not on disk", str(datasets_at)):
+    for word in ("ucf101_train", "cityscapes_sequence_train", "not found", str(datasets_at)):
         assert word in resolved.sentence
     assert "9 clips, 306 frames" in resolved.sentence
 
@@ -59,14 +59,16 @@ def test_papers_mix_as_far_as_present(datasets_at, with_sample_clips, make_prepa
     resolved = resolve_datasets(get_zoomin_cfg())
     assert resolved.train == ("ucf101_train",)
     assert "Training on ucf101_train (1 clips, 3 frames)" in resolved.sentence
-    assert "not on disk" in resolved.sentence and "cityscapes_sequence_train" in resolved.sentence
+    assert (
+        "not found under" in resolved.sentence and "cityscapes_sequence_train" in resolved.sentence
+    )
 
     make_prepared(datasets_at / "cityscapes" / "leftImg8bit_sequence_256x512" / "train", 30)
     make_prepared(
         datasets_at / "cityscapes" / "leftImg8bit_sequence_256x512" / "val",
         num_frames=30,
         hr_scale=4,
-        hr_images=[f"{i}.png" for i in range(30)],
+        hr_images=[f"a_000000_{i:06d}_leftImg8bit.png" for i in range(30)],
     )
     resolved = resolve_datasets(get_zoomin_cfg())
     assert resolved.train == ("ucf101_train", "cityscapes_sequence_train")
@@ -84,7 +86,7 @@ def test_own_videos_are_found(datasets_at, with_sample_clips, make_prepared):
     assert resolved.train == ("videos_mine",)
     assert resolved.test == ("sample_clips_val",)  # nothing belongs to it
     assert "named by DATASETS.TRAIN" in resolved.sentence
-    assert "no test set of the training sets is on disk" in resolved.sentence
+    assert "no test set of the training sets was found" in resolved.sentence
     make_prepared(datasets_at / "videos" / "mine_val")
     assert resolve_datasets(cfg).test == ("videos_mine_val",)
 
@@ -118,7 +120,7 @@ def test_no_test_set_at_all_is_said(datasets_at, make_prepared, no_wheel):
     cfg.DATASETS.TRAIN = ("videos_mine",)
     resolved = resolve_datasets(cfg)
     assert resolved.test == ()
-    assert "Evaluating on nothing (no test set is on disk" in resolved.sentence
+    assert "Evaluating on nothing (no test set was found" in resolved.sentence
 
 
 def test_the_sentence_is_logged_once(datasets_at, with_sample_clips, log):

@@ -133,7 +133,7 @@ def test_non_files_are_skipped_and_named(videos, tmp_path):
     index = prepare(videos, tmp_path / "out")
     corrupt = {item["file"].rpartition("/")[2]: item["reason"] for item in index["corrupt_videos"]}
     assert corrupt.keys() == {"bad.mp4", "empty.mp4", "gone.mp4", "loop.mp4", "pipe.mp4"}
-    assert all("is no file" in corrupt[f"{name}.mp4"] for name in ("gone", "loop", "pipe"))
+    assert all("is not a file" in corrupt[f"{name}.mp4"] for name in ("gone", "loop", "pipe"))
     assert index["counts"]["shots"] == 3
 
 
@@ -196,7 +196,7 @@ def test_too_small_video_is_skipped(videos, tmp_path):
     "options", [{"hr_scale": 1}, {"short_side": 3}, {"pack": False, "hr_scale": 2}]
 )
 def test_impossible_options(options):
-    with pytest.raises(ValueError, match=r"give|drop"):
+    with pytest.raises(ValueError, match=r"must be|remove"):
         PackOptions(**options)
 
 
@@ -237,7 +237,7 @@ def test_a_taken_name_is_refused(videos, tmp_path, run_command, write_video, mov
     write_video(other / "only.mp4", moving_frames(5, seed=8))
     for source, size in ((other, ()), (videos, ("--short-side", 24))):
         code, text = run_command("prepare_videos.py", source, *options, *size)
-        assert code == 2 and "give --overwrite to replace it" in text and text.count("\n") == 1
+        assert code == 2 and "use --overwrite to replace it" in text and text.count("\n") == 1
         assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
     assert run_command("prepare_videos.py", videos, *options)[0] == 0  # the same again
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before

@@ -120,7 +120,7 @@ def test_safetensors_and_misfits(tmp_path):
     AtomicCheckpointer(model).resume_or_load(str(path), resume=False)
     assert model.value == 4
     other = nn.ModuleDict({"generator": nn.Linear(2, 1)})
-    with pytest.raises(ValueError, match=r"does not fit MODEL\.GENERATOR"):
+    with pytest.raises(ValueError, match=r"does not match MODEL\.GENERATOR"):
         AtomicCheckpointer(other).resume_or_load(str(path), resume=False)
 
 

@@ -39,16 +39,18 @@ def _short_run(datasets, output, *overrides, config="baseline"):
 
 def test_other_networks_are_refused(datasets_here, tmp_path, log):
     _short_run(datasets_here, tmp_path)
-    with pytest.raises(ValueError, match=r"(?s)MODEL.DISCRIMINATOR.NAME: 'none' then, 'roi' now.*"):
+    with pytest.raises(
+        ValueError, match=r"(?s)MODEL.DISCRIMINATOR.NAME: was 'none', is now 'roi'.*"
+    ):
         make_trainer(datasets_here, tmp_path, config="roigan", resume=True)
-    with pytest.raises(ValueError, match=r"does not fit MODEL\.GENERATOR"):
+    with pytest.raises(ValueError, match=r"does not match MODEL\.GENERATOR"):
         overrides = ("MODEL.GENERATOR.PAPER.FLOW_CHANNELS", "[4,6]")
         make_trainer(datasets_here, tmp_path, *overrides, config="baseline", resume=True)
     log.clear()
     overrides = ("SOLVER.BASE_LR", "0.5", "OUTPUT_DIR", str(tmp_path))
     trainer = make_trainer(datasets_here, tmp_path, *overrides, config="baseline", resume=True)
     assert trainer.start_iter == 3
-    assert "SOLVER.BASE_LR: 0.0004 then, 0.5 now" in log.text
+    assert "SOLVER.BASE_LR: was 0.0004, is now 0.5" in log.text
     warnings = [x.getMessage() for x in log.records if x.levelname == "WARNING"]
     assert not any("OUTPUT_DIR:" in x for x in warnings)  # (the config itself is logged, too)
 
@@ -65,7 +67,7 @@ def test_data_that_has_changed_is_said(tmp_path, monkeypatch, log):
         (datasets / f"triplets/tiny/scene/4_{i}.png").unlink()
     overrides = ("SOLVER.MAX_ITER", "10")
     make_trainer(datasets, tmp_path / "run", *overrides, config="baseline", resume=True).train()
-    assert "5 clips with 15 frames then, 4 clips with 12 frames now" in log.text
+    assert "it had 5 clips with 15 frames, it now has 4 clips with 12 frames" in log.text
     _forget_tiny()
 
 
@@ -160,5 +162,5 @@ def test_the_same_seed_gives_the_same_bits(datasets_here, tmp_path):
         del state["provenance"], state["trainer"]["config"]["OUTPUT_DIR"]
     assert not check_resume.differences(*states)
     assert check_resume.differences({"a": [torch.ones(1)]}, {"a": [torch.zeros(1)]}) == [".a[0]"]
-    with pytest.raises(SystemExit, match="needs a SEED"):
+    with pytest.raises(SystemExit, match="needs a fixed seed: set SEED"):
         make_trainer(datasets_here, tmp_path / "c", "SEED", "-1", deterministic=True)

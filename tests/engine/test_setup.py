@@ -97,7 +97,7 @@ def test_weights_are_no_folder(tmp_path):
 @pytest.mark.parametrize("name", ["file", "file/below", "n" * 300])
 def test_impossible_output_folder_is_named(datasets_here, tmp_path, name):
     (tmp_path / "file").touch()
-    with pytest.raises(SystemExit, match=r"OUTPUT_DIR '.*' cannot be written to"):
+    with pytest.raises(SystemExit, match=r"cannot write to OUTPUT_DIR '.*'"):
         make_trainer(datasets_here, tmp_path / name)
 
 
@@ -120,7 +120,7 @@ def test_runs_do_not_share_an_output_folder(datasets_here, tmp_path):
 
 def test_option_after_overrides_is_named():
     with pytest.raises(
-        ValueError, match=r"'--resume' stands after KEY VALUE.* before the first KEY"
+        ValueError, match=r"'--resume' comes after KEY VALUE.* before the first KEY"
     ):
         setup_cfg("", ["SOLVER.MAX_ITER", "5", "--resume"])
     with pytest.raises(ValueError, match=r"SOLVER\.MAX_ITER' has no value"):

@@ -1,7 +1,7 @@
 """Lists of samples as few large tensors, and back: how batches travel from worker processes.
 
-Handing a tensor to another process costs a file descriptor and more time than making a crop takes,
-so a batch is stacked in the worker and taken apart, without copying, in the main process.
+Handing a tensor to another process costs a file descriptor and more time than making a crop. So the
+worker stacks a batch, and the main process takes it apart without copying.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -38,8 +38,8 @@ class BatchLoader:
 
     Args:
         loader: gives stacked batches.
-        records_summary: what they are made of, for whoever wants to compare.
-        frames: what they are cut from, for whoever wants another loader of it.
+        records_summary: what the samples are made of, for comparison.
+        frames: what the samples are cut from, for use by another loader.
     """
 
     def __init__(
@@ -57,9 +57,9 @@ class BatchLoader:
 
 
 class CarryingMapper:
-    """A mapper that gives its CorruptFrameError instead of a sample: for `TestLoader`.
+    """A mapper that returns its CorruptFrameError instead of a sample, for `TestLoader`.
 
-    Raised in a worker process, it would come out as a RuntimeError with a traceback in its text.
+    Raised in a worker process, the error would arrive as a RuntimeError with a traceback as text.
     """
 
     def __init__(self, mapper: Callable[[dict], dict]):
@@ -73,9 +73,9 @@ class CarryingMapper:
 
 
 class TestLoader:
-    """A loader of lists of samples, which raises the errors that came instead of them."""
+    """A loader of lists of samples that raises the errors it gets in place of samples."""
 
-    __test__ = False  # no test of pytest's
+    __test__ = False  # pytest must not collect it
 
     def __init__(self, loader: DataLoader):
         self.loader = loader

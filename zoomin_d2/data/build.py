@@ -1,10 +1,10 @@
 """A config in, data loaders out: an exactly resumable training stream, and test sets as triplets.
 
-A sample of the training stream is a pure function of (SEED, its position in the stream). Number of
-workers, prefetching and the number of processes change nothing (as long as the total batch,
-SOLVER.IMS_PER_BATCH, stays), and a stream opened at start_position continues exactly there.
-Only synthetic samples (INPUT.SYNTHETIC_FRACTION) also depend on their process's batch: its frames
-are their textures.
+A sample of the training stream is a pure function of (SEED, its position in the stream). The number
+of workers, prefetching and the number of processes change nothing (as long as the total batch,
+SOLVER.IMS_PER_BATCH, stays the same), and a stream opened at start_position continues exactly
+there. Only synthetic samples (INPUT.SYNTHETIC_FRACTION) also depend on their process's batch, whose
+frames are their textures.
 """
 
 import hashlib
@@ -35,29 +35,29 @@ from zoomin_d2.frames import CorruptFrameError
 
 logger = logging.getLogger(__name__)
 
-# A record that cannot be read is replaced by another; so many failures in a row are no accident.
+# An unreadable record is replaced by another; this many failures in a row are no accident.
 MAX_SKIPPED_IN_A_ROW = 100
 SampleMaker = Callable[[dict, np.random.Generator], dict]  # from a record
 TEST_TRIPLETS_PER_CLIP = 4
 
 
 class TrainingStream(torchdata.IterableDataset):
-    """The endless samples of one process, each worker making its share of the batches.
+    """The endless samples of one process; each worker makes its share of the batches.
 
-    Detectron2 would hand it the positions of all workers, `batch size` times over, to take its own
-    ones out: with 25 workers that took longer than making the samples.
+    Detectron2 would hand each worker the positions of all workers, `batch size` times over, to pick
+    its own from: with 25 workers that took longer than making the samples.
 
     A record with a corrupt frame is replaced by another one, chosen by (seed, position) alone;
-    sample["num_skipped"] counts the records tried in vain, and each bad file is logged once.
+    sample["num_skipped"] counts the unreadable records, and each bad file is logged once.
 
     Args:
         records: what samples are made from.
-        make_sample: makes one.
-        order: of the records.
-        seed: of everything that is drawn for a sample.
+        make_sample: makes one sample.
+        order: the order of the records.
+        seed: the seed of everything that is drawn for a sample.
         start_position: see `positions`.
-        batch_size: of this process.
-        num_draws: numbers in [0, 1) that each sample gets as "draws", after all others.
+        batch_size: samples per batch of this process.
+        num_draws: numbers in [0, 1) that each sample gets as "draws", drawn after all others.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class TrainingStream(torchdata.IterableDataset):
                 sample["draws"] = rng.random(self._num_draws, np.float32)
             return sample
         raise RuntimeError(
-            f"{MAX_SKIPPED_IN_A_ROW} training records in a row have frames that cannot be read; "
+            f"{MAX_SKIPPED_IN_A_ROW} training records in a row have frames that cannot be read: "
             "the data is damaged or the disk is failing. The messages above name the files; "
             "prepare the dataset again (datasets/README.md)."
         )
@@ -112,19 +112,19 @@ class TrainingStream(torchdata.IterableDataset):
     def _log_once(self, error: CorruptFrameError) -> None:
         if error.file_name not in self._logged_files:
             self._logged_files.add(error.file_name)
-            logger.warning("Skipped a training record with a corrupt frame: %s", error)
+            logger.warning("Skipping a training record with a corrupt frame: %s", error)
 
 
 def stream_seed(cfg: CfgNode) -> int:
-    """The seed of the training stream: cfg.SEED, or one drawn for all processes if negative.
+    """The seed of the training stream: cfg.SEED, or if negative, one drawn for all processes.
 
-    A drawn seed is logged. To resume such a run exactly, keep it and hand it to
+    A drawn seed is logged. To resume such a run exactly, keep the seed and pass it to
     `build_interpolation_train_loader`.
     """
     if cfg.SEED >= 0:
         return cfg.SEED
     seed = comm.shared_random_seed()
-    logger.info("SEED is negative: the training stream uses the drawn seed %d", seed)
+    logger.info("SEED is negative: the training stream uses the random seed %d", seed)
     return seed
 
 
@@ -136,24 +136,24 @@ def build_interpolation_train_loader(
 ) -> BatchLoader:
     """The endless training stream of cfg.DATASETS.TRAIN.
 
-    In an epoch a clip comes up once per triplet that it holds, so every frame counts alike.
+    In an epoch, a clip comes up once per triplet that it holds, so every frame counts equally.
 
     Args:
         cfg: DATASETS, INPUT, DATALOADER, SOLVER.IMS_PER_BATCH, SEED and MODEL.DEVICE are read.
         start_position: samples (over all processes) already used: on resume,
             iteration * SOLVER.IMS_PER_BATCH.
-        seed: of the stream; None = `stream_seed(cfg)`.
-        frames: those of an earlier loader of the same data, to be used again.
+        seed: the stream's seed; None = `stream_seed(cfg)`.
+        frames: the frames of an earlier loader of the same data, to reuse.
 
     Returns:
-        An iterable of lists of IMS_PER_BATCH / world size samples (see the mapper), whose
-        ``records_summary`` says what it reads (see `summarize_records`), and whose ``frames`` are
-        in the device's memory with DATALOADER.FRAMES_ON_DEVICE, else None.
+        An iterable of lists of IMS_PER_BATCH / world size samples (see the mapper). Its
+        ``records_summary`` describes what it reads (see `summarize_records`); its ``frames`` are in
+        the device's memory with DATALOADER.FRAMES_ON_DEVICE, else None.
 
     Raises:
         MissingDatasetError: a dataset is not on disk.
-        ValueError: records that do not fit cfg.INPUT; the message lists them. Or
-            INPUT.SYNTHETIC_FRACTION is no share.
+        ValueError: records do not fit cfg.INPUT (the message lists them), or
+            INPUT.SYNTHETIC_FRACTION is outside [0, 1].
     """
     names = cfg.DATASETS.TRAIN or resolve_datasets(cfg).train
     records = [record for name in names for record in get_records(name)]
@@ -171,7 +171,7 @@ def build_interpolation_train_loader(
     batch_size = cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()
     num_synthetic = num_synthetic_samples(cfg.INPUT.SYNTHETIC_FRACTION, batch_size)
     if cfg.INPUT.SYNTHETIC_FRACTION > 0:
-        logger.info("Of %d samples of a batch, %d are synthetic", batch_size, num_synthetic)
+        logger.info("Of %d samples in a batch, %d are synthetic", batch_size, num_synthetic)
     make_sample: SampleMaker = mapper
     collate: Callable[[list[dict]], Any] = partial(stack_with_synthetic, num_synthetic)
     if cfg.DATALOADER.FRAMES_ON_DEVICE:
@@ -207,12 +207,12 @@ def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> TestLoad
     """One dataset as triplets (t = 0.5), whole frames, one per batch, in order, each exactly once.
 
     Clips of more than three frames are cut into TEST_TRIPLETS_PER_CLIP triplets of neighboring
-    frames, evenly spaced. A corrupt frame is an error here (CorruptFrameError): a score of part
-    of a test set is no score of it.
+    frames, evenly spaced. A corrupt frame is an error here (CorruptFrameError), because a score of
+    part of a test set is not a score of the set.
 
     Raises:
         MissingDatasetError: the dataset is not on disk.
-        ValueError: there is no dataset of that name, or it has records of fewer than three frames.
+        ValueError: there is no dataset by that name, or it has records of fewer than three frames.
     """
     clips = get_records(dataset_name)
     short = [clip for clip in clips if len(clip["frames"]) < 3]
@@ -231,12 +231,12 @@ def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> TestLoad
 
 
 def cut_triplets(record: dict, num_triplets: int = TEST_TRIPLETS_PER_CLIP) -> list[dict]:
-    """Evenly spaced triplets of neighboring frames of a clip of at least three, sharing none."""
+    """Evenly spaced triplets of neighboring frames of a clip, which share no frame."""
     num_frames = len(record["frames"])
     if num_frames == 3:
         return [record]
     num_triplets = min(num_triplets, num_frames // 3)
-    # the clip in equal parts, a triplet in the middle of each
+    # Cut the clip into equal parts and take the triplet in the middle of each.
     firsts = [(2 * part + 1) * num_frames // (2 * num_triplets) - 1 for part in range(num_triplets)]
     triplets = []
     for first in firsts:
@@ -251,7 +251,7 @@ def cut_triplets(record: dict, num_triplets: int = TEST_TRIPLETS_PER_CLIP) -> li
 def summarize_records(records: Sequence[dict]) -> dict:
     """Number of clips and frames, and a fingerprint of their names, lengths and sizes, in order.
 
-    Two lists of the same fingerprint give the same stream of samples (their pixels are not read).
+    Two lists with the same fingerprint give the same stream of samples (pixels are not read).
     """
     digest = hashlib.sha256()
     for record in records:

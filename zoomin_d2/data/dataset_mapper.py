@@ -1,8 +1,8 @@
 """A dataset record (a clip) and a random generator in, one sample of `batched_inputs` out.
 
-Frames are uint8 RGB tensors (3, H, W). All frames of a sample, the high-resolution partner
-included, get the same geometric transform; time reversal is no transform of one image and is done
-in the mapper itself.
+Frames are uint8 RGB tensors (3, H, W). All frames of a sample, including the high-resolution
+partner, get the same geometric transform. Time reversal does not transform single images; the
+mapper does it itself.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Window(NamedTuple):
 
 
 class Crop(NamedTuple):
-    """What a training sample shows of its clip, and how; all of its randomness is in here."""
+    """What a training sample shows of its clip, and how; all of its randomness is here."""
 
     window: Window  # frame_1 first: the later one after time reversal
     box: tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels of the frames, x1 and y1 excluded
@@ -39,7 +39,7 @@ class Crop(NamedTuple):
 
 
 class InterpolationDatasetMapper:
-    """Makes a sample out of a record.
+    """Makes a sample from a record.
 
     A record is a dict with `file_name`, `frames` (at least three references in time order, see
     frame_store.py), `height`, `width`, and optionally `fps`, `hr_frames` (parallel to `frames`)
@@ -55,18 +55,18 @@ class InterpolationDatasetMapper:
     Test: the record must be a triplet; whole frames, t = 0.5.
 
     Args:
-        is_train: which of the two.
+        is_train: training or test.
         crop_size: (height, width) of a training sample in pixels.
-        frame_spacing: (min, max) time from frame_1 to frame_t at t = 0.5; frame_2 is as far
-            again. In frames (integers), or in milliseconds, taken to the nearest whole number of
-            frames, at least one.
+        frame_spacing: (min, max) time from frame_1 to frame_t at t = 0.5; frame_2 is twice as far.
+            In frames (integers), or in milliseconds, rounded to the nearest whole number of frames,
+            at least one.
         frame_spacing_unit: "frames" or "ms"; "ms" needs records with `fps`.
         arbitrary_t: frame_t anywhere strictly between frame_1 and frame_2.
         scale_range: (min, max) factor of random downscaling (area averaging), 0 < min <= max <= 1.
             A factor that would make the frame smaller than the crop becomes the one that just fits.
-        flip_horizontal_prob, flip_vertical_prob, transpose_prob: of these transforms.
-        time_reversal_prob: of swapping frame_1 and frame_2, which makes t into 1 - t.
-        high_resolution: give frame_t_hr where the record has it.
+        flip_horizontal_prob, flip_vertical_prob, transpose_prob: probability of each transform.
+        time_reversal_prob: probability of swapping frame_1 and frame_2, which turns t into 1 - t.
+        high_resolution: return frame_t_hr if the record has it.
     """
 
     @configurable
@@ -129,18 +129,18 @@ class InterpolationDatasetMapper:
 
         Raises:
             CorruptFrameError: a frame of the record cannot be read.
-            ValueError: the record does not fit the settings (see `problem_with`), or training was
-                given no `rng`.
+            ValueError: the record does not fit the settings (see `problem_with`), or a training
+                sample is made without `rng`.
         """
         prepare_worker()
         if not self.is_train:
             return self._test_sample(record)
         if rng is None:
-            raise ValueError("a training sample takes an rng: all its randomness comes from there")
+            raise ValueError("a training sample needs rng, the source of all its randomness")
         return self._train_sample(record, self.choose_crop(record, rng))
 
     def problem_with(self, record: dict) -> str | None:
-        """Why training cannot use this record, in words; None if it can."""
+        """Why training cannot use this record, as text; None if it can."""
         height, width = record["height"], record["width"]
         sizes = [self.crop_size] + ([self.crop_size[::-1]] if self.transpose_prob > 0 else [])
         for crop_height, crop_width in sizes:
@@ -150,12 +150,12 @@ class InterpolationDatasetMapper:
                     f"{crop_width}x{crop_height} (INPUT.CROP_SIZE)"
                 )
         if self.frame_spacing_unit == "ms" and not record.get("fps"):
-            return "INPUT.FRAME_SPACING_UNIT is 'ms', but its frame rate is not known"
+            return "INPUT.FRAME_SPACING_UNIT is 'ms', but the clip's frame rate is unknown"
         lowest = self._spacing_in_frames(record)[0]
         if len(record["frames"]) < 2 * lowest + 1:
             return (
                 f"{len(record['frames'])} frames are too few for a spacing of {lowest} frames "
-                f"(INPUT.FRAME_SPACING), which takes {2 * lowest + 1}"
+                f"(INPUT.FRAME_SPACING), which needs {2 * lowest + 1}"
             )
         return None
 
@@ -195,7 +195,7 @@ class InterpolationDatasetMapper:
 
         is_transposed = flips[2] < self.transpose_prob
         height, width = self.crop_size[::-1] if is_transposed else self.crop_size
-        # the part of the frame that becomes the crop; as large as the frame at most
+        # The part of the frame that becomes the crop, at most as large as the frame.
         scale = max(scale, height / record["height"], width / record["width"])
         source_height = min(record["height"], round(height / scale))
         source_width = min(record["width"], round(width / scale))
@@ -211,7 +211,7 @@ class InterpolationDatasetMapper:
         )
 
     def describe(self, record: dict, crop: Crop) -> dict:
-        """A training sample's values that are no frames."""
+        """A training sample's values other than frames."""
         first, middle, last, t = crop.window
         height, width = self.crop_size
         name = f"{record['file_name']}/{first}_{middle}_{last}"
@@ -231,7 +231,7 @@ class InterpolationDatasetMapper:
             height, width = (x * factor for x in crop.size)
             if image.shape[:2] != (height, width):
                 image = _area_averaged(image, (width, height))
-            # Views: the one copy is _to_tensor's. (Detectron2's transforms make one each.)
+            # Views: only _to_tensor copies. (Each of Detectron2's transforms would copy.)
             image = image.swapaxes(0, 1) if crop.transpose else image
             image = image[:, ::-1] if crop.flip_horizontal else image
             image = image[::-1] if crop.flip_vertical else image
@@ -274,8 +274,8 @@ class InterpolationDatasetMapper:
 
 
 def _area_averaged(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """uint8 ``image`` in another ``size`` (width, height); halves go up."""
-    # OpenCV averages floats in two thirds of the time of bytes, and this is most of a sample's.
+    """uint8 ``image`` resized to ``size`` (width, height); halves round up."""
+    # OpenCV averages floats in two thirds of the time of bytes; this is most of a sample's time.
     averages = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     return (averages + 0.5).astype(np.uint8)
 

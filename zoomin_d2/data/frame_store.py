@@ -5,9 +5,8 @@ A reference is one of
   ("path/to/shot.npy", i)   frame i of a packed shot, uint8 (T, H, W, 3) RGB, memory-mapped: only
                             the rows of the crop are touched;
   ("path/to/video.mp4", i)  frame i of a video file, through an index of its keyframes.
-Images that are not 8-bit RGB are converted: 16 bits to 8 by v / 257 rounded, gray to three equal
-channels, an alpha channel is dropped (not blended). Rotation in EXIF data is ignored, for all
-frames of a clip alike.
+Images that are not 8-bit RGB are converted: 16 bits to 8 by v / 257, rounded; gray to three equal
+channels. An alpha channel is dropped (not blended). Rotation in EXIF data is always ignored.
 """
 
 import logging
@@ -61,8 +60,8 @@ class FrameStore:
             uint8 (h, w, 3) RGB; it may be a view of a mapped file: copy it before writing to it.
 
         Raises:
-            CorruptFrameError: the file is missing or damaged, has no such frame or one of another
-                size, or the crop reaches outside of it.
+            CorruptFrameError: the file is missing or damaged, the frame does not exist or has
+                another size, or the crop reaches outside it.
         """
         if self._pid != os.getpid():  # forked: open files share their position with the parent
             self._reset()
@@ -73,7 +72,7 @@ class FrameStore:
             if file_name.endswith(".npy"):
                 shot = self._shot(file_name)
                 if not 0 <= index < len(shot):
-                    reason = f"no frame {index}, only {len(shot)} frames"
+                    reason = f"has no frame {index}, only {len(shot)} frames"
                     raise CorruptFrameError(file_name, reason)
                 frame = shot[index]
             else:
@@ -109,22 +108,22 @@ class FrameStore:
 def open_shot(file_name: str) -> np.ndarray:
     """Memory-map a packed shot: uint8 (T, H, W, 3) RGB. Raises CorruptFrameError."""
     try:
-        # "c": the file stays untouched, and torch does not warn of read-only memory
+        # "c": the file stays untouched, and torch does not warn about read-only memory.
         shot = np.load(PathManager.get_local_path(file_name), mmap_mode="c", allow_pickle=False)
-    # Of a damaged header numpy raises what its parser does: TokenError, SyntaxError, ...
+    # For a damaged header, numpy raises whatever its parser raises: TokenError, SyntaxError, ...
     except Exception as error:
-        raise CorruptFrameError(file_name, f"is no readable packed shot: {error}") from error
+        raise CorruptFrameError(file_name, f"is not a readable packed shot: {error}") from error
     if shot.dtype != np.uint8 or shot.ndim != 4 or shot.shape[3] != 3:
         reason = f"holds {shot.dtype} {shot.shape}, expected uint8 (T, H, W, 3)"
         raise CorruptFrameError(file_name, reason)
-    # a plain array on the same memory: slicing np.memmap objects is several times slower
+    # A plain array on the same memory, because slicing np.memmap objects is several times slower.
     return np.asarray(shot)
 
 
 def read_image(file_name: str) -> np.ndarray:
     """Read one image, from anywhere that PathManager knows, as uint8 (H, W, 3) RGB.
 
-    16 bits that hold no value above 12 bits are taken as they are, which a warning says once.
+    16-bit images without a value above 12 bits are not rescaled; a warning reports the first.
     Raises CorruptFrameError.
     """
     image = decode_image(_read(file_name), file_name, keep_16_bits=True)
@@ -136,9 +135,9 @@ def read_image(file_name: str) -> np.ndarray:
 
 
 def read_mask(file_name: str) -> np.ndarray:
-    """Read one image file as a mask, bool (H, W): what is not black counts, 1 like 255.
+    """Read one image file as a mask, bool (H, W): pixels that are not black count, 1 like 255.
 
-    In a JPEG file, whose black is not quite black, what is brighter than half counts. An alpha
+    In a JPEG file, whose black is not quite black, pixels brighter than half count. An alpha
     channel is ignored. Raises CorruptFrameError.
     """
     image = decode_image(_read(file_name), file_name, keep_16_bits=True)
@@ -169,5 +168,5 @@ def _warn_of_dark_samples(file_name: str, largest: int) -> None:
 
 
 def _make_room(cache: OrderedDict, max_open: int) -> list[tuple]:
-    """Drop the entries used longest ago so that one more fits; returns what was dropped."""
+    """Drop the least recently used entries so that one more fits; returns what was dropped."""
     return [cache.popitem(last=False) for _ in range(len(cache) - max_open + 1)]

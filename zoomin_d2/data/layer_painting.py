@@ -1,6 +1,6 @@
 """A moving layer in, painted over frames at any times: its texture, its shape, its place.
 
-Every pixel is computed from its own place, with the same few operations.
+Every pixel is computed from its own position, with the same few operations.
 """
 
 import functools
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 _CHARACTERS = "ABCDEFGHIKLMNOPRSTUWYZabcdefghiklmnoprstuwyz0123456789"  # and 10 spaces: 64
-_CELL = (24, 16)  # of a character, (rows, columns) of pixels
+_CELL = (24, 16)  # (rows, columns) of pixels of a character
 CUT_TO_BARS, CUT_TO_TEXT = 1.0, 2.0  # what a layer is cut into
 
 Planes = list[torch.Tensor]  # red, green, blue
@@ -31,7 +31,7 @@ class Layer(NamedTuple):
     motion_x: torch.Tensor
     motion_y: torch.Tensor
     spin: torch.Tensor  # radians
-    growth: torch.Tensor  # of the logarithm of the scale
+    growth: torch.Tensor  # change of the logarithm of the scale
     # Shape.
     turn: torch.Tensor  # radians, of shape and pattern
     radius: torch.Tensor
@@ -42,7 +42,7 @@ class Layer(NamedTuple):
     softness: torch.Tensor  # width of the edge
     cut: torch.Tensor  # 0, CUT_TO_BARS or CUT_TO_TEXT
     # Texture.
-    still: torch.Tensor  # which
+    still: torch.Tensor  # index of the still
     still_x: torch.Tensor  # pixel of the still at the layer's center
     still_y: torch.Tensor
     zoom: torch.Tensor  # pixels of the still per pixel
@@ -75,11 +75,11 @@ def paint_layer(
 
     Args:
         canvas: red, green and blue, (N, T, H, W) float, 0 to 255; None = the layer is the
-            background and covers all.
+            background and covers everything.
         pixels: of the stills, see `pack_pixels`.
         glyphs: see `glyph_cells`.
-        layer: of the N triplets.
-        times: (N, T) of the frames; 0 is frame_1, 1 is frame_2.
+        layer: one layer of each of the N triplets.
+        times: (N, T), the times of the frames; 0 is frame_1, 1 is frame_2.
     """
     height, width = pixels.shape[1:]
     of = Layer(*(x[:, None, None, None] for x in layer))
@@ -124,7 +124,7 @@ def _turned(
 
 
 def pack_pixels(stills: torch.Tensor) -> torch.Tensor:
-    """(B, 3, H, W) uint8 as (B, H, W) int32: one access instead of three, which are what costs."""
+    """(B, 3, H, W) uint8 as (B, H, W) int32: one access instead of three, the costly part."""
     red, green, blue = stills.int().unbind(1)
     return red | green << 8 | blue << 16
 

@@ -24,7 +24,7 @@ INDEX_VERSION = 1
 
 
 def crop_to_multiple(image: np.ndarray, factor: int) -> np.ndarray:
-    """The center of the image with height and width the largest multiples of factor."""
+    """The center of the image, with the largest height and width that are multiples of factor."""
     height, width = (side // factor * factor for side in image.shape[:2])
     if not height or not width:
         raise ValueError(f"an image of {image.shape[:2]} is smaller than the factor {factor}")
@@ -39,8 +39,8 @@ def box_average(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def make_index(name: str, entries: Iterable[dict], extra: dict | None = None) -> dict:
-    """Put the entries of single videos together: {"shots": [...], "counts": {...}} or
-    {"corrupt": {...}} each."""
+    """Merge the entries of single videos, each {"shots": [...], "counts": {...}} or
+    {"corrupt": {...}}."""
     counts: Counter[str] = Counter(videos=0, corrupt_videos=0)
     shots, corrupt = [], []
     for entry in entries:
@@ -65,7 +65,7 @@ def make_index(name: str, entries: Iterable[dict], extra: dict | None = None) ->
 def run_jobs(
     jobs: list[tuple[Callable, tuple]], num_workers: int, unit: str, show_progress: bool = True
 ) -> list:
-    """Call every (function, arguments), in processes if num_workers > 1; results in order."""
+    """Call every (function, arguments), in processes if num_workers > 1; keeps the order."""
     num_workers = min(num_workers, len(jobs))
     bar = tqdm(total=len(jobs), unit=unit, disable=not show_progress, smoothing=0.05)
     with bar:
@@ -75,7 +75,7 @@ def run_jobs(
                 results.append(function(*arguments))
                 bar.update()
             return results
-        # spawn: a forked child can hang in thread pools (OpenCV, decoders) that it has not got
+        # spawn: a forked child can hang in thread pools (OpenCV, decoders) that it did not inherit
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(num_workers, context, cv2.setNumThreads, (1,)) as pool:
             futures = [pool.submit(function, *arguments) for function, arguments in jobs]
@@ -83,7 +83,7 @@ def run_jobs(
                 for future in as_completed(futures):
                     future.result()
                     bar.update()
-            except BaseException:  # also Ctrl-C: do not start what has not begun
+            except BaseException:  # also Ctrl-C: do not start the remaining calls
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
             return [future.result() for future in futures]
@@ -93,7 +93,7 @@ def write_shot(path: Path, frames: Iterator[np.ndarray], num_frames: int) -> tup
     """Write a packed shot atomically from `num_frames` equal frames; returns (height, width).
 
     Raises:
-        CorruptFrameError: fewer frames than announced, or of different sizes.
+        CorruptFrameError: there are fewer frames than announced, or their sizes differ.
     """
     first = next(frames, None)
     if first is None:
@@ -110,14 +110,14 @@ def write_shot(path: Path, frames: Iterator[np.ndarray], num_frames: int) -> tup
             file.write(np.ascontiguousarray(frame).data)
             count += 1
         if count != num_frames:
-            raise CorruptFrameError(path, f"{count} frames instead of {num_frames}")
+            raise CorruptFrameError(path, f"has {count} frames instead of {num_frames}")
 
     write_atomically(path, write)
     return first.shape[:2]
 
 
 def require_disk_space(folder: Path, num_bytes: int, advice: str) -> None:
-    """Raises OSError if less than num_bytes (and a reserve of 2 %) is free at the folder."""
+    """Raises OSError if the folder's disk has less than num_bytes (plus 2 % in reserve) free."""
     free = shutil.disk_usage(folder).free
     if num_bytes * 1.02 > free:
         raise OSError(

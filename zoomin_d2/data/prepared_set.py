@@ -1,8 +1,8 @@
-"""A folder that a prepare command fills: the set in it stays whole until another one is complete.
+"""A folder that a prepare command fills: the set in it stays whole until a new one is complete.
 
-What a set is made from stands in its index. The same command again carries on or brings the set up
-to date; another one is refused, or, with `overwrite`, works in a folder of its own beside the old
-set. index.json, which names the files, is what changes the old set for the new one, at once.
+A set's index records what it is made from. Repeating the command resumes or updates the set. A
+different command is refused, or, with `overwrite`, works in its own folder beside the old set.
+Replacing index.json, which names the files, switches from the old set to the new one at once.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ class PreparedSet:
     """A set that is being prepared.
 
     Args:
-        destination: gets index.json; made if it is not there.
-        made_from: plain values that decide what is in the set; the index will hold them.
+        destination: gets index.json; created if missing.
+        made_from: plain values that determine the set's contents; the index will hold them.
         overwrite: replace a set that is made from something else.
 
     Attributes:
-        folder: where files go; its subfolder "shots" is there.
+        folder: where files go; its subfolder "shots" exists.
 
     Raises:
         FileExistsError: not `overwrite`, and destination holds a set made from something else.
@@ -44,7 +44,7 @@ class PreparedSet:
             raise FileExistsError(
                 f"{destination} holds {'a set' if index is not None else 'an unfinished set'} made "
                 f"from {_describe(there, made_from)}, not from {_describe(made_from, made_from)}: "
-                "give --overwrite to replace it, or another name or --root"
+                "use --overwrite to replace it, or another name or --root"
             )
         self._prefix = ""
         if index is not None:
@@ -57,13 +57,13 @@ class PreparedSet:
         write_json(destination / _UNFINISHED, made_from)
 
     def finish(self, index: dict) -> dict:
-        """Write the index, which makes this the set, and remove what only the old one had.
+        """Write the index, which makes this the current set, and remove files of the old one.
 
         Args:
-            index: of `make_index`, with files relative to `folder`.
+            index: from `make_index`, with files relative to `folder`.
 
         Returns:
-            it, as written.
+            the index as written.
         """
         index.update(self._made_from)
         if self._prefix:
@@ -83,7 +83,7 @@ class PreparedSet:
         return index
 
     def _remove_others(self, keep: str) -> None:
-        """Folders of sets that are not, or no longer, named by the index."""
+        """Folders of sets that the index does not name (yet, or any longer)."""
         for folder in self._destination.iterdir():
             is_ours = re.fullmatch(r"set_[0-9a-f]{8}", folder.name) or (
                 keep and folder.name in ("shots", "videos")
@@ -93,7 +93,7 @@ class PreparedSet:
 
 
 def _read(file: Path) -> dict | None:
-    """None: no such file. A damaged one is of no known set."""
+    """What a set is made from; None if the file is missing, {} if it is damaged."""
     if not file.is_file():
         return None
     try:

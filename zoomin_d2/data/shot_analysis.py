@@ -1,9 +1,9 @@
 """A video file in, the runs of frames that training can use out.
 
 A run is a stretch of consecutive frames of one shot, evenly spaced in time, in which every frame
-differs from the one before: any three neighbors are a valid triplet. Cuts, repeated frames and
-still stretches are found by the rules of video/time/step_detection.py; time is uneven where a step
-differs by more than half from the file's median step.
+differs from the one before: any three neighbors are a valid triplet. The rules in
+video/time/step_detection.py find cuts, repeated frames and still stretches; time is uneven where a
+step differs by more than half from the file's median step.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from zoomin_d2.frames import CorruptFrameError
 from zoomin_d2.video.time.step_detection import NEIGHBOURHOOD, THUMBNAIL_WIDTH, judge_step
 
 MIN_RUN = 3  # a triplet
-COMPLETE = 0.9  # fewer of the frames that the header promises are reported as missing
+COMPLETE = 0.9  # below this share of the frames that the header promises, some count as missing
 
 
 class ShotAnalysis(NamedTuple):
@@ -33,7 +33,7 @@ def analyse_video(file_name: str | Path) -> ShotAnalysis:
     """Find the shots of a video and their usable runs. Decodes the file once.
 
     Raises:
-        CorruptFrameError: the file cannot be decoded to its end, or holds no frame.
+        CorruptFrameError: the file cannot be decoded to its end, or has no frames.
     """
     previous, differences, times = None, [], []
     for image, time in iter_frames(file_name, thumbnail_width=THUMBNAIL_WIDTH):
@@ -43,14 +43,14 @@ def analyse_video(file_name: str | Path) -> ShotAnalysis:
         previous = luma
         times.append(time)
     if previous is None:
-        raise CorruptFrameError(file_name, "holds no frames")
+        raise CorruptFrameError(file_name, "has no frames")
     info = probe_video(file_name)
     fps = info.fps
     steps = np.diff([np.nan if time is None else time for time in times])
     if len(steps) and np.isfinite(steps).all() and np.median(steps) > 0:
         fps = 1.0 / float(np.median(steps))
     analysis = find_runs(np.asarray(differences), steps, fps)
-    # a file cut short decodes without an error in some containers: only its header tells
+    # In some containers a truncated file decodes without an error: only its header shows it.
     is_short = len(times) < COMPLETE * info.num_frames
     analysis.counts["missing_frames"] = info.num_frames - len(times) if is_short else 0
     return analysis
@@ -60,9 +60,9 @@ def find_runs(differences: np.ndarray, steps: np.ndarray, fps: float | None) -> 
     """The rules on the n - 1 differences and time steps of n frames.
 
     Args:
-        differences: d of frame i + 1 to frame i, (n - 1,).
+        differences: of frame i + 1 from frame i, (n - 1,).
         steps: time from frame i to frame i + 1 in seconds, (n - 1,); nan where unknown.
-        fps: passed on.
+        fps: stored in the result.
     """
     num_steps = len(differences)
     cut = np.zeros(num_steps, bool)

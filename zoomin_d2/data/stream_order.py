@@ -1,7 +1,7 @@
 """Which record is the p-th sample of the training stream: a pure function of (seed, position).
 
-Nothing else enters: not the number of processes or workers, not what was read before. So a run
-that is resumed at iteration k continues with the samples that an unbroken run would have seen.
+Nothing else matters: not the number of processes or workers, not what was read before. So a run
+that resumes at iteration k continues with the samples that an uninterrupted run would have seen.
 """
 
 import itertools
@@ -20,7 +20,7 @@ class StreamOrder:
 
     def __init__(self, weights: Sequence[int], seed: int):
         if not len(weights) or min(weights) < 1:
-            raise ValueError("StreamOrder takes a positive weight for each of >= 1 records")
+            raise ValueError("StreamOrder needs at least one record and a positive weight for each")
         self._last_place = np.cumsum(weights)
         self._seed = seed
         self._epoch, self._order = -1, np.empty(0, np.int64)
@@ -44,11 +44,11 @@ def positions(
     """Endless positions of one worker of one process.
 
     Process r of W has every W-th position, so that consecutive total batches are the same samples
-    for any W that divides the batch; of its batches, worker i of n makes every n-th.
+    for any W that divides the batch. Worker i of n makes every n-th batch of its process.
 
     Args:
         start: position of the first sample of the stream, over all processes.
-        batch_size: of one process.
+        batch_size: samples per batch of one process.
         process, worker: (which, of how many).
     """
     rank, num_processes = process

@@ -5,9 +5,9 @@ still, stripes, a grid, text), a shape, and a motion of its own: translation, ro
 are linear in time. All frames are drawn by the same code, so that frame_t is as sharp as the
 others.
 
-Layers are painted one after the other (layer_painting.py) by one function, of which `torch.compile`
-makes one kernel; that keeps compiling short and memory small. No tensor's shape depends on data,
-and nothing waits for the device.
+Layers are painted one after the other (layer_painting.py) by one function, which `torch.compile`
+turns into one kernel; that keeps compilation short and memory small. No tensor's shape depends on
+data, and nothing waits for the device.
 """
 
 import functools
@@ -26,11 +26,11 @@ from .layer_painting import (
     paint_layer,
 )
 
-NUM_LAYERS = 8  # at most, the background included
-_DRAWS_PER_LAYER = 33  # the background's last one is how many layers there are
+NUM_LAYERS = 8  # at most, including the background
+_DRAWS_PER_LAYER = 33  # the background's last draw sets the number of layers
 NUM_DRAWS = NUM_LAYERS * _DRAWS_PER_LAYER
 
-# A crop whose shorter side is at least so long has motion of full size; in a smaller one it shrinks
+# A crop whose shorter side is at least this long has full motion; in a smaller crop, motion shrinks
 # in proportion.
 _FULL_MOTION_SIDE = 224
 
@@ -38,13 +38,13 @@ _FULL_MOTION_SIDE = 224
 def draw_layers(draws: torch.Tensor, num_stills: int, size: tuple[int, int]) -> Layer:
     """All layers of N triplets, the background first; fields are (N, NUM_LAYERS).
 
-    The first of a layer's draws is its speed. Of layers 15 % are still, 25 % move by up to 8
-    pixels, half of them by 8 to 25, the rest by up to 40; half of those that move turn, half of
-    them grow or shrink.
+    The first of a layer's draws is its speed. Of all layers, 15 % are still, 25 % move by up to 8
+    pixels, half by 8 to 25, the rest by up to 40. Half of the moving layers turn, and half grow or
+    shrink.
 
     Args:
         draws: (N, NUM_DRAWS) in [0, 1).
-        num_stills: that there are.
+        num_stills: number of stills.
         size: (H, W) of the frames.
     """
     height, width = size
@@ -65,7 +65,7 @@ def draw_layers(draws: torch.Tensor, num_stills: int, size: tuple[int, int]) -> 
     center_y = torch.where(is_background, middle_y, next(draw) * (height - 1))
     radius = side * 0.07 * 5.5 ** next(draw)
     radius = torch.where(is_background, math.hypot(height, width) / 2, radius)
-    # At the rim they move it by at most half of the distance.
+    # At the rim, they move it by at most half of the distance.
     spin = _half_zero(next(draw)) * distance / (2 * radius)
     growth = _half_zero(next(draw)) * distance / (2 * radius)
 
@@ -76,7 +76,7 @@ def draw_layers(draws: torch.Tensor, num_stills: int, size: tuple[int, int]) -> 
 
     other = 1 + (next(draw) * max(num_stills - 1, 1)).floor()
     still = torch.arange(len(draws), device=draws.device)[:, None] + other * ~is_background
-    # The background is nearly the still as it is, so that few pixels lie beyond its border.
+    # The background is nearly the unchanged still, so that few pixels are beyond its border.
     spread = torch.where(is_background, 0.1, 1.0)
     still_x = middle_x + (next(draw) - 0.5) * (width - 1) * spread
     still_y = middle_y + (next(draw) - 0.5) * (height - 1) * spread
@@ -129,7 +129,7 @@ def layered_triplets(
 
     Args:
         stills: (B, 3, H, W) uint8, B >= N.
-        draws: (N, NUM_DRAWS) float32 in [0, 1): everything that is random.
+        draws: (N, NUM_DRAWS) float32 in [0, 1), the only source of randomness.
         t: (N,) float32 in (0, 1), the time of frame_t.
 
     Returns:
@@ -165,11 +165,11 @@ def _finish(canvas: Planes) -> tuple[torch.Tensor, ...]:
 
 @functools.cache
 def _steps(device_type: str) -> tuple[Callable, ...]:
-    """Compiled where that pays; what is compiled is kept for the next call."""
+    """Compiled where that pays; the compiled code is kept for the next call."""
     steps = (_prepare, _paint, _finish)
     if device_type != "cuda":
         return steps
-    # Painting a layer is some hundred operations; as one kernel they take half the time.
+    # Painting a layer takes about a hundred operations; as one kernel they take half the time.
     options: dict[str, str | int | bool | Callable] = {"max_fusion_size": 256}
     return tuple(
         torch.compile(step, fullgraph=True, dynamic=False, options=options) for step in steps

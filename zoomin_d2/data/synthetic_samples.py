@@ -1,6 +1,6 @@
-"""The first samples of every batch made synthetic (synthetic_layers.py), in the place of real ones.
+"""Makes the first samples of every batch synthetic (synthetic_layers.py), in place of real ones.
 
-How many is fixed, so that shapes on the device are; a synthetic sample keeps the t of the real one.
+Their number is fixed, so that shapes on the device are. A synthetic sample keeps the real one's t.
 """
 
 import numpy as np
@@ -11,17 +11,17 @@ from zoomin_d2.data.synthetic_layers import NUM_DRAWS, layered_triplets
 
 
 def num_synthetic_samples(fraction: float, batch_size: int) -> int:
-    """How many of a process's batch. Raises ValueError for a fraction outside [0, 1]."""
+    """How many samples of a process's batch. Raises ValueError for a fraction outside [0, 1]."""
     if not 0 <= fraction <= 1:
         raise ValueError(f"INPUT.SYNTHETIC_FRACTION is {fraction}, expected 0 to 1")
     return round(fraction * batch_size)
 
 
 def take_draws(samples: list[dict], num_synthetic: int) -> np.ndarray:
-    """Take "draws" out of all samples and make the first ones' values those of synthetic samples.
+    """Remove "draws" from all samples, and give the first ones the values of synthetic samples.
 
     Returns:
-        The draws of these, (num_synthetic, NUM_DRAWS) float32.
+        The draws of the synthetic samples, (num_synthetic, NUM_DRAWS) float32.
     """
     draws = [sample.pop("draws", None) for sample in samples][:num_synthetic]
     for sample in samples[:num_synthetic]:
@@ -32,7 +32,7 @@ def take_draws(samples: list[dict], num_synthetic: int) -> np.ndarray:
 
 
 def stack_with_synthetic(num_synthetic: int, samples: list[dict]) -> StackedBatch:
-    """`stack_samples` of a batch whose first samples become synthetic."""
+    """`stack_samples` for a batch whose first samples become synthetic."""
     draws = take_draws(samples, num_synthetic)
     if num_synthetic:
         stills = torch.stack([sample["frame_t"] for sample in samples])

@@ -1,4 +1,4 @@
-"""cfg.DATASETS in, the names of the datasets that are used out, with the reason in one sentence."""
+"""cfg.DATASETS in, the names of the datasets to use out, with the reason in one sentence."""
 
 import logging
 from typing import NamedTuple
@@ -12,12 +12,12 @@ from zoomin_d2.data.datasets.records import MissingDatasetError
 
 PAPER_MIX = ("ucf101_train", "cityscapes_sequence_train")
 SAMPLE_CLIPS = "sample_clips_train"
-# The test set that belongs to a training set, where it is not NAME_train -> NAME_val or _test.
+# The test set that belongs to a training set, if it is not NAME_train -> NAME_val or _test.
 _TEST_SETS = {"ucf101_train": "ucf101_interp_test"}
 
 
 class ResolvedDatasets(NamedTuple):
-    """Names for training and testing, and one sentence that says what they are and why."""
+    """Names for training and testing, and one sentence that states and explains the choice."""
 
     train: tuple[str, ...]
     test: tuple[str, ...]
@@ -29,19 +29,19 @@ def resolve_datasets(
 ) -> ResolvedDatasets:
     """Apply the rule of DATASETS.TRAIN and DATASETS.TEST.
 
-    Explicit names are used as they are and must be on disk. DATASETS.TRAIN = () means the paper's
-    mix (UCF101 and Cityscapes) as far as it is on disk, and the sample clips if none of it is.
-    DATASETS.TEST = () means the test sets that belong to the training sets, as far as they are on
-    disk, and the sample clips' if none is.
+    Explicit names are used as given and must be on disk. DATASETS.TRAIN = () means whatever part of
+    the paper's mix (UCF101 and Cityscapes) is on disk, or the sample clips if none is.
+    DATASETS.TEST = () means whichever test sets of the training sets are on disk, or the sample
+    clips' if none is.
 
     Args:
-        eval_only: nothing is trained: DATASETS.TRAIN only says which test sets belong to it, and
-            need not be on disk if DATASETS.TEST is given.
-        announce: log the outcome (once); else its sentence is for the caller to tell.
+        eval_only: nothing is trained: DATASETS.TRAIN only determines the test sets, and need not be
+            on disk if DATASETS.TEST is given.
+        announce: log the outcome (once); else the caller reports its sentence.
 
     Raises:
-        MissingDatasetError: a dataset named is not on disk, or nothing is.
-        ValueError: a name that is no dataset.
+        MissingDatasetError: a named dataset is not on disk, or nothing is.
+        ValueError: a name is not a dataset.
     """
     if eval_only and cfg.DATASETS.TEST:
         train: tuple[str, ...] = ()
@@ -71,13 +71,13 @@ def _resolve_train(names: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
             found.append(name)
         except MissingDatasetError as error:
             absent.append(f"{name}: {error.problem.rstrip('.')}")
-    not_there = f"not on disk under {datasets_root()}: {'; '.join(absent)}"
+    missing = f"not found under {datasets_root()} ({'; '.join(absent)})"
     if not found:
         clips = f"{SAMPLE_CLIPS}: {_size(SAMPLE_CLIPS)}"
         return (SAMPLE_CLIPS,), (
-            f"Training on the sample clips ({clips}): the paper's datasets are {not_there}. "
+            f"Training on the sample clips ({clips}): the paper's datasets were {missing}. "
         )
-    why = f"of the paper's mix ({not_there})" if absent else "the paper's mix"
+    why = f"part of the paper's mix; the rest was {missing}" if absent else "the paper's mix"
     return tuple(found), f"Training on {_join(found, sizes)}, {why}. "
 
 
@@ -89,11 +89,11 @@ def _resolve_test(names: tuple[str, ...], train: tuple[str, ...]) -> tuple[tuple
     candidates = [test for name in train for test in _test_candidates(name)]
     found = tuple(dict.fromkeys(name for name in candidates if _is_on_disk(name)))
     if found:
-        return found, "(what belongs to the training sets)"
+        return found, "(the test sets of the training sets)"
     fallback = "sample_clips_val"
     if fallback not in candidates and _is_on_disk(fallback):
-        return (fallback,), "(no test set of the training sets is on disk)"
-    return (), "(no test set is on disk; see datasets/README.md)"
+        return (fallback,), "(no test set of the training sets was found)"
+    return (), "(no test set was found; see datasets/README.md)"
 
 
 def _test_candidates(train_name: str) -> list[str]:
@@ -111,7 +111,7 @@ def _is_on_disk(name: str) -> bool:
 
 
 def is_dataset(name: str) -> bool:
-    """Whether there is a dataset of that name; folders that were prepared since are looked for."""
+    """Whether there is a dataset by that name; also finds folders prepared since the last call."""
     if name not in DatasetCatalog.list():
         register_all_interpolation()
     return name in DatasetCatalog.list()
@@ -121,21 +121,22 @@ def get_records(name: str) -> list[dict]:
     """The records of a dataset.
 
     Raises:
-        MissingDatasetError: it is not on disk; says what is expected and how to make it.
-        ValueError: there is no dataset of that name; says which there are.
+        MissingDatasetError: it is not on disk; the message says which files are expected and how to
+            get them.
+        ValueError: there is no dataset by that name; the message lists the names.
     """
     if not is_dataset(name):
         ours = [n for n in DatasetCatalog.list() if _is_ours(n)]
         raise ValueError(
-            f"No dataset is called {name!r}. Known: {', '.join(ours)}. A folder of videos becomes "
-            "videos_NAME with: python datasets/prepare_videos.py FOLDER --name NAME "
-            f"(looked under {datasets_root()})"
+            f"Unknown dataset {name!r} (looked under {datasets_root()}). Known: {', '.join(ours)}. "
+            "To make videos_NAME from a folder of videos: "
+            "python datasets/prepare_videos.py FOLDER --name NAME"
         )
     return DatasetCatalog.get(name)
 
 
 def _size(name: str) -> str:
-    """The size of a dataset in words; raises as `get_records`."""
+    """The size of a dataset as text; raises like `get_records`."""
     records = get_records(name)
     return f"{len(records)} clips, {sum(len(record['frames']) for record in records)} frames"
 

@@ -1,8 +1,8 @@
 """Video files in, RGB frames out: uint8 (H, W, 3), full range, upright, in presentation order.
 
-The color matrix and range are those of the file's tags; an untagged file is taken as BT.709 from
-720 rows up and as BT.601 below, as players do. A rotation flag (phones) is applied. 10-bit video
-is reduced to 8 bits. video/read/color.py converts colors, as for interpolated videos.
+The file's tags give the color matrix and range; an untagged file is read as BT.709 from 720 rows up
+and as BT.601 below, as players do. A rotation flag (phones) is applied. 10-bit video is reduced to
+8 bits. video/read/color.py converts colors, as for interpolated videos.
 """
 
 import bisect
@@ -20,7 +20,7 @@ from zoomin_d2.video.read.containers import open_container
 
 
 def require_frame_size(file_name: str | Path, width: int, height: int) -> None:
-    """Raises CorruptFrameError if a frame of this size, in pixels, is larger than any we read."""
+    """Raises CorruptFrameError if a frame of this size, in pixels, is too large to be read."""
     if reason := why_too_large(width, height):
         raise CorruptFrameError(file_name, reason)
 
@@ -51,7 +51,7 @@ def iter_frames(file_name: str | Path, thumbnail_width: int | None = None) -> It
 
     Raises:
         CorruptFrameError: not a video, no video stream, or an error while decoding. Frames before
-            the error were yielded already.
+            the error have been yielded.
     """
     with _open(file_name) as container:
         stream = container.streams.video[0]
@@ -66,10 +66,10 @@ def iter_frames(file_name: str | Path, thumbnail_width: int | None = None) -> It
 
 
 def probe_video(file_name: str | Path) -> VideoInfo:
-    """What the first frame and the header of a video say. Raises CorruptFrameError."""
+    """What the first frame and the header of a video tell. Raises CorruptFrameError."""
     first = next(iter_frames(file_name), None)
     if first is None:
-        raise CorruptFrameError(file_name, "holds no frames")
+        raise CorruptFrameError(file_name, "has no frames")
     height, width = first.image.shape[:2]
     with _open(file_name) as container:
         stream = container.streams.video[0]
@@ -88,7 +88,7 @@ class VideoFile:
     Not safe to share over a fork: the file position is shared.
 
     Raises:
-        CorruptFrameError: the file cannot be opened or holds no readable video stream.
+        CorruptFrameError: the file cannot be opened or has no readable video stream.
     """
 
     def __init__(self, file_name: str | Path):
@@ -113,7 +113,7 @@ class VideoFile:
         self._dts = [pts if dts is None else dts for pts, _, dts in packets]
         self._keyframes = [i for i, (_, is_keyframe, _) in enumerate(packets) if is_keyframe]
         self._decoder: Iterator | None = None
-        self._next_index = 0  # the index that the decoder gives next
+        self._next_index = 0  # the index of the decoder's next frame
 
     def __len__(self) -> int:
         return len(self._pts)
@@ -126,17 +126,18 @@ class VideoFile:
         """Frame `index` (0 .. len - 1) as uint8 (H, W, 3) RGB.
 
         Raises:
-            CorruptFrameError: there is no such frame, or it cannot be decoded.
+            CorruptFrameError: the frame does not exist or cannot be decoded.
         """
         if not 0 <= index < len(self):
-            raise CorruptFrameError(self.file_name, f"no frame {index}, only {len(self)} frames")
+            reason = f"has no frame {index}, only {len(self)} frames"
+            raise CorruptFrameError(self.file_name, reason)
         place = bisect.bisect_right(self._keyframes, index) - 1
         keyframe = self._keyframes[place] if place >= 0 else 0
-        # Where a file has no index of its own (.ts, .mpg), FFmpeg may land behind the keyframe; its
-        # times are those of decoding there, which begin earlier.
+        # If a file has no index of its own (.ts, .mpg), FFmpeg may land behind the keyframe,
+        # because it seeks by decoding times there, which start earlier.
         starts: list = [self._pts[keyframe], self._dts[keyframe], min(self._dts)]
         if self._decoder is not None and keyframe <= self._next_index <= index:
-            starts.insert(0, None)  # decode on
+            starts.insert(0, None)  # continue decoding
         try:
             for start in starts:
                 if start is not None:
@@ -152,7 +153,7 @@ class VideoFile:
         raise CorruptFrameError(self.file_name, f"frame {index} is missing or damaged")
 
     def _decode_until(self, index: int) -> np.ndarray | None:
-        """Frame `index`, decoding on from where the file stands; None if it does not come."""
+        """Frame `index`, decoded from the current position on; None if it does not appear."""
         assert self._decoder is not None
         for frame in self._decoder:
             if frame.pts is None or frame.pts < self._pts[index]:
@@ -175,14 +176,12 @@ def _open(file_name: str | Path):
     codec = container.streams.video[0].codec_context
     try:
         if codec is None:
-            raise CorruptFrameError(file_name, "has a video stream that no decoder knows")
+            raise CorruptFrameError(file_name, "has a video stream that no decoder can read")
         require_frame_size(file_name, codec.width, codec.height)
     except CorruptFrameError:
         container.close()
         raise
-    codec.options = {
-        "max_pixels": str(MAX_FRAME_PIXELS)
-    }  # the stream may say other than its header
+    codec.options = {"max_pixels": str(MAX_FRAME_PIXELS)}  # the stream may differ from its header
     return container
 
 

@@ -1,8 +1,8 @@
 """A folder of video files in, a prepared folder out that training reads at memory speed.
 
-NAME/index.json          everything the loader needs, and the counts of what was dropped
+NAME/index.json          everything the loader needs, and counts of what was left out
 NAME/shots/VIDEO_000.npy uint8 (T, H, W, 3) RGB, the usable frames of one shot
-NAME/shots/VIDEO_000_hr.npy  the same frames at hr_scale times the size, if asked for
+NAME/shots/VIDEO_000_hr.npy  the same frames at hr_scale times the size, if requested
 NAME/videos/VIDEO.json   one finished video; lets a second run resume the first
 (A set that has replaced another one has its shots/ and videos/ in NAME/set_XXXXXXXX/.)
 """
@@ -36,7 +36,7 @@ from zoomin_d2.frames import VIDEO_SUFFIXES, CorruptFrameError
 
 logger = logging.getLogger(__name__)
 
-MAX_KEY = 200  # bytes; file systems take names of 255, and ours get endings
+MAX_KEY = 200  # bytes; file systems allow names of 255, and ours get suffixes
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class PackOptions:
             this many pixels; None keeps their size.
         hr_scale: 0, or S: the frames of this size become the high-resolution partners, and the
             low-resolution frames are their exact S x S box averages (cropped to a multiple of S).
-            short_side then means the low-resolution frames.
+            short_side then refers to the low-resolution frames.
         pack: False writes the index only; frames are then read from the video files themselves.
     """
 
@@ -58,11 +58,11 @@ class PackOptions:
 
     def __post_init__(self):
         if self.hr_scale == 1 or self.hr_scale < 0:
-            raise ValueError(f"hr_scale is {self.hr_scale}: give 0 (none) or at least 2")
+            raise ValueError(f"hr_scale is {self.hr_scale}: it must be 0 (none) or at least 2")
         if self.short_side is not None and self.short_side < 16:
-            raise ValueError(f"short_side is {self.short_side}: give at least 16 pixels")
+            raise ValueError(f"short_side is {self.short_side}: it must be at least 16 pixels")
         if not self.pack and (self.short_side is not None or self.hr_scale):
-            raise ValueError("an index without packed frames cannot resize: drop the size options")
+            raise ValueError("without packing (--index-only), remove --short-side and --hr-scale")
 
     def resize(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """A source frame in; the low-resolution frame and its partner (or None) out."""
@@ -89,12 +89,12 @@ def prepare_video_folder(
 ) -> dict:
     """Prepare every video file under `source` (searched recursively) into `destination`.
 
-    A corrupt video is skipped, counted and listed in the index. A video that is prepared already
-    with the same options is not read again. A set that is there stays whole until the new one is
+    A corrupt video is skipped, counted and listed in the index. A video that was already prepared
+    with the same options is not read again. An existing set stays whole until the new one is
     complete (see `PreparedSet`).
 
     Args:
-        overwrite: replace a set of another source or with other options.
+        overwrite: replace a set made from another source or with other options.
 
     Returns:
         The index, as written to destination/index.json.
@@ -102,7 +102,8 @@ def prepare_video_folder(
     Raises:
         FileNotFoundError: no video files under source.
         FileExistsError: not overwrite, and destination holds another set.
-        OSError: too little disk space (checked before), writing failed, or another run is at it.
+        OSError: too little disk space (checked first), writing failed, or another run is using
+            destination.
         CorruptFrameError: no video yields a usable run of frames.
     """
     source, destination = Path(source), Path(destination)
@@ -117,7 +118,7 @@ def prepare_video_folder(
         )
     if not lock_folder(destination):
         raise OSError(
-            f"Another run is preparing {destination}. Wait for it, or give another --name."
+            f"Another run is preparing {destination}. Wait for it, or use another --name."
         )
     made_from = {"source": str(source.resolve()), "options": asdict(options)}
     prepared = PreparedSet(destination, made_from, overwrite)
@@ -145,15 +146,15 @@ def prepare_video_folder(
         problems = "; ".join(item["reason"] for item in index["corrupt_videos"][:3])
         raise CorruptFrameError(
             source,
-            f"none of its {len(videos)} videos has three usable frames in a row: "
+            f"none of the {len(videos)} videos has three usable frames in a row: "
             f"{index['counts']} {problems}",
         )
     return prepared.finish(index)
 
 
 def _video_keys(videos: list[Path], source: Path) -> dict[Path, str]:
-    """A name for the files of each video. Those that would share one, and those that no file
-    system would take, get a hash of their path."""
+    """A name for the files of each video. Names that would clash, and names too long for a file
+    system, get a hash of the path."""
     keys = {video: _video_key(video, source) for video in videos}
     counts = Counter(keys.values())
     for video, key in keys.items():
@@ -166,7 +167,7 @@ def _video_keys(videos: list[Path], source: Path) -> dict[Path, str]:
 
 def _video_key(video: Path, source: Path) -> str:
     key = "__".join(video.relative_to(source).parts).replace(".", "_")
-    # A name of a file is bytes, that of a dataset's record is text.
+    # A file's name is bytes; the name in a dataset's record is text.
     return os.fsencode(key).decode(errors="replace")
 
 
@@ -177,7 +178,7 @@ def _signature(video: Path, options: PackOptions) -> dict:
 
 def _finished_entry(video: Path, key: str, destination: Path, options: PackOptions) -> dict | None:
     if not video.is_file():  # waiting for a pipe's writer would take forever
-        return {"corrupt": _corrupt(video, "is no file, or a link to none")}
+        return {"corrupt": _corrupt(video, "is not a file, or is a broken link")}
     path = destination / "videos" / f"{key}.json"
     if not path.exists():
         return None
@@ -197,14 +198,14 @@ def _check_disk_space(videos: list[Path], destination: Path, options: PackOption
         except (CorruptFrameError, ValueError):
             continue  # counted when it is prepared
         total += info.num_frames * (low.size + (partner.size if partner is not None else 0))
-    advice = "Free some space, give --root on another disk, a smaller --short-side or --index-only."
+    advice = "Free some space, or set --root on another disk, a smaller --short-side, --index-only."
     require_disk_space(destination, total, advice)
 
 
 def prepare_video(
     video: Path, source: Path, destination: Path, options: PackOptions, key: str | None = None
 ) -> dict:
-    """Analyse and pack one video; never raises for a corrupt one. `key` names its files."""
+    """Analyze and pack one video; never raises for a corrupt one. `key` names its files."""
     key = key or _video_key(video, source)
     entry: dict = {"signature": _signature(video, options)}
     try:
@@ -250,7 +251,7 @@ def _pack_shots(video: Path, shots: list, prefix: Path, options: PackOptions) ->
             entry.update(hr_file=f"shots/{hr_path.name}", hr_scale=options.hr_scale)
         else:
             size = write_shot(path, (options.resize(image)[0] for image in wanted), num_frames)
-        # the runs' places inside the packed file
+        # The positions of the runs in the packed file.
         ends = np.cumsum([end - first for first, end in runs]).tolist()
         entry["runs"] = list(zip([0, *ends[:-1]], ends))
         entry.update(height=size[0], width=size[1])
@@ -259,7 +260,7 @@ def _pack_shots(video: Path, shots: list, prefix: Path, options: PackOptions) ->
 
 
 def _frames_of(source_frames: Iterator, runs: list[tuple[int, int]]) -> Iterator[np.ndarray]:
-    """The frames of the runs, taking no more from the source than up to the last of them."""
+    """The frames of the runs; reads the source no further than the last of them."""
     last = runs[-1][1] - 1
     for index, image in source_frames:
         if any(first <= index < end for first, end in runs):

@@ -10,7 +10,7 @@ from torch.utils.data import get_worker_info
 
 
 def prepare_worker() -> None:
-    """Nothing in the main process; in a worker, called for every sample, does its work once."""
+    """Called for every sample. Works once per worker; does nothing in the main process."""
     if get_worker_info() is not None:
         _prepare(os.getpid())
 
@@ -19,8 +19,8 @@ def prepare_worker() -> None:
 def _prepare(pid: int) -> None:
     cv2.setNumThreads(0)  # one process per core is enough
     # Schedulers send SIGTERM to all processes of a job. A worker that ended at once would be an
-    # error for the training, which then could not save: a worker obeys the training alone.
-    if hasattr(signal, "sigwaitinfo"):  # Linux alone
+    # error for the training, which then could not save: a worker obeys only the training.
+    if hasattr(signal, "sigwaitinfo"):  # Linux only
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_obey_parent, daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Training: who steps what, when, and how a run survives being stopped."""
+"""Training: what steps when, and how a run survives being stopped."""
 
 from zoomin_d2.extras import extra
 

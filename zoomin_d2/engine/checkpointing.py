@@ -18,15 +18,15 @@ from zoomin_d2.weight_files import UnreadableWeightsError, read_weights
 
 # The best checkpoint must not become what --resume continues from.
 BEST_CHECKPOINT = "model_best"
-# Of the checkpoint's layout; files before there was a number count as 0. From 2 on, "model" holds
-# the averaged weights: Detectron2's own checkpointer reads no other.
+# Version of the checkpoint's layout; files without one count as 0. Since version 2, "model" holds
+# the averaged weights, because Detectron2's own checkpointer reads nothing else.
 FORMAT_VERSION = 2
 # Which configs go with a generator, for messages.
 _CONFIGS = {"fast": "configs/fast/", "paper": "configs/*.yaml or configs/paper/"}
 
 
 def nonfinite_names(tensors: Mapping[str, torch.Tensor]) -> list[str]:
-    """Names of the tensors that hold NaN or inf. One wait for the device, whatever their number."""
+    """Names of the tensors that hold NaN or inf. Waits for the device once, however many."""
     floats = {k: v for k, v in tensors.items() if torch.is_floating_point(torch.as_tensor(v))}
     if not floats:
         return []
@@ -38,15 +38,15 @@ class AtomicCheckpointer(SafeCheckpointer):
     """DetectionCheckpointer whose files appear whole or not at all.
 
     fvcore writes in place: a process killed meanwhile leaves a truncated file that
-    ``last_checkpoint`` may name. Here a file is written beside, synced, and renamed; and a run is
-    resumed from its newest file that can be read and holds finite weights.
+    ``last_checkpoint`` may name. Here a file is written to a temporary name, synced, and renamed. A
+    run resumes from its newest file that is readable and holds finite weights.
 
     Args:
         extra: plain values stored in every checkpoint (provenance).
         prefer_ema: always load the averaged weights where a file has them (evaluation).
 
-    Without ``prefer_ema``, a run that starts from a file takes its averaged weights, and a run that
-    is resumed the trained ones. Also reads .safetensors.
+    Without ``prefer_ema``, a new run that starts from a file loads its averaged weights, and a
+    resumed run loads the trained ones. Also reads .safetensors.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class AtomicCheckpointer(SafeCheckpointer):
             self.tag_last_checkpoint(basename)
 
     def contents(self) -> dict:
-        """What a checkpoint of this moment holds."""
+        """The content of a checkpoint written now."""
         data = {"format": FORMAT_VERSION, "model": self.model.state_dict(), **self.extra}
         data |= {key: obj.state_dict() for key, obj in self.checkpointables.items()}
-        if "ema_model" in data:  # the same tensors twice: they are stored once
+        if "ema_model" in data:  # the same tensors twice; torch stores them once
             data["trained_model"] = data["model"]
             data["model"] = {**data["model"], **data["ema_model"]}
         return data
@@ -89,7 +89,7 @@ class AtomicCheckpointer(SafeCheckpointer):
         write_atomically(path, lambda f: f.write(last_filename_basename.encode()))
 
     def forget_earlier_run(self) -> None:
-        """A new run begins in save_dir: --resume must not continue the one that lies there."""
+        """Start a new run in save_dir, so that --resume does not continue an earlier one."""
         if self.has_checkpoint():
             self.logger.warning(
                 "%s contains an earlier run. Starting a new one; its checkpoints will be "
@@ -101,11 +101,11 @@ class AtomicCheckpointer(SafeCheckpointer):
                 os.remove(os.path.join(self.save_dir, "last_checkpoint"))
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict:
-        """As fvcore's; what a run is resumed from is chosen by `newest_good_checkpoint`.
+        """Like fvcore's, but `newest_good_checkpoint` chooses the file to resume from.
 
         Raises:
-            UnreadableWeightsError: the run in save_dir has checkpoints, but none is of use.
-            FileNotFoundError: a process does not see the main process's checkpoint.
+            UnreadableWeightsError: the run in save_dir has checkpoints, but none is usable.
+            FileNotFoundError: a process cannot see the main process's checkpoint.
         """
         last = self.newest_good_checkpoint() if resume else ""
         return self.load(last) if last else self.load(path, checkpointables=[])
@@ -113,13 +113,13 @@ class AtomicCheckpointer(SafeCheckpointer):
     def newest_good_checkpoint(self) -> str:
         """The newest whole checkpoint of the run in save_dir, "" if there is none.
 
-        Where `last_checkpoint` names a file that cannot be read, the run's next older one is taken;
-        a process killed after writing a file and before naming it loses nothing either.
+        If `last_checkpoint` names a file that cannot be read, the run's next older one is used. A
+        process killed after writing a file and before naming it also loses nothing.
 
         Raises:
             UnreadableWeightsError, FileNotFoundError: as `resume_or_load`.
         """
-        # The main process decides: all continue from the same iteration, or none does.
+        # The main process decides, so that all continue from the same iteration or none does.
         found = self._search() if comm.is_main_process() else None
         path, problem = comm.all_gather(found)[0]
         if problem is not None:
@@ -127,7 +127,7 @@ class AtomicCheckpointer(SafeCheckpointer):
         blind = [i for i, sees in enumerate(comm.all_gather(os.path.isfile(path))) if not sees]
         if path and blind:
             raise FileNotFoundError(
-                f"processes {blind} do not see {path}: OUTPUT_DIR must lie on a file system that "
+                f"processes {blind} cannot see {path}: OUTPUT_DIR must be on a file system that "
                 "all machines share"
             )
         return path
@@ -135,7 +135,7 @@ class AtomicCheckpointer(SafeCheckpointer):
     def _search(self) -> tuple[str, tuple[str, str] | None]:
         """A file to resume from, or a problem (file, reason)."""
         for leftover in glob.glob(os.path.join(glob.escape(self.save_dir), "*.part")):
-            os.remove(leftover)  # of a process that was killed while writing
+            os.remove(leftover)  # from a process that was killed while writing
         problem = None
         for path, is_tagged in self._candidates():
             try:
@@ -147,7 +147,7 @@ class AtomicCheckpointer(SafeCheckpointer):
                 self.logger.warning("Cannot resume from %s", error)
                 problem = problem or (path, error.reason)
             else:
-                # Without a name in last_checkpoint, a file may be an earlier run's.
+                # A file that last_checkpoint does not name may be an earlier run's.
                 if is_tagged or self._is_of_this_run(data):
                     return path, None
         if problem is not None:
@@ -164,9 +164,9 @@ class AtomicCheckpointer(SafeCheckpointer):
             if (match := re.fullmatch(r"model_(\d+)\.pth", name)) and name != tagged
         }
         match = re.fullmatch(r"model_(\d+)\.pth", tagged)
-        number = int(match[1]) if match else max(numbers, default=0)  # after model_final is nothing
-        # Later than the name and not named: the process was killed in between. (Earlier than it:
-        # somebody has written another name into last_checkpoint, to go back.)
+        number = int(match[1]) if match else max(numbers, default=0)  # model_final comes last
+        # A file later than the named one: the process was killed before naming it. (A named file
+        # that is not the latest: somebody edited last_checkpoint to go back.)
         newer = [
             n
             for n, name in numbers.items()
@@ -218,7 +218,7 @@ class AtomicCheckpointer(SafeCheckpointer):
         bad = nonfinite_names(data.get("trained_model", data["model"]))
         if bad:
             raise UnreadableWeightsError(
-                path, f"{len(bad)} of its tensors hold NaN or inf, the first is '{bad[0]}'"
+                path, f"{len(bad)} of its tensors hold NaN or inf, first '{bad[0]}'"
             )
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict:
@@ -236,12 +236,12 @@ class AtomicCheckpointer(SafeCheckpointer):
         return data
 
     def _log_incompatible_keys(self, incompatible) -> None:
-        # A generator that is only partly loaded interpolates badly without saying why.
+        # A partly loaded generator would interpolate badly, and nothing would explain why.
         wrong = [*incompatible.missing_keys, *(name for name, *_ in incompatible.incorrect_shapes)]
         if wrong:
             raise ValueError(
-                f"the checkpoint does not fit MODEL.GENERATOR: {len(wrong)} tensors are missing or "
-                f"have another shape, the first is '{wrong[0]}'. {self._advice(incompatible)}"
+                f"the checkpoint does not match MODEL.GENERATOR: {len(wrong)} tensors are missing "
+                f"or have another shape, first '{wrong[0]}'. {self._advice(incompatible)}"
             )
         if incompatible.unexpected_keys:
             self.logger.warning(
@@ -249,7 +249,7 @@ class AtomicCheckpointer(SafeCheckpointer):
             )
 
     def _advice(self, incompatible) -> str:
-        """Which config a file that does not fit goes with."""
+        """Which config a mismatched file belongs to."""
         name = self._file_options.get("NAME")
         if name is None:
             loaded = incompatible.unexpected_keys
@@ -270,7 +270,7 @@ class AtomicCheckpointer(SafeCheckpointer):
 
 
 def _generator_options(path: str, data: Mapping) -> dict:
-    """MODEL.GENERATOR as a file of weights says it; {} where it does not."""
+    """MODEL.GENERATOR as recorded in a file of weights; {} if it records none."""
     if path.endswith(".safetensors"):
         return json.loads(read_metadata(path).get("generator", "{}"))
     return data.get("generator_options") or {}

@@ -1,7 +1,7 @@
 """One table: what each key of a training config may be, checked before anything is built.
 
-The keys are all that `add_zoomin_config` adds, and those of Detectron2's own that do something
-here; a key of Detectron2 that is not in the table configures its detectors and is not read.
+The table has every key that `add_zoomin_config` adds, and those of Detectron2's own keys that have
+an effect here. Detectron2's other keys configure its detectors and are not read.
 """
 
 import math
@@ -23,8 +23,8 @@ class Range(NamedTuple):
     """The values that a key takes.
 
     Attributes:
-        describe: what they are, as a text that follows "must be"; or what gives the text.
-        holds: whether a value is one of them.
+        describe: the values in words that follow "must be", or a function that returns them.
+        holds: returns whether a value is one of them.
     """
 
     describe: str | Callable[[], str]
@@ -69,14 +69,14 @@ def _number(
 
 
 def _one_of(names: Collection[str]) -> Range:
-    """One of these names: those that a registry holds when it is asked, not now."""
+    """One of these names, looked up when a value is checked: registries grow."""
     return Range(
         lambda: f"one of {', '.join(map(repr, names))}", lambda x: isinstance(x, str) and x in names
     )
 
 
 def _several(item: Range, length: int | None = None, least: int = 0) -> Range:
-    """A list of values of one range; of ``length``, or of ``least`` values or more."""
+    """A list of values of one range: exactly ``length``, or at least ``least`` of them."""
     number = f"{length} values" if length is not None else f"{least} or more values"
     return Range(
         lambda: f"a list of {number if length or least else 'values'}, each {item.words}",
@@ -117,10 +117,10 @@ def _is_device(name: Any) -> bool:
 
 
 _FLAG = Range("True or False", lambda x: type(x) is bool)
-_TEXT = Range("a text", lambda x: isinstance(x, str))
-_NAMED = Range("a text that is not empty", lambda x: isinstance(x, str) and x != "")
+_TEXT = Range("a string", lambda x: isinstance(x, str))
+_NAMED = Range("a string that is not empty", lambda x: isinstance(x, str) and x != "")
 _PROBABILITY = _number(0, 1)
-_DEVICE = Range("'cpu', 'cuda' or 'cuda:N' with a GPU N that is there", _is_device)
+_DEVICE = Range("'cpu', 'cuda' or 'cuda:N' for an existing GPU N", _is_device)
 _ARCHITECTURE = Range(
     "'FrameInterpolator' or a class derived from it in META_ARCH_REGISTRY", _is_architecture
 )
@@ -224,7 +224,7 @@ RANGES: dict[str, Range] = {
     "TEST.NUM_SAVED": _whole(0),
     "VIS_PERIOD": _whole(0),
     "SEED": Range(
-        "a whole number below 2**32 (negative: drawn anew)",
+        "a whole number below 2**32 (negative: a random seed)",
         lambda x: type(x) is int and x < 2**32,
     ),
     "CUDNN_BENCHMARK": _FLAG,
@@ -234,10 +234,10 @@ RANGES: dict[str, Range] = {
 
 
 def check_ranges(cfg: CfgNode) -> None:
-    """Check each key of the table, then those that depend on each other.
+    """Check each key of the table, then the keys that depend on each other.
 
     Raises:
-        ValueError: in one line, the key, its value and what it must be.
+        ValueError: one line with the key, its value and what it must be.
     """
     for key in RANGES:
         check_value(key, value_of(cfg, key))
@@ -245,7 +245,7 @@ def check_ranges(cfg: CfgNode) -> None:
 
 
 def check_value(key: str, value: object) -> None:
-    """Raises ValueError if a key of the table has a value that it does not take."""
+    """Raises ValueError if a value is outside the range of its key."""
     if not RANGES[key].holds(value):
         raise ValueError(f"{key} is {value!r}: it must be {RANGES[key].words}")
 
@@ -263,7 +263,7 @@ def _check_together(cfg: CfgNode) -> None:
     if fast.REFINE_CHANNELS and fast.DECODER_CHANNELS[0] % 4:
         raise ValueError(
             f"MODEL.GENERATOR.FAST.DECODER_CHANNELS is {fast.DECODER_CHANNELS}: with "
-            "REFINE_CHANNELS the first must also be a multiple of 4"
+            "REFINE_CHANNELS, the first must also be a multiple of 4"
         )
     for processes, which in (
         (comm.get_world_size(), "the number of processes"),
@@ -282,6 +282,6 @@ def _check_together(cfg: CfgNode) -> None:
     spacing = cfg.INPUT.FRAME_SPACING
     if cfg.INPUT.FRAME_SPACING_UNIT == "frames" and any(x != int(x) for x in spacing):
         raise ValueError(
-            f"INPUT.FRAME_SPACING is {spacing}: it must be whole numbers of frames, or set "
-            "INPUT.FRAME_SPACING_UNIT ms"
+            f"INPUT.FRAME_SPACING is {spacing}: it must be whole numbers of frames; for "
+            "milliseconds set INPUT.FRAME_SPACING_UNIT ms"
         )

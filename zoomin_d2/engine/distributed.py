@@ -8,7 +8,7 @@ from torch import nn
 
 @torch.no_grad()
 def broadcast_from_main(module: nn.Module) -> None:
-    """Give all processes the main process's parameters and buffers; nothing to do for one."""
+    """Give all processes the main process's parameters and buffers; a single one keeps its own."""
     if comm.get_world_size() == 1:
         return
     for tensor in (*module.parameters(), *module.buffers()):
@@ -19,11 +19,11 @@ def wrap_for_ddp(module: nn.Module) -> nn.Module:
     """DistributedDataParallel around a network, on CPU or GPU; the network itself for one process.
 
     ``broadcast_buffers=False`` also leaves out the buffers when DDP first copies the weights. The
-    vectors of spectral normalisation belong to their weights: with another process's weights they
+    vectors of spectral normalization belong to their weights: with another process's weights they
     give a norm near zero, and logits of any size. So buffers are copied here, once.
 
-    ``device_ids=None``: inputs come to the network as they are. DistributedDataParallel would send
-    each frame of a batch to the GPU by itself and wait for it; the network sends the whole batch.
+    ``device_ids=None``: the network gets its inputs unchanged. DistributedDataParallel would send
+    each frame of a batch to the GPU separately and wait for it; the network sends the whole batch.
     """
     broadcast_from_main(module)
     return create_ddp_model(module, broadcast_buffers=False, device_ids=None)

@@ -10,11 +10,11 @@ from zoomin_d2.modeling.meta_arch import FrameInterpolator
 
 
 class GeneratorEMA:
-    """Exponential moving average of a model's generator; what is evaluated and shipped.
+    """Exponential moving average of a model's generator, which is evaluated and shipped.
 
     Early on the average is short, ``min(decay, (1 + n) / (10 + n))`` after n updates, so that short
     runs are not judged by their random start. (torch's AveragedModel reads its counter back from
-    the GPU in every update; this one never waits.)
+    the GPU in every update; this class never waits.)
 
     Args:
         model: an unwrapped model with the attribute ``generator``.
@@ -28,7 +28,7 @@ class GeneratorEMA:
         self.generator = copy.deepcopy(model.generator).eval().requires_grad_(False)
 
     def restart(self) -> None:
-        """Begin anew from the model's generator of this moment."""
+        """Start over from the model's current generator."""
         self.num_updates = 0
         self.generator.load_state_dict(self.model.generator.state_dict())
 
@@ -41,13 +41,13 @@ class GeneratorEMA:
             tuple(self.model.generator.parameters()),
         )
         torch._foreach_lerp_(averaged, current, 1 - decay)
-        # Buffers (the frozen context convolution) are constants: they are carried, not averaged.
+        # Buffers (the frozen context convolution) are constants: they are copied, not averaged.
         for ours, theirs in zip(self.generator.buffers(), self.model.generator.buffers()):
             ours.copy_(theirs)
 
     @contextmanager
     def applied(self):
-        """Within it, the model runs with the averaged generator."""
+        """Inside this context, the model runs with the averaged generator."""
         trained, self.model.generator = self.model.generator, self.generator
         try:
             yield

@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 class AdversarialHook(HookBase):
     """Trains the discriminator: one step after each step of the generator, on the same patches.
 
-    The trainer without this hook is the `baseline` recipe. While the hook is active it lends the
-    model a view of the discriminator, from which the model computes the generator's loss; the
-    discriminator's own weights are changed here only.
+    The trainer without this hook is the `baseline` recipe. While the hook is active, it lends the
+    model a view of the discriminator, from which the model computes the generator's loss. Only this
+    hook changes the discriminator's weights.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class AdversarialHook(HookBase):
         Args:
             model: the unwrapped model whose ``step_record`` holds the patches.
             discriminator: unwrapped; wrapped for DDP here, apart from the generator.
-            optimizer, scheduler: of the discriminator.
+            optimizer, scheduler: the discriminator's.
             loss_weight: lambda_3 of eq. 11.
-            start_iter: iterations before the discriminator takes part.
+            start_iter: iterations before the discriminator is used.
             metric_period: iterations between logged values (each waits for the device once).
-            guard: watches the losses; None = one that keeps nothing.
+            guard: watches the losses; None = a guard that keeps nothing.
         """
         self.guard = guard or NonFiniteGuard()
         self.model = model
@@ -74,12 +74,12 @@ class AdversarialHook(HookBase):
         self.model.set_discriminator(self.discriminator if active else None)
 
     def after_step(self) -> None:
-        # Of an iteration that the generator skipped, nothing is known to be finite.
+        # If the generator skipped the iteration, its patches may not be finite.
         if self.model.discriminator is not None and self.guard.last_skipped != self.trainer.iter:
             self._step()
         with warnings.catch_warnings():
-            # The schedule is the generator's, from iteration 0 on: before START_ITER the optimizer
-            # has not stepped, which torch takes for a mistake.
+            # The schedule is the generator's, from iteration 0. Before START_ITER the optimizer has
+            # not stepped, and torch warns as if that were a mistake.
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
             self.scheduler.step()
 
@@ -151,7 +151,7 @@ def build_adversarial_hook(
     guard: NonFiniteGuard,
     build_scheduler: Callable[[CfgNode, torch.optim.Optimizer], LRScheduler],
 ) -> AdversarialHook | None:
-    """The hook of ``cfg.MODEL.DISCRIMINATOR``; None for the recipe without one."""
+    """The hook for ``cfg.MODEL.DISCRIMINATOR``; None for the recipe without a discriminator."""
     discriminator = build_discriminator(cfg)
     if discriminator is None:
         return None
@@ -169,11 +169,11 @@ def build_adversarial_hook(
 
 
 class FirstIterationHook(HookBase):
-    """Logs the first iteration at once: METRIC_PERIOD of them are many minutes on a CPU.
+    """Logs the first iteration at once, because METRIC_PERIOD of them take many minutes on a CPU.
 
     Args:
-        steps: whose losses are logged.
-        is_on_cpu: also log how long the rest will take; a GPU's first iteration says little of it.
+        steps: the steps whose losses are logged.
+        is_on_cpu: also log how long the rest will take; a GPU's first iteration cannot predict it.
     """
 
     def __init__(self, steps: GuardedTrainer, is_on_cpu: bool):
@@ -205,8 +205,8 @@ class FirstIterationHook(HookBase):
 class VisualizationHook(HookBase):
     """Every ``period`` iterations, a picture of the batch's first sample for TensorBoard.
 
-    Images are only cleared from the event storage by a writer on the main process: register it
-    there alone.
+    Only a writer on the main process clears images from the event storage: register the hook on the
+    main process only.
     """
 
     def __init__(self, model: FrameInterpolator, period: int):
@@ -222,12 +222,12 @@ class VisualizationHook(HookBase):
 
 
 class ResumablePeriodicCheckpointer(hooks.PeriodicCheckpointer):
-    """Detectron2's hook, which else forgets on --resume which old checkpoints to delete."""
+    """Detectron2's hook, which would forget on --resume which old checkpoints to delete."""
 
     def before_train(self) -> None:
         super().before_train()
         if self.trainer.start_iter == 0:
-            return  # what lies in OUTPUT_DIR is another run's
+            return  # the files in OUTPUT_DIR are another run's
         files = self.checkpointer.get_all_checkpoint_files()
         self.recent_checkpoints = sorted(
             f for f in files if re.fullmatch(r"model_\d+\.pth", os.path.basename(f))
@@ -235,9 +235,9 @@ class ResumablePeriodicCheckpointer(hooks.PeriodicCheckpointer):
 
 
 class ResumableBestCheckpointer(hooks.BestCheckpointer):
-    """Detectron2's hook, which else forgets on --resume what the best value was.
+    """Detectron2's hook, which would forget on --resume what the best value was.
 
-    The value lies in a file beside the checkpoint: a periodic checkpoint, written before the
+    The value is kept in a file beside the checkpoint: a periodic checkpoint, written before the
     evaluation of the same iteration, would not have it.
     """
 

@@ -30,8 +30,8 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
     """A config from a file and "KEY VALUE" overrides, on a device that exists.
 
     Raises:
-        FileNotFoundError: if there is no such file, or no weights where MODEL.WEIGHTS says.
-        ValueError: if the file or an override does not fit, or a number makes no sense.
+        FileNotFoundError: if the config file, or the file in MODEL.WEIGHTS, does not exist.
+        ValueError: if the file or an override is invalid, or a value is out of range.
     """
     cfg = get_zoomin_cfg()
     if config_file:
@@ -39,14 +39,14 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
         try:
             # Detectron2's default runs tags of the file as code.
             cfg.merge_from_file(path, allow_unsafe=False)
-        # yacs and yaml say in many ways that a file does not fit.
+        # yacs and yaml have many ways to reject a file.
         except Exception as error:
             raise ValueError(f"the config file '{config_file}': {_why_unfit(error)}") from error
     _check_pairs(overrides)
     for pair in zip(overrides[::2], overrides[1::2]):
         try:
             cfg.merge_from_list(pair)
-        except (AssertionError, KeyError, ValueError) as error:  # yacs' ways to say so
+        except (AssertionError, KeyError, ValueError) as error:  # yacs's ways to reject one
             raise ValueError(f"the override {' '.join(map(str, pair))}: {_why_unfit(error)}") from (
                 error
             )
@@ -58,15 +58,15 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
     check_ranges(cfg)
     for key in ("MODEL.WEIGHTS", "MODEL.FROZEN_RPN.WEIGHTS"):
         _check_file(key, value_of(cfg, key))
-    # More loader processes than cores only get in each other's way.
+    # More loader processes than cores would only get in each other's way.
     cfg.DATALOADER.NUM_WORKERS = min(cfg.DATALOADER.NUM_WORKERS, os.cpu_count() or 1)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-        cfg.MODEL.DEVICE = "cpu"  # `provenance` and the log say which device it was
+        cfg.MODEL.DEVICE = "cpu"  # `provenance` and the log name the device that was used
     return cfg
 
 
 def _why_unfit(error: Exception) -> str:
-    """In one line; of a value of another type, as of one that is out of range."""
+    """The reason in one line; a wrong type is reported like a value out of range."""
     text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
     found = re.search(r"with values \((.*) vs\. (.*)\) for config key: (\S+)", text, re.DOTALL)
     if found and found[3] in RANGES:
@@ -76,26 +76,26 @@ def _why_unfit(error: Exception) -> str:
 
 
 def _check_file(key: str, path: str) -> None:
-    """Raises FileNotFoundError if a local file or a model of the zoo is not there."""
+    """Raises FileNotFoundError if a local file or a model of the zoo does not exist."""
     path = path.partition("#sha256=")[0]
-    if not path or "://" in path:  # fetched when it is loaded
+    if not path or "://" in path:  # downloaded when it is loaded
         return
     if os.path.isdir(path) or not PathManager.isfile(path):
         raise FileNotFoundError(
-            f"there is no file '{path}' ({key}); what ships is "
+            f"there is no file '{path}' ({key}); the models that ship are "
             f"{', '.join(name for name in available() if not name.endswith('.yaml'))}"
         )
 
 
 def _check_pairs(overrides: list[str]) -> None:
-    """argparse takes all that follows the first KEY for overrides, options too."""
+    """argparse treats everything after the first KEY as overrides, even options."""
     late = [x for x in overrides if isinstance(x, str) and x.startswith("--")]
     if late:
         raise ValueError(
-            f"'{late[0]}' stands after KEY VALUE overrides: options go before the first KEY"
+            f"'{late[0]}' comes after KEY VALUE overrides: put options before the first KEY"
         )
     if len(overrides) % 2:
-        raise ValueError(f"of the overrides KEY VALUE ..., '{overrides[-1]}' has no value")
+        raise ValueError(f"the override '{overrides[-1]}' has no value: give KEY VALUE pairs")
 
 
 def _empty_keys(cfg: CfgNode, defaults: CfgNode, prefix: str = "") -> list[str]:
@@ -111,7 +111,7 @@ def _empty_keys(cfg: CfgNode, defaults: CfgNode, prefix: str = "") -> list[str]:
 
 
 def unread_keys(cfg: CfgNode) -> list[str]:
-    """Keys of Detectron2 that were set to something and mean nothing here."""
+    """Keys of Detectron2 that were set but have no effect here."""
     defaults = config_record(get_cfg())
     return [
         key
@@ -124,25 +124,25 @@ def _hold_output_dir(folder: str) -> None:
     try:
         is_ours = lock_folder(folder)
     except OSError as error:
-        raise ValueError(f"OUTPUT_DIR '{folder}' cannot be written to: {error}") from error
+        raise ValueError(f"cannot write to OUTPUT_DIR '{folder}': {error}") from error
     if not is_ours:
         raise ValueError(
-            f"another run is training in OUTPUT_DIR '{folder}': wait for it, or give another"
+            f"another run is training in OUTPUT_DIR '{folder}': wait for it, or use another folder"
         )
 
 
 def _is_no_users_mistake(record: logging.LogRecord) -> bool:
-    """Detectron2 logs the traceback of whatever ends a training; some of it takes one line."""
+    """Detectron2 logs a traceback for whatever ends a training; user errors get one line here."""
     error = record.exc_info[1] if record.exc_info else None
     return error is None or users_mistake(error) is None
 
 
 def make_deterministic(cfg: CfgNode) -> None:
-    """Only algorithms that give the same bits every time.
+    """Use only algorithms that give the same bits every time.
 
-    On a CPU that holds for everything here, with one number of threads (OMP_NUM_THREADS). On a GPU
+    On a CPU everything here then does, for a fixed number of threads (OMP_NUM_THREADS). On a GPU
     the gradients of warping (grid_sample) and of ROIAlign add up in no fixed order, and there is no
-    other algorithm: torch warns of the first; of the second, Detectron2's own, it does not know.
+    other algorithm. torch warns about the first; it does not know the second, Detectron2's own.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
@@ -150,7 +150,7 @@ def make_deterministic(cfg: CfgNode) -> None:
 
 
 def setup_run(args: argparse.Namespace) -> CfgNode:
-    """Config of a training or evaluation run; logs what it will use for data.
+    """Config of a training or evaluation run; logs which data it will use.
 
     A training keeps log.txt, config.yaml and provenance.json in OUTPUT_DIR, an evaluation its log
     and config in OUTPUT_DIR/inference.
@@ -159,13 +159,13 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
         args: of Detectron2's `default_argument_parser`; ``deterministic`` is optional.
 
     Raises:
-        UserError: if the config, its weights, its data or its output folder are not there, or
-            another run writes to that folder; with what to do.
+        UserError: if the config, its weights, its data or its output folder are unusable, or
+            another run writes to that folder; the message says what to do.
     """
     try:
         cfg = setup_cfg(args.config_file, args.opts)
         if getattr(args, "deterministic", False) and cfg.SEED < 0:
-            raise ValueError("--deterministic needs a SEED, 0 or more, to begin from")
+            raise ValueError("--deterministic needs a fixed seed: set SEED to 0 or more")
         resolved = resolve_datasets(cfg, eval_only=args.eval_only, announce=False)
         if comm.is_main_process() and not args.eval_only:
             _hold_output_dir(cfg.OUTPUT_DIR)
@@ -174,11 +174,11 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
     cfg.DATASETS.TRAIN = tuple(resolved.train)
     cfg.DATASETS.TEST = tuple(resolved.test)
     if comm.is_main_process():
-        print(resolved.sentence, flush=True)  # first of all; it stays in provenance.json
+        print(resolved.sentence, flush=True)  # before all else; provenance.json also keeps it
     cfg.freeze()
-    # Detectron2's anchors, nothing that a user could do anything about.
+    # From Detectron2's anchors; a user can do nothing about it.
     warnings.filterwarnings("ignore", message="torch.meshgrid")
-    # An evaluation leaves alone what its folder says of the training: log.txt and config.yaml.
+    # An evaluation leaves the training's log.txt and config.yaml in its folder alone.
     kept = cfg.clone()
     if args.eval_only:
         kept.defrost()

@@ -12,7 +12,7 @@ from torch import nn
 
 
 class PaperExponentialLR(ExponentialParamScheduler):
-    """The paper's schedule: x 0.1 per ``decay_iters`` iterations, smoothly, never below a floor.
+    """The paper's schedule: times 0.1 per ``decay_iters`` iterations, smoothly, down to a floor.
 
     Args:
         max_iter: iterations of the whole training.
@@ -48,7 +48,7 @@ def build_optimizer(
         return maybe_add_gradient_clipping(cfg, torch.optim.Adam)(trainable, **options)
     optimizer = torch.optim.Adam(trainable, **options)
 
-    def clip_norm(*_) -> None:  # over all gradients; Detectron2 clips each tensor alone
+    def clip_norm(*_) -> None:  # over all gradients; Detectron2 clips each tensor separately
         nn.utils.clip_grad_norm_(trainable, clip.CLIP_VALUE, clip.NORM_TYPE)
 
     optimizer.register_step_pre_hook(clip_norm)

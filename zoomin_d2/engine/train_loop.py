@@ -25,7 +25,7 @@ class GuardedTrainer(SimpleTrainer):
         return self._data_loader_iter_obj
 
     def close(self) -> None:
-        """End the data workers; where Python's own end finds them, their sockets stay in TMPDIR."""
+        """End the data workers; if Python's exit ended them, their sockets would stay in TMPDIR."""
         self._data_loader_iter_obj = None
 
     def _remembering(self, batches: Iterator[list[dict]]) -> Iterator[list[dict]]:
@@ -33,12 +33,12 @@ class GuardedTrainer(SimpleTrainer):
             yield self.last_batch
 
     def _write_metrics(self, loss_dict, data_time, prefix="", iter=None) -> None:
-        # Called after backward and before the optimizer's step.
+        # Called between the backward pass and the optimizer's step.
         self.last_losses = loss_dict
         if self.guard.must_skip(self.iter, loss_dict, self.model.parameters()):
-            self.optimizer.zero_grad(set_to_none=True)  # without gradients its step does nothing
+            self.optimizer.zero_grad(set_to_none=True)  # without gradients, its step does nothing
             return
         self.guard.watch(self.iter, loss_dict)
         if (self.iter + 1) % self.gather_metric_period == 0:
-            self.guard.verify(self.iter)  # before Detectron2's check, of the main process alone
+            self.guard.verify(self.iter)  # before Detectron2's check, which covers one process
         super()._write_metrics(loss_dict, data_time, prefix, iter)

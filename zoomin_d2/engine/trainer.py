@@ -56,7 +56,7 @@ class InterpolationTrainer(DefaultTrainer):
     """Detectron2's SimpleTrainer for the generator; everything else is in hooks.
 
     `DefaultTrainer.__init__` builds the data loader before it knows where a resumed run stands,
-    and a checkpointer that does not write atomically: only its parts are used (`test`,
+    and a checkpointer that does not write atomically. So only its parts are used (`test`,
     `build_writers`, `run_step`, `state_dict`), as Detectron2's documentation advises.
     """
 
@@ -67,10 +67,10 @@ class InterpolationTrainer(DefaultTrainer):
         self.start_iter = 0
         self.stream_seed = stream_seed(cfg)
         self.num_samples = 0  # position in the stream: samples used so far, over all processes
-        self.num_skipped = 0  # unreadable records that this process met
+        self.num_skipped = 0  # unreadable records that this process has replaced
         self.max_iter = cfg.SOLVER.MAX_ITER
         self._rng_state = None
-        self._records_summary = None  # of the training data, as the checkpoint knows it
+        self._records_summary = None  # of the training data, as the checkpoint recorded it
         self.provenance = read_provenance(cfg.OUTPUT_DIR)
         model = self.build_model(cfg)
         num_parameters = sum(p.numel() for p in model.generator.parameters())
@@ -80,9 +80,9 @@ class InterpolationTrainer(DefaultTrainer):
         if model.frozen_rpn is not None:
             broadcast_from_main(model.frozen_rpn)  # matters for random weights only
         if cfg.SOLVER.CUDA_GRAPH:
-            # Before DistributedDataParallel holds the parameters, whose gradients could not be
-            # recorded then (cudaErrorStreamCaptureImplicit), and before data workers' threads use
-            # the GPU. Weights that are loaded later come to the same place in memory.
+            # This comes before DistributedDataParallel holds the parameters, whose gradients could
+            # not be recorded then (cudaErrorStreamCaptureImplicit), and before data workers'
+            # threads use the GPU. Weights that are loaded later go to the same place in memory.
             num_samples = cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()
             model.record_training(num_samples, tuple(cfg.INPUT.CROP_SIZE))
         self.guard = NonFiniteGuard(
@@ -109,14 +109,14 @@ class InterpolationTrainer(DefaultTrainer):
             cfg.OUTPUT_DIR,
             extra={
                 "provenance": self.provenance,
-                "generator_options": generator_options(cfg),  # so that no yaml is needed to use it
+                "generator_options": generator_options(cfg),  # so that using it needs no yaml
             },
             **checkpointables,
         )
         self.register_hooks(self.build_hooks())
 
     def build_hooks(self) -> list[hooks.HookBase | None]:
-        """Networks first, then the schedule, then what reads their state; writers last."""
+        """Networks first, then the schedule, then hooks that read their state; writers last."""
         cfg = self.cfg
         is_main = comm.is_main_process()
         is_on_cpu = self.bare_model.device.type == "cpu"
@@ -171,25 +171,25 @@ class InterpolationTrainer(DefaultTrainer):
         ]
 
     def _best_metric(self) -> str:
-        # One test set and `test` leaves the level of the dataset out of its results.
+        # With one test set, `test` leaves the level of the dataset out of its results.
         names = self.cfg.DATASETS.TEST
         return "interpolation/PSNR" if len(names) <= 1 else f"{names[0]}/interpolation/PSNR"
 
     def resume_or_load(self, resume: bool = True) -> None:
-        """As DefaultTrainer's. A new run in a used OUTPUT_DIR is not resumed into the old one."""
+        """Like DefaultTrainer's. A new run in a used OUTPUT_DIR does not continue the old one."""
         if not resume:
             self.checkpointer.forget_earlier_run()
         self.iter = -1
         self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
         if self.iter < 0 and self.ema is not None:
-            self.ema.restart()  # from MODEL.WEIGHTS, not from what was there before they came
-        self.start_iter = self.iter + 1  # a checkpoint has the iteration that was just finished
+            self.ema.restart()  # from MODEL.WEIGHTS, not from the weights before they were loaded
+        self.start_iter = self.iter + 1  # a checkpoint has the iteration that just finished
 
     def train(self) -> OrderedDict | None:
         if self.start_iter >= self.max_iter:
             logger.warning(
                 "Nothing is left to train: the run in %s has finished %d iterations and "
-                "SOLVER.MAX_ITER is %d. A larger SOLVER.MAX_ITER continues it",
+                "SOLVER.MAX_ITER is %d. To continue it, set a larger SOLVER.MAX_ITER",
                 self.cfg.OUTPUT_DIR,
                 self.start_iter,
                 self.max_iter,
@@ -201,7 +201,7 @@ class InterpolationTrainer(DefaultTrainer):
         run_record.check_data(self._records_summary, summary)
         self._records_summary = summary
         if self._rng_state is not None:
-            # Making the iterator draws from the generator: only then is the state of old set.
+            # Making the iterator draws from the generator, so the old state is restored after it.
             _ = self._trainer._data_loader_iter
             run_record.set_rng_state(self._rng_state, self.cfg.MODEL.DEVICE)
         with closing(self._trainer):  # its data workers
@@ -209,7 +209,7 @@ class InterpolationTrainer(DefaultTrainer):
 
     def test_averaged(self) -> OrderedDict:
         """Evaluate the averaged generator (the trained one without EMA)."""
-        # After the last step, `iter` is one further. A run may be past a lowered MAX_ITER.
+        # After the last step, `iter` is one higher. A run may be past a lowered MAX_ITER.
         iteration = min(self.iter + 1, max(self.max_iter, self.start_iter))
         provenance = {**self.provenance, "iteration": iteration}
         evaluators = [self.build_evaluator(self.cfg, x, provenance) for x in self.cfg.DATASETS.TEST]
@@ -218,12 +218,12 @@ class InterpolationTrainer(DefaultTrainer):
 
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module, evaluators: list | None = None) -> OrderedDict:
-        """As DefaultTrainer's, in whole float32: a score must not depend on the device."""
+        """Like DefaultTrainer's, in full float32: a score must not depend on the device."""
         with disable_tf32():
             return super().test(cfg, model, evaluators)
 
     def _load_batch(self, iteration: int) -> list[dict]:
-        """This process's batch of an iteration of now or before, which the guard asks for."""
+        """This process's batch in the current or an earlier iteration, for the guard."""
         if iteration == self.iter:
             return self._trainer.last_batch
         position = self._position - (self.iter - iteration) * self.cfg.SOLVER.IMS_PER_BATCH
@@ -235,7 +235,7 @@ class InterpolationTrainer(DefaultTrainer):
         super().run_step()
         self.num_samples += self.cfg.SOLVER.IMS_PER_BATCH
         skipped = self.bare_model.step_record.num_skipped
-        if skipped:  # logged by the data room, per file; here it becomes a curve
+        if skipped:  # zoomin_d2/data logs each file; here the count becomes a curve
             self.num_skipped += skipped
             self.storage.put_scalar("data/skipped_records", self.num_skipped)
 
@@ -261,9 +261,9 @@ class InterpolationTrainer(DefaultTrainer):
         super().load_state_dict(state_dict)
 
     def build_writers(self) -> list[EventWriter]:
-        """Detectron2's writers; files get the values themselves, not their running median.
+        """Detectron2's writers, but files get the values themselves, not their running median.
 
-        (Its default is the median of 20 logged values: with METRIC_PERIOD 20, of 400 iterations.)
+        (The default is the median of 20 logged values: with METRIC_PERIOD 20, of 400 iterations.)
         """
         folder = self.cfg.OUTPUT_DIR
         return [
@@ -300,8 +300,8 @@ class InterpolationTrainer(DefaultTrainer):
             resume: take the last checkpoint of OUTPUT_DIR.
 
         Raises:
-            ValueError: if there are no weights: an untrained generator is nearly the average of its
-                inputs, and its score would look like a result.
+            ValueError: if there are no weights: an untrained generator nearly averages its inputs,
+                and its score would look like a result.
         """
         model = cls.build_model(cfg)
         checkpointer = AtomicCheckpointer(model, cfg.OUTPUT_DIR, prefer_ema=True)

@@ -1,7 +1,7 @@
-"""How many samples a second a training takes in, and how that grows with processes.
+"""How many samples per second a training processes, and how that grows with processes.
 
-Every measurement is a short training in a process of its own: the first third of its iterations is
-left out (cuDNN's search, compilation), the clock starts and stops with the GPU idle.
+Every measurement is a short training in its own process. The first third of its iterations is left
+out (cuDNN's search, compilation); the clock starts and stops with the GPU idle.
 """
 
 import argparse
@@ -38,7 +38,7 @@ COLUMNS = ("mode", "processes", "batch", "s/iteration", "samples/s", "speed-up",
 
 
 class Stopwatch(HookBase):
-    """Seconds an iteration, between the end of iteration `first` and that of the last."""
+    """Seconds per iteration, from the end of iteration `first` to the end of the last."""
 
     def __init__(self, first: int):
         self.first = first
@@ -81,7 +81,7 @@ def measure(args: argparse.Namespace) -> None:
         "batch": batch,
         "s/iteration": stopwatch.seconds,
         "samples/s": batch / stopwatch.seconds,
-        # Not the median: workers' batches come in bursts, most of them without any wait.
+        # Not the median: workers' batches come in bursts, most of them without a wait.
         "data s": trainer.storage.history("data_time").avg(cfg.SOLVER.MAX_ITER // 2),
         "GiB": torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None,
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
@@ -98,16 +98,16 @@ def run_measurement(
     processes: int,
     iterations: int,
 ) -> dict:
-    """One measurement in a process of its own.
+    """One measurement in its own process.
 
     Args:
         overrides: KEY VALUE pairs; SOLVER.IMS_PER_BATCH is the batch of one process.
         output: gets the log and the numbers of the training.
-        mode: of `MODES`.
+        mode: a key of `MODES`.
         iterations: at least 6.
 
     Raises:
-        RuntimeError: the training failed; with the end of what it printed.
+        RuntimeError: the training failed; the message ends with the last lines it printed.
     """
     opts = [
         *overrides,
@@ -129,7 +129,7 @@ def run_measurement(
 
 
 def format_table(results: list[dict]) -> str:
-    """Markdown; speed-up is over one process of the same mode."""
+    """A Markdown table; speed-up is relative to one process in the same mode."""
     alone = {x["mode"]: x["samples/s"] for x in results if x["processes"] == 1}
     rows = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
     for x in results:

@@ -236,5 +236,7 @@ def test_frames_too_many_for_the_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (10_000_000_000, 80_000_000_000))
     check, gpu = device_frames_module._check_memory, torch.device("cuda")
     check(6_900_000_000, gpu)
-    with pytest.raises(ValueError, match=r"FRAMES_ON_DEVICE.*7\.1 GB.*10\.0 free.*--short-side"):
+    with pytest.raises(
+        ValueError, match=r"FRAMES_ON_DEVICE.*7\.1 GB.*10\.0 GB.* free .*--short-side"
+    ):
         check(7_100_000_000, gpu)

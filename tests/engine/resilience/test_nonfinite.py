@@ -138,7 +138,7 @@ def test_full_disk_keeps_the_message(tmp_path, monkeypatch):
     (tmp_path / "nonfinite").write_text("no folder can be made here")
     guard = NonFiniteGuard(str(tmp_path), load_batch=lambda i: [{"file_name": "a"}])
     guard.watch(7, {"loss": torch.tensor(float("inf"))})
-    with pytest.raises(NonFiniteError, match=r"(?s)iteration=7.*batch: a.*could not be kept"):
+    with pytest.raises(NonFiniteError, match=r"(?s)iteration=7.*batch: a.*could not be saved"):
         guard.verify(7)
 
 

@@ -1,8 +1,8 @@
 """Every dataset by name: registered in DatasetCatalog and MetadataCatalog.
 
 The root is the environment variable DETECTRON2_DATASETS, or ./datasets. Importing the package
-registers the predefined names and looks at no disk; the folders in videos/ and triplets/ are looked
-for when datasets are asked for. What is in a dataset is read at DatasetCatalog.get(name).
+registers the predefined names without reading the disk. The folders in videos/ and triplets/ are
+looked up when a dataset is requested; DatasetCatalog.get(name) reads a dataset's contents.
 """
 
 import os
@@ -51,16 +51,16 @@ def datasets_root() -> str:
 
 
 def register_predefined(root: str | None = None) -> None:
-    """Register the names in _PREDEFINED_SPLITS; what is registered already stays as it is."""
+    """Register the names in _PREDEFINED_SPLITS; names already registered stay unchanged."""
     root = datasets_root() if root is None else root
     for name, (load, folder, arguments) in _PREDEFINED_SPLITS.items():
         _register(name, partial(load, os.path.join(root, folder), *arguments))
 
 
 def register_all_interpolation(root: str | None = None) -> None:
-    """Register all datasets, those that were prepared under the root too, as `register_predefined`.
+    """Register all datasets, including those prepared under the root, like `register_predefined`.
 
-    May be called again to find folders that were prepared since.
+    May be called again to find folders that were prepared since the last call.
     """
     root = datasets_root() if root is None else root
     register_predefined(root)

@@ -1,11 +1,11 @@
 """Cityscapes leftImg8bit_sequence: 30-frame snippets at 17 Hz as records with high-resolution
 partners.
 
-The inputs are 256x512, exact 4x4 box averages of the 1024x2048 frames; those are the partners
-(hr_scale 4, section 3.5 of the paper). The small frames are packed by prepare_cityscapes; the
-partners stay the PNG files of the dataset. Training takes any window of a snippet; validation is
-one triplet per snippet, with the 20th frame (the one that Cityscapes annotates) in the middle, by
-its number: other frames of a snippet may be missing, those three may not.
+The inputs are 256x512, exact 4x4 box averages of the 1024x2048 frames, which are the partners
+(hr_scale 4, section 3.5 of the paper). prepare_cityscapes packs the small frames; the partners stay
+the PNG files of the dataset. Training takes any window of a snippet. Validation is one triplet per
+snippet, with the 20th frame by number (the one that Cityscapes annotates) in the middle: other
+frames of a snippet may be missing, those three may not.
 """
 
 import json
@@ -44,7 +44,8 @@ def load_cityscapes(folder: str | Path, split: str) -> list[dict]:
     """Records of split "train" (whole snippets) or "val" (one triplet per snippet).
 
     Raises:
-        MissingDatasetError: not prepared, or incomplete; counts the "val" triplets that are.
+        MissingDatasetError: not prepared, or incomplete; the message counts incomplete "val"
+            triplets.
     """
     name = f"cityscapes_sequence_{split}"
     prepared = Path(folder) / PREPARED / split
@@ -72,14 +73,14 @@ def load_cityscapes(folder: str | Path, split: str) -> list[dict]:
 
 
 class _Frame(NamedTuple):
-    name: str  # of its sequence
-    number: int  # in its sequence
+    name: str  # name of its sequence
+    number: int  # position in its sequence
     record: dict
-    place: int  # in the record
+    place: int  # position in the record
 
 
 def _snippets(records: list[dict]) -> list[list[_Frame]]:
-    """The frames of each snippet, whichever records (runs of consecutive numbers) they are in."""
+    """The frames of each snippet, collected from all records (runs of consecutive numbers)."""
     frames = []
     for record in records:
         for place, image in enumerate(record["hr_frames"]):
@@ -95,12 +96,12 @@ def _snippets(records: list[dict]) -> list[list[_Frame]]:
 
 
 def _annotated(snippet: list[_Frame]) -> dict | None:
-    """The triplet around the annotated frame; None if frames of it are missing, or may be."""
+    """The triplet around the annotated frame; None if some of its frames are or may be missing."""
     first, last = snippet[0].number, snippet[-1].number
     if last < LENGTH:
-        first = 0  # what is missing at its begin does not matter
+        first = 0  # frames missing at its start do not matter
     elif last - first != LENGTH - 1:
-        return None  # nobody can tell which end is missing
+        return None  # either end may be missing
     by_number = {frame.number: frame for frame in snippet}
     try:
         triplet = [by_number[first + ANNOTATED + i] for i in (-1, 0, 1)]
@@ -133,7 +134,7 @@ def prepare_cityscapes(
     (destination / "shots").mkdir(parents=True, exist_ok=True)
     num_frames = sum(len(snippet) for snippet in snippets)
     require_disk_space(
-        destination, num_frames * 256 * 512 * 3, "Free some space or give --root on another disk."
+        destination, num_frames * 256 * 512 * 3, "Free some space or set --root on another disk."
     )
     jobs = [(_prepare_snippet, (snippet, folder, destination)) for snippet in snippets]
     entries = run_jobs(jobs, num_workers, "snippets", show_progress)
@@ -160,9 +161,9 @@ def find_snippets(folder: Path, split: str) -> list[list[Path]]:
     if not snippets:
         command = (
             "download leftImg8bit_sequence_trainvaltest.zip (324 GB) from "
-            f"https://www.cityscapes-dataset.com, unpack it there, then: {PREPARE}"
+            f"https://www.cityscapes-dataset.com, unpack it there, then run: {PREPARE}"
         )
-        problem = f"no images in {SOURCE}/{split}."
+        problem = f"there are no images in {SOURCE}/{split}."
         raise MissingDatasetError(f"cityscapes_sequence_{split}", folder, problem, TREE, command)
     return snippets
 
@@ -178,7 +179,7 @@ def _prepare_snippet(images: list[Path], folder: Path, destination: Path) -> dic
     shot = {
         "file_name": f"{images[0].parent.name}/{name}",
         "file": f"shots/{path.name}",
-        # relative to the index: the prepared folder and the images move together
+        # Relative to the index, so that the prepared folder and the images can move together.
         "hr_images": [f"../../{image.relative_to(folder).as_posix()}" for image in images],
         "hr_scale": HR_SCALE,
         "runs": [(0, len(images))],

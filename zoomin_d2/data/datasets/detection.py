@@ -9,7 +9,7 @@ import os
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 
-# name -> (json, folder that the json's file names are relative to), both relative to the root
+# name -> (json, folder of the json's file names), both relative to the root
 _PREDEFINED_SPLITS = {
     "voc07_rpn_train": ("voc07/voc07_train.json", "voc07"),
     "voc07_rpn_holdout": ("voc07/voc07_holdout.json", "voc07"),
@@ -20,7 +20,7 @@ def load_detection_json(json_file: str, image_root: str) -> list[dict]:
     """Read a COCO-style json into Detectron2 detection records, keeping `difficult`.
 
     Raises:
-        FileNotFoundError: the json is not there; says where it was looked for.
+        FileNotFoundError: the json does not exist; the message names its path.
     """
     if not os.path.isfile(json_file):
         raise FileNotFoundError(
@@ -31,7 +31,7 @@ def load_detection_json(json_file: str, image_root: str) -> list[dict]:
 
 
 def register_all_detection(root: str) -> None:
-    """Register the detection sets under `root`; names that are taken already are left alone."""
+    """Register the detection sets under `root`; names already taken stay unchanged."""
     for name, (json_file, image_root) in _PREDEFINED_SPLITS.items():
         if name in DatasetCatalog:
             continue

@@ -27,7 +27,7 @@ def load_middlebury_other(folder: str | Path) -> list[dict]:
     name = "middlebury_other"
     scenes = sorted(path.parent for path in folder.glob("*/frame10i11.png"))
     if len(scenes) != NUM_SCENES:
-        problem = f"{len(scenes)} scenes with frame10i11.png, not {NUM_SCENES}."
+        problem = f"found {len(scenes)} scenes with frame10i11.png, expected {NUM_SCENES}."
         raise MissingDatasetError(name, folder, problem, TREE, COMMAND)
     records = []
     for scene in scenes:

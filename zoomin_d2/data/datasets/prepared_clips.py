@@ -27,14 +27,14 @@ def load_prepared_clips(
 
     Args:
         folder: holds index.json.
-        name: of the dataset, for messages; it also begins each record's `file_name`.
-        command: what prepares it, for messages.
+        name: the dataset's name, for messages; each record's `file_name` starts with it.
+        command: the command that prepares it, for messages.
         split: keep the shots of this split only.
-        root: files that the index names lie in it; None = folder.
+        root: holds the files that the index names; None = folder.
 
     Raises:
         MissingDatasetError: no index, a damaged one or one of another version, files of it are
-            missing, or it names files that are not its own.
+            missing, or it names files outside its folder.
     """
     folder = Path(folder)
     index_file = folder / INDEX_NAME
@@ -48,7 +48,7 @@ def load_prepared_clips(
         index = json.loads(index_file.read_text())
         version = index["version"]
         if version != INDEX_VERSION:
-            raise missing(f"{INDEX_NAME} has version {version}, this code reads {INDEX_VERSION}.")
+            raise missing(f"{INDEX_NAME} has version {version}, expected {INDEX_VERSION}.")
         shots = [shot for shot in index["shots"] if split in (None, shot.get("split"))]
         files = [
             (shot, key, _locate(shot[key], folder, root or folder, index))
@@ -71,8 +71,8 @@ def load_prepared_clips(
 
 
 def _locate(file: str, folder: Path, root: str | Path, index: dict) -> Path:
-    """The path of a file that an index names. Raises ValueError if it is none of its own."""
-    # With --index-only the videos stayed where they are.
+    """The path of a file that an index names. Raises ValueError if it is outside its folder."""
+    # With --index-only, the videos stay where they are.
     is_elsewhere = not index.get("options", {}).get("pack", True)
     if is_elsewhere and file.lower().endswith(VIDEO_SUFFIXES):
         return folder / file
@@ -85,7 +85,7 @@ def _check_runs(shot: dict, key: str, path: Path) -> None:
     scale = shot["hr_scale"] if key == "hr_file" else 1
     numbers = [height, width, scale, *(x for run in shot["runs"] for x in run)]
     if not all(type(x) is int for x in numbers) or min(height, width, scale) < 1:
-        raise ValueError(f"sizes and runs of {shot['file']} are no whole numbers")
+        raise ValueError(f"sizes and runs of {shot['file']} are not whole numbers")
     is_packed = path.suffix == ".npy"
     frame_bytes = height * width * 3 * scale**2 if is_packed else 1
     for first, end in shot["runs"]:

@@ -15,11 +15,11 @@ class MissingDatasetError(FileNotFoundError):
     """A dataset is not on disk, or a part of it is missing.
 
     Args:
-        name: of the dataset.
-        folder: where it was looked for.
+        name: the dataset's name.
+        folder: the folder that was searched.
         problem: what is missing there.
-        tree: the files expected, as a drawing.
-        command: what prepares or downloads it.
+        tree: the expected files, drawn as a tree.
+        command: how to prepare or download it.
     """
 
     def __init__(self, name: str, folder: str | Path, problem: str, tree: str, command: str):
@@ -29,8 +29,8 @@ class MissingDatasetError(FileNotFoundError):
             f"Looked in: {Path(folder).absolute()}\n"
             f"Expected there:\n{indented}\n"
             f"To get it: {command}\n"
-            "(Datasets are looked for under the environment variable DETECTRON2_DATASETS, "
-            "by default ./datasets; see datasets/README.md.)"
+            "(The environment variable DETECTRON2_DATASETS sets the root of all datasets, "
+            "./datasets by default; see datasets/README.md.)"
         )
         self.name = name
         self.problem = problem
@@ -42,12 +42,12 @@ def resolve_inside(root: str | Path, name: str | Path) -> Path:
     Links in the folder are the user's own and may lead anywhere; a name may not.
 
     Raises:
-        ValueError: the name leads out of root.
+        ValueError: the name points outside root.
     """
     root = os.path.abspath(root)
     path = os.path.abspath(os.path.join(root, name))
     if "\0" in path or os.path.commonpath((root, path)) != root:
-        raise ValueError(f"'{name}' leads out of {root}")
+        raise ValueError(f"'{name}' points outside {root}")
     return Path(path)
 
 
@@ -58,13 +58,13 @@ def image_size(file_name: str | Path) -> tuple[int, int]:
             return image.height, image.width
     # PIL.UnidentifiedImageError is an OSError; damaged headers raise nearly anything.
     except Exception as error:
-        raise CorruptFrameError(file_name, f"is no readable image: {error}") from error
+        raise CorruptFrameError(file_name, f"is not a readable image: {error}") from error
 
 
 def clip_record(
     file_name: str, frames: Iterable[FrameRef], size: tuple[int, int], **optional
 ) -> dict:
-    """A record as the mapper takes it; size is (height, width) of the frames."""
+    """A record as the mapper expects it; size is (height, width) of the frames."""
     return {
         "file_name": file_name,
         "frames": list(frames),

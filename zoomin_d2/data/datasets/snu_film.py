@@ -25,7 +25,7 @@ def load_snu_film(folder: str | Path, difficulty: str) -> list[dict]:
     The lists name files as data/SNU-FILM/test/...; what follows "test/" is looked up here.
 
     Raises:
-        MissingDatasetError: the list is missing or not of 310 lines, or a frame is missing.
+        MissingDatasetError: the list is missing or does not have 310 lines, or a frame is missing.
     """
     folder = Path(folder)
     name = f"snu_film_{difficulty}"
@@ -42,7 +42,7 @@ def load_snu_film(folder: str | Path, difficulty: str) -> list[dict]:
         line.split() for line in list_file.read_text(errors="replace").splitlines() if line.strip()
     ]
     if len(lines) != NUM_TRIPLETS or any(len(line) != 3 for line in lines):
-        raise missing(f"{list_name} is not {NUM_TRIPLETS} lines of three files.")
+        raise missing(f"{list_name} does not have {NUM_TRIPLETS} lines of three files.")
     records = []
     for line in lines:
         relative = [entry.replace("\\", "/").split("test/", 1)[-1] for entry in line]

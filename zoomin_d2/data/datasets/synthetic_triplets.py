@@ -16,13 +16,13 @@ from zoomin_d2.frames import IMAGE_SUFFIXES, CorruptFrameError
 
 SIZE = (256, 448)  # (height, width) of the frames
 STILLS_PER_TRIPLET = 8
-# Between frame_1 and frame_2, mean over all values from 0 to 255; stills without texture never
-# reach it.
+# Between frame_1 and frame_2, mean over all values on 0..255; stills without texture never reach
+# it.
 _LEAST_DIFFERENCE, _MAX_TRIES = 1.0, 10
 
 
 def find_images(sources: Sequence[Path], size: tuple[int, int] = SIZE) -> tuple[list[str], int]:
-    """The images among files and (searched recursively) folders that are at least ``size``, sorted.
+    """The images of at least ``size`` among files and folders (searched recursively), sorted.
 
     Returns:
         Their names, and how many others are smaller or cannot be read.
@@ -40,7 +40,7 @@ def find_images(sources: Sequence[Path], size: tuple[int, int] = SIZE) -> tuple[
     if not large:
         raise FileNotFoundError(
             f"No image of at least {size[1]}x{size[0]} pixels in {', '.join(map(str, sources))} "
-            f"({len(files)} are smaller or cannot be read); give larger ones"
+            f"({len(files)} are smaller or cannot be read); give larger images"
         )
     return large, len(files) - len(large)
 
@@ -67,7 +67,7 @@ def write_synthetic_triplets(
 
     Raises:
         CorruptFrameError: a still cannot be read.
-        FileExistsError: the folder exists: it may hold somebody's own triplets.
+        FileExistsError: the folder exists; it may hold the user's own triplets.
         OSError: a file cannot be written.
     """
     if folder.exists():
@@ -91,7 +91,7 @@ def write_synthetic_triplets(
 def _moving_triplet(
     store: FrameStore, stills: Sequence[FrameRef], size: tuple[int, int], rng: np.random.Generator
 ) -> list[torch.Tensor]:
-    """A triplet that differs: one whose few layers are all still would score 100 dB."""
+    """A triplet with motion: one whose few layers are all still would score 100 dB."""
     for _ in range(_MAX_TRIES):
         chosen = rng.permutation(len(stills))[:STILLS_PER_TRIPLET]
         crops = torch.stack([_random_crop(store.read(stills[i]), size, rng) for i in chosen])

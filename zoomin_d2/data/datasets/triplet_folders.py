@@ -18,7 +18,7 @@ def load_triplet_folders(folder: str | Path, name: str) -> list[dict]:
     """One record per triplet, sorted by scene and k.
 
     Raises:
-        MissingDatasetError: no triplet at all, or frames are missing; counts them.
+        MissingDatasetError: there is no triplet, or frames are missing; the message counts them.
     """
     folder = Path(folder)
     command = "put the triplets there, or a symbolic link to their folder."

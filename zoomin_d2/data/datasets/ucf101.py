@@ -2,12 +2,12 @@
 
 The number is the paper's (section 3.5). The choice depends on the clip's name and a seed, not on
 the order of files on disk. Only triplets without a cut, a repeated frame or a still stretch are
-candidates (shot_analysis.py). Clips have 25 frames/s (some 29.97), so a
-triplet of neighboring frames lasts the paper's 80 ms.
+candidates (shot_analysis.py). Clips have 25 frames/s (some 29.97), so a triplet of neighboring
+frames lasts the paper's 80 ms.
 
-UCF101 frames are 320x240, and a 256x256 crop (also the paper's) does not fit into 240 rows. The
-frames are therefore enlarged to a short side of 256 (341x256, bicubic) unless asked otherwise; the
-test triplets (ucf101_interp.py) are UCF101 frames enlarged to 256 rows as well.
+UCF101 frames are 320x240, and a 256x256 crop (also the paper's) does not fit into 240 rows. By
+default the frames are therefore enlarged to a short side of 256 (341x256, bicubic). The test
+triplets (ucf101_interp.py) are also UCF101 frames enlarged to 256 rows.
 """
 
 import zlib
@@ -59,14 +59,14 @@ def prepare_ucf101(
     """Pack the training triplets of an official split file into folder/triplets_train.
 
     Args:
-        overwrite: replace a set of another list, size or seed, once this one is complete.
+        overwrite: replace a set with another list, size or seed once this one is complete.
 
     Returns:
-        The index; its counts tell what was skipped.
+        The index; its counts say what was skipped.
 
     Raises:
-        MissingDatasetError: the videos or the split file are not there.
-        FileExistsError: not overwrite, and there is a set of another list, size or seed.
+        MissingDatasetError: the videos or the split file are missing.
+        FileExistsError: not overwrite, and a set with another list, size or seed exists.
         OSError: too little disk space.
     """
     folder = Path(folder)
@@ -78,7 +78,7 @@ def prepare_ucf101(
     require_disk_space(
         destination,
         len(clips) * TRIPLETS_PER_CLIP * 3 * frame_bytes,
-        "Free some space or give a smaller --short-side.",
+        "Free some space or set a smaller --short-side.",
     )
     jobs = [
         (_prepare_clip, (folder / "UCF-101" / clip, prepared.folder / "shots", short_side, seed))
@@ -97,7 +97,7 @@ def read_split(folder: Path, list_number: int) -> list[str]:
     list_name = f"ucfTrainTestlist/trainlist{list_number:02d}.txt"
     command = (
         "download and unpack UCF101 and its splits from https://www.crcv.ucf.edu/data/UCF101.php, "
-        f"then: {PREPARE}"
+        f"then run: {PREPARE}"
     )
 
     def missing(problem: str) -> MissingDatasetError:

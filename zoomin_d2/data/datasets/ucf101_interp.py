@@ -35,9 +35,11 @@ def load_ucf101_interp(root: str | Path) -> list[dict]:
         key=lambda path: int(path.name),
     )
     if not folders:
-        raise missing("there is no folder ucf101_interp_ours with numbered folders.")
+        raise missing("there is no folder ucf101_interp_ours with numbered subfolders.")
     if len(folders) != NUM_TRIPLETS:
-        raise missing(f"{len(folders)} folders in ucf101_interp_ours, not {NUM_TRIPLETS}.")
+        raise missing(
+            f"found {len(folders)} folders in ucf101_interp_ours, expected {NUM_TRIPLETS}."
+        )
     records = []
     for folder in folders:
         frames = [folder / n for n in ("frame_00.png", "frame_01_gt.png", "frame_02.png")]

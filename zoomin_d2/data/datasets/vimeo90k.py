@@ -1,6 +1,6 @@
 """Vimeo-90K triplets and septuplets (448x256) as records.
 
-The septuplets serve arbitrary t: training may take any window of the seven frames; the test set
+The septuplets are for arbitrary t: training may take any window of the seven frames. The test set
 asks for the middle one, im4, from its neighbors im3 and im5.
 """
 
@@ -17,7 +17,7 @@ sequences/00001/0001/im1.png ... im{length}.png
 """
 _COMMAND = (
     "download http://data.csail.mit.edu/tofu/dataset/vimeo_{kind}.zip ({size}) and unpack it into "
-    "the folder above this one."
+    "the parent of this folder."
 )
 _LENGTH = {"triplet": 3, "septuplet": 7}
 _PREFIX = {"triplet": "tri", "septuplet": "sep"}
@@ -45,7 +45,7 @@ def load_vimeo90k(folder: str | Path, kind: str, split: str) -> list[dict]:
     sequences = [
         line.strip() for line in list_file.read_text(errors="replace").splitlines() if line.strip()
     ]
-    # one listing per folder: 90,000 single questions to a network disk take minutes
+    # One listing per folder, because 90,000 single lookups on a network disk take minutes.
     on_disk = {
         f"{group.name}/{entry}"
         for group in (folder / "sequences").glob("*/")

@@ -1,1 +1,1 @@
-"""Training samples that are cut out of frames in the memory of the device."""
+"""Training samples that are cut from frames in the device's memory."""

@@ -1,6 +1,6 @@
-"""Places of crops in a memory full of pixels in, the crops out: area-averaged, turned, flipped.
+"""Positions of crops in a memory full of pixels in, the crops out: area-averaged, turned, flipped.
 
-One pointwise computation for a whole batch: on a GPU `torch.compile` makes one kernel of it.
+One pointwise computation for a whole batch: on a GPU, `torch.compile` makes it one kernel.
 """
 
 import functools
@@ -17,16 +17,16 @@ def area_crops(
     size: tuple[int, int],
     num_taps: int,
 ) -> torch.Tensor:
-    """N crops of any extents, each averaged by area to one size, rounded, halves up.
+    """N crops of any extents, each averaged by area to one size and rounded, halves up.
 
-    An output pixel is the mean of what its square covers of the source, a pixel that is covered in
-    part counting in part: OpenCV's INTER_AREA.
+    An output pixel is the mean of the source pixels under its square, weighted by how much of each
+    the square covers: OpenCV's INTER_AREA.
 
     Args:
         pixels: (P, 3) uint8.
         starts: (N,) int64, the crops' first pixels.
         strides: (N, 2) int64, pixels from a row to the next and from a column to the next. Negative
-            ones flip; a row's and a column's exchanged transpose.
+            strides flip; exchanging the two transposes.
         extents: (N, 2) int64, rows and columns of the sources, at least ``size``.
         size: (H, W) of the crops.
         num_taps: source pixels that an output pixel may touch along a side: 1 where no crop is
@@ -64,5 +64,5 @@ def _taps(extents: torch.Tensor, size: int, num_taps: int) -> tuple[torch.Tensor
 
 @functools.cache
 def area_crops_on(device_type: str) -> Callable[..., torch.Tensor]:
-    """`area_crops`, compiled where that pays; what is compiled is kept for the next call."""
+    """`area_crops`, compiled where that pays; the compiled code is kept for the next call."""
     return torch.compile(area_crops, dynamic=False) if device_type == "cuda" else area_crops

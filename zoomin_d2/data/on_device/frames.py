@@ -1,8 +1,9 @@
-"""A training set whose frames all lie in the memory of the device, where samples are cut out.
+"""A training set whose frames are all in the device's memory, where samples are cut from them.
 
-Making crops takes a processor core 3 to 10 ms a sample, and a training on a GPU more cores than
-most machines have. Here worker processes only choose crops (`InterpolationDatasetMapper`), a few
-numbers each, and the device cuts: the same samples, but for the rounding of an average.
+Making crops takes a processor core 3 to 10 ms per sample, and training on a GPU would need more
+cores than most machines have. Here worker processes only choose crops
+(`InterpolationDatasetMapper`), a few numbers each, and the device cuts them: the same samples, up
+to the rounding of an average.
 """
 
 import logging
@@ -24,7 +25,7 @@ from zoomin_d2.frames import CorruptFrameError
 
 logger = logging.getLogger(__name__)
 
-# Of a GPU's free memory, what frames may take: the rest is for the training.
+# The share of a GPU's free memory that frames may take; the rest is for the training.
 _LARGEST_PART = 0.7
 _FRAMES = ("frame_1", "frame_t", "frame_2")
 
@@ -33,12 +34,12 @@ class FrameLocations:
     """Where a frame begins in `DeviceFrames.pixels`; small, for worker processes."""
 
     def __init__(self) -> None:
-        # Of a packed shot's file, or of one frame: first pixel, and number of frames.
+        # First pixel and number of frames of a packed shot's file, or of one frame.
         self.parts: dict[FrameRef, tuple[int, int]] = {}
-        self.problems: dict[FrameRef, str] = {}  # why such a part is not there
+        self.problems: dict[FrameRef, str] = {}  # why such a part is missing
 
     def start(self, ref: FrameRef, num_pixels: int) -> int:
-        """The first pixel of a frame of so many. Raises CorruptFrameError where it is not there."""
+        """The first pixel of a frame of so many. Raises CorruptFrameError if it is missing."""
         part = _part(ref)
         if part in self.problems:
             raise CorruptFrameError(_file_name(ref), self.problems[part])
@@ -46,27 +47,27 @@ class FrameLocations:
         if isinstance(ref, str) or not _is_packed(ref):
             return start
         if not 0 <= ref[1] < num_frames:
-            raise CorruptFrameError(ref[0], f"no frame {ref[1]}, only {num_frames} frames")
+            raise CorruptFrameError(ref[0], f"has no frame {ref[1]}, only {num_frames} frames")
         return start + ref[1] * num_pixels
 
 
 class DeviceFrames:
-    """All frames of some records, high-resolution partners included, as they are.
+    """All frames of some records, including high-resolution partners, at their own size.
 
     Args:
-        records: see `InterpolationDatasetMapper`; one that comes up twice is there once.
-        device: whose memory.
+        records: see `InterpolationDatasetMapper`; a frame that occurs twice is stored once.
+        device: the device whose memory holds them.
         high_resolution: whether partners are needed.
 
     Raises:
-        ValueError: they do not fit into the GPU's memory.
+        ValueError: the frames do not fit into the GPU's memory.
     """
 
     def __init__(self, records: Sequence[dict], device: torch.device, high_resolution: bool):
         started = time.perf_counter()
         self.locations = FrameLocations()
         store = FrameStore()
-        # What is read at once, a packed shot's file or one frame, and the frames' size.
+        # Each part that is read at once (a packed shot's file, or one frame), and its frame size.
         parts: dict[FrameRef, tuple[int, int]] = {}
         for ref, size in _frame_sizes(records, high_resolution).items():
             parts.setdefault(_part(ref), size)
@@ -100,7 +101,7 @@ class DeviceFrames:
             pixels = torch.from_numpy(np.ascontiguousarray(frames)).view(-1, 3)
             self.pixels[start : start + len(pixels)] = pixels
         logger.info(
-            "%.1f GB of frames lie in the memory of %s, after %.0f s",
+            "Loaded %.1f GB of frames into the memory of %s in %.0f s",
             *(3 * num_pixels / 1e9, device, time.perf_counter() - started),
         )
 
@@ -109,8 +110,8 @@ class CropPlanner:
     """In a worker: a record and a random generator in, the numbers of one sample out.
 
     Args:
-        mapper: chooses.
-        locations: of the frames.
+        mapper: chooses the crops.
+        locations: where the frames are.
     """
 
     def __init__(self, mapper: InterpolationDatasetMapper, locations: FrameLocations):
@@ -118,7 +119,7 @@ class CropPlanner:
         self._locations = locations
 
     def __call__(self, record: dict, rng: np.random.Generator) -> dict:
-        """As the mapper, with "crop", rows for `DeviceLoader`, in place of frames.
+        """Like the mapper's, with "crop" (rows for `DeviceLoader`) in place of frames.
 
         Raises:
             CorruptFrameError: a frame that is needed could not be read.
@@ -156,9 +157,9 @@ Plans = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]
 def stack_plans(samples: list[dict], num_synthetic: int = 0) -> Plans:
     """A `CropPlanner`'s samples as rows (3, N, 5), rows of the M partners (M, 5), and the rest.
 
-    The first ``num_synthetic`` S samples become synthetic: third is what decides about them,
-    (S, NUM_DRAWS); they have no partners.
-    Arrays, not tensors: so small, they travel through the pipe that is there anyway.
+    The first ``num_synthetic`` S samples become synthetic and have no partners; the third result,
+    (S, NUM_DRAWS), is their randomness. The results are arrays, not tensors, because arrays this
+    small travel through the existing pipe.
     """
     rows = [sample.pop("crop") for sample in samples]
     partners = [x[3:] for x in rows[num_synthetic:]]
@@ -168,11 +169,11 @@ def stack_plans(samples: list[dict], num_synthetic: int = 0) -> Plans:
 
 
 class DeviceLoader:
-    """What `stack_plans` made in, stacked batches (batching.py) of frames on the device out.
+    """Results of `stack_plans` in, stacked batches (batching.py) of frames on the device out.
 
     Args:
-        loader: gives those.
-        frames: where they are cut from.
+        loader: yields the results of `stack_plans`.
+        frames: what the samples are cut from.
         mapper: knows how large crops are, and how much larger their sources may be.
     """
 
@@ -183,7 +184,7 @@ class DeviceLoader:
         self._pixels = frames.pixels
         self._size = mapper.crop_size
         lowest = mapper.scale_range[0]
-        # Rounded, a source is larger than crop / scale by half a pixel at most.
+        # After rounding, a source is at most half a pixel larger than crop / scale.
         largest = 1 / lowest + 0.5 / min(self._size)
         self._num_taps = 1 if lowest == 1 else math.ceil(largest) + 1
 
@@ -197,7 +198,7 @@ class DeviceLoader:
                 for crops, frames in zip(cut, layered, strict=True):
                     crops[: len(draws)] = frames
             stacks = [(key, everyone, frames) for key, frames in zip(_FRAMES, cut, strict=True)]
-            # One by one: their number changes, and so may their size.
+            # One by one, because their number changes and their size may.
             have_partner = [i for i in everyone if "hr_scale" in values[i]]
             for i, row in zip(have_partner, self._on_device(partner_rows)[:, None], strict=True):
                 stacks.append(("frame_t_hr", [i], self._cut(row, values[i]["hr_scale"])))
@@ -217,7 +218,7 @@ def _file_name(ref: FrameRef) -> str:
 
 
 def _part(ref: FrameRef) -> FrameRef:
-    """What is read at once: the file of a packed shot, or one frame."""
+    """The part that is read at once: the file of a packed shot, or one frame."""
     return _file_name(ref) if _is_packed(ref) else ref
 
 
@@ -243,7 +244,7 @@ def _check_memory(num_bytes: int, device: torch.device) -> None:
     free = torch.cuda.mem_get_info()[0]
     if num_bytes > _LARGEST_PART * free:
         raise ValueError(
-            f"DATALOADER.FRAMES_ON_DEVICE: the frames take {num_bytes / 1e9:.1f} GB, of the GPU's "
-            f"{free / 1e9:.1f} free ones {_LARGEST_PART:.0%} are for them. Leave it False, or "
-            "prepare smaller frames (datasets/prepare_videos.py --short-side)."
+            f"DATALOADER.FRAMES_ON_DEVICE: the frames take {num_bytes / 1e9:.1f} GB, more than "
+            f"{_LARGEST_PART:.0%} of the {free / 1e9:.1f} GB that are free on the GPU. Set it to "
+            "False, or prepare smaller frames (datasets/prepare_videos.py --short-side)."
         )

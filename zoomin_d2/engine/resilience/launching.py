@@ -22,22 +22,22 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 from zoomin_d2.engine.resilience.termination import EXIT_CODE
 from zoomin_d2.user_errors import UserError, one_line_errors, raise_for_traceback, users_mistake
 
-# How long a process waits for others that evaluate or save longer than it.
+# How long a process waits for others that take longer to evaluate or save.
 TIMEOUT = timedelta(minutes=30)
 
 
 def run_distributed(main: Callable[[argparse.Namespace], object], args: argparse.Namespace) -> None:
     """Call ``main(args)`` in every process of the run; SIGTERM reaches all of them.
 
-    A process that fails ends the run: with its traceback, or with one line where the user can mend
-    it (`user_errors`), and within about a minute on its machine (processes elsewhere fail when they
-    next talk to it).
+    A process that fails ends the run: with its traceback, or with one line if the user can fix the
+    cause (`user_errors`). On its machine the run ends within about a minute; processes on other
+    machines fail when they next talk to it.
 
     Args:
         args: of Detectron2's `default_argument_parser`; ``debug`` is optional.
 
     Raises:
-        SystemExit: with 143 after SIGTERM, with 2 after a mistake of the user's.
+        SystemExit: with 143 after SIGTERM, with 2 after a user error.
         torch.multiprocessing.ProcessRaisedException: one of several processes failed.
     """
     debug = getattr(args, "debug", False)
@@ -74,7 +74,7 @@ def _run_by_launch(main: Callable, args: argparse.Namespace, debug: bool) -> Non
 
 
 class _UserErrorInProcess(Exception):
-    """What a process says to the one that started it, which gets no more than its traceback."""
+    """Carries a user error to the parent process, which gets nothing but the traceback."""
 
 
 _MARKER = f"{_UserErrorInProcess.__name__}: "
@@ -93,9 +93,9 @@ def _carry_mistake(main: Callable, debug: bool, args: argparse.Namespace) -> Non
 def run_and_leave(main: Callable[..., object], *args: object) -> None:
     """Call ``main(*args)``; a process of a group then leaves it, and ends here with exit code 0.
 
-    Detectron2's `launch` does neither. It ends here because the group's threads may live on (DDP
-    keeps the group alive) and want Python's lock while the interpreter shuts down: that aborts a
-    process whose work is done ("terminate called without an active exception"), now and then.
+    Detectron2's `launch` does neither. The process ends here because the group's threads may live
+    on (DDP keeps the group alive) and want Python's lock while the interpreter shuts down, which
+    sometimes aborts a finished process ("terminate called without an active exception").
     """
     main(*args)
     if dist.is_initialized():

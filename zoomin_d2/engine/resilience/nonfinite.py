@@ -1,8 +1,8 @@
-"""Losses, gradients and weights in; where one is NaN or inf, all processes stop or skip together.
+"""Losses, gradients and weights in; if one is NaN or inf, all processes stop or skip together.
 
-Nothing here waits for the device more often than Detectron2's own logging does: losses are kept as
-they are and read every SOLVER.METRIC_PERIOD iterations. Only SOLVER.SKIP_NONFINITE has to know in
-every iteration.
+Nothing here waits for the device more often than Detectron2's own logging does: losses stay on the
+device and are read every SOLVER.METRIC_PERIOD iterations. Only SOLVER.SKIP_NONFINITE waits in every
+iteration.
 """
 
 import logging
@@ -19,23 +19,23 @@ from zoomin_d2.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
-# So many skipped iterations in a row are no accident: the weights are spoilt, or the data is.
+# This many skipped iterations in a row are no accident: the weights or the data are bad.
 MAX_SKIPPED_IN_A_ROW = 50
 
 
 class NonFiniteError(FloatingPointError):
-    """A loss, or a weight, became NaN or inf; says where, and what is kept to find out why."""
+    """A loss or a weight became NaN or inf; the message says where, and what was saved."""
 
 
 class NonFiniteGuard:
-    """Finds the first loss that is not finite, on whichever process, and stops all of them.
+    """Finds the first non-finite loss on any process, and stops all processes.
 
     Args:
         output_dir: gets ``nonfinite/`` with the inputs of the bad iteration (one file per process
-            that met it) and the state of the training; "" writes nothing.
-        skip: leave such iterations out and count them instead (SOLVER.SKIP_NONFINITE).
-        load_batch: iteration -> this process's batch of it.
-        get_state: -> what a checkpoint would hold.
+            that had it) and the state of the training; "" writes nothing.
+        skip: skip and count such iterations instead (SOLVER.SKIP_NONFINITE).
+        load_batch: iteration -> this process's batch in it.
+        get_state: -> the content of a checkpoint.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class NonFiniteGuard:
         self._in_a_row = 0
 
     def watch(self, iteration: int, losses: dict[str, torch.Tensor]) -> None:
-        """Keep losses for `verify`; takes no time on the device."""
+        """Keep losses for `verify`; does not wait for the device."""
         self._pending.append((iteration, {k: v.detach() for k, v in losses.items()}))
 
     def verify(self, iteration: int) -> None:
-        """Read what was kept; called by all processes in the same iteration.
+        """Read the losses that were kept; called by all processes in the same iteration.
 
         Raises:
-            NonFiniteError: in every process, if a loss of any of them is not finite.
+            NonFiniteError: in every process, if a loss of any process is not finite.
         """
         found = None
         values = [x.float() for _, losses in self._pending for x in losses.values()]
@@ -77,7 +77,7 @@ class NonFiniteGuard:
         self._agree(iteration, found, "Loss became infinite or NaN")
 
     def verify_weights(self, iteration: int, weights: dict[str, torch.Tensor]) -> None:
-        """Raises NonFiniteError if a weight is not finite; weights are equal in all processes."""
+        """Raises NonFiniteError if a weight is not finite; all processes have the same weights."""
         bad = nonfinite_names(weights)
         if bad:
             problem = f"{len(bad)} weights became infinite or NaN, the first is '{bad[0]}',"
@@ -90,10 +90,10 @@ class NonFiniteGuard:
         losses: dict[str, torch.Tensor],
         parameters: Iterable[torch.nn.Parameter],
     ) -> bool:
-        """With `skip`: whether a loss or a gradient of any process is not finite. Waits for it.
+        """With `skip`: whether any process has a non-finite loss or gradient. Waits for the device.
 
         Raises:
-            NonFiniteError: after MAX_SKIPPED_IN_A_ROW of them in a row.
+            NonFiniteError: after MAX_SKIPPED_IN_A_ROW skipped iterations in a row.
         """
         if not self.skip:
             return False
@@ -138,12 +138,12 @@ class NonFiniteGuard:
         raise NonFiniteError(
             f"{problem} at iteration={first}!\n{where}\n{kept}"
             "--resume continues from the last good checkpoint with the same batches; "
-            "SOLVER.SKIP_NONFINITE True leaves bad iterations out; a lower SOLVER.BASE_LR or "
-            "SOLVER.CLIP_GRADIENTS may avoid them."
+            "SOLVER.SKIP_NONFINITE True skips bad iterations; a lower SOLVER.BASE_LR or "
+            "SOLVER.CLIP_GRADIENTS may prevent them."
         )
 
     def _dump(self, first: int, iteration: int, found, batch: list[dict] | None) -> str:
-        """Returns what was kept, in words."""
+        """Save inputs and state; returns a sentence that says where they are."""
         if not self.output_dir:
             return ""
         folder = os.path.join(self.output_dir, "nonfinite")
@@ -157,8 +157,8 @@ class NonFiniteGuard:
             if comm.is_main_process() and self._get_state is not None:
                 state = {"found_at_iteration": iteration, **self._get_state()}
                 write_atomically(f"{stem}_state.pth", lambda f: torch.save(state, f))
-        except OSError as error:  # the disk may be full: what is known must be said all the same
-            return f"Inputs and state could not be kept: {error}\n"
+        except OSError as error:  # the disk may be full; the report must appear all the same
+            return f"Inputs and state could not be saved: {error}\n"
         return (
             f"Inputs of iteration {first} and the state of iteration {iteration} are in "
             f"{stem}_*.pth\n"
@@ -171,9 +171,9 @@ class WeightCheckHook(HookBase):
     Every process needs it, before the checkpointer's hook.
 
     Args:
-        guard: see there.
-        period: of the checkpoints, iterations.
-        networks: name -> what is trained or averaged; None where a recipe has no such network.
+        guard: checks the weights.
+        period: iterations between checkpoints.
+        networks: name -> trained or averaged network; None if the recipe has no such network.
     """
 
     def __init__(

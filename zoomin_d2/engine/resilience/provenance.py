@@ -23,10 +23,11 @@ _FILE = "provenance.json"
 
 
 def collect_provenance(cfg: CfgNode, data_sentence: str | None = None) -> dict:
-    """What a reader needs to make the same numbers again.
+    """What a reader needs to reproduce the numbers.
 
     Args:
-        data_sentence: what is trained on and why, from `resolve_datasets`; None when evaluating.
+        data_sentence: the training data and why it was chosen, from `resolve_datasets`; None when
+            evaluating.
     """
     device = torch.device(cfg.MODEL.DEVICE).type
     if device == "cuda":
@@ -40,7 +41,7 @@ def collect_provenance(cfg: CfgNode, data_sentence: str | None = None) -> dict:
         "datasets_train": list(cfg.DATASETS.TRAIN),
         "datasets_test": list(cfg.DATASETS.TEST),
         "frozen_rpn": cfg.MODEL.FROZEN_RPN.WEIGHTS or "random weights",
-        "proposals": dict(cfg.MODEL.PROPOSALS),  # ROI numbers of other ROIs are other numbers
+        "proposals": dict(cfg.MODEL.PROPOSALS),  # ROI numbers depend on which ROIs were used
         "device": device,
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -49,11 +50,11 @@ def collect_provenance(cfg: CfgNode, data_sentence: str | None = None) -> dict:
 
 
 def describe_weights(path: str, checkpoint: Mapping) -> dict:
-    """Which weights are evaluated: their file, its sha256, and what it says of its training.
+    """Which weights are evaluated: their file, its sha256, and its record of the training.
 
     Args:
         path: as MODEL.WEIGHTS.
-        checkpoint: what was loaded from there; of a training, it knows the last iteration.
+        checkpoint: what was loaded from there; a training checkpoint knows its last iteration.
     """
     iteration = checkpoint.get("iteration")
     return {
@@ -65,7 +66,7 @@ def describe_weights(path: str, checkpoint: Mapping) -> dict:
 
 
 def git_commit() -> str:
-    """Commit of the source tree, with "+changes" if it was edited; "unknown" outside a checkout."""
+    """Commit of the source tree, plus "+changes" if it was edited; "unknown" outside a checkout."""
     here = os.path.dirname(os.path.abspath(__file__))
 
     def git(*args: str) -> str:
@@ -84,7 +85,7 @@ def git_commit() -> str:
 
 
 def begin_provenance(cfg: CfgNode, data_sentence: str, resume: bool) -> None:
-    """Write OUTPUT_DIR/provenance.json of a training; a resumed one keeps its run_id."""
+    """Write OUTPUT_DIR/provenance.json of a training; a resumed run keeps its run_id."""
     provenance = collect_provenance(cfg, data_sentence)
     if resume:
         earlier = read_provenance(cfg.OUTPUT_DIR).get("run_id")
@@ -93,7 +94,7 @@ def begin_provenance(cfg: CfgNode, data_sentence: str, resume: bool) -> None:
 
 
 def read_provenance(output_dir: str) -> dict:
-    """What `begin_provenance` left in ``output_dir``, or {} where nothing was, or is damaged."""
+    """What `begin_provenance` wrote to ``output_dir``; {} if the file is missing or damaged."""
     path = os.path.join(output_dir, _FILE)
     if not os.path.exists(path):
         return {}

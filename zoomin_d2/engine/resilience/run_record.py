@@ -1,4 +1,4 @@
-"""What a run was made of, kept in its checkpoints; a resumed run reports where it differs now."""
+"""What a run was made of, kept in its checkpoints; a resumed run reports the differences."""
 
 import logging
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from detectron2.config import CfgNode
 
 logger = logging.getLogger(__name__)
 
-# Another network cannot continue from the states of these, or would silently start over.
+# A different network cannot continue from these states, or would silently start over.
 _NETWORKS = ("MODEL.GENERATOR.", "MODEL.DISCRIMINATOR.")
 # What may differ without changing the run.
 _HARMLESS = (
@@ -18,7 +18,7 @@ _HARMLESS = (
 
 
 def config_record(cfg: CfgNode, prefix: str = "") -> dict[str, str]:
-    """Every key of a config with its value as text."""
+    """Every key of a config with its value as a string."""
     record = {}
     for key, value in cfg.items():
         if isinstance(value, CfgNode):
@@ -31,20 +31,20 @@ def config_record(cfg: CfgNode, prefix: str = "") -> dict[str, str]:
 def check_config(then: Mapping[str, str], now: Mapping[str, str]) -> None:
     """Compare the configs of a run before and after it was interrupted.
 
-    A key that one of them does not have belongs to another version, and is left out.
+    A key that only one of them has belongs to another version, and is left out.
 
     Raises:
-        ValueError: the networks differ: their states cannot be carried on.
+        ValueError: the networks differ, so the run cannot continue from their states.
     """
     changed = {k: (then[k], now[k]) for k in then if k in now and then[k] != now[k]}
     changed = {k: v for k, v in changed.items() if not k.startswith(_HARMLESS)}
-    text = [f"{key}: {before} then, {after} now" for key, (before, after) in changed.items()]
+    text = [f"{key}: was {before}, is now {after}" for key, (before, after) in changed.items()]
     networks = [t for t in text if t.startswith(_NETWORKS)]
     if networks:
         raise ValueError(
-            "this run was trained with other networks and cannot be resumed:\n  "
+            "this run was trained with different networks and cannot be resumed:\n  "
             + "\n  ".join(networks)
-            + "\nUse its config; or begin a new run with its weights: MODEL.WEIGHTS FILE, another "
+            + "\nUse its config, or start a new run from its weights: MODEL.WEIGHTS FILE, another "
             "OUTPUT_DIR, no --resume"
         )
     if text:
@@ -54,12 +54,12 @@ def check_config(then: Mapping[str, str], now: Mapping[str, str]) -> None:
 
 
 def check_data(then: Mapping | None, now: Mapping) -> None:
-    """Warn where the training data is not what the run began with (None: nobody noted it)."""
+    """Warn if the training data has changed since the run began (None: it was not recorded)."""
     if then is not None and then["fingerprint"] != now["fingerprint"]:
         logger.warning(
-            "The training data has changed since this run was interrupted: %d clips with %d frames "
-            "then, %d clips with %d frames now. The run continues with the new data, so its "
-            "samples are no longer those of an unbroken run",
+            "The training data has changed since this run was interrupted: it had %d clips with %d "
+            "frames, it now has %d clips with %d frames. The run continues with the new data, so "
+            "its samples are no longer those of an uninterrupted run",
             then["clips"],
             then["frames"],
             now["clips"],
@@ -68,8 +68,8 @@ def check_data(then: Mapping | None, now: Mapping) -> None:
 
 
 def get_rng_state(device: str) -> dict[str, torch.Tensor]:
-    """Of torch's generators: data is a function of seed and position alone, and our networks draw
-    no numbers; this is for those that will."""
+    """The state of torch's generators. Data depends on seed and position alone, and our networks
+    draw no random numbers; this is for networks that will."""
     state = {"cpu": torch.get_rng_state()}
     return state if device == "cpu" else {**state, "cuda": torch.cuda.get_rng_state()}
 

@@ -16,7 +16,7 @@ from zoomin_d2.engine.checkpointing import AtomicCheckpointer
 logger = logging.getLogger(__name__)
 
 EXIT_CODE = 128 + signal.SIGTERM
-# A process that does not come to the end of an iteration (its peer is dead) does not wait longer.
+# A process that cannot finish an iteration (its peer is dead) waits no longer than this.
 GRACE_SECONDS = 45
 
 
@@ -24,12 +24,12 @@ class SaveOnTermination(HookBase):
     """After SIGTERM, all processes finish the iteration, the main one saves, and all exit with 143.
 
     Every process needs it, after all hooks whose state a checkpoint holds. Several processes agree
-    in every iteration where that is cheap (gloo), else every ``period`` iterations.
+    in every iteration if that is cheap (gloo), else every ``period`` iterations.
 
     Args:
         checkpointer: saves ``model_<iteration>``, from which --resume continues.
         period: iterations.
-        check: called before saving; raises if the state is not worth it.
+        check: called before saving; raises if the state is not worth saving.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class SaveOnTermination(HookBase):
         if self._timer is not None:
             self._timer.cancel()
         iteration = self.trainer.iter
-        if iteration + 1 < self.trainer.max_iter:  # else the training is over and saved
+        if iteration + 1 < self.trainer.max_iter:  # else the training has finished and was saved
             self.check()
             self.checkpointer.save(f"model_{iteration:07d}", iteration=iteration)
             comm.synchronize()
@@ -91,7 +91,7 @@ class SaveOnTermination(HookBase):
     @staticmethod
     def _give_up() -> None:
         logger.error(
-            "SIGTERM: no iteration ended within %d s, so nothing was saved; --resume continues "
+            "SIGTERM: no iteration finished within %d s, so nothing was saved; --resume continues "
             "from the last checkpoint",
             GRACE_SECONDS,
         )
