@@ -93,7 +93,7 @@ class MotionDecoder(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Args:
-            features: (2N, C, h, w), not warped: every frame_1's, then every frame_2's.
+            features: (2N, C, h, w), not warped: of every frame_1, then of every frame_2.
             motion: (N, 5, h, w) from the level below, already on this grid; None at the coarsest.
             hidden: (N, C', h, w), the same.
             time: for N pairs.

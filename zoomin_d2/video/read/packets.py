@@ -78,7 +78,7 @@ def continuous_packets(
                     stretches[index] = stretches.get(index, 0) + 1
                     if stretches[index] == len(shifts):  # the first stream that turns decides
                         shifts.append(ends[index][1] + shifts[-1] - dts)
-            if not is_stray:  # one damaged timestamp is no turn
+            if not is_stray:  # a single damaged timestamp is not a turn
                 ends[index] = dts, dts + (packet.duration or 0) * base
             if packet.is_corrupt and any(
                 turns(x, *ends[index]) for x in packets.upcoming(index, _BEFORE_TURN)
