@@ -45,5 +45,5 @@ def test_best_quality_is_the_mean(small_generator):
 def test_quality_is_checked():
     with pytest.raises(ValueError, match="'standard' or 'best', got 'better'"):
         Interpolator.from_pretrained("fast", quality="better")
-    with pytest.raises(ValueError, match="is for networks, 'dis' is none"):
+    with pytest.raises(ValueError, match="needs a network; 'dis' is not one"):
         Interpolator.from_pretrained("dis", quality="best")

@@ -52,7 +52,7 @@ def test_a_file_cut_at_60_percent_is_told(tmp_path, make_clip, average):
 def test_mp4_without_index_is_no_video(tmp_path, make_clip, average):
     source = make_clip("mp4")
     _truncate(source, 0.6)
-    with pytest.raises(BadInputError, match=r"an MP4 whose index .* stopped early"):
+    with pytest.raises(BadInputError, match=r"an MP4 without its index .* stopped early"):
         interpolate_video(str(source), str(tmp_path / "out.mp4"), average, MULTI)
 
 

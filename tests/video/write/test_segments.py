@@ -128,7 +128,7 @@ def test_unfinished_run_is_not_mixed(tmp_path, source, average):
     output = tmp_path / "out.mp4"
     with pytest.raises(InterruptedRunError):
         interpolate_video(str(source), str(output), average, MULTI, OPTIONS, _stop_after(300))
-    with pytest.raises(OutputError, match="--resume goes on with it, --overwrite starts anew"):
+    with pytest.raises(OutputError, match="--resume continues it, --overwrite starts over"):
         interpolate_video(str(source), str(output), average, MULTI, OPTIONS)
     with pytest.raises(OutputError, match=r"other settings or another input \(target"):
         interpolate_video(str(source), str(output), average, Target(multi=3), RESUME)
@@ -207,7 +207,7 @@ def test_failing_model_is_named_and_resumed(tmp_path, source, average):
     def wrong_size(frame_1, frame_2, ts):
         return [frame_1[..., 1:] for _ in ts]
 
-    for model, words in [(nan, "not finite"), (wrong_size, "The model gave")]:
+    for model, words in [(nan, "not finite"), (wrong_size, "The model returned")]:
         with pytest.raises(ModelError, match=words):
             interpolate_video(str(source), str(output), model, MULTI)
         assert not output.exists() and not _folder(output).exists()

@@ -1,4 +1,4 @@
-"""Images as a source of frames: a folder, or two images. They have no time: a rate gives it."""
+"""Images as a source of frames: a folder, or two images. A rate gives them their times."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -19,12 +19,12 @@ DEFAULT_RATE = Fraction(24)
 
 
 class ImageReader:
-    """Images of one size, in order, at a rate. 16-bit images stay 16-bit; EXIF turns are applied.
+    """Images of one size, in order, at a rate. 16-bit images stay 16-bit; EXIF rotation is applied.
 
     A picture is (H, W, 3) RGB, or (H, W, 4) with alpha where an image is not opaque.
 
     Raises:
-        BadInputError: no images, one that cannot be read, or of another size.
+        BadInputError: there are no images, or one cannot be read or has another size.
     """
 
     def __init__(self, files: list[Path], rate: Fraction | None = None, name: str | None = None):
@@ -86,7 +86,7 @@ class ImageReader:
                 sizes = [f"{s[1]}x{s[0]}" for s in (image.shape, self._shape)]
                 raise BadInputError(
                     f"{self.files[i]}: {sizes[0]} {image.dtype}, but the first image is "
-                    f"{sizes[1]} {self._dtype}: all must be alike"
+                    f"{sizes[1]} {self._dtype}: all images must have the same size and type"
                 )
             if self.first_alpha is None and image.shape[2] == 4:
                 self.first_alpha = i * duration
@@ -97,7 +97,7 @@ class ImageReader:
 def list_images(folder: Path) -> list[Path]:
     """The images of a folder, numbers in names compared as numbers.
 
-    Hidden files are none of them: macOS leaves a `._name.png` beside every `name.png`."""
+    Hidden files are skipped: macOS leaves a `._name.png` beside every `name.png`."""
     files = [
         f
         for f in folder.iterdir()

@@ -22,9 +22,9 @@ class SourceFrame:
     Attributes:
         index: its place among the frames of the source, from 0.
         time: when it is shown, in seconds after the container's start; exact.
-        duration: how long, where nothing follows.
+        duration: how long it is shown if nothing follows.
         picture: the frame as decoded: av.VideoFrame, or (H, W, 3) RGB.
-        gap_before: frames between the previous one and this are damaged or missing.
+        gap_before: frames between the previous one and this one are damaged or missing.
     """
 
     index: int
@@ -51,7 +51,7 @@ class SourceInfo:
         fingerprint: changes when the source does; None for a pipe.
         file: the file that sound and other streams come from; None: there is none.
         stream_index: of the video stream in `file`.
-        is_images: frames are images of their own, which a rate gives times.
+        is_images: frames are separate images, which get their times from a rate.
         has_alpha: the pixel format or the container has an alpha channel. It may be opaque
             everywhere: Source.first_alpha says when it is not.
     """
@@ -81,10 +81,10 @@ class Damage:
     """What could not be decoded, counted while reading.
 
     Attributes:
-        lost_frames: frames that the file lists, or that a gap shows, and that did not come out.
-        corrupt_frames: came out damaged, and were left out.
+        lost_frames: frames that the file lists, or that a gap implies, but that were not decoded.
+        corrupt_frames: frames that were decoded damaged, and left out.
         decode_errors: packets that the decoder refused.
-        damaged_packets: of the video, that lack data which was lost in transit (MPEG-TS).
+        damaged_packets: packets of the video that lost data in transit (MPEG-TS).
         missing_seconds: how much earlier the video ends than its container says.
         read_error: why reading stopped early, if it did.
         places: (seconds, what) of the first few.
@@ -109,16 +109,16 @@ class Damage:
         )
 
     def note(self, time: Fraction | float, what: str) -> None:
-        """Remember a place (seconds) and what happened there; of many, the first 20."""
+        """Remember a place (seconds) and what happened there; only the first 20 are kept."""
         if len(self.places) < 20:
             self.places.append((round(float(time), 3), what))
 
     def describe(self) -> str:
-        """All of it in one line, for people."""
+        """All damage as one line of text."""
         parts = []
         if self.lost_frames or self.corrupt_frames:
             lost, corrupt = self.lost_frames, self.corrupt_frames
-            parts.append(f"{lost + corrupt} frames lost ({corrupt} of them decoded damaged)")
+            parts.append(f"{lost + corrupt} frames lost ({corrupt} of them were decoded damaged)")
         elif self.decode_errors:
             parts.append(f"{self.decode_errors} packets could not be decoded")
         if self.damaged_packets:
@@ -136,14 +136,14 @@ class Source(Protocol):
     """An opened source of frames; use as a context manager."""
 
     info: SourceInfo
-    files: Sequence[Path]  # that it is read from
+    files: Sequence[Path]  # the files that it reads
     damage: Damage
     end: Fraction  # when the last frame read so far ends
-    count: int  # of frames read so far, those before `start` included
+    count: int  # of frames read so far, including those before `start`
     first_alpha: Fraction | None  # time of the first frame so far that is not opaque
 
     def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
-        """All frames, or those from time `start` on, of which the first has place `index`."""
+        """All frames, or those from time `start` on, the first of which has place `index`."""
         ...
 
     def to_rgb(self, picture: Any) -> np.ndarray:
@@ -162,7 +162,7 @@ class Source(Protocol):
 
 
 def lost_alpha(source: Source) -> list[str]:
-    """What an output without an alpha channel lacks of what was read so far, in words."""
+    """What an output without an alpha channel has lost so far, as messages."""
     if source.first_alpha is None:
         return []
     where = f", first at {float(source.first_alpha):.2f} s" if source.first_alpha else ""

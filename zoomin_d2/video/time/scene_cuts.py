@@ -1,4 +1,4 @@
-"""The frames of a source, each marked: does a cut or a gap lead to it, does it only repeat?"""
+"""The frames of a source, each marked if a cut or gap leads to it, or if it is only a repeat."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from zoomin_d2.video.time.step_detection import CUT_MIN, NEIGHBOURHOOD, is_gap, 
 
 @dataclass
 class MarkedFrame:
-    """A source frame, and what the step that leads to it is."""
+    """A source frame, and the kind of the step that leads to it."""
 
     frame: SourceFrame
     cut_before: bool
@@ -30,7 +30,7 @@ def mark_steps(
 
     Args:
         frames: in order.
-        cut_min: the least difference of a cut (step_detection.py); None finds no cuts.
+        cut_min: the smallest difference of a cut (step_detection.py); None finds no cuts.
         max_gap: seconds; after a longer pause the frame is marked `gap_before`. None: never.
     """
     waiting: deque[SourceFrame] = deque()

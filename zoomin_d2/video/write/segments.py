@@ -1,9 +1,9 @@
-"""The output on its way: finished segments in a folder beside the file, and a journal of them.
+"""The unfinished output: finished segments in a folder beside the file, and a journal of them.
 
-Every SEGMENT_FRAMES output frames are encoded to a file of their own, closed, synced and noted in
-`journal.json`. A run that stops, however it stops, loses at most the segment it was in; a new run
-with the same settings goes on there, and gives the same frames as an unbroken one, because a
-segment depends on nothing before it. `assemble.py` joins the segments.
+Every SEGMENT_FRAMES output frames are encoded to a separate file, closed, synced and noted in
+`journal.json`. A run that stops, however it stops, loses at most its current segment. A new run
+with the same settings resumes there and gives the same frames as an unbroken one, because a segment
+depends on nothing before it. `assemble.py` joins the segments.
 """
 
 import contextlib
@@ -65,10 +65,9 @@ class SegmentFolder:
 
     Args:
         output: the file that it will become.
-        settings: anything JSON that decides the frames; a journal of other settings is not
-            continued.
-        resume: go on with what is there; without it, what is there is an error, or goes
-            (`overwrite`).
+        settings: whatever decides the frames, as JSON; a run with other settings is not continued.
+        resume: continue the run in the folder. Without it, such a run is an error or, with
+            `overwrite`, deleted.
 
     Raises:
         OutputError: another run holds it, it belongs to other settings, or it exists.
@@ -97,16 +96,16 @@ class SegmentFolder:
         journal = self.path / JOURNAL
         if existed and journal.exists() and not resume and not overwrite:
             raise OutputError(
-                f"{self.path} holds an unfinished run: --resume goes on with it, --overwrite "
-                "starts anew"
+                f"{self.path} holds an unfinished run: --resume continues it, --overwrite starts "
+                "over"
             )
         if resume and journal.exists():
             content = json.loads(journal.read_text())
             if content.get("version") != VERSION or content["settings"] != _plain(self.settings):
                 different = _differences(content.get("settings", {}), _plain(self.settings))
                 raise OutputError(
-                    f"{self.path} belongs to other settings or another input ({different}): give "
-                    "the same, or --overwrite to start anew"
+                    f"{self.path} belongs to other settings or another input ({different}): use "
+                    "the same ones, or --overwrite to start over"
                 )
             self.segments = content["segments"]
         known = {s["file"] for s in self.segments} | {LOCK, JOURNAL}
@@ -115,13 +114,13 @@ class SegmentFolder:
                 file.unlink()
         absent = [s["file"] for s in self.segments if not (self.path / s["file"]).is_file()]
         if absent:
-            raise OutputError(f"{self.path} lacks {absent[0]}: --overwrite starts anew")
+            raise OutputError(f"{self.path} lacks {absent[0]}: --overwrite starts over")
         if not self.segments:
             self._write()
 
     @property
     def next_frame(self) -> int:
-        """Index of the first output frame that is not finished."""
+        """Index of the first unfinished output frame."""
         return self.segments[-1]["end"] if self.segments else 0
 
     @property
@@ -135,26 +134,26 @@ class SegmentFolder:
     def add(
         self, file: Path, first: int, end: int, read_on: tuple[Fraction, int], report: SegmentReport
     ) -> None:
-        """Note a finished segment: frames [first, end), and where to read on after it."""
+        """Note a finished segment: frames [first, end), and where to resume reading after it."""
         place = [str(read_on[0]), read_on[1]]
         entry = {"file": file.name, "first": first, "end": end, "read_on": place}
         self.segments.append({**entry, "report": asdict(report)})
         self._write()
 
     def reports(self) -> list[SegmentReport]:
-        """Of every finished segment, in order."""
+        """The report of every finished segment, in order."""
         return [SegmentReport(**segment["report"]) for segment in self.segments]
 
     def files(self) -> list[Path]:
-        """Every finished segment, in order."""
+        """The file of every finished segment, in order."""
         return [self.path / segment["file"] for segment in self.segments]
 
     def release(self, remove: bool) -> None:
-        """Let go of the folder, and delete it when its segments are no longer needed."""
+        """Release the folder, and delete it if its segments are no longer needed."""
         if remove:
             shutil.rmtree(self.path, ignore_errors=True)
         self._lock.release()
-        if remove and os.name == "nt":  # Windows deletes no file that is open
+        if remove and os.name == "nt":  # Windows cannot delete an open file
             shutil.rmtree(self.path, ignore_errors=True)
 
     def _write(self) -> None:
@@ -166,7 +165,7 @@ class SegmentFolder:
 
 
 class Picture(NamedTuple):
-    """A frame of the output, and what the encoder takes of it."""
+    """A frame of the output, and its form for the encoder."""
 
     frame: OutputFrame
     picture: av.VideoFrame
@@ -196,7 +195,7 @@ class SegmentWriter:
         """Raises DiskFullError, OutputError."""
         frame, picture = converted
         if frame.index != self._next:
-            raise AssertionError(f"frame {frame.index} came where {self._next} was due")
+            raise AssertionError(f"expected frame {self._next}, got frame {frame.index}")
         self._check_clock(frame)
         try:
             container = self._container or self._open()
@@ -211,19 +210,19 @@ class SegmentWriter:
             raise os_error(error, f"Cannot write {self._folder.path}") from error
 
     def _check_clock(self, frame: OutputFrame) -> None:
-        """Raises OutputError if the output would show this frame and the last at one time."""
+        """Raises OutputError if the output would show this frame and the last at the same time."""
         clock, last = self._settings.clock, self._last_time
         if clock and last is not None and _tick(frame.time / clock) <= _tick(last / clock):
             raise OutputError(
                 f"Frames {frame.index - 1} and {frame.index} are {float(frame.time - last):.5f} s "
-                f"apart (at {float(frame.time):.3f} s), less than the output's clock of "
-                f"{float(clock):g} s can tell: write an .mp4 or .mov, or choose a lower rate"
+                f"apart (at {float(frame.time):.3f} s), less than a tick of the output's clock "
+                f"({float(clock):g} s): write an .mp4 or .mov, or choose a lower rate"
             )
         self._last_time = frame.time
 
     def finish(self, complete: bool) -> tuple[Path, SegmentReport] | None:
         """Close the last segment. If the run is not `complete`, the segment is not noted (a later
-        run makes it again) but returned, so that what there is can be played."""
+        run makes it again) but returned, so that the partial result can be played."""
         if self._container is None:
             return None
         try:
@@ -267,19 +266,19 @@ class SegmentWriter:
 
 
 def is_disk_full(error: Exception) -> bool:
-    """Whether there is no room to write, whatever raised it."""
+    """Whether an error means that the disk is full, whatever raised it."""
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def os_error(error: OSError | av.FFmpegError, what: str) -> OutputError | DiskFullError:
     """The named error of a failed write."""
     if is_disk_full(error):
-        return DiskFullError(f"{what}: the disk is full ({error}). What is finished is kept")
+        return DiskFullError(f"{what}: the disk is full ({error}). Finished work is kept")
     return OutputError(f"{what}: {error}")
 
 
 def _tick(time: Fraction) -> int:
-    """Rounded as FFmpeg does: halves up."""
+    """Rounded like FFmpeg: halves up."""
     return int((2 * time + 1) // 2)
 
 
