@@ -193,14 +193,14 @@ def test_bad_inputs_are_named():
         evaluator.process([no_truth], [make_output(0)])
     with pytest.raises(ValueError, match=r"'clip/9'.*mask"):
         evaluator.process([make_input("clip/9", mask=torch.ones(2, 2) > 0)], [make_output(0)])
-    with pytest.raises(ValueError, match="1 outputs were given for 2 inputs"):
+    with pytest.raises(ValueError, match="got 1 outputs for 2 inputs"):
         evaluator.process([make_input("a"), make_input("b")], [make_output(0)])
     with pytest.raises(ValueError, match="num_saved"):
         InterpolationEvaluator("toy", num_saved=-1)
 
 
 FRAME = torch.full((3, HEIGHT, WIDTH), 100, dtype=torch.uint8)
-RANGE = r"floats must lie in \[0, 1\]"
+RANGE = r"floats must be in \[0, 1\]"
 
 
 @pytest.mark.parametrize(

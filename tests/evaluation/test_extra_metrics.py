@@ -50,7 +50,7 @@ def test_without_weights_one_line_says_so(monkeypatch, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert usable_extra_metrics(["LPIPS", "sharpness"]) == ["sharpness"]
     (record,) = caplog.records
-    assert "LPIPS is left out" in record.message and "make lpips" in record.message
+    assert "Skipping LPIPS" in record.message and "make lpips" in record.message
 
 
 def test_unknown_names():

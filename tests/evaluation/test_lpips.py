@@ -144,5 +144,5 @@ def test_weights_that_are_missing_or_others(monkeypatch, tmp_path):
     with pytest.raises(MissingLPIPSWeightsError, match="make lpips"):
         LPIPS()
     path.write_bytes(b"cos\nsystem\n(S'true'\ntR.")  # a pickle that would run a command
-    with pytest.raises(ValueError, match=r"Wanted is the alexnet\.ckpt"):
+    with pytest.raises(ValueError, match=r"Expected the alexnet\.ckpt"):
         LPIPS()

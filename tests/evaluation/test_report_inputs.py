@@ -26,5 +26,5 @@ def test_costs_of_a_benchmark(tmp_path):
     assert costs == {"fast": (7.0, 2_000_000), "other": (3.0, None)}
     assert label == "640 x 480, cpu"
     (tmp_path / "other.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"no file of tools/benchmark\.py"):
+    with pytest.raises(ValueError, match=r"not written by tools/benchmark\.py"):
         benchmark_costs(tmp_path / "other.json")

@@ -107,7 +107,7 @@ def test_random_weights_are_timed_only(tmp_path, monkeypatch):
     tiny = ["MODEL.GENERATOR.PAPER.FLOW_CHANNELS", "[4,4]"]
     content = _run(tmp_path, *arguments, "--dataset", "x", *tiny)
     rows = _rows(content, what="quality")
-    assert len(rows) == 2 and all("its weights are random" in row["error"] for row in rows)
+    assert len(rows) == 2 and all("the method's weights are random" in row["error"] for row in rows)
     assert not (tmp_path / "out" / "fig4.png").exists()
 
 

@@ -1,13 +1,12 @@
 """A network and a frame size in, its parameters and multiply-accumulates (MACs) out.
 
-Convention: one MAC is one multiplication with its addition. Counted are convolutions of any kind,
-matrix products (also through `einsum` and attention), bilinear sampling (`grid_sample`) and
-resizing at 4 MACs per value that comes out (its four taps), bicubic at 16. Not counted are
-biases, activations and other arithmetic per value, padding and copies: they cost bytes, not
-arithmetic. A correlation volume counts where it is written as a matrix product or an `einsum`.
-What others print for RIFE, IFRNet and AMT counts convolutions (and matrix products) alone:
-`MACs.by_operation` tells them apart. Work on padding counts; MACs per pixel are per pixel of the
-frame that comes out.
+Convention: one MAC is one multiplication with its addition. Convolutions of any kind, matrix
+products (also through `einsum` and attention), bilinear sampling (`grid_sample`) and resizing at 4
+MACs per output value (its four taps), bicubic at 16, are counted. Biases, activations and other
+arithmetic per value, padding and copies are not counted: they cost bytes, not arithmetic. A
+correlation volume counts if it is written as a matrix product or an `einsum`. Numbers that others
+print for RIFE, IFRNet and AMT cover only convolutions (and matrix products): `MACs.by_operation`
+separates them. Work on padding counts; MACs per pixel are per pixel of the output frame.
 """
 
 import copy
@@ -40,7 +39,7 @@ class MACs:
 
     @property
     def total(self) -> int:
-        """Of all operations that are counted."""
+        """MACs of all operations that are counted."""
         return sum(self.by_operation.values())
 
     @property
@@ -52,12 +51,12 @@ class MACs:
 def count_macs(generator: nn.Module, height: int, width: int) -> MACs:
     """MACs of ``generator(frame_1, frame_2, t)`` on one pair of frames.
 
-    Nothing is computed: a copy runs on tensors without values, so that 8K costs neither time nor
-    memory. The generator is counted in eval mode and left as it is.
+    Nothing is computed: a copy runs on tensors without values, so 8K costs neither time nor memory.
+    The generator is counted in eval mode and left unchanged.
 
     Args:
-        generator: any entry of GENERATORS; its forward must not read values back
-            (`.item()`), since there are none.
+        generator: any entry of GENERATORS; its forward must not read values back (`.item()`),
+            because there are none.
         height, width: of the frames in pixels, any size.
     """
     skeleton = copy.deepcopy(generator).eval().cpu()
@@ -70,12 +69,12 @@ def count_macs(generator: nn.Module, height: int, width: int) -> MACs:
 def count_macs_of_call(
     call: Callable[[], object], height: int, width: int, module: nn.Module | None = None
 ) -> MACs:
-    """MACs of whatever ``call()`` runs through PyTorch; for methods that are called differently.
+    """MACs of whatever ``call()`` runs through PyTorch, for methods with another signature.
 
     Args:
         call: runs one interpolation.
         height, width: of the frame that it makes, for `MACs.kilo_per_pixel`.
-        module: fills `MACs.by_part` with its children.
+        module: the module whose children fill `MACs.by_part`.
     """
     counter = FlopCounterMode(display=False, depth=1, custom_mapping=_SAMPLING)
     with torch.no_grad(), counter:
@@ -90,7 +89,7 @@ def count_macs_of_call(
     by_part = {}
     if module is not None:
         for name, child in module.named_children():
-            # A list of modules is not called itself, its items are.
+            # A list of modules is not called itself; its items are.
             names = [name]
             if isinstance(child, nn.ModuleList):
                 names = [f"{name}.{i}" for i in range(len(child))]
@@ -102,9 +101,9 @@ def count_macs_of_call(
 
 
 def count_parameters(module: nn.Module) -> tuple[int, int]:
-    """(learnt, frozen): values of the parameters, and of the buffers that are stored with them.
+    """(learned, frozen): values of the parameters, and of the buffers that are stored with them.
 
-    Frozen are, for our generators, the context convolution and its mean.
+    In our generators, the context convolution and its mean are frozen.
     """
     learnt = sum(p.numel() for p in module.parameters())
     stored = module.state_dict(keep_vars=True).values()

@@ -1,6 +1,6 @@
 """InterpolationEvaluator: batched_inputs and model outputs in, one table of numbers out.
 
-Conventions of the numbers: `results.METRICS`. Frames and boxes: as `metrics.py` says.
+Conventions of the numbers: see `results.METRICS`. Frames and boxes: see `metrics.py`.
 """
 
 import logging
@@ -24,20 +24,21 @@ logger = logging.getLogger(__name__)
 class InterpolationEvaluator(DatasetEvaluator):
     """Scores predicted frames against the true ones, each image of the dataset exactly once.
 
-    Masked numbers come where the inputs have a `mask`, ROI numbers where the outputs have
+    Masked numbers are given if the inputs have a `mask`, ROI numbers if the outputs have
     `proposals`.
 
     Args:
-        dataset_name: names the results.
+        dataset_name: name of the results.
         output_dir: usually OUTPUT_DIR/inference/<dataset_name>; gets results.json and images/.
             None writes nothing.
-        num_saved: of how many images, the same for every method, frames and maps are saved in
-            frames/ for the report page; of a third of it, rounded up, the worst and the best images
-            (by PSNR) as panels in images/. Each process saves what it predicted itself.
+        num_saved: number of images, the same ones for every method, whose frames and maps are saved
+            in frames/ for the report page. A third as many, rounded up, of the worst and of the
+            best images (by PSNR) are saved as panels in images/. Each process saves its own
+            predictions.
         extra_metrics: names in `extra_metrics.EXTRA_METRICS`, computed beside the others.
-        provenance: where the numbers come from (what the model was trained on, git commit,
-            command, ...); kept in results.json as it is.
-        distributed: gather the images of all processes; False scores this process alone.
+        provenance: where the numbers come from (the training data, git commit, command, ...); kept
+            unchanged in results.json.
+        distributed: gather the images of all processes; False scores only this process's.
     """
 
     def __init__(
@@ -67,17 +68,17 @@ class InterpolationEvaluator(DatasetEvaluator):
         """Score one batch.
 
         Args:
-            inputs: with `file_name`, `frame_t` (3, H, W), and where there: `mask` (H, W) bool, and
+            inputs: with `file_name`, `frame_t` (3, H, W), and optionally `mask` (H, W) bool and
                 `frame_1`, `frame_2`, `t` (only drawn in the saved panels).
-            outputs: with `pred_frame` (3, H, W), and where there: `proposals` (Instances).
+            outputs: with `pred_frame` (3, H, W), and optionally `proposals` (Instances).
 
         Raises:
             FloatingPointError: a prediction holds nan or inf.
-            ValueError: the truth is missing, truth or prediction is no frame, or prediction, mask
-                and truth differ in size.
+            ValueError: the truth is missing, truth or prediction is not a frame, or prediction,
+                mask and truth differ in size.
         """
         if len(inputs) != len(outputs):
-            raise ValueError(f"{len(outputs)} outputs were given for {len(inputs)} inputs")
+            raise ValueError(f"got {len(outputs)} outputs for {len(inputs)} inputs")
         for sample, output in zip(inputs, outputs):
             self._process_one(sample, output)
 
@@ -93,7 +94,7 @@ class InterpolationEvaluator(DatasetEvaluator):
         images = self._gather()
         if not images:
             raise ValueError(
-                f"no image of '{self._dataset_name}' was scored: the data loader gave none"
+                f"no image of '{self._dataset_name}' was scored: the data loader was empty"
             )
         saved = self._saved.save(self._directory, images) if self._directory else {}
         if self._distributed and not comm.is_main_process():
@@ -117,7 +118,7 @@ class InterpolationEvaluator(DatasetEvaluator):
     def _gather(self) -> list[dict]:
         """The scores of the images of all processes, sorted by name.
 
-        To every process, not to the main one alone: each saves its own share of the extremes.
+        Every process gets them, not only the main one: each saves its own share of the extremes.
         """
         shares = comm.all_gather(self._images) if self._distributed else [self._images]
         images = sorted(chain(*shares), key=lambda image: image["file_name"])
@@ -125,7 +126,7 @@ class InterpolationEvaluator(DatasetEvaluator):
             if image["file_name"] == following["file_name"]:
                 raise ValueError(
                     f"'{image['file_name']}' was scored twice: every record of a dataset needs a "
-                    "file_name of its own, and the sampler must give each once (InferenceSampler)"
+                    "unique file_name, and the sampler must yield each once (InferenceSampler)"
                 )
         return images
 
@@ -133,8 +134,8 @@ class InterpolationEvaluator(DatasetEvaluator):
         name = sample["file_name"]
         if "frame_t" not in sample:
             raise ValueError(
-                f"'{name}' has no true frame: evaluation needs `frame_t` in the inputs, also "
-                "from the test-time mapper"
+                f"'{name}' has no true frame: the test-time mapper must put `frame_t` into the "
+                "inputs"
             )
         pred = output["pred_frame"].detach()
         truth = sample["frame_t"]

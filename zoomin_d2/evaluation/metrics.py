@@ -19,8 +19,8 @@ from zoomin_d2.frames import to_8bit
 
 PEAK = 255.0  # the largest 8-bit value; every metric works on 0..255
 
-# Floats a little beyond [0, 1] are no sign of another range: a truth that was resized, a network's
-# output that was not clamped.
+# Floats slightly outside [0, 1] do not imply another range: a truth may have been resized, and a
+# network's output may not be clamped.
 TRUTH_SLACK = 0.01
 PRED_SLACK = 0.5
 
@@ -46,7 +46,7 @@ def ie(pred: Tensor, truth: Tensor, mask: Tensor | None = None) -> Tensor:
     """Interpolation error: root of the mean squared difference over all RGB values, 0..255.
 
     (Baker et al. take the L2 norm over RGB first, which is sqrt(3) larger; RIFE's and IFRNet's
-    "IE" is `mae` below.) With `mask` (N, H, W) bool only its pixels count; nan where it is empty.
+    "IE" is `mae` below.) With `mask` (N, H, W) bool, only its pixels count; nan if it is empty.
     """
     return _mean_over_pixels(_difference(pred, truth) ** 2, mask).sqrt()
 
@@ -54,7 +54,7 @@ def ie(pred: Tensor, truth: Tensor, mask: Tensor | None = None) -> Tensor:
 def mae(pred: Tensor, truth: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean absolute difference over all RGB values, 0..255 ("IE" in RIFE, IFRNet and EMA-VFI).
 
-    With `mask` (N, H, W) bool only its pixels count; nan where it is empty.
+    With `mask` (N, H, W) bool, only its pixels count; nan if it is empty.
     """
     return _mean_over_pixels(_difference(pred, truth).abs(), mask)
 
@@ -96,10 +96,10 @@ def ssim_rgb(pred: Tensor, truth: Tensor) -> Tensor:
 
 
 def roi_psnr(pred: Tensor, truth: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-    """PSNR in dB of the pixels that lie in at least one ROI of their image (the union).
+    """PSNR in dB of the pixels in at least one ROI of their image (the union).
 
-    The union, not a mean over ROIs: overlapping proposals then count a pixel once, a large ROI
-    weighs by its area, and tiny flat ROIs cannot send the number to infinity.
+    It is the union, not a mean over ROIs: overlapping proposals then count a pixel once, a large
+    ROI weighs by its area, and tiny flat ROIs cannot send the number to infinity.
 
     Args:
         boxes: for each image (R, 4) XYXY in absolute pixels; see `boxes_to_mask`.
@@ -111,7 +111,7 @@ def roi_psnr(pred: Tensor, truth: Tensor, boxes: Sequence[Tensor]) -> Tensor:
 
 
 def roi_ie(pred: Tensor, truth: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-    """`ie` of the pixels that lie in at least one ROI of their image; see `roi_psnr`."""
+    """`ie` of the pixels in at least one ROI of their image; see `roi_psnr`."""
     return ie(pred, truth, mask=_roi_masks(truth, boxes))
 
 
@@ -126,8 +126,7 @@ def score_image(
         boxes: (R, 4) XYXY in absolute pixels; gives ROI_PSNR and ROI_IE.
 
     Raises:
-        ValueError: a frame has no pixels or is no frame in [0, 1] (see `check_range`), or sizes
-            differ.
+        ValueError: a frame has no pixels or is not in [0, 1] (see `check_range`), or sizes differ.
     """
     check_range("true", truth, TRUTH_SLACK)
     check_range("predicted", pred, PRED_SLACK)
@@ -151,14 +150,14 @@ def score_image(
 
 
 def check_range(kind: str, frame: Tensor, slack: float) -> None:
-    """Raises ValueError where a frame has no pixels, or floats beyond [0, 1] by over ``slack``."""
+    """Raises ValueError if a frame has no pixels, or floats outside [0, 1] by over ``slack``."""
     if frame.numel() == 0:
         raise ValueError(f"its {kind} frame has no pixels")
     if frame.is_floating_point():
         low, high = (x.item() for x in frame.aminmax())
         if not (low >= -slack and high <= 1 + slack):  # nan is in no range
             raise ValueError(
-                f"its {kind} frame has values from {low:g} to {high:g}; floats must lie in [0, 1] "
+                f"its {kind} frame has values from {low:g} to {high:g}; floats must be in [0, 1] "
                 "(divide by 255)"
             )
 
@@ -173,7 +172,7 @@ def boxes_to_mask(boxes: Tensor, height: int, width: int) -> Tensor:
         (height, width) bool on the boxes' device; all False for R = 0.
     """
     if boxes.dim() != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"boxes must be (R, 4) XYXY, got a shape of {tuple(boxes.shape)}")
+        raise ValueError(f"boxes must be (R, 4) XYXY, got {tuple(boxes.shape)}")
     x = torch.arange(width, device=boxes.device) + 0.5
     y = torch.arange(height, device=boxes.device) + 0.5
     in_columns = (x >= boxes[:, 0:1]) & (x < boxes[:, 2:3])  # (R, W)
@@ -183,7 +182,7 @@ def boxes_to_mask(boxes: Tensor, height: int, width: int) -> Tensor:
 
 def _roi_masks(truth: Tensor, boxes: Sequence[Tensor]) -> Tensor:
     if len(boxes) != truth.shape[0]:
-        raise ValueError(f"{len(boxes)} lists of boxes were given for {truth.shape[0]} images")
+        raise ValueError(f"got {len(boxes)} lists of boxes for {truth.shape[0]} images")
     return torch.stack([boxes_to_mask(b.to(truth.device), *truth.shape[-2:]) for b in boxes])
 
 
@@ -191,7 +190,7 @@ def _paired_8bit(pred: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Both as float32 with whole values 0..255, after checking that they can be compared."""
     if pred.shape != truth.shape:
         raise ValueError(
-            f"the predicted frames have the shape {tuple(pred.shape)}, the true ones "
+            f"the predicted frames have shape {tuple(pred.shape)}, the true ones "
             f"{tuple(truth.shape)}; they must be equal"
         )
     if pred.dim() != 4 or pred.shape[1] != 3:
@@ -210,7 +209,7 @@ def _mean_over_pixels(values: Tensor, mask: Tensor | None) -> Tensor:
         return values.mean(dim=(1, 2, 3))
     if mask.dtype != torch.bool or mask.shape != values[:, 0].shape:
         raise ValueError(
-            f"the mask must be bool of the shape {tuple(values[:, 0].shape)} (N, H, W), "
+            f"the mask must be bool with shape {tuple(values[:, 0].shape)} (N, H, W), "
             f"got {mask.dtype} {tuple(mask.shape)}"
         )
     values = values.mean(dim=1) * mask
@@ -224,7 +223,7 @@ def _gaussian_taps(like: Tensor) -> Tensor:
 
 
 def _color_mixing(taps: Tensor) -> Tensor:
-    """The window along the three replicate-padded colors as the 3 x 3 matrix that it amounts to.
+    """The window along the three replicate-padded colors as an equivalent 3 x 3 matrix.
 
     Output color c is the sum over taps k of taps[k] * color[clamp(c + k - 5, 0, 2)].
     """
@@ -237,7 +236,7 @@ def _color_mixing(taps: Tensor) -> Tensor:
 
 def _blur(x: Tensor, taps: Tensor) -> Tensor:
     """Separable Gaussian without padding: (N, C, H, W) -> (N, C, H - 10, W - 10)."""
-    # Images folded into the channels of one depthwise convolution: 10 x faster on CPU.
+    # Images are folded into the channels of one depthwise convolution: 10 times faster on a CPU.
     folded = x.flatten(0, 1).unsqueeze(0)
     planes = folded.shape[1]
     rows = taps.view(1, 1, -1, 1).expand(planes, 1, -1, 1)

@@ -1,6 +1,6 @@
 """Where the milliseconds of one interpolated frame go: launches, bytes, and the kernels' times.
 
-Counts: kernels and megabytes that they read and write in half precision, stage by stage, of
+Counts: kernels, and the megabytes that they read and write in half precision, by stage, of
 PyTorch's eager mode (`memory_traffic`) and of the fused Triton kernels. Times: `CALLS` calls under
 torch.profiler.
 """
@@ -32,7 +32,7 @@ def format_counts(generator: nn.Module, height: int, width: int) -> str:
         for part, (moved, kernels) in traffic.by_part.items()
     ]
     rows.append(["eager", "all", traffic.num_kernels, f"{traffic.total / 1e6:.1f}"])
-    if isinstance(generator, FastGenerator):  # of `paper` only one kernel is Triton's
+    if isinstance(generator, FastGenerator):  # `paper` has only one Triton kernel
         fused = _triton_kernels(generator, height, width)
         moved: Counter[str] = Counter()
         number = Counter(kernel for kernel, _ in fused)

@@ -1,4 +1,4 @@
-"""What a report page or a figure needs beside the scores: proposals, ROI metrics, costs."""
+"""What a report page or a figure needs besides the scores: proposals, ROI metrics, costs."""
 
 import json
 import sys
@@ -35,11 +35,11 @@ class ShippedProposals:
 
 
 def roi_metrics() -> dict[str, RoiMetric]:
-    """LPIPS of a ROI's pixels where its weights are installed and the ROI is large enough."""
+    """LPIPS of a ROI's pixels, if its weights are installed and the ROI is large enough."""
     try:
         model = shared_lpips(torch.device("cpu"))
     except MissingLPIPSWeightsError as error:
-        print(f"ROIs are shown without LPIPS: {error}", file=sys.stderr)
+        print(f"Showing ROIs without LPIPS: {error}", file=sys.stderr)
         return {}
 
     def lpips(pred: Tensor, truth: Tensor) -> float | None:
@@ -51,7 +51,7 @@ def roi_metrics() -> dict[str, RoiMetric]:
 
 
 def find_costs(scores: Sequence[Scores]) -> dict[str, Cost]:
-    """Parameters of the methods whose results say so."""
+    """Parameters of the methods whose results record them."""
     return {
         item.method: Cost(parameters=item.provenance["parameters"])
         for item in scores
@@ -60,12 +60,13 @@ def find_costs(scores: Sequence[Scores]) -> dict[str, Cost]:
 
 
 def benchmark_costs(path: Path) -> tuple[dict[str, Cost], str]:
-    """Time and parameters of the methods of a benchmark.json (tools/benchmark.py), and of what.
+    """Time and parameters per method of a benchmark.json (tools/benchmark.py), and a time label.
 
-    Of each method its fastest mode, one pair at a time, at the size most methods were timed at.
+    Each method is in its fastest mode, one pair at a time, at the size that most methods were timed
+    at.
 
     Raises:
-        ValueError: the file is none, or has no latencies.
+        ValueError: the file is not a benchmark.json, or has no latencies.
     """
     try:
         content = json.loads(path.read_text())
@@ -76,7 +77,7 @@ def benchmark_costs(path: Path) -> tuple[dict[str, Cost], str]:
         ]
         facts, device = content["methods"], content["machine"]["device"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no file of tools/benchmark.py ({error!r})") from error
+        raise ValueError(f"{path} was not written by tools/benchmark.py ({error!r})") from error
     if not timed:
         raise ValueError(f"{path} has no latencies")
     methods: dict[tuple[int, int], set[str]] = {}

@@ -1,7 +1,7 @@
 """Per-image numbers in; their means, a Markdown table and a json file out.
 
-The one place that says what each number means (METRICS) and how its mean over images treats
-identical frames (PSNR = inf) and images where it is not defined (nan).
+This is the one place that defines what each number means (METRICS), and how its mean over images
+treats identical frames (PSNR = inf) and images where it is undefined (nan).
 """
 
 import logging
@@ -27,7 +27,7 @@ class Metric(NamedTuple):
     decimals: int
     meaning: str
     higher_is_better: bool = True
-    ideal: float | None = None  # a value that is neither to be passed nor missed
+    ideal: float | None = None  # the best value; both above and below are worse
 
 
 METRICS = {
@@ -63,8 +63,8 @@ def mean_over_images(
 ) -> tuple[dict[str, float], dict[str, int]]:
     """The mean of each metric over the images where it is defined.
 
-    A frame identical to the truth has PSNR = inf. It counts as PSNR_CAP, so that one perfect image
-    neither makes the mean infinite nor, left out, makes a better method score lower. Only the
+    A frame identical to the truth has PSNR = inf. It counts as PSNR_CAP: one perfect image must not
+    make the mean infinite, and leaving it out would make a better method score lower. Only the
     masked numbers leave such images out, because DVF's script does. nan (no ROI in the image, an
     empty mask) is always left out.
 
@@ -88,9 +88,9 @@ def mean_over_images(
 
 
 def summarize(images: Sequence[Mapping[str, float | str]]) -> dict:
-    """What every file of results holds: means, their conventions and the images' own numbers.
+    """The contents of every results file: means, their conventions and per-image numbers.
 
-    Empty masks are reported in the log.
+    The log reports empty masks.
 
     Args:
         images: per image `file_name` and metric name -> value.
@@ -100,7 +100,7 @@ def summarize(images: Sequence[Mapping[str, float | str]]) -> dict:
     if empty:
         logger.warning(
             "The masks of %d of %d images are empty, so PSNR_masked leaves them out; the first is "
-            "that of %s",
+            "the mask of %s",
             len(empty),
             len(images),
             empty[0],
@@ -117,7 +117,7 @@ def summarize(images: Sequence[Mapping[str, float | str]]) -> dict:
 def format_results_table(
     rows: Mapping[str, Mapping[str, float]], first_column: str = "dataset"
 ) -> str:
-    """A Markdown table, one row per dataset or method, and below it what each column means.
+    """A Markdown table with one row per dataset or method, followed by what each column means.
 
     Args:
         rows: row name -> {metric name -> mean}; a metric that a row lacks is printed as "-".
@@ -129,7 +129,7 @@ def format_results_table(
         [row] + [f"{means[n]:.{METRICS[n].decimals}f}" if n in means else "-" for n in names]
         for row, means in rows.items()
     ]
-    # Numbers are formatted above; left to itself tabulate would drop their trailing zeros.
+    # Numbers are already formatted; by default tabulate would drop their trailing zeros.
     table = tabulate(
         cells,
         headers=[first_column, *heads],
@@ -143,7 +143,7 @@ def format_results_table(
 def write_results(path: str | os.PathLike, content: dict) -> None:
     """Write standard json atomically, with its folder.
 
-    inf is written as the string "inf" and nan as null, at any depth, since json has neither.
+    inf is written as the string "inf" and nan as null, at any depth, because json has neither.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_json(path, _json_value(content))

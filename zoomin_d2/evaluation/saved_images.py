@@ -1,12 +1,12 @@
-"""Keeps some of a dataset's images, with what a method made of them, and saves them.
+"""Keeps some of a dataset's images, with a method's outputs for them, and saves them.
 
-Two kinds: the images with the lowest and the highest PSNR, as panels to look at (images/), and a
-sample for the report page (frames/). The sample is the same for every method that is scored on the
-dataset, so that methods can be laid beside each other: the images whose names have the smallest
-hashes. On disk a sampled image is a folder with frame_1.png, frame_2.png, frame_t.png (the truth),
-pred_frame.png and, where the method has them, maps.npz with `flow_1t`, `flow_2t` (2, H, W) float16
-pixels, `blend_mask` (H, W) uint8 (255: all of frame_1) and `proposal_boxes` (R, 4) float32 XYXY
-pixels.
+There are two kinds: the images with the lowest and the highest PSNR, as panels to look at
+(images/), and a sample for the report page (frames/). The sample (the images whose names have the
+smallest hashes) is the same for every method that is scored on the dataset, so that methods can be
+compared side by side. On disk, a sampled image is a folder with frame_1.png, frame_2.png,
+frame_t.png (the truth), pred_frame.png and, if the method has them, maps.npz with `flow_1t`,
+`flow_2t` (2, H, W) float16 pixels, `blend_mask` (H, W) uint8 (255: all of frame_1) and
+`proposal_boxes` (R, 4) float32 XYXY pixels.
 """
 
 import hashlib
@@ -39,16 +39,16 @@ class _Image(NamedTuple):
 
 
 class SavedImages:
-    """The images chosen among those that were offered so far.
+    """The images chosen among those offered so far.
 
     Args:
-        num: images of the sample; a third of them, rounded up, are kept as the worst and as many as
-            the best. 0 keeps none. Memory is that of their frames and maps.
+        num: images of the sample; a third of that number, rounded up, are kept as the worst images
+            and as many as the best. 0 keeps none. Their frames and maps are held in memory.
     """
 
     def __init__(self, num: int):
         if num < 0:
-            raise ValueError(f"num_saved must not be negative, got {num}")
+            raise ValueError(f"num_saved must be 0 or more, got {num}")
         self._num, self._num_extreme = num, -(-num // 3)
         self._worst: list[_Image] = []
         self._best: list[_Image] = []
@@ -58,15 +58,15 @@ class SavedImages:
         """Keep the image if it is among the chosen so far.
 
         Args:
-            sample: `file_name` and `frame_t`, where known `frame_1`, `frame_2`, `t`; frames are
-                (3, H, W), uint8 or float in [0, 1]. A name that is kept already is ignored.
-            output: `pred_frame` and, where known, `flow_1t`, `flow_2t`, `blend_mask`, `proposals`.
-            image_psnr: dB, or inf; of equal ones the name decides.
+            sample: `file_name` and `frame_t`, optionally `frame_1`, `frame_2`, `t`; frames are
+                (3, H, W), uint8 or float in [0, 1]. A name that is already kept is ignored.
+            output: `pred_frame`, optionally `flow_1t`, `flow_2t`, `blend_mask`, `proposals`.
+            image_psnr: dB, or inf; ties are broken by name.
         """
         name = sample["file_name"]
         if any(name == image.name for image in (*self._worst, *self._best, *self._sample)):
             return
-        # Without its frames, to see whether it is chosen.
+        # Without its frames, to find out whether it is chosen.
         image = _Image(name, image_psnr, float(sample.get("t", 0.5)), {}, {})
         worst, best, chosen = self._choose(image)
         if not any(image is x for x in (*worst, *best, *chosen)):
@@ -88,16 +88,16 @@ class SavedImages:
         )
 
     def save(self, directory: Path, images: Sequence[Mapping]) -> dict[str, dict]:
-        """Write those images that are chosen in the whole dataset and were offered here.
+        """Write the images that are chosen from the whole dataset and were offered here.
 
         Args:
-            directory: made if missing; pictures of an earlier evaluation are replaced.
-            images: `file_name` and `PSNR` of the dataset's images, whoever scored them.
+            directory: created if missing; pictures of an earlier evaluation are replaced.
+            images: `file_name` and `PSNR` of the dataset's images, from all processes.
 
         Returns:
             "saved_images": "worst" and "best" -> file_names, the most extreme first;
             "saved_frames": file_name -> folder below `directory`, the lowest hash first. Both also
-            name what another process writes.
+            name images that other processes write.
         """
         if not self._num:
             return {"saved_images": {"worst": [], "best": []}, "saved_frames": {}}
@@ -175,4 +175,4 @@ def _write(folder: Path, image: _Image) -> None:
     if image.maps:
         write_atomically(folder / "maps.npz", lambda f: _write_maps(f, image.maps))
     else:
-        (folder / "maps.npz").unlink(missing_ok=True)  # of a method that was scored here before
+        (folder / "maps.npz").unlink(missing_ok=True)  # from a method scored here before

@@ -1,8 +1,9 @@
 """Is a frame as sharp as the true one? The mean length of its gradient, over the truth's.
 
-Averaging over possible positions, what a network trained on distances alone does where it is
-unsure, flattens gradients: values below 1. Above 1 is sharper than the truth, noise for instance:
-this number says nothing about whether the detail is right, and belongs beside LPIPS and PSNR.
+A network trained only on distances averages over possible positions where it is unsure, which
+flattens gradients: values are below 1. A value above 1 is sharper than the truth, for example
+because of noise. The number does not show whether the detail is right; read it beside LPIPS and
+PSNR.
 """
 
 from collections.abc import Sequence
@@ -28,8 +29,8 @@ def sharpness(
         boxes: for each image (R, 4) XYXY in absolute pixels.
 
     Returns:
-        (N,) over whole frames; and with boxes (N,), over the pixels that lie in at least one box.
-        nan where there is no box or the truth is flat there.
+        (N,) over whole frames; and with boxes (N,), over the pixels in at least one box.
+        nan if there is no box or the truth is flat there.
     """
     if pred.shape != truth.shape or pred.dim() != 4 or pred.shape[1] != 3:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Whole float32 for as long as scores are computed."""
+"""Full float32 while scores are computed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def disable_tf32() -> Iterator[None]:
-    """No TensorFloat-32 within it: on NVIDIA GPUs convolutions would keep 10 of 23 bits."""
+    """Turns TensorFloat-32 off, with which convolutions on NVIDIA GPUs keep 10 of 23 bits."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:

@@ -1,7 +1,7 @@
 """A call in, how long it takes and how much memory it needs out, on a CPU or a GPU.
 
-GPUs are timed by Triton's benchmark: between two events around every single call, each with an
-empty L2 cache. CPUs, and GPUs without Triton, are timed by PyTorch's.
+Triton's benchmark times GPUs, between two events around every single call, each with an empty L2
+cache. PyTorch's benchmark times CPUs, and GPUs without Triton.
 """
 
 import importlib.util
@@ -27,13 +27,13 @@ class Timing:
 def time_call(
     call: Call, device: torch.device, *, num_calls: int = 20, max_seconds: float = 30.0
 ) -> Timing:
-    """Time repeated calls, one after the other, after three that are not timed.
+    """Time repeated calls, one after the other, after three warm-up calls.
 
     Args:
         call: runs once; it need not wait for the device.
         device: where it runs.
-        num_calls: about so many are timed; more where they are too short for the clock.
-        max_seconds: fewer are timed where they would take longer, but at least one is.
+        num_calls: approximate number of timed calls; more if they are too short for the clock.
+        max_seconds: if the calls would take longer, fewer are timed, but at least one.
     """
     threads = torch.get_num_threads()
     watch = Timer("call()", globals={"call": call}, timer=timer, num_threads=threads)
@@ -50,7 +50,7 @@ def time_call(
 
 
 def peak_memory(call: Call, device: torch.device) -> int | None:
-    """Most bytes of GPU memory allocated by PyTorch during one call, weights and all.
+    """Peak bytes of GPU memory that PyTorch allocated during one call, including weights.
 
     None on a CPU, where PyTorch does not count.
     """

@@ -1,6 +1,6 @@
-"""Detectron2's side: the meta-architecture, the frozen detector, losses; importing registers it."""
+"""Detectron2's side: meta-architecture, frozen detector, losses; importing it registers them."""
 
-from zoomin_d2.modeling import detectron2_classes  # noqa: F401 (for what importing it does)
+from zoomin_d2.modeling import detectron2_classes  # noqa: F401 (imported for its side effects)
 from zoomin_d2.modeling.detector_loading import load_detector_config
 from zoomin_d2.modeling.discriminators import (
     ImageDiscriminator,

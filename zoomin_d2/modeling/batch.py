@@ -10,14 +10,14 @@ from zoomin_d2.frames import to_float
 class Batch(list[dict]):
     """Samples whose tensors are rows of stacks, and those stacks.
 
-    It is a list of dicts like any other `batched_inputs`; who needs a tensor of the whole batch
-    need not stack it again. (The stacks are in pinned memory: the copy to the GPU then needs
-    neither a copy before it nor the host's time.)
+    It is a list of dicts like any other `batched_inputs`, but code that needs a tensor of the whole
+    batch need not stack it again. (The stacks are in pinned memory, so the copy to the GPU needs
+    neither another copy before it nor the host's time.)
 
     Args:
         values: each sample without its tensors.
-        stacks: (key, samples that have it, their tensors (K, ...)); a key comes several times
-            where its shape differs between samples.
+        stacks: (key, samples that have it, their tensors (K, ...)); a key occurs several times if
+            its shape differs between samples.
     """
 
     def __init__(
@@ -33,10 +33,10 @@ class Batch(list[dict]):
                 self._wholes[key] = stack, rows
 
     def whole(self, key: str) -> torch.Tensor | None:
-        """``key`` of all samples as one tensor; None where they have several shapes.
+        """``key`` of all samples as one tensor; None if they have several shapes.
 
-        Also None where a sample was added, removed or given another tensor: only the samples
-        themselves are right then.
+        Also None if a sample was added, removed or given another tensor: then only the samples
+        themselves are right.
         """
         stack, rows = self._wholes.get(key, (None, ()))
         is_current = len(rows) == len(self) and all(x.get(key) is row for x, row in zip(self, rows))
@@ -47,14 +47,14 @@ def stack_frames(batched_inputs: list[dict], key: str, device: torch.device) -> 
     """(N, 3, H, W) float in [0, 1], of samples whose frames are uint8, or float in [0, 1].
 
     Raises:
-        ValueError: there are no samples, one lacks the frame, or frames are of several sizes.
-        TypeError: several dtypes, or one whose range is not known.
+        ValueError: there are no samples, one lacks the frame, or frames have several sizes.
+        TypeError: frames have several dtypes, or one whose range is unknown.
     """
     for sample in batched_inputs:
         if key not in sample:
             raise ValueError(
-                f"a sample has {sorted(sample)} and no '{key}': FrameInterpolator takes frame_1, "
-                "frame_2 and t; for single images there is zoomin_d2.Interpolator"
+                f"a sample has {sorted(sample)} but no '{key}': FrameInterpolator takes frame_1, "
+                "frame_2 and t; for single images use zoomin_d2.Interpolator"
             )
     sizes = {tuple(x[key].shape) for x in batched_inputs}
     if len(sizes) != 1:
@@ -71,8 +71,8 @@ def stack_frames(batched_inputs: list[dict], key: str, device: torch.device) -> 
 
 
 def stack_times(batched_inputs: list[dict], device: torch.device) -> torch.Tensor:
-    """(N,) float. Raises ValueError where a t does not lie between 0 and 1."""
+    """(N,) float. Raises ValueError if a t is not between 0 and 1."""
     times = [float(x["t"]) for x in batched_inputs]
     if not all(0 < t < 1 for t in times):
-        raise ValueError(f"t must lie between 0 and 1, got {times}")
+        raise ValueError(f"t must be between 0 and 1, got {times}")
     return torch.tensor(times).to(device, non_blocking=True)

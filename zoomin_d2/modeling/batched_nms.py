@@ -12,8 +12,8 @@ def keep_after_nms(boxes: Tensor, levels: Tensor, iou_threshold: float) -> Tenso
     """Which boxes greedy NMS keeps, level by level; equal to torchvision's ``batched_nms``.
 
     Greedy NMS keeps a box unless a kept, better box of its level overlaps it. Applying that rule
-    to all boxes again and again settles the best ones first, one more with each pass at least; a
-    handful of passes reach the fixed point.
+    to all boxes repeatedly settles the best ones first, at least one more with each pass; a handful
+    of passes reach the fixed point.
 
     Args:
         boxes: (N, K, 4) XYXY, best first in every image.

@@ -1,4 +1,4 @@
-"""Detectron2's RPN, choosing the boxes of all images of a batch by the same few operations."""
+"""Detectron2's RPN, which chooses the boxes of all images of a batch with the same operations."""
 
 import torch
 from detectron2.modeling import PROPOSAL_GENERATOR_REGISTRY
@@ -14,8 +14,8 @@ _MAX_CANDIDATES = 1000  # boxes per image that go into NMS
 class BatchedRPN(RPN):
     """An RPN for inference on frames of one size; it does not wait for the GPU once per image.
 
-    The same boxes as Detectron2's, with two differences: sides of exactly ``min_box_size`` are kept
-    and at most a thousand boxes per image go into NMS, of which far fewer are wanted.
+    Gives the same boxes as Detectron2's, with two differences: sides of exactly ``min_box_size``
+    are kept, and at most a thousand boxes per image go into NMS, far more than are wanted.
     """
 
     @torch.no_grad()
@@ -26,7 +26,7 @@ class BatchedRPN(RPN):
         pred_anchor_deltas: list[torch.Tensor],
         image_sizes: list[tuple[int, int]],
     ) -> list[Instances]:
-        """As RPN's.
+        """Like RPN's.
 
         Args:
             pred_objectness_logits, pred_anchor_deltas: per level (N, A) and (N, A, 4).
@@ -44,7 +44,7 @@ class BatchedRPN(RPN):
         limit = boxes.new_tensor([width, height, width, height])
         usable = scores.isfinite() & boxes.isfinite().all(dim=2)
         boxes = boxes.nan_to_num().clamp(min=0).minimum(limit)
-        # Small boxes leave before NMS, or they would take larger ones with them.
+        # Small boxes are removed before NMS, or they would suppress larger ones.
         usable &= (boxes[..., 2:] - boxes[..., :2] >= self.min_box_size).all(dim=2)
         scores = scores.masked_fill(~usable, -torch.inf)
         scores, index = scores.topk(min(scores.shape[1], _MAX_CANDIDATES), dim=1)

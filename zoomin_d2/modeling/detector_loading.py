@@ -22,17 +22,17 @@ def load_detector_config(name: str) -> CfgNode:
 
     Raises:
         FileNotFoundError: if it is none of the three.
-        ValueError: if it is one of Detectron2's lazy configs, or no yaml that is safe to read.
+        ValueError: if it is one of Detectron2's lazy configs, or not a yaml that is safe to read.
     """
     cfg = get_cfg()
-    # Some of Detectron2's own configs have tags that are run as code; nobody else's may.
+    # Some of Detectron2's own configs have tags that run code; no other config may.
     is_of_detectron2 = False
     if name.startswith("zoo:"):
         path = get_config_path(name)
     elif os.path.isfile(name):
         path = name
     else:
-        from detectron2 import model_zoo  # imports pkg_resources: only where it is needed
+        from detectron2 import model_zoo  # imports pkg_resources, so only when needed
 
         try:
             path = model_zoo.get_config_file(name)
@@ -49,22 +49,23 @@ def load_detector_config(name: str) -> CfgNode:
     try:
         cfg.merge_from_file(path, allow_unsafe=is_of_detectron2)
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no config that can be read safely: {error}") from error
+        raise ValueError(f"{path} is not a config that can be read safely: {error}") from error
     cfg.MODEL.WEIGHTS = ""
     return cfg
 
 
 class _DetectorCheckpointer(SafeCheckpointer):
-    """Missing weights are an error, as the detector is never trained."""
+    """Missing weights are an error, because the detector is never trained."""
 
     def _log_incompatible_keys(self, incompatible) -> None:
-        # Keys that the file has beyond backbone and RPN are the detector's heads: not needed.
+        # Other keys than those of backbone and RPN are the detector's heads, which are not needed.
         wrong = [k for k in incompatible.missing_keys if "anchor_generator" not in k]
         wrong += [name for name, *_ in incompatible.incorrect_shapes]
         if wrong:
             raise ValueError(
-                f"the detector's weights lack, or have in another shape, {len(wrong)} tensors that "
-                f"MODEL.FROZEN_RPN.CONFIG_FILE needs, the first is '{wrong[0]}': "
+                f"the detector's weights lack {len(wrong)} tensors that "
+                "MODEL.FROZEN_RPN.CONFIG_FILE needs, or have them in another shape, first "
+                f"'{wrong[0]}': "
                 "MODEL.FROZEN_RPN.CONFIG_FILE and .WEIGHTS must belong together"
             )
 
@@ -77,7 +78,8 @@ def load_detector_weights(detector: nn.Module, weights: str) -> None:
             for the random weights that ``detector`` has.
 
     Raises:
-        FileNotFoundError: if there is no such file and it cannot be fetched; says what to do.
+        FileNotFoundError: if the file does not exist and cannot be downloaded; the message says
+            what to do.
         UnreadableWeightsError: if it is damaged or holds more than weights.
         ValueError: if the file lacks parts of the detector.
     """
@@ -85,6 +87,6 @@ def load_detector_weights(detector: nn.Module, weights: str) -> None:
         _DetectorCheckpointer(detector).load(get_local_path(weights))
     else:
         logger.warning(
-            "MODEL.FROZEN_RPN.WEIGHTS is empty: the frozen detector has RANDOM weights; its "
-            "proposals and features mean nothing (good for tests only)"
+            "MODEL.FROZEN_RPN.WEIGHTS is empty: the frozen detector has RANDOM weights, so its "
+            "proposals and features are meaningless (for tests only)"
         )

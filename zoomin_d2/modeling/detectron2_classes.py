@@ -1,7 +1,8 @@
-"""Detectron2's own classes with our configs: importing this makes them work, or say why not.
+"""Makes Detectron2's own classes work with our configs, or explain why they cannot.
 
-`DetectionCheckpointer` (and `DefaultPredictor`, which uses it) reads .safetensors, the format of
-everything that "zoo:" names. Its `GradientClipType` explains the one clip type that is ours.
+Importing this module is enough. `DetectionCheckpointer` (and `DefaultPredictor`, which uses it)
+then reads .safetensors, the format of everything that "zoo:" names. Its `GradientClipType` explains
+the one clip type that is ours.
 """
 
 from detectron2.checkpoint import DetectionCheckpointer
@@ -21,12 +22,12 @@ def _load_any_file(self: DetectionCheckpointer, filename: str) -> dict:
 def _explain(kind: type, value: object) -> None:
     if value == "full_model":
         raise ValueError(
-            "SOLVER.CLIP_GRADIENTS.CLIP_TYPE 'full_model' is zoomin_d2's: Detectron2's "
+            "SOLVER.CLIP_GRADIENTS.CLIP_TYPE 'full_model' belongs to zoomin_d2: Detectron2's "
             "DefaultTrainer has neither it nor a mapper for clips of frames. Train with "
             "zoomin_d2.engine.InterpolationTrainer, which is a DefaultTrainer"
         )
 
 
 DetectionCheckpointer._load_file = _load_any_file
-# What an Enum asks about a value that it does not have.
+# Enum calls this for a value that it does not have.
 GradientClipType._missing_ = classmethod(_explain)

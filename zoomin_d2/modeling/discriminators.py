@@ -1,7 +1,7 @@
-"""Images or zoomed ROI patches in [0, 1] go in, logits come out; spectrally normalised.
+"""Images or zoomed ROI patches in [0, 1] go in, logits come out; spectrally normalized.
 
-No batch normalisation: the number of ROIs varies per process, and spectral normalisation [17] is
-what the paper names.
+There is no batch normalization: the number of ROIs varies per process, and the paper names spectral
+normalization [17].
 """
 
 from itertools import pairwise
@@ -27,16 +27,16 @@ class ROIDiscriminator(nn.Module):
         self.score = spectral_norm(nn.Linear(8 * channels, 1))
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        # The sum, not the mean: spectral normalisation bounds every layer's gain, and a mean would
-        # hold all logits so close to 0 that both hinge losses stay at 1.
+        # The sum, not the mean: spectral normalization bounds every layer's gain, and a mean would
+        # keep all logits so close to 0 that both hinge losses stay at 1.
         return self.score(self.trunk(patches * 2 - 1).sum(dim=(2, 3)))
 
 
 class ImageDiscriminator(nn.Module):
-    """Judges all of the image, evenly: (N, 3, H, W) -> (N, M) logits of M overlapping regions.
+    """Judges the whole image evenly: (N, 3, H, W) -> (N, M) logits of M overlapping regions.
 
-    Each logit sees 46 x 46 pixels (a PatchGAN): what the whole-image recipe lacks is not a wide
-    view, but the choice of where to look and the zoom.
+    Each logit sees 46 x 46 pixels (a PatchGAN): the whole-image recipe does not lack a wide view,
+    but the choice of where to look, and the zoom.
     """
 
     is_patch_based = False

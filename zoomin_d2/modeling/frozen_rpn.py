@@ -1,8 +1,8 @@
 """A pretrained detector's backbone and RPN, frozen: frames in, proposals and features out.
 
-Frames are (N, 3, H, W) RGB in [0, 1]; this module, and nobody else, converts them to what the
-detector was trained on (BGR or RGB order, 0..255, minus mean, over std). The conversion and the
-features are differentiable with respect to the frames; the detector's own weights never change.
+Frames are (N, 3, H, W) RGB in [0, 1]; only this module converts them to what the detector was
+trained on (BGR or RGB order, 0..255, minus mean, over std). The conversion and the features are
+differentiable with respect to the frames; the detector's own weights never change.
 """
 
 from typing import cast
@@ -25,7 +25,7 @@ from zoomin_d2.modeling.detector_loading import load_detector_config, load_detec
 class FrozenRPN(nn.Module):
     """Proposals and features of a frozen detector.
 
-    Always in eval mode and without gradients into its weights, whatever the model around it does.
+    It is always in eval mode and its weights get no gradients, whatever the model around it does.
     """
 
     backbone: Backbone
@@ -47,9 +47,9 @@ class FrozenRPN(nn.Module):
         """
         Args:
             backbone, proposal_generator: as Detectron2 builds them; the generator is an RPN, which
-                knows how many boxes are kept and how small they may be.
+                knows how many boxes to keep and how small they may be.
             input_format: "BGR" or "RGB", the channel order of the three that follow.
-            pixel_mean, pixel_std: of the detector, on 0..255.
+            pixel_mean, pixel_std: the detector's, on 0..255.
             enlarge: factor on both sides of its boxes.
         """
         super().__init__()
@@ -74,7 +74,7 @@ class FrozenRPN(nn.Module):
             raise ValueError(
                 f"{cfg.MODEL.FROZEN_RPN.CONFIG_FILE} "
                 f"({detector_cfg.MODEL.META_ARCHITECTURE}) has no RPN: "
-                "name a Faster/Mask R-CNN or RPN config in MODEL.FROZEN_RPN.CONFIG_FILE"
+                "set MODEL.FROZEN_RPN.CONFIG_FILE to a Faster/Mask R-CNN or RPN config"
             )
         detector_cfg.MODEL.PROPOSAL_GENERATOR.NAME = BatchedRPN.__name__
         detector_cfg.MODEL.PROPOSAL_GENERATOR.MIN_SIZE = cfg.MODEL.PROPOSALS.MIN_SIZE
@@ -93,11 +93,11 @@ class FrozenRPN(nn.Module):
 
     @property
     def num_proposals(self) -> int:
-        """Most boxes per image (N of eq. 9)."""
+        """The largest number of boxes per image (N of eq. 9)."""
         return self.proposal_generator.post_nms_topk[False]
 
     def train(self, mode: bool = True) -> "FrozenRPN":
-        """Stay in eval mode: an RPN in training mode asks for labelled boxes."""
+        """Stay in eval mode: an RPN in training mode needs labeled boxes."""
         return super().train(False)
 
     def features(self, frames: torch.Tensor, names: list[str]) -> dict[str, torch.Tensor]:
@@ -110,7 +110,7 @@ class FrozenRPN(nn.Module):
                 FPN backbone ("res2", ...).
 
         Raises:
-            ValueError: if the detector has no features of that name.
+            ValueError: if the detector has no features by that name.
         """
         available = self._backbone_features(frames)
         selected = {}
@@ -120,7 +120,7 @@ class FrozenRPN(nn.Module):
                 if hidden is None:
                     raise ValueError(
                         "MODEL.PERCEPTUAL.FEATURES names 'rpn', but this detector's RPN head has "
-                        f"no hidden convolution; name backbone features: {sorted(available)}"
+                        f"no hidden convolution; use backbone features: {sorted(available)}"
                     )
                 for level in self.proposal_generator.in_features:
                     selected[f"rpn_{level}"] = hidden(available[level])
@@ -141,9 +141,9 @@ class FrozenRPN(nn.Module):
             frames: (N, 3, H, W) RGB in [0, 1].
 
         Returns:
-            list of N Instances with ``proposal_boxes`` (Boxes, XYXY in pixels, enlarged, clipped to
-            the frame, before that no side below PROPOSALS.MIN_SIZE) and ``objectness_logits``; at
-            most ``num_proposals`` each, perhaps none.
+            list of N Instances with ``proposal_boxes`` (Boxes, XYXY in pixels; no side below
+            PROPOSALS.MIN_SIZE, then enlarged and clipped to the frame) and ``objectness_logits``;
+            at most ``num_proposals`` each, possibly none.
         """
         features = self._backbone_features(frames)
         images = ImageList(frames, [tuple(frames.shape[-2:])] * len(frames))
@@ -166,8 +166,8 @@ class FrozenRPN(nn.Module):
     def context_convolution(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The backbone's first convolution as weight, bias and mean on RGB frames in [0, 1].
 
-        The batch normalisation of Detectron2's own convolution layer (ResNet stems) is folded in;
-        an activation is not: linear features keep both signs and commute with warping.
+        The batch normalization of Detectron2's own convolution layer (ResNet stems) is folded in.
+        An activation is not, because linear features keep both signs and commute with warping.
 
         Returns:
             weight (C, 3, k, k), bias (C,), mean (3,): ``conv2d(frames - mean, weight, bias)``.
@@ -185,7 +185,7 @@ class FrozenRPN(nn.Module):
         bias = weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.detach().clone()
         normalizers = (FrozenBatchNorm2d, nn.BatchNorm2d)
         if isinstance(conv, Conv2d) and isinstance(conv.norm, normalizers):
-            norm = cast(FrozenBatchNorm2d, conv.norm)  # in eval, both are the same
+            norm = cast(FrozenBatchNorm2d, conv.norm)  # in eval mode, both behave the same
             scale = norm.weight.detach() * (norm.running_var + norm.eps).rsqrt()
             bias = norm.bias.detach() + (bias - norm.running_mean) * scale
             weight = weight * scale.view(-1, 1, 1, 1)
@@ -197,7 +197,7 @@ class FrozenRPN(nn.Module):
         if self.is_bgr:
             frames = frames.flip(1)
         images = (frames * 255 - self.pixel_mean) / self.pixel_std
-        # All frames of a batch have one size: ImageList's padding, without its per-image copies.
+        # All frames of a batch have one size: pad like ImageList, without its per-image copies.
         divisor = max(self.backbone.size_divisibility, 1)
         height, width = images.shape[-2:]
         return F.pad(images, (0, -width % divisor, 0, -height % divisor))
@@ -206,7 +206,7 @@ class FrozenRPN(nn.Module):
         bottom_up = getattr(self.backbone, "bottom_up", None)
         if bottom_up is None:
             return self.backbone(self._to_detector(frames))
-        # An FPN returns its pyramid only; what its bottom-up network computed is wanted, too.
+        # An FPN returns only its pyramid; the bottom-up network's features are also wanted.
         stages: dict[str, torch.Tensor] = {}
         handle = bottom_up.register_forward_hook(lambda _m, _i, out: stages.update(out))
         try:
@@ -216,7 +216,7 @@ class FrozenRPN(nn.Module):
         return {**stages, **pyramid}
 
     def _enlarge(self, proposals: list[Instances]) -> list[Instances]:
-        """Both sides of all boxes times ``enlarge``, clipped to the frame."""
+        """Multiply both sides of all boxes by ``enlarge``, then clip them to the frame."""
         height, width = proposals[0].image_size  # all frames of a batch have one size
         boxes = torch.cat([x.proposal_boxes.tensor for x in proposals])
         margin = (boxes[:, 2:] - boxes[:, :2]) * ((self.enlarge - 1) / 2)

@@ -1,4 +1,4 @@
-"""MODEL.GENERATOR of a config: as plain values, which files can carry, and as a network."""
+"""MODEL.GENERATOR of a config, as plain values that files can carry, and as a network."""
 
 from collections.abc import Mapping
 from typing import Any

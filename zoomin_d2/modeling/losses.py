@@ -1,7 +1,7 @@
 """The losses of section 3.4 as pure functions: tensors in, an unweighted scalar out.
 
 Frames are (N, 3, H, W) in [0, 1]; the functions average, so a value does not depend on the size.
-Weights (lambda_0 to lambda_4) are applied by whoever calls, once.
+The caller applies the weights (lambda_0 to lambda_4), once.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 
-# The paper's images are 0..255 and its lambdas are balanced for that; ours are [0, 1].
+# The paper's images are on 0..255 and its lambdas are balanced for that; ours are on [0, 1].
 PHOTOMETRIC_SCALE = 255.0
 EPSILON = 1e-3  # of eq. 6, on [0, 1]
 
@@ -28,7 +28,7 @@ def _dy(x: torch.Tensor) -> torch.Tensor:
 
 
 def photometric_loss(frame: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Charbonnier difference of colour and of its first x and y gradients (eq. 5), on [0, 1]."""
+    """Charbonnier difference of color and of its first x and y gradients (eq. 5), on [0, 1]."""
     difference = frame.float() - target.float()
     return (
         charbonnier(difference).mean()
@@ -40,12 +40,12 @@ def photometric_loss(frame: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 def laplacian_loss(frame: torch.Tensor, target: torch.Tensor, levels: int = 5) -> torch.Tensor:
     """L1 distance of Laplacian pyramids (Niklaus & Liu, CVPR 2018), per value of the frame.
 
-    Each level's sum counts twice the next finer one's; the last level is what remains, a low-pass.
+    Each level's sum counts twice the next finer one's; the last level is the remaining low-pass.
 
     Args:
         frame, target: (N, C, H, W), any size.
     """
-    # The pyramid is linear: that of the difference is the difference of the two.
+    # The pyramid is linear: the pyramid of the difference is the difference of the pyramids.
     rest = frame.float() - target.float()
     kernel = _binomial(rest)
     total = rest.new_zeros(())
@@ -61,7 +61,7 @@ def laplacian_loss(frame: torch.Tensor, target: torch.Tensor, levels: int = 5) -
 def _binomial(x: torch.Tensor) -> torch.Tensor:
     """(C, 1, 5, 5): (1, 4, 6, 4, 1) / 16 in both directions, for each of x's channels.
 
-    By arithmetic, because a copy of numbers to the device cannot be recorded in a CUDA graph.
+    Computed by arithmetic, because a CUDA graph cannot record a copy of numbers to the device.
     """
     distance = (torch.arange(5, device=x.device, dtype=x.dtype) - 2).abs()
     row = (6 - 1.5 * distance - 0.5 * distance * distance) / 16
@@ -69,7 +69,7 @@ def _binomial(x: torch.Tensor) -> torch.Tensor:
 
 
 def _replicated(x: torch.Tensor, pixels: int) -> torch.Tensor:
-    """With its border repeated. (F.pad's gradient fails in compiled training, torch 2.11.)"""
+    """x with its border repeated. (F.pad's gradient fails in compiled training, torch 2.11.)"""
     for dim in (-1, -2):
         first, last = x.narrow(dim, 0, 1), x.narrow(dim, -1, 1)
         x = torch.cat((*[first] * pixels, x, *[last] * pixels), dim)
@@ -78,7 +78,7 @@ def _replicated(x: torch.Tensor, pixels: int) -> torch.Tensor:
 
 def _halved(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """Every second pixel of x, smoothed; the border is replicated."""
-    # Convolutions, because torch.compile inlines nested pools for minutes.
+    # Convolutions, because torch.compile would take minutes to inline nested pools.
     return F.conv2d(_replicated(x, 2), kernel, stride=2, groups=len(kernel))
 
 
@@ -116,8 +116,8 @@ def smoothness_loss(*maps: torch.Tensor) -> torch.Tensor:
 def mean_over_valid(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     """Mean over an image's valid slots, then over images: ``E[1/N sum_i ...]`` of eq. 9 and 10.
 
-    An image without any valid slot counts as zero; so the mean over images is the same however
-    they are spread over processes, and no proposals at all give 0, still tied to the graph.
+    An image without a valid slot counts as zero. So the mean over images is the same however they
+    are spread over processes, and without any proposals it is 0, still connected to the graph.
 
     Args:
         values: (N, M).
@@ -132,8 +132,8 @@ def hinge_d_losses(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The discriminator's hinge loss, its real and its fake half (eq. 9).
 
-    As printed, eq. 9 has a bracket inside D and a sign wrong. Meant is the hinge loss of spectral
-    normalisation GANs: ``relu(1 - D(P))`` for real and ``relu(1 + D(P~))`` for synthesised patches.
+    As printed, eq. 9 has a bracket inside D and a sign wrong. It means the hinge loss of spectral
+    normalization GANs: ``relu(1 - D(P))`` for real and ``relu(1 + D(P~))`` for synthesized patches.
 
     Args:
         logits_real, logits_fake: (N, M).

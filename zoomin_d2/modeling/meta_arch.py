@@ -8,7 +8,7 @@ Shape shorthand in this module:
 Naming convention:
 
     batched_inputs: list[dict], one per sample, with frame_1, frame_t, frame_2 ((3, H, W) RGB, uint8
-        or float in [0, 1]), t, and where it exists frame_t_hr ((3, H * s, W * s)) with hr_scale s
+        or float in [0, 1]), t, and optionally frame_t_hr ((3, H * s, W * s)) with hr_scale s
 """
 
 from contextlib import contextmanager
@@ -49,7 +49,7 @@ class FrameInterpolator(nn.Module):
     """Generator, frozen detector and the generator's losses.
 
     Only the generator belongs to the state dict. The frozen detector and the discriminator are held
-    outside the module tree: checkpoints, optimizers and DDP see the generator alone.
+    outside the module tree, so checkpoints, optimizers and DDP see only the generator.
     """
 
     generator: nn.Module
@@ -73,14 +73,14 @@ class FrameInterpolator(nn.Module):
             generator: called with (frame_1, frame_2, t), returns GeneratorOutput.
             frozen_rpn: needed for training and for proposals; None is enough for inference.
             loss_weights: "photometric", "perceptual", "smooth", "gan_g"; "levels" for generators
-                that give `level_frames`; "laplacian" where it is wanted.
+                that return `level_frames`; optionally "laplacian".
             perceptual_features: names for FrozenRPN.features; [] switches eq. 7 off.
             proposal_source: "real", "synthesized" or "both".
             patch_size: side of the zoomed patches, pixels.
             roi_metrics: also return proposals in eval mode.
             use_bf16: bfloat16 autocast in training, on devices that have it.
             compile_generator: train generator and losses through torch.compile; takes a minute at
-                the start. Evaluation stays uncompiled: each new frame size would be compiled anew.
+                the start. Evaluation stays uncompiled, because each new frame size would recompile.
         """
         super().__init__()
         if proposal_source not in ("real", "synthesized", "both"):
@@ -137,18 +137,18 @@ class FrameInterpolator(nn.Module):
 
     @property
     def discriminator(self) -> nn.Module | None:
-        """The unwrapped discriminator while it takes part in the training, else None."""
+        """The unwrapped discriminator while the training uses it, else None."""
         return self._outside["discriminator"]
 
     def set_discriminator(self, discriminator: nn.Module | None) -> None:
-        """Let the adversarial loss see a discriminator, which stays its owner's; None ends it."""
+        """Let the adversarial loss use a discriminator that the caller owns; None stops that."""
         self._outside["discriminator"] = discriminator
 
     def record_training(self, num_samples: int, size: tuple[int, int]) -> None:
-        """From now on train by CUDA graphs (modeling/synthesis_step.py); does nothing on a CPU.
+        """From now on, train with CUDA graphs (modeling/synthesis_step.py); does nothing on a CPU.
 
         Args:
-            num_samples: N of this process; size: (H, W) of the crops. All batches must be so.
+            num_samples: N of this process; size: (H, W) of the crops. All batches must match both.
         """
         if self.device.type != "cuda":
             return
@@ -157,7 +157,7 @@ class FrameInterpolator(nn.Module):
             self._outside["synthesis_step"].record(num_samples, size, self.device)
 
     def _apply(self, fn, recurse=True):
-        # The detector is no submodule, but it goes where the model goes (`.to`, `.cuda`, ...).
+        # The detector is not a submodule, but it moves with the model (`.to`, `.cuda`, ...).
         if self.frozen_rpn is not None:
             self.frozen_rpn._apply(fn, recurse)
         return super()._apply(fn, recurse)
@@ -172,7 +172,7 @@ class FrameInterpolator(nn.Module):
             ``loss_smooth`` and, with a discriminator, ``loss_gan_g``;
             in eval, per sample a dict of ``pred_frame``, ``coarse_frame``, ``flow_1t``,
             ``flow_2t``, ``blend_mask`` ((C, H, W) each) and, with ``roi_metrics``, ``proposals``
-            (Instances) found on the true frame, or on the result where there is no truth.
+            (Instances) found on the true frame, or on the result if there is no true frame.
         """
         if not self.training:
             return self.inference(batched_inputs)
@@ -199,7 +199,7 @@ class FrameInterpolator(nn.Module):
     def inference(self, batched_inputs: list[dict]) -> list[dict]:
         """Eval-mode forward, in float32: a score must not depend on the device.
 
-        ``frame_t`` is used for proposals only, never by the generator.
+        Only proposals use ``frame_t``; the generator never does.
         """
         frame_1, frame_2 = (self._stack(batched_inputs, k) for k in ("frame_1", "frame_2"))
         outputs = self.generator(frame_1, frame_2, self._times(batched_inputs))
@@ -217,9 +217,9 @@ class FrameInterpolator(nn.Module):
     def synthesis_losses(
         self, outputs: GeneratorOutput, frame_t: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """L_synth (eq. 8): on both the coarse and the final frame, as section 3.4 says.
+        """L_synth (eq. 8) on both the coarse and the final frame, as in section 3.4.
 
-        A subclass may add to it (examples/add_loss.py): keys with "loss" in them are summed.
+        A subclass may add losses (examples/add_loss.py): keys that contain "loss" are summed.
         """
         pred_frame, coarse_frame, flow_1t, flow_2t, blend_mask, level_frames = outputs
         losses = {
@@ -233,7 +233,7 @@ class FrameInterpolator(nn.Module):
             both = torch.cat((pred_frame, coarse_frame))
             losses["loss_laplacian"] = weight * 2 * laplacian_loss(both, frame_t.repeat(2, 1, 1, 1))
         if level_frames:
-            truth = pad_to_multiple(frame_t, self.generator.size_divisibility)  # as the levels are
+            truth = pad_to_multiple(frame_t, self.generator.size_divisibility)  # like the levels
             losses["loss_levels"] = self.loss_weights["levels"] * sum(
                 photometric_loss(x, F.adaptive_avg_pool2d(truth, x.shape[-2:]))
                 for x in level_frames
@@ -244,7 +244,7 @@ class FrameInterpolator(nn.Module):
                 target = self.frozen_rpn.features(frame_t, names)
             both = torch.cat((pred_frame, coarse_frame))
             features = self.frozen_rpn.features(both, names)
-            # Equal numbers of either frame: twice the mean is the sum of the two means.
+            # Both frames occur equally often: twice the mean is the sum of the two means.
             target = {k: torch.cat((x, x)) for k, x in target.items()}
             losses["loss_perceptual"] = (
                 self.loss_weights["perceptual"] * 2 * perceptual_loss(features, target)
@@ -254,7 +254,7 @@ class FrameInterpolator(nn.Module):
     def _adversarial_loss(
         self, pred_frame: torch.Tensor, batched_inputs: list[dict], record: StepRecord
     ) -> torch.Tensor:
-        """L_g (eq. 10); what the discriminator will be shown is put into ``record``."""
+        """L_g (eq. 10); puts what the discriminator will see into ``record``."""
         pred_frame = clamp_straight_through(pred_frame)
         if self.discriminator.is_patch_based:
             record.proposals = self._propose(record.frame_t, record.outputs.pred_frame)
@@ -287,9 +287,9 @@ class FrameInterpolator(nn.Module):
         return self.frozen_rpn.merge_proposals(self.frozen_rpn.proposals(frame_t), synthesized)
 
     def autocast(self) -> torch.autocast:
-        """The precision of training: bfloat16 where asked for and where the GPU computes in it."""
+        """The precision of training: bfloat16 if requested and if the GPU supports it."""
         device = self.device.type
-        # bfloat16 has float32's range: no gradient scaler, so Detectron2's SimpleTrainer serves.
+        # bfloat16 has float32's range and needs no gradient scaler: SimpleTrainer is enough.
         enabled = (
             self.use_bf16
             and device == "cuda"
@@ -307,7 +307,7 @@ class FrameInterpolator(nn.Module):
 
 @contextmanager
 def _frozen(module: nn.Module):
-    """The generator's view of the discriminator: no gradient into it, no power iteration."""
+    """The generator's view of the discriminator: it gets no gradient and no power iteration."""
     was_training = module.training
     module.requires_grad_(False).eval()
     try:

@@ -16,7 +16,7 @@ def pad_proposals(proposals: list[Instances], num: int) -> tuple[torch.Tensor, t
     """Boxes of a batch as one tensor; empty slots are zeros.
 
     Args:
-        proposals: N Instances with ``proposal_boxes``; of each the first ``num`` are taken.
+        proposals: N Instances with ``proposal_boxes``; the first ``num`` of each are used.
 
     Returns:
         boxes (N, num, 4) float32, XYXY pixels; num_valid (N,) int64, the "extra number recording
@@ -39,7 +39,7 @@ def valid_slots(num_valid: torch.Tensor, num: int) -> torch.Tensor:
 def crop_roi_patches(
     frames: torch.Tensor, boxes: torch.Tensor, size: int, scale: float = 1.0
 ) -> torch.Tensor:
-    """Cut every box out of its frame and zoom it to ``size`` x ``size`` with bilinear ROIAlign.
+    """Cut every box from its frame and zoom it to ``size`` x ``size`` with bilinear ROIAlign.
 
     ROIAlign averages as many bilinear samples per output pixel as the box has pixels there, so
     that large boxes are not aliased. Gradients flow into ``frames``, not into the boxes.
@@ -50,7 +50,7 @@ def crop_roi_patches(
         scale: 1 for the frame the boxes were found on, hr_scale for its high-resolution partner.
 
     Returns:
-        (N * M, 3, size, size) float32; what empty slots give is arbitrary, mask it.
+        (N * M, 3, size, size) float32; the patches of empty slots are arbitrary: mask them.
     """
     n, m = boxes.shape[:2]
     image_index = torch.arange(n, device=boxes.device).repeat_interleave(m)
@@ -69,20 +69,20 @@ def crop_real_patches(
     boxes: torch.Tensor,
     size: int,
 ) -> torch.Tensor:
-    """Real patches: from the high-resolution frame where there is one, else from ``frame_t``.
+    """Real patches, from the high-resolution frame if there is one, else from ``frame_t``.
 
     Args:
         frame_t: (N, 3, H, W).
         frame_t_hr: per image (3, H * s, W * s), aligned with frame_t, or None; uint8 or float in
             [0, 1].
-        hr_scale: per image the integer s; ignored where there is no high-resolution frame.
+        hr_scale: per image the integer s; ignored if there is no high-resolution frame.
         boxes: (N, M, 4) XYXY in pixels of ``frame_t``.
 
     Returns:
         (N * M, 3, size, size) float32, as `crop_roi_patches` of the same boxes.
 
     Raises:
-        ValueError: a high-resolution frame is not s times as large.
+        ValueError: a high-resolution frame is not s times as large as ``frame_t``.
     """
     m = boxes.shape[1]
     height, width = frame_t.shape[2:]
@@ -107,10 +107,10 @@ def crop_real_patches(
 
 
 def clamp_straight_through(frames: torch.Tensor) -> torch.Tensor:
-    """Frames clamped to [0, 1], as a file would hold them; the gradient passes as if they were not.
+    """Frames clamped to [0, 1], as in a file; the gradient passes as if they were not clamped.
 
-    Real frames have no values outside: a discriminator would tell fakes by theirs. Without a
-    gradient there, the generator would not learn to leave the range again.
+    Real frames have no values outside [0, 1]: a discriminator would recognize fakes by theirs.
+    Without a gradient there, the generator would not learn to return to the range.
     """
     return _Clamp.apply(frames)
 

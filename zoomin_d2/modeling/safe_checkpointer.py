@@ -1,4 +1,4 @@
-"""Detectron2's checkpointer, reading files by `zoomin_d2.weight_files`: nothing in them is run."""
+"""Detectron2's checkpointer, reading files through `zoomin_d2.weight_files`, which runs no code."""
 
 from detectron2.checkpoint import DetectionCheckpointer
 
@@ -12,7 +12,7 @@ class SafeCheckpointer(DetectionCheckpointer):
         try:
             return super().load(path, *args, **kwargs)
         finally:
-            # Detectron2's stays set when reading fails, and then no file can be read any more.
+            # Detectron2's stays set if reading fails, and then no file can be read anymore.
             self._parsed_url_during_load = None
 
     def _load_file(self, filename: str) -> dict:

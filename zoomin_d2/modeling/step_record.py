@@ -1,6 +1,6 @@
-"""What a training forward leaves for those who come after it in the same iteration.
+"""What a training forward leaves for later code in the same iteration.
 
-Shape shorthand: see interpolator.py.
+Shape shorthand: see meta_arch.py.
 """
 
 from dataclasses import dataclass

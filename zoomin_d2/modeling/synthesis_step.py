@@ -1,8 +1,8 @@
-"""Frames and times in, the generator's outputs and L_synth out: what is alike in every iteration.
+"""Frames and times in, the generator's outputs and L_synth out: the fixed part of an iteration.
 
-Nothing in here depends on values, only on shapes, and a training's shapes never change: a GPU can
-be given the whole of it, forward and backward, as two CUDA graphs. What comes after (proposals,
-patches, the discriminator) differs from batch to batch and stays outside.
+Nothing here depends on values, only on shapes, and a training's shapes never change: a GPU can run
+all of it, forward and backward, as two CUDA graphs. The rest (proposals, patches, the
+discriminator) differs from batch to batch and stays outside.
 """
 
 from collections.abc import Callable
@@ -42,8 +42,8 @@ class SynthesisStep(nn.Module):
             t: (N,) in (0, 1).
 
         Returns:
-            pred_frame (N, 3, H, W), through which a further loss may reach the generator; all
-            outputs, for looking at; and the losses.
+            pred_frame (N, 3, H, W), through which another loss may reach the generator; all
+            outputs, for viewing only; and the losses.
         """
         if self._replay is not None:
             return self._replay(frame_1, frame_2, frame_t, t)
@@ -57,10 +57,10 @@ class SynthesisStep(nn.Module):
         return outputs, self._losses(outputs, frame_t)
 
     def record(self, num_samples: int, size: tuple[int, int], device: torch.device) -> None:
-        """From now on replay two CUDA graphs; every call must then have these shapes.
+        """From now on, replay two CUDA graphs; every call must then have these shapes.
 
-        To be called in the training's autocast, and while no other thread uses the GPU. Parameters
-        must keep their place in memory from then on.
+        Call it inside the training's autocast, while no other thread uses the GPU. From then on,
+        parameters must keep their place in memory.
 
         Args:
             num_samples: N, of this process.
@@ -74,17 +74,17 @@ class SynthesisStep(nn.Module):
             if [x.shape for x in given] != [x.shape for x in arguments]:
                 raise ValueError(
                     f"frames of {tuple(given[0].shape)}, after {tuple(frames[0].shape)}: with "
-                    "SOLVER.CUDA_GRAPH all batches of a training have one size"
+                    "SOLVER.CUDA_GRAPH, all batches of a training must have one size"
                 )
             pred_frame, outputs, losses = recorded(*given)
-            # The next replay overwrites what this one returns; losses are kept for longer.
+            # The next replay overwrites what this one returns, but losses are kept longer.
             return pred_frame, outputs.detached(), {k: v.clone() for k, v in losses.items()}
 
         self._replay = replay
 
 
 class _Recordable(nn.Module):
-    """A `SynthesisStep` that is not recorded yet, for make_graphed_callables, which changes it."""
+    """A `SynthesisStep` not yet recorded, for make_graphed_callables, which changes it."""
 
     def __init__(self, step: SynthesisStep):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What ships, for Detectron2's PathManager: importing this registers the prefix "zoo:"."""
+"""The models that ship, for Detectron2's PathManager; importing this registers "zoo:"."""
 
 from pathlib import Path
 from urllib.parse import urlparse
@@ -35,7 +35,7 @@ def get_config_path(name: str) -> str:
     """The local path of a config: a file's own, or that of "zoo:<name>" with or without ".yaml".
 
     Raises:
-        FileNotFoundError: there is no such file, or no config of that name ships.
+        FileNotFoundError: the file does not exist, or no config by that name ships.
     """
     if name.startswith(catalog.PREFIX):
         return str(catalog.local_file(name if name.endswith(".yaml") else f"{name}.yaml"))
@@ -45,7 +45,7 @@ def get_config_path(name: str) -> str:
 
 
 def get_local_path(path: str) -> str:
-    """`PathManager.get_local_path`, with a message that helps where the network does not.
+    """`PathManager.get_local_path`, with a helpful message if a download fails.
 
     Args:
         path: a local path, "zoo:...", "detectron2://..." or "https://..."; each may end in
@@ -53,8 +53,8 @@ def get_local_path(path: str) -> str:
 
     Raises:
         UnreadableWeightsError: the file has another hash.
-        FileNotFoundError: no such file in the zoo, or it could not be downloaded; the message
-            says which file to fetch and where to put it.
+        FileNotFoundError: the zoo has no such file, or the download failed; the message says which
+            file to download and where to put it.
     """
     path, _, digest = path.partition("#sha256=")
     if digest:
@@ -69,8 +69,8 @@ def get_local_path(path: str) -> str:
     except OSError as error:  # urllib's URLError and HTTPError, timeouts, refused connections
         cached = Path(get_cache_dir()) / urlparse(url).path.lstrip("/")
         raise FileNotFoundError(
-            f"'{path}' could not be downloaded ({error}). Fetch {url} where there is a network "
-            f"and put it at {cached} ($FVCORE_CACHE moves that folder), or give the path of your "
+            f"could not download '{path}' ({error}). Download {url} on a machine with a network "
+            f"and put it at {cached} ($FVCORE_CACHE moves that folder), or use the path of your "
             "copy. 'zoo:rpn_R_18_FPN' ships with the package and needs no network."
         ) from error
 

@@ -31,8 +31,10 @@ def test_stages(tmp_path, capsys):
     said = capsys.readouterr().out
     # 12 frames of 1/24 s are half a second: 30 of 1/60 s. Six of these fall on an input frame and
     # two after the last.
-    assert "64x48, libx264 yuv420p ultrafast: 12 -> 30 frames at 60, 22 of them made" in said
-    rates = re.findall(r"  (.+): [\d.]+ s, ([\d.]+) output frames a second", said)
+    assert (
+        "64x48, libx264 yuv420p ultrafast: 12 -> 30 frames at 60, 22 of them interpolated" in said
+    )
+    rates = re.findall(r"  (.+): [\d.]+ s, ([\d.]+) output frames per second", said)
     assert [name for name, _ in rates] == [
         "whole job",
         "decoding and encoding, no model",

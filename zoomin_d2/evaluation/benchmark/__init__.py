@@ -1,1 +1,1 @@
-"""What tools/benchmark.py measures: single frames against peers, and the video pipeline."""
+"""The measurements of tools/benchmark.py: single frames against peers, and the video pipeline."""

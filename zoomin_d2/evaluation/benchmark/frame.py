@@ -31,7 +31,7 @@ from zoomin_d2.files import write_json
 from zoomin_d2.inference.engine import can_use_triton
 from zoomin_d2.inference.peers import TimedModel, TimedPeer, load_peer
 
-BARS = {(256, 448), (1024, 2048), (2160, 3840)}  # (height, width) that come first
+BARS = {(256, 448), (1024, 2048), (2160, 3840)}  # (height, width), measured first
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -39,9 +39,9 @@ class Measurements:
     """The measurements of one json file, which is written after each of them.
 
     Args:
-        path: of the json file; `resume` keeps what is in it.
-        budget: seconds after which nothing new is started.
-        settings: what describes them all; has at least "machine".
+        path: the json file; `resume` keeps its contents.
+        budget: seconds after which no new measurement starts.
+        settings: the settings of all measurements; at least "machine".
 
     Raises:
         ValueError: the file to be resumed is from another machine.
@@ -55,12 +55,12 @@ class Measurements:
         if resume and path.exists():
             old = json.loads(path.read_text())
             if old.get("machine") != settings["machine"]:
-                raise ValueError(f"{path} was measured on another machine: give another --output")
+                raise ValueError(f"{path} was measured on another machine: use another --output")
             self.content["rows"] = old["rows"]
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def measure(self, key: dict, call: Callable[[], dict]) -> None:
-        """Add what ``call()`` returns to the row that ``key`` names, or the error it ends with."""
+        """Add the result of ``call()``, or its error, to the row that ``key`` names."""
         if any(key.items() <= row.items() and "error" not in row for row in self.content["rows"]):
             return
         if self.late():
@@ -72,11 +72,11 @@ class Measurements:
             result = call()
         except torch.OutOfMemoryError:
             result = {"error": "out of memory"}
-        except Exception as error:  # a peer's or a compiler's: the other rows still count
+        except Exception as error:  # from a peer or a compiler; the other rows still count
             result = {"error": f"{type(error).__name__}: {str(error).splitlines()[:1]}"}
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        torch.compiler.reset()  # else the ninth size would run uncompiled
+        torch.compiler.reset()  # otherwise the ninth size would run uncompiled
         self.content["rows"] = [r for r in self.content["rows"] if not key.items() <= r.items()]
         self.content["rows"].append({**key, **result})
         shown = {k: v for k, v in result.items() if k in ("median_ms", "fps", "PSNR", "error")}
@@ -92,7 +92,7 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Contestant:
-    """Something to be measured: ``make(mode, dtype)`` loads it; `facts` are those known before."""
+    """Something to measure: ``make(mode, dtype)`` loads it; `facts` are known beforehand."""
 
     name: str
     make: Callable[[str, torch.dtype], Method]
@@ -105,10 +105,10 @@ class FramePlan:
     """What `FrameBenchmark` measures.
 
     Attributes:
-        modes: of `peers.MODES`, the most important first; those a device lacks are left out.
+        modes: from `peers.MODES`, the most important first; modes that a device lacks are skipped.
         dtypes: keys of `DTYPES`.
         sizes: (height, width).
-        batch, batch_pixels: pairs at once for throughput, at sizes of at most so many pixels.
+        batch, batch_pixels: pairs at once for throughput, at sizes of at most this many pixels.
         samples: triplets for PSNR, see `read_samples`.
     """
 
@@ -129,7 +129,7 @@ def our_contestant(
     plan: FramePlan,
     random_weights: bool = False,
 ) -> Contestant:
-    """One of our generators, loaded anew for every mode; random weights are timed only."""
+    """One of our generators, reloaded for every mode; with random weights it is only timed."""
     generator = load()
     learnt, frozen = count_parameters(generator)
     macs = count_macs(generator, *plan.sizes[0]).kilo_per_pixel
@@ -143,7 +143,7 @@ def our_contestant(
 
 
 def peer_contestant(name: str, plan: FramePlan) -> Contestant:
-    """Somebody else's method, "module:function"; see `zoomin_d2.inference.peers`."""
+    """A third-party method, "module:function"; see `zoomin_d2.inference.peers`."""
     peer = load_peer(name)
 
     def make(mode: str, dtype: torch.dtype) -> TimedPeer:
@@ -153,10 +153,10 @@ def peer_contestant(name: str, plan: FramePlan) -> Contestant:
 
 
 class FrameBenchmark:
-    """Measures every contestant as the plan says, what matters most first, into one json file."""
+    """Measures every contestant by the plan, the most important first, into one json file."""
 
     def __init__(self, contestants: Sequence[Contestant], plan: FramePlan, bench: Measurements):
-        # A compiled peer is what the bars are measured by: peers first.
+        # Peers first, because the bars are relative to a compiled peer.
         self.contestants = sorted(contestants, key=lambda x: not x.is_peer)
         self.plan = plan
         self.bench = bench
@@ -175,7 +175,7 @@ class FrameBenchmark:
         self._time(quick, bars)
         self._time(compiled, bars)
         self._score(quick, plan.dtypes)
-        if "float32" not in plan.dtypes:  # what others are compared with
+        if "float32" not in plan.dtypes:  # the reference for the others
             self._score(["eager"], ["float32"])
         self._time(quick, others)
         self._load(quick)
@@ -194,7 +194,7 @@ class FrameBenchmark:
     def _each(
         self, modes: Sequence[str], dtypes: Sequence[str]
     ) -> Iterator[tuple[Contestant, dict, Callable[[], Method]]]:
-        """Contestant, what names it in a row, and what loads it: once, if it is called at all."""
+        """Contestant, its key in a row, and a function that loads it at most once."""
         for mode in modes:
             for contestant in self.contestants:
                 if mode == "triton" and not contestant.facts.get("triton"):
@@ -209,7 +209,7 @@ class FrameBenchmark:
                 self._measure("latency", key, latency, method, size, batch=1)
 
     def _load(self, modes: Sequence[str]) -> None:
-        """Several pairs at once; of ours also a stream of frames and several times of one pair."""
+        """Several pairs at once; for ours also a stream of frames, and several t of one pair."""
         plan = self.plan
         for contestant, key, method in self._each(modes, plan.dtypes):
             for size in plan.sizes:
@@ -246,13 +246,13 @@ def _quality(method: Callable[[], Method], plan: FramePlan) -> dict:
 
 
 def _peer_facts(contestant: Contestant, plan: FramePlan) -> dict:
-    """Parameters and MACs as far as they can be seen from outside."""
+    """Parameters and MACs, as far as they can be determined from outside."""
     method = cast(TimedPeer, contestant.make("eager", torch.float32))
     facts: dict = {}
     try:
         macs = peer_macs(method, *plan.sizes[0], plan.device)
         facts["kmac_per_pixel"] = round(macs, 3)
-    except Exception as error:  # a peer may do anything
+    except Exception as error:  # a peer may raise anything
         print(f"Could not count the MACs of {contestant.name}: {type(error).__name__}: {error}")
     if method.module is not None:
         facts["parameters"] = count_parameters(method.module)[0]
@@ -280,7 +280,7 @@ def _cpu_name() -> str:
 
 
 def benchmark_settings(device: torch.device, commit: str | None) -> dict:
-    """What describes all measurements of a run: machine, commit, command."""
+    """The settings of all measurements of a run: machine, commit, command."""
     settings = {"machine": describe_machine(device), "commit": commit, "command": sys.argv}
     return {**settings, "ZOOMIN_TRITON": os.environ.get("ZOOMIN_TRITON", "")}
 

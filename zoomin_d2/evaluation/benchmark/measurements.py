@@ -17,7 +17,7 @@ Method = TimedModel | TimedPeer
 
 @dataclass(frozen=True)
 class Effort:
-    """How long one measurement may take: calls at most, seconds at most."""
+    """How long one measurement may take: maximum calls, maximum seconds."""
 
     calls: int = 20
     seconds: float = 20.0
@@ -45,7 +45,7 @@ def latency(
     timing = time_call(
         lambda: method(*pair), device, num_calls=effort.calls, max_seconds=effort.seconds
     )
-    # A recorded graph's memory is a pool of its own, not allocated anew by its replays.
+    # A recorded graph has its own memory pool, which its replays do not allocate again.
     memory = None
     if method.mode != "graph":
         memory = peak_memory(lambda: method.unrecorded(*pair), device)
@@ -94,14 +94,14 @@ def quality(method: Method, samples: Sequence[dict], device: torch.device) -> di
     """Mean PSNR over triplets of one or several sizes.
 
     Raises:
-        ValueError: the method says that its weights are random: the number would mislead.
+        ValueError: the method reports random weights, so the number would mislead.
     """
     values = []
     for sample in samples:
         pair = [method.prepare(sample[k][None].to(device)) for k in ("frame_1", "frame_2")]
         pred = method(*pair).cpu()
         if method.random_weights:  # a peer may know only after its first frame
-            raise ValueError("its weights are random")
+            raise ValueError("the method's weights are random")
         values.append(min(psnr(pred, sample["frame_t"][None]).item(), 100.0))
     return {"PSNR": round(sum(values) / len(values), 4), "images": len(values)}
 
@@ -109,5 +109,5 @@ def quality(method: Method, samples: Sequence[dict], device: torch.device) -> di
 def peer_macs(method: TimedPeer, height: int, width: int, device: torch.device) -> float:
     """kMAC per pixel of whatever a peer runs through PyTorch."""
     pair = [method.prepare(x) for x in random_frames(height, width, 1, device)]
-    method(*pair)  # what is made once does not count
+    method(*pair)  # one-time work does not count
     return count_macs_of_call(lambda: method(*pair), height, width).kilo_per_pixel

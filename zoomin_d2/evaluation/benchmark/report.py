@@ -1,4 +1,4 @@
-"""What `FrameBenchmark` measured in, Markdown tables and a plot like the paper's Fig. 4 out."""
+"""Results of `FrameBenchmark` in, Markdown tables and a plot like the paper's Fig. 4 out."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ _STYLE = {"tablefmt": "github", "disable_numparse": True}
 
 
 def format_report(content: dict) -> str:
-    """All tables of one benchmark.json, each only if it has rows."""
+    """All tables of one benchmark.json that have rows."""
     machine = content["machine"]
     where = f"{machine['cpu']}, {machine['threads']} threads"
     if machine["device"] != "cpu":
@@ -26,15 +26,15 @@ def format_report(content: dict) -> str:
     errors = [r for r in content["rows"] if "error" in r]
     lines += [f"- {_label(r)} {_size(r)} ({r['what']}): {r['error']}" for r in errors]
     if content["left_out"]:
-        lines += ["", f"{len(content['left_out'])} measurements were left out: time was up."]
+        lines += ["", f"{len(content['left_out'])} measurements were skipped: time was up."]
     return "\n".join(lines) + "\n"
 
 
 def draw_quality_against_time(content: dict, path: Path) -> bool:
-    """Fig. 4 of the paper: PSNR over milliseconds, the circle's area is the parameters.
+    """Fig. 4 of the paper: PSNR over milliseconds; a circle's area shows the parameters.
 
-    Each method in its fastest mode at the size that most methods were timed at. Nothing is written
-    if fewer than two methods have both numbers.
+    Each method is shown in its fastest mode, at the size that most methods were timed at. Nothing
+    is written if fewer than two methods have both numbers.
     """
     quality, costs = {}, {}
     for name, milliseconds, psnr, parameters, mode in quality_and_time(content):
@@ -73,7 +73,7 @@ def _common_size(content: dict, sizes: set[tuple[int, int]]) -> tuple[int, int] 
         s: len({r["method"] for r in _rows(content, "latency", batch=1, width=s[0], height=s[1])})
         for s in sizes
     }
-    # Of equally common ones the paper's own, 2048 x 1024, and else the largest.
+    # Among equally common sizes, the paper's own, 2048 x 1024, or else the largest.
     return max(sizes, key=lambda s: (counts[s], s == (2048, 1024), s[0] * s[1]), default=None)
 
 

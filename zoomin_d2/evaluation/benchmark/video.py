@@ -1,9 +1,9 @@
 """What the video pipeline costs: memory against length, time against the model alone, its stages.
 
 Overhead is (time of the whole job - time of the model alone) / time of the model alone; the model
-alone makes the same frames from pairs that lie in memory. The stages of a real clip are the whole
-job, and what it does in threads side by side, each alone: decoding to RGB, the model with the
-copies to and from its device, and the job without a model. The slowest bounds the job.
+alone makes the same frames from pairs in memory. The stages of a real clip are the whole job, and
+each of its parallel threads alone: decoding to RGB, the model with the copies to and from its
+device, and the job without a model. The slowest bounds the job.
 """
 
 import json
@@ -55,10 +55,10 @@ def run_once(clip: Path, output: Path) -> dict[str, float]:
 
 
 def measure_memory(num_frames: Sequence[int], size: tuple[int, int], folder: Path) -> None:
-    """Print the peak memory of jobs on clips made here, each in a process of its own.
+    """Print the peak memory of jobs on clips made here, each in its own process.
 
     Args:
-        num_frames: of each clip.
+        num_frames: frames of each clip.
         size: (width, height).
         folder: for temporary files.
     """
@@ -80,7 +80,7 @@ def measure_memory(num_frames: Sequence[int], size: tuple[int, int], folder: Pat
 
 
 def measure_overhead(name: str, interpolate: Interpolate, num_pairs: int, folder: Path) -> None:
-    """Print what a job takes beyond its model, on clips made here in `folder`."""
+    """Print how much time a job takes beyond its model, on clips made here in `folder`."""
     for size in ((640, 360), (1280, 720)):
         clip = folder / "clip.mp4"
         make_clip(clip, num_pairs + 1, size)
@@ -89,17 +89,17 @@ def measure_overhead(name: str, interpolate: Interpolate, num_pairs: int, folder
         begun = clocks()
         report = interpolate_video(str(clip), str(output), interpolate, Target(multi=2))
         whole = clocks() - begun
-        # before and after: the machine may be busier at one of them
+        # Before and after, because the machine may be busier at one of them.
         alone = (alone + time_alone(clip, interpolate, num_pairs)) / 2
         output.unlink()
-        print(f"{name}, {size[0]}x{size[1]}, {report.made_frames} made frames:")
+        print(f"{name}, {size[0]}x{size[1]}, {report.made_frames} interpolated frames:")
         for clock, a, b in zip(("wall clock", "CPU time"), alone, whole):
             share = 100 * (b / a - 1)
             print(f"  {clock}: model alone {a:.2f} s, whole job {b:.2f} s, overhead {share:.1f} %")
 
 
 def clocks() -> np.ndarray:
-    """Wall clock, and CPU time of all threads (which other programs on the machine do not move)."""
+    """Wall clock, and CPU time of all threads (which other programs do not affect)."""
     return np.array([time.perf_counter(), time.process_time()])
 
 
@@ -128,10 +128,10 @@ def measure_stages(
     """Print the output frames per second of a job on a real clip, and of its stages alone.
 
     Args:
-        model: what makes the frames.
+        model: interpolates the frames.
         folder: for temporary files.
         repeat: how many times the clip is played.
-        preset: of the encoder.
+        preset: the encoder's preset.
     """
     looped, output = folder / "clip.mp4", folder / "out.mp4"
     loop_clip(clip, looped, repeat)
@@ -143,7 +143,7 @@ def measure_stages(
         report = interpolate_video(str(source), str(output), interpolate, target, options)
         return report, time.perf_counter() - begun
 
-    run(clip, model)  # what happens once
+    run(clip, model)  # warm up
     report, whole = run(looped, model)
     _, without_model = run(looped, lambda frame_1, frame_2, ts: [frame_1] * len(ts))
 
@@ -166,7 +166,7 @@ def measure_stages(
     print(
         f"{model.name} on {model.device}, {report.width}x{report.height}, {report.encoder} "
         f"{preset or ''}: {report.source_frames} -> {report.output_frames} frames at "
-        f"{report.fps}, {report.made_frames} of them made"
+        f"{report.fps}, {report.made_frames} of them interpolated"
     )
     times = {
         "whole job": whole,
@@ -176,11 +176,11 @@ def measure_stages(
     }
     for stage, seconds in times.items():
         rate = report.output_frames / seconds
-        print(f"  {stage}: {seconds:.2f} s, {rate:.1f} output frames a second")
+        print(f"  {stage}: {seconds:.2f} s, {rate:.1f} output frames per second")
 
 
 def loop_clip(clip: Path, output: Path, times: int) -> None:
-    """A video stream one after the other, without decoding it."""
+    """Copy a video stream several times in a row, without decoding it."""
     with av.open(str(output), "w") as out:
         stream, offset = None, 0
         for _ in range(times):
