@@ -1,4 +1,4 @@
-"""Flows in, pictures in the colours of the Middlebury wheel out: hue is direction, pale is slow.
+"""Flows in, pictures in the colors of the Middlebury wheel out: hue is direction, pale is slow.
 
 Flows are (2, H, W) tensors of (dx, dy) in pixels; pictures are RGB uint8 arrays (H, W, 3).
 """
@@ -12,11 +12,11 @@ from torchvision.utils import flow_to_image
 
 
 def draw_flows(flows: Sequence[Tensor]) -> tuple[list[np.ndarray], float]:
-    """Draw flows of one size in one common scale, so that their colours can be compared.
+    """Draw flows of one size in a common scale, so that their colors can be compared.
 
     Returns:
-        one picture per flow, and the length in pixels of the longest vector of all of them, which
-        is drawn in the full colour.
+        one picture per flow, and the length in pixels of the longest vector among all flows, which
+        is drawn in full color.
     """
     stacked = torch.stack([flow.detach().float().cpu() for flow in flows])
     pictures = flow_to_image(stacked).permute(0, 2, 3, 1).numpy()
@@ -24,17 +24,17 @@ def draw_flows(flows: Sequence[Tensor]) -> tuple[list[np.ndarray], float]:
 
 
 def draw_flow_legend(picture: np.ndarray, share: float = 0.22) -> None:
-    """Put the colour wheel into the lower right corner of a flow's picture, in place.
+    """Draw the color wheel into the lower right corner of a flow's picture, in place.
 
-    The colour at a point of the wheel is that of a vector from the centre to it; its rim is the
-    longest vector.
+    A point of the wheel has the color of the vector from the center to it; the rim is the longest
+    vector.
 
     Args:
         share: diameter of the wheel as a share of the picture's shorter side.
     """
     radius = int(min(picture.shape[:2]) * share / 2)
     if radius < 4:
-        return  # too small to be read
+        return  # too small to read
     offset = torch.arange(-radius, radius + 1, dtype=torch.float32)
     dy, dx = torch.meshgrid(offset, offset, indexing="ij")
     distance = (dx**2 + dy**2).sqrt()

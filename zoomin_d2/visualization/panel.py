@@ -16,7 +16,7 @@ from torch import Tensor
 from zoomin_d2.frames import to_8bit
 from zoomin_d2.visualization.flow import draw_flow_legend, draw_flows
 
-ERROR_GAIN = 4  # differences are drawn times this, so that 64 of 255 is the brightest colour
+ERROR_GAIN = 4  # differences are multiplied by this, so that 64 of 255 is the brightest color
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -40,13 +40,13 @@ def draw_error(pred: Tensor, truth: Tensor, gain: float = ERROR_GAIN) -> np.ndar
 def tile_pictures(
     tiles: Sequence[tuple[str, np.ndarray] | None], columns: int, font_size: int | None = None
 ) -> np.ndarray:
-    """Pictures in a grid, row by row, each below its caption; captions are cut to their tile.
+    """Pictures in a grid, row by row, each below its caption; captions are cut to fit their tile.
 
     Args:
-        tiles: (caption, picture) or None for an empty place; sizes may differ, every column is as
-            wide as the widest picture.
-        columns: tiles in a row.
-        font_size: pixels; None takes what suits the width.
+        tiles: (caption, picture) or None for an empty place; sizes may differ, and every column is
+            as wide as the widest picture.
+        columns: tiles per row.
+        font_size: pixels; None adapts it to the width.
     """
     rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
     width = max(tile[1].shape[1] for tile in tiles if tile)
@@ -78,7 +78,7 @@ def save_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
 
 
 def stack_pictures(pictures: Sequence[np.ndarray], axis: int = 0) -> np.ndarray:
-    """Pictures below each other (axis 0) or beside each other (axis 1), the rest white."""
+    """Pictures below each other (axis 0) or beside each other (axis 1), on white."""
     across = max(picture.shape[1 - axis] for picture in pictures)
     padded = []
     for picture in pictures:
@@ -103,8 +103,8 @@ def interpolation_panel(
 ) -> np.ndarray:
     """What went into one interpolation and what came out, three tiles in a row.
 
-    frame_1, truth (without one: the average), frame_2 / coarse, prediction, error / both flows in
-    one colour scale, blend mask. What is not given leaves its place empty.
+    frame_1, truth (if there is none: the average), frame_2 / coarse, prediction, error / both flows
+    in one color scale, blend mask. A missing input leaves its place empty.
 
     Args:
         flow_1t, flow_2t: (2, H, W) pixels; both or none.
@@ -130,14 +130,14 @@ def interpolation_panel(
         tiles.append(("mask, white: frame_1", to_picture(blend_mask.expand(3, -1, -1))))
     tiles = [tile and (tile[0], _shrink(tile[1], max_tile_width)) for tile in tiles]
     if flow_1t is not None and flow_2t is not None:
-        # After shrinking, or the wheel would shrink too.
+        # Drawn after shrinking, or the wheel would also shrink.
         _, flow_picture = cast(tuple[str, np.ndarray], tiles[6])
         draw_flow_legend(flow_picture)
     return tile_pictures(tiles, columns=3)
 
 
 def _fit(caption: str, draw: ImageDraw.ImageDraw, font: Font, width: int) -> str:
-    """The caption, cut and ended with "..." where it is wider than `width` pixels."""
+    """The caption, cut and ended with "..." if it is wider than `width` pixels."""
     if draw.textlength(caption, font=font) <= width:
         return caption
     while caption and draw.textlength(caption + "...", font=font) > width:

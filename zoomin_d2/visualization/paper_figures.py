@@ -1,7 +1,7 @@
-"""Figures after the paper's, from what evaluations have saved: the same ROI under each method.
+"""Figures like the paper's, from saved evaluations: the same ROI under each method.
 
-Which ROIs are shown is decided by the data, not by the methods: the ROIs in which the average of
-the inputs is farthest from the truth, that is where most moves, at most one per image.
+The data decides which ROIs are shown, not the methods: the ROIs where the average of the inputs is
+farthest from the truth, which means the most motion, at most one per image.
 """
 
 import math
@@ -35,11 +35,11 @@ _GAP = 16  # pixels between a frame and the grid below it
 def hardest_rois(
     scores: Sequence[Scores], num: int, propose: Propose | None = None
 ) -> list[RankedRoi]:
-    """The ROIs where most moves, at most one per image, the hardest first.
+    """The ROIs with the most motion, at most one per image, the hardest first.
 
     Args:
-        scores: methods on one dataset; images whose frames all of them have saved count.
-        propose: finds ROIs where none are saved.
+        scores: methods on one dataset; only images whose frames all of them have saved are used.
+        propose: finds ROIs if none are saved.
 
     Raises:
         ValueError: there is no such ROI.
@@ -53,8 +53,8 @@ def hardest_rois(
             rois += rank_rois(name, boxes, frames["average"], frames["truth"])
     if not rois:
         raise ValueError(
-            f"no image of '{scores[0].dataset}' has saved frames of every method and a ROI that "
-            "is large enough: evaluate with TEST.NUM_SAVED above 0"
+            f"no image of '{scores[0].dataset}' has saved frames of every method and a large "
+            "enough ROI: evaluate with TEST.NUM_SAVED above 0"
         )
     return choose_rois(rois, num)
 
@@ -89,10 +89,10 @@ def roi_rows(
 def frame_figure(
     scores: Sequence[Scores], rois: Sequence[RankedRoi], width: int = 360
 ) -> np.ndarray:
-    """After Fig. 5 and 6: whole frames with the ROI marked, and below each the ROI enlarged.
+    """Like Fig. 5 and 6: whole frames with the ROI marked, and the enlarged ROI below each.
 
     Args:
-        width: of a frame in the figure, pixels.
+        width: width of a frame in the figure, pixels.
     """
     rows = []
     for roi in rois:
@@ -113,11 +113,11 @@ def teaser(rows: Sequence[RoiRow], boxes: Boxes, method: str, max_boxes: int = 8
 
     Args:
         rows: ROIs of one image.
-        boxes: proposals of the image, in pixels, the best first; so many are drawn.
+        boxes: proposals of the image, in pixels, the best first; `max_boxes` of them are drawn.
         method: the column whose frame is shown large.
 
     Returns:
-        (H, W, 4) uint8 RGBA; nothing is behind the grid.
+        (H, W, 4) uint8 RGBA; the grid's background is transparent.
     """
     grid = draw_roi_grid(rows)
     pred = rows[0].frames[method]

@@ -17,12 +17,12 @@ from zoomin_d2.visualization.panel import tile_pictures, to_picture
 
 
 def draw_proposals(frame: Tensor, boxes: Boxes, scale: float = 1.0) -> np.ndarray:
-    """Class-free boxes on a frame, numbered from 1 by rank, each rank in a colour of its own.
+    """Class-free boxes on a frame, numbered from 1 by rank, each rank in its own color.
 
     Args:
         frame: (3, H, W).
         boxes: `proposals.proposal_boxes` of the frame.
-        scale: the picture is this much larger than the frame.
+        scale: the picture is this many times larger than the frame.
     """
     visualizer = Visualizer(to_picture(frame), scale=scale)
     drawn = visualizer.overlay_instances(
@@ -35,7 +35,7 @@ def draw_proposals(frame: Tensor, boxes: Boxes, scale: float = 1.0) -> np.ndarra
 
 def rank_colour(rank: int) -> tuple[float, float, float]:
     """RGB in [0, 1] of the box with this rank (0 is the best), the same in every picture."""
-    # Steps of the golden angle: bright hues, and neighbours in rank are far apart in colour.
+    # Steps of the golden angle: bright hues, and neighbors in rank are far apart in color.
     return matplotlib.colormaps["hsv"](rank * 0.381966 % 1)[:3]
 
 
@@ -49,15 +49,15 @@ def zoom_panel(
 ) -> np.ndarray:
     """One row per ROI: where it is, then the ROI from every frame, zoomed to one size.
 
-    All ROIs become `zoom_size` squares, as for the discriminator. Behind the frame's name stands
-    the ROI's PSNR (8-bit RGB, whole pixels) against the true frame, where there is one and it has
-    the frame's size.
+    All ROIs become `zoom_size` squares, as for the discriminator. The frame's name is followed by
+    the ROI's PSNR (8-bit RGB, whole pixels) against the true frame, if there is one and it has the
+    frame's size.
 
     Args:
         frames: name of the column -> (3, H, W), in order. A frame may be an integer factor larger
             than the first one (the high-resolution truth).
         boxes: R boxes in pixels of the first frame; the first `max_rois` are shown.
-        truth: which of the frames is the true one; it may be missing.
+        truth: name of the true frame; it may be missing.
         zoom_size: pixels.
 
     Raises:
@@ -89,14 +89,14 @@ def _factor(name: str, picture: np.ndarray, first: np.ndarray) -> int:
     factor = max(picture.shape[0] // first.shape[0], 1)
     if picture.shape[:2] != (first.shape[0] * factor, first.shape[1] * factor):
         raise ValueError(
-            f"the frame '{name}' has {picture.shape[1]} x {picture.shape[0]} pixels, no integer "
-            f"multiple of the first frame's {first.shape[1]} x {first.shape[0]}"
+            f"the frame '{name}' has {picture.shape[1]} x {picture.shape[0]} pixels, which is not "
+            f"an integer multiple of the first frame's {first.shape[1]} x {first.shape[0]}"
         )
     return factor
 
 
 def whole_pixels(box: list[float], height: int, width: int) -> tuple[int, int, int, int]:
-    """The box rounded to pixel borders inside the frame, at least one pixel large."""
+    """The box rounded to pixel borders inside the frame, at least one pixel in size."""
     x0, y0, x1, y1 = (round(value) for value in box)
     x0, y0 = min(max(x0, 0), width - 1), min(max(y0, 0), height - 1)
     return x0, y0, min(max(x1, x0 + 1), width), min(max(y1, y0 + 1), height)
@@ -105,17 +105,17 @@ def whole_pixels(box: list[float], height: int, width: int) -> tuple[int, int, i
 def mark_box(
     frame: np.ndarray, box: tuple[int, int, int, int], rank: int, width: int
 ) -> np.ndarray:
-    """The frame, `width` pixels wide, with the box in the colour of its rank."""
+    """The frame, `width` pixels wide, with the box in the color of its rank."""
     scale = width / frame.shape[1]
     size = (width, max(round(frame.shape[0] * scale), 1))
     picture = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     x0, y0, x1, y1 = (round(value * scale) for value in box)
-    colour = [round(255 * channel) for channel in rank_colour(rank)]
-    return cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), colour, thickness=2)
+    color = [round(255 * channel) for channel in rank_colour(rank)]
+    return cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), color, thickness=2)
 
 
 def zoom(crop: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """To (width, height): averaged over areas where a side shrinks, cubic where it grows."""
+    """Resized to (width, height): area averaging if a side shrinks, cubic if it grows."""
     shrunk = (min(crop.shape[1], size[0]), min(crop.shape[0], size[1]))
     crop = cv2.resize(crop, shrunk, interpolation=cv2.INTER_AREA)
     return cv2.resize(crop, size, interpolation=cv2.INTER_CUBIC)

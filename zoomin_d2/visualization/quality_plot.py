@@ -1,4 +1,4 @@
-"""Quality against cost, after the paper's Fig. 4: a circle per method, its area the parameters."""
+"""Quality against cost, like the paper's Fig. 4: a circle per method; area shows parameters."""
 
 import html
 import io
@@ -15,7 +15,7 @@ _COLORS = ("#3b82c4", "#d9603b", "#3d9c57", "#9b6bc9", "#b8860b", "#c74a8a", "#4
 
 
 class Cost(NamedTuple):
-    """What a method costs; None where nobody measured it."""
+    """What a method costs; None if it was not measured."""
 
     milliseconds: float | None = None
     parameters: int | None = None
@@ -28,17 +28,17 @@ def draw_quality_plot(
     time_label: str = "",
     ink: str = "black",
 ) -> Figure | None:
-    """Quality against time, or against parameters where fewer than two methods have a time.
+    """Quality against time, or against parameters if fewer than two methods have a time.
 
     Args:
         quality: method -> mean, e.g. PSNR in dB.
-        costs: method -> cost; methods without are left out.
-        label: of the vertical axis.
+        costs: method -> cost; methods without a cost are left out.
+        label: label of the vertical axis.
         time_label: what was timed: size of the frames, device.
         ink: color of axes and letters.
 
     Returns:
-        None where fewer than two methods have a cost.
+        None if fewer than two methods have a cost.
     """
     known = {method: costs[method] for method in quality if method in costs}
     by_time = {m: cost.milliseconds for m, cost in known.items() if cost.milliseconds}
@@ -53,7 +53,7 @@ def draw_quality_plot(
         area = 60 + 40 * (costs[method].parameters or 0) / 1e6
         color = _COLORS[i % len(_COLORS)]
         axes.scatter(x[method], quality[method], s=area, color=color, alpha=0.75)
-        # Names in a legend: next to their circles, those of equals would lie on one another.
+        # Names go into a legend: next to their circles, names of equal methods would overlap.
         axes.scatter([], [], s=60, color=color, alpha=0.75, label=method)
     if is_timed:
         axes.set_xscale("log")
@@ -87,6 +87,6 @@ def quality_plot_svg(
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
     text = svg.getvalue()
     text = text[text.index("<svg") :].replace(_INK, "currentColor")
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)  # names outside pages
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)  # it names external pages
     named = f'role="img" aria-label="{html.escape(str(figure.get_label()))}"'
     return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', lambda _: named, text, count=1)

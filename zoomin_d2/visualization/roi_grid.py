@@ -1,7 +1,7 @@
-"""A grid of ROIs (after the paper's Fig. 1 and 3): one row each, one column per method.
+"""A grid of ROIs (like the paper's Fig. 1 and 3): one row each, one column per method.
 
-Behind the grid is nothing (alpha 0), and its letters are of a grey that reads on white and on
-black, so that one picture serves pages of either kind.
+The background is transparent (alpha 0), and the letters are of a gray that is readable on white and
+on black, so that one picture works on light and dark pages.
 """
 
 import math
@@ -17,10 +17,10 @@ from PIL import Image, ImageDraw, ImageFont
 from zoomin_d2.visualization.proposals import zoom
 
 INK = (110, 119, 129)
-_MARK = (255, 214, 10)  # of the ROI in its frame
+_MARK = (255, 214, 10)  # color of the ROI's outline in its frame
 _GAP = 12  # pixels between cells
 _OVERVIEW = 1.5  # the first column is this much wider than a cell
-# metric -> (how it is printed, does the larger value win)
+# metric -> (format, whether larger is better)
 _NUMBERS = {"PSNR": ("{:.1f} dB", True), "LPIPS": ("{:.3f}", False)}
 
 
@@ -47,7 +47,7 @@ def draw_roi_grid(rows: Sequence[RoiRow], cell: int = 220) -> np.ndarray:
         ValueError: there are no rows, or not all have the same columns.
     """
     if not rows or any(list(row.frames) != list(rows[0].frames) for row in rows):
-        raise ValueError("a grid takes at least one row, and the same columns in every row")
+        raise ValueError("a grid needs at least one row, and the same columns in every row")
     columns = list(rows[0].frames)
     overview_width, size = round(_OVERVIEW * cell), max(cell // 10, 11)
     bar = round(1.6 * size)
@@ -77,7 +77,7 @@ def draw_roi_grid(rows: Sequence[RoiRow], cell: int = 220) -> np.ndarray:
 
 
 def _height(row: RoiRow, pictures: Sequence[np.ndarray], line: int) -> int:
-    """Of the frame with its caption, or of the patches with their numbers."""
+    """The height of the frame with its caption, or of the patches with their numbers."""
     overview, patch = pictures[0].shape[0], pictures[1].shape[0]
     return max(overview + line * len(row.caption), patch + line * len(_shown(row)))
 
@@ -89,20 +89,20 @@ def _draw_row(row: RoiRow, cell: int, overview_width: int) -> list[np.ndarray]:
     scale = overview_width / truth.shape[1]
     overview = zoom(truth, (overview_width, max(round(truth.shape[0] * scale), 1))).copy()
     corners = [round(v * scale) for v in row.box]
-    for colour, thickness in (((0, 0, 0), 5), (_MARK, 2)):  # a dark rim, for bright frames
-        cv2.rectangle(overview, corners[:2], [v - 1 for v in corners[2:]], colour, thickness)
+    for color, thickness in (((0, 0, 0), 5), (_MARK, 2)):  # a dark rim, for bright frames
+        cv2.rectangle(overview, corners[:2], [v - 1 for v in corners[2:]], color, thickness)
     enlarge = cell / max(x1 - x0, y1 - y0)
     size = (max(round((x1 - x0) * enlarge), 1), max(round((y1 - y0) * enlarge), 1))
     return [overview, *(zoom(frame[y0:y1, x0:x1], size) for frame in row.frames.values())]
 
 
 def _shown(row: RoiRow) -> list[str]:
-    """The metrics that some column has."""
+    """The metrics that at least one column has."""
     return [name for name in _NUMBERS if any(name in n for n in row.numbers.values())]
 
 
 def _number(row: RoiRow, metric: str, column: str) -> tuple[str, bool]:
-    """What stands below a patch (below the truth: the metric's name), and is it the best there."""
+    """The text below a patch (below the truth: the metric's name), and whether it is the best."""
     form, larger_wins = _NUMBERS[metric]
     values = {name: numbers[metric] for name, numbers in row.numbers.items() if metric in numbers}
     if column not in values:

@@ -1,4 +1,4 @@
-"""ROIs of frames: in which of them most moves, and how good a method is inside one.
+"""ROIs of frames: which of them have the most motion, and how good a method is inside one.
 
 Frames are RGB uint8 arrays (H, W, 3); boxes are XYXY in whole pixels.
 """
@@ -14,11 +14,11 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 Box = tuple[int, int, int, int]
-# pred and truth, (3, h, w) uint8 -> number, or None where it is not defined
+# pred and truth, (3, h, w) uint8 -> number, or None if it is undefined
 RoiMetric = Callable[[Tensor, Tensor], float | None]
 
 _FOCUS = 33  # pixels
-_MAX_IOU = 0.3  # of two ROIs of one image
+_MAX_IOU = 0.3  # between two ROIs of one image
 
 
 class RankedRoi(NamedTuple):
@@ -37,12 +37,12 @@ def rank_rois(
     min_side: int = 24,
     max_side: float = float("inf"),
 ) -> list[RankedRoi]:
-    """The squares around the boxes of one image, those in which most moves first.
+    """The squares around the boxes of one image, those with the most motion first.
 
-    How hard a ROI is depends on the data alone and not on the methods that are to be shown.
+    How hard a ROI is depends only on the data, not on the methods to be shown.
 
     Args:
-        name: of the image.
+        name: the image's name.
         boxes: those whose shorter side is below `min_side` or whose longer side is above `max_side`
             pixels are left out; so is one that overlaps a harder one (IoU above 0.3).
         average: of the inputs.
@@ -64,7 +64,7 @@ def rank_rois(
 def choose_rois(
     rois: Iterable[RankedRoi], num: int, per_image: int = 1, per_scene: int | None = None
 ) -> list[RankedRoi]:
-    """The hardest `num`, at most so many of one image and of one scene (folder of images)."""
+    """The hardest `num`, with limits per image and per scene (folder of images)."""
     images: Counter = Counter()
     scenes: Counter = Counter()
     chosen: list[RankedRoi] = []
@@ -79,7 +79,7 @@ def choose_rois(
 
 
 def grow_to_square(box: Box, height: int, width: int) -> Box:
-    """The smallest square around a box that lies in the frame; if none does, the largest part."""
+    """The smallest square around a box inside the frame; if none fits, the largest part."""
     x0, y0, x1, y1 = box
     side = max(x1 - x0, y1 - y0)
     new_width, new_height = min(side, width), min(side, height)
@@ -89,9 +89,9 @@ def grow_to_square(box: Box, height: int, width: int) -> Box:
 
 
 def find_focus(box: Box, average: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
-    """Where in a ROI most moves: (x, y) as shares of its sides, and how hard it is (`RankedRoi`).
+    """Where a ROI moves most: (x, y) as shares of its sides, and how hard it is (`RankedRoi`).
 
-    The middle where nothing moves. What counts is the mean over _FOCUS x _FOCUS pixels.
+    If nothing moves, it is the middle. Motion is the mean over _FOCUS x _FOCUS pixels.
     """
     x0, y0, x1, y1 = box
     error = (average[y0:y1, x0:x1].astype(np.float32) - truth[y0:y1, x0:x1]) ** 2

@@ -1,4 +1,4 @@
-"""What a training step left behind in, one picture for TensorBoard out."""
+"""The record of a training step in, one picture for TensorBoard out."""
 
 from typing import Protocol
 
@@ -35,7 +35,7 @@ class GeneratorOutput(Protocol):
 
 
 class TrainingStep(Protocol):
-    """One step of training; what the recipe does not have is None."""
+    """One step of training; fields that the recipe does not have are None."""
 
     frame_1: Tensor  # (N, 3, H, W) RGB in [0, 1]
     frame_t: Tensor
@@ -52,11 +52,11 @@ class TrainingStep(Protocol):
 def training_panel(step: TrainingStep) -> Tensor:
     """The first sample of a batch: frames, flows and mask, proposals, real and fake patches.
 
-    The best five proposals are drawn on the true frame; beside it stand their patches, each fake
-    one below its real one.
+    The best five proposals are drawn on the true frame; beside it are their patches, each fake one
+    below its real one.
 
     Returns:
-        (3, H', W') uint8, as `EventStorage.put_image` takes it.
+        (3, H', W') uint8, as `EventStorage.put_image` expects it.
     """
     outputs = step.outputs
     panel = interpolation_panel(
@@ -75,7 +75,7 @@ def training_panel(step: TrainingStep) -> Tensor:
 
 
 def _draw_judged(step: TrainingStep, width: int) -> np.ndarray:
-    """The true frame with the proposals, beside it the patches cut out of them; `width` pixels."""
+    """The true frame with the proposals and, beside it, their patches; `width` pixels wide."""
     assert step.proposals is not None and step.valid is not None
     assert step.real is not None and step.fake is not None  # all four come together
     boxes = step.proposals[0].proposal_boxes

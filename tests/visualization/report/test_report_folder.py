@@ -131,7 +131,7 @@ def test_report_replaces_only_a_report(results, tmp_path):
     holiday = tmp_path / "holiday"
     (holiday / "images").mkdir(parents=True)
     (holiday / "images/beach.jpg").write_text("sand")
-    with pytest.raises(ValueError, match="holds no report: nothing was written"):
+    with pytest.raises(ValueError, match="is not a report: nothing was written"):
         write_report(holiday, scores, METRICS)
     assert [str(x.relative_to(holiday)) for x in sorted(holiday.rglob("*"))] == [
         "images",
@@ -144,7 +144,7 @@ def test_methods_of_other_data_are_refused(results, tmp_path):
     for path in (tmp_path / "slow").rglob("frame_t.png"):
         Image.new("RGB", (128, 96)).save(path)
     scores = find_scores([str(results / "fast"), str(tmp_path / "slow")])
-    with pytest.raises(ValueError, match="another true frame"):
+    with pytest.raises(ValueError, match=r"true frames of .* differ"):
         write_report(tmp_path / "report", scores, METRICS)
 
 

@@ -34,13 +34,13 @@ _ASSETS = (
 
 
 class MetricInfo(Protocol):
-    """How a metric is shown: `zoomin_d2.evaluation.METRICS` holds such."""
+    """How a metric is shown; `zoomin_d2.evaluation.METRICS` holds these."""
 
     unit: str
     decimals: int
     meaning: str
     higher_is_better: bool
-    ideal: float | None  # where nearest is best
+    ideal: float | None  # the best value, if neither the highest nor the lowest is best
 
 
 def write_report(
@@ -55,7 +55,7 @@ def write_report(
     roi_metrics: Mapping[str, RoiMetric] | None = None,
     propose: Propose | None = None,
 ) -> Path:
-    """Write the page, its pictures and its scripts; nothing on it comes from a network.
+    """Write the page, its pictures and its scripts; the page needs no network.
 
     Args:
         output: a new or empty folder, or one that holds an earlier report, which is replaced.
@@ -63,15 +63,15 @@ def write_report(
         metrics: name -> how it is shown; others are left out.
         max_triplets: per dataset, of those whose frames are saved for every method.
         costs: method -> time and parameters, for the plot.
-        time_label: what the times are of.
+        time_label: what was timed.
         roi_metrics: name -> function(pred, truth) of (3, h, w) uint8, shown beside each ROI's PSNR.
-        propose: finds ROIs on a true frame where no evaluation has saved any.
+        propose: finds ROIs on a true frame if no evaluation has saved any.
 
     Returns:
         path of index.html, which is written last.
 
     Raises:
-        ValueError: there are no scores, or the folder holds something else than a report.
+        ValueError: there are no scores, or the folder holds something other than a report.
     """
     if not scores:
         raise ValueError("there are no scores to report")
@@ -104,23 +104,23 @@ def write_report(
 
 
 def _clear(output: Path) -> None:
-    """Remove an earlier report; anything else that lies there stays, and is an error."""
+    """Remove an earlier report; anything else in the folder stays, and is an error."""
     index = output / "index.html"
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         if not index.is_file() or _MARK not in index.read_text(errors="replace"):
             raise ValueError(
-                f"{output} is not empty and holds no report: nothing was written. Give a new folder"
+                f"{output} is not empty and is not a report: nothing was written. Use a new folder"
             )
         index.unlink()
         for folder in ("images", "assets"):
             shutil.rmtree(output / folder, ignore_errors=True)
     output.mkdir(parents=True, exist_ok=True)
-    # From the start, so that a report that was broken off can be written again.
+    # Written first, so that an interrupted report can be written again.
     write_atomically(index, lambda f: f.write(f"{_MARK}This report is not finished.".encode()))
 
 
 def _shared_names(items: Sequence[Scores]) -> list[str]:
-    """Names of the images that every method has saved, in order of name."""
+    """Names of the images that every method has saved, sorted."""
     if not items:
         return []
     shared = set.intersection(*(set(item.saved_frames) for item in items))
@@ -157,7 +157,7 @@ def _dataset(
 
 
 def _best(items: Sequence[Scores], metric: str, info: MetricInfo) -> float | None:
-    """The best mean as it is printed, so that what looks equal is marked equally."""
+    """The best mean as printed, so that means that look equal are marked equally."""
     values = [round(x.means[metric], info.decimals) for x in items if metric in x.means]
     if len(values) < 2:
         return None
@@ -175,7 +175,7 @@ def _cell(value: float | None, info: MetricInfo, best: float | None) -> dict:
 
 
 def _source(provenance: Mapping) -> str:
-    """One line on where a row comes from."""
+    """One line about where a row comes from."""
     facts = [str(provenance[k]) for k in ("command", "weights", "device") if provenance.get(k)]
     if provenance.get("commit"):
         facts.append(f"commit {provenance['commit']}")

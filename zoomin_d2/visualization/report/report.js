@@ -64,7 +64,7 @@
   let triplet = null;
   let pinned = null; // index of the proposal that was clicked
   let shown = null; // index of the proposal whose zoom is shown
-  let centre = null; // where the zoom looks, as shares of the proposal
+  let center = null; // where the zoom looks, as shares of the proposal
 
   const slider = byId("slider");
   const sources = () => {
@@ -127,7 +127,7 @@
       height: `${height}px`,
       backgroundImage: `url("${item.url}")`,
       backgroundSize: `${triplet.width * scale}px ${triplet.height * scale}px`,
-      backgroundPosition: `${position(x0, x1, width, centre[0])}px ${position(y0, y1, height, centre[1])}px`,
+      backgroundPosition: `${position(x0, x1, width, center[0])}px ${position(y0, y1, height, center[1])}px`,
     });
     const lines = [item.label];
     for (const [metric, value] of Object.entries(scores ?? {})) {
@@ -142,7 +142,7 @@
   const showZoom = (index, at) => {
     shown = index;
     const roi = triplet.rois[index];
-    centre = at ?? roi.focus;
+    center = at ?? roi.focus;
     const [x0, y0, x1, y1] = roi.box;
     const title = make("p", {}, make("b", {}, `Proposal ${index + 1}`), `: ${x1 - x0} × ${y1 - y0} px`);
     const items = [source("truth"), ...sources().filter((item) => item.method || item.key === "average")];
@@ -173,7 +173,7 @@
       height: percent(y1 - y0, triplet.height),
       zIndex: 1000000 - (x1 - x0) * (y1 - y0), // the smaller lies above the larger
     });
-    button.style.setProperty("--roi", roi.colour);
+    button.style.setProperty("--roi", roi.color);
     button.addEventListener("pointermove", (event) => {
       if (pinned === null || pinned === index) showZoom(index, pointerShare(event, button));
     });
@@ -186,7 +186,7 @@
       const step = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] }[event.key];
       if (!step) return;
       event.preventDefault();
-      showZoom(index, centre.map((value, i) => Math.min(1, Math.max(0, value + step[i]))));
+      showZoom(index, center.map((value, i) => Math.min(1, Math.max(0, value + step[i]))));
     });
     byId("stage").append(button);
   };
@@ -250,7 +250,7 @@
   byId("next").addEventListener("click", () => step(1));
   for (const side of ["left", "right"]) byId(side).addEventListener("input", showPair);
   byId("stage-source").addEventListener("input", showStage);
-  byId("scale").addEventListener("input", () => { if (shown !== null) showZoom(shown, centre); });
+  byId("scale").addEventListener("input", () => { if (shown !== null) showZoom(shown, center); });
   slider.addEventListener("slide", () => slider.setAttribute("aria-valuenow", String(Math.round(slider.value))));
   choose(...places[0]);
 })();

@@ -1,4 +1,4 @@
-"""What evaluations have saved of one image (`evaluation/saved_images.py`), read back from disk.
+"""What evaluations saved of one image (`evaluation/saved_images.py`), read back from disk.
 
 Frames are RGB uint8 arrays (H, W, 3).
 """
@@ -23,7 +23,7 @@ def shared_frames(name: str, scores: Sequence[Scores]) -> dict[str, np.ndarray]:
     """`frame_1`, `frame_2`, their `average`, and the `truth`.
 
     Raises:
-        ValueError: two methods do not have the same truth, or a frame is missing.
+        ValueError: two methods have different true frames, or a frame is missing.
     """
     frames: dict[str, np.ndarray] = {}
     for method in scores:
@@ -31,7 +31,7 @@ def shared_frames(name: str, scores: Sequence[Scores]) -> dict[str, np.ndarray]:
         truth = read_frame(folder / "frame_t.png")
         if "truth" in frames and not np.array_equal(frames["truth"], truth):
             raise ValueError(
-                f"'{name}' of '{method.method}' has another true frame than that of "
+                f"the true frames of '{name}' differ between '{method.method}' and "
                 f"'{scores[0].method}': they were not scored on the same data"
             )
         frames["truth"] = truth
@@ -61,7 +61,7 @@ def find_boxes(
 
 
 def read_frame(path: Path) -> np.ndarray:
-    """One saved frame; raises ValueError if it is not there or cannot be read."""
+    """One saved frame; raises ValueError if it is missing or cannot be read."""
     try:
         return read_image(path)
     except CorruptFrameError as error:
@@ -69,7 +69,7 @@ def read_frame(path: Path) -> np.ndarray:
 
 
 def read_maps(folder: Path) -> dict[str, np.ndarray]:
-    """Flows, mask and boxes by name; {} where the method has saved none."""
+    """Flows, mask and boxes by name; {} if the method has saved none."""
     path = folder / "maps.npz"
     if not path.is_file():
         return {}

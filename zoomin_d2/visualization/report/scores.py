@@ -11,7 +11,7 @@ _RESULTS = "results.json"
 
 @dataclass
 class Scores:
-    """What one evaluation of one method on one dataset has left."""
+    """The results of one evaluation of one method on one dataset."""
 
     method: str
     dataset: str
@@ -27,14 +27,14 @@ def find_scores(sources: Sequence[str]) -> list[Scores]:
 
     Args:
         sources: each a folder (the OUTPUT_DIR of a training or evaluation, or any folder above
-            some), or a results.json; "name=path" names the method, else the path does.
+            it), or a results.json; "name=path" names the method, else the path does.
 
     Returns:
         one per method and dataset, in the order of the sources.
 
     Raises:
-        ValueError: a source holds no results, a file is no result of an evaluation, or two files
-            claim the same method and dataset.
+        ValueError: a source holds no results, a file is not the result of an evaluation, or two
+            files claim the same method and dataset.
     """
     found: dict[tuple[str, str], Scores] = {}
     for source in sources:
@@ -51,14 +51,14 @@ def find_scores(sources: Sequence[str]) -> list[Scores]:
             if key in found:
                 raise ValueError(
                     f"{file} and {found[key].folder / _RESULTS} are both '{scores.method}' on "
-                    f"'{scores.dataset}': give one of them a name of its own, NAME={root}"
+                    f"'{scores.dataset}': give one of them its own name, NAME={root}"
                 )
             found[key] = scores
     return list(found.values())
 
 
 def split_name(source: str) -> tuple[str, Path]:
-    """(name or "", path) of "path" or "name=path", where either may have a "=" in it."""
+    """(name or "", path) of "path" or "name=path", either of which may contain "="."""
     parts = source.split("=")
     splits = [("=".join(parts[:i]), Path("=".join(parts[i:]))) for i in range(len(parts))]
     return next((split for split in splits if split[1].exists()), splits[min(1, len(splits) - 1)])
@@ -79,7 +79,7 @@ def _read(file: Path, root: Path, name: str) -> Scores:
 
 
 def _name_from_path(file: Path, root: Path, dataset: str) -> str:
-    """What tells the file from others: output/fast/inference/dev/results.json is "fast"."""
+    """A method's name from its file: output/fast/inference/dev/results.json is "fast"."""
     root = (root.parent if root.is_file() else root).resolve()
     between = file.parent.resolve().relative_to(root).parts
     parts = [root.name, *between]
@@ -87,7 +87,7 @@ def _name_from_path(file: Path, root: Path, dataset: str) -> str:
 
 
 def _numbers(values: dict) -> dict[str, float]:
-    """The numbers of an image; json has neither inf nor nan (`evaluation.results`)."""
+    """The numbers of an image; json has no inf or nan (see `evaluation.results`)."""
     numbers = {}
     for key, value in values.items():
         is_finite = isinstance(value, int | float) and math.isfinite(value)

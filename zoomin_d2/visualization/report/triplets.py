@@ -1,6 +1,6 @@
 """The saved frames of several methods on one triplet go in; its pictures and ROIs come out.
 
-Pictures are lossless WebP: what is zoomed into must be the pixels that were scored.
+Pictures are lossless WebP, because the zoom must show the pixels that were scored.
 """
 
 import math
@@ -37,18 +37,18 @@ def export_triplet(
     roi_metrics: Mapping[str, RoiMetric],
     propose: Propose | None = None,
 ) -> dict:
-    """Write the pictures of one triplet, and return what the page has to know of it.
+    """Write the pictures of one triplet, and return what the page needs to know about it.
 
     Args:
         name: file_name of the image; each of `scores` has its frames saved.
         scores: the methods on the image's dataset.
-        folder: gets the pictures; made if missing.
+        folder: gets the pictures; created if missing.
         url: the same folder as seen from the page.
-        roi_metrics: beside PSNR, name -> function.
-        propose: finds ROIs where no evaluation has saved any.
+        roi_metrics: name -> function, shown beside PSNR.
+        propose: finds ROIs if no evaluation has saved any.
 
     Raises:
-        ValueError: two methods do not have the same true frame.
+        ValueError: two methods have different true frames.
     """
     folder.mkdir(parents=True, exist_ok=True)
     frames = shared_frames(name, scores)
@@ -76,7 +76,7 @@ def export_triplet(
         methods.append(
             {
                 "name": method.method,
-                # An identical frame has an infinite PSNR, which json has not.
+                # An identical frame has an infinite PSNR, which json cannot hold.
                 "scores": {
                     key: value if math.isfinite(value) else None
                     for key, value in method.images.get(name, {}).items()
@@ -108,12 +108,12 @@ def _roi(
     roi_metrics: Mapping[str, RoiMetric],
 ) -> dict:
     x, y, difficulty = (0.5, 0.5, 0.0) if average is None else find_focus(box, average, truth)
-    colour = ", ".join(str(round(255 * channel)) for channel in rank_colour(rank))
+    color = ", ".join(str(round(255 * channel)) for channel in rank_colour(rank))
     return {
         "box": list(box),
         "focus": [x, y],  # where the zoom looks first
         "difficulty": difficulty,
-        "colour": f"rgb({colour})",
+        "color": f"rgb({color})",
         "methods": [score_roi(pred, truth, box, roi_metrics) for pred in preds],
         "average": None if average is None else score_roi(average, truth, box, roi_metrics),
     }
