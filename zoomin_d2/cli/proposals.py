@@ -31,10 +31,10 @@ class ProposalDrawing:
     def __init__(self, device: str | torch.device, num_boxes: int = NUM_BOXES):
         with extra("train", "drawing proposals"):
             from zoomin_d2.modeling.frozen_rpn import build_frozen_rpn
-            from zoomin_d2.visualization.proposals import rank_colour
+            from zoomin_d2.visualization.proposals import rank_color
         # The warning is about Detectron2's anchors; a user cannot do anything about it.
         warnings.filterwarnings("ignore", message="torch.meshgrid")
-        self._color = rank_colour
+        self._color = rank_color
         self._device, self._num_boxes = device, num_boxes
         self._rpn = build_frozen_rpn(device=device)
 

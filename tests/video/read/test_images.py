@@ -1,4 +1,4 @@
-"""Images as a source: whatever their kind, RGB comes out, and what is lost is told."""
+"""Images as a source: whatever their kind, RGB comes out, and losses are reported."""
 
 import struct
 import zlib

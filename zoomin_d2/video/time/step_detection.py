@@ -25,7 +25,7 @@ CUT_RATIO = 4.0
 REPEAT_MAX = 0.12
 REPEAT_RATIO = 0.12
 STILL_MAX = 0.25
-NEIGHBOURHOOD = 6  # steps on each side
+NEIGHBORHOOD = 6  # steps on each side
 MAX_GAP = 0.5  # seconds
 GAP_RATIO = 4
 
@@ -44,7 +44,7 @@ def judge_step(
     """The rules of this module for step `place` among its neighbors.
 
     Args:
-        differences: d of the steps within NEIGHBOURHOOD of the judged one, including its own.
+        differences: d of the steps within NEIGHBORHOOD of the judged one, including its own.
         place: the index of the judged one.
     """
     difference = differences[place]
