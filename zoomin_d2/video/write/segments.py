@@ -30,6 +30,8 @@ LOCK = "lock"
 SEGMENTS_SUFFIX = ".segments"
 MIN_FREE_BYTES = 64 * 2**20
 VERSION = 1
+# Frames that no encoder reorders. x265 reads their decoding times from memory that it never set.
+_UNORDERED = 2
 
 
 @dataclass
@@ -249,7 +251,11 @@ class SegmentWriter:
         return container
 
     def _close_segment(self, container: av.container.OutputContainer, note: bool = True) -> None:
-        container.mux(self._stream.encode())
+        packets = self._stream.encode()
+        if self._next - self._first <= _UNORDERED:
+            for packet in packets:
+                packet.dts = packet.pts
+        container.mux(packets)
         container.close()
         self._container = None
         sync_file(self._part)
