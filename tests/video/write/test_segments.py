@@ -268,14 +268,14 @@ H265 = EncodeOptions(codec="h265", preset="ultrafast")
 def test_decoding_times_of_short_segments(tmp_path, write_video, make_frames, num_frames):
     """x265 leaves them to chance: 4 of 10 such segments were refused by the muxer, others were
     decoded hours before they were shown."""
-    with VideoReader(write_video("in.mp4", make_frames(3))) as video:
-        grid = make_grid(MULTI, video.info)
-        settings = choose_encoder("out.mp4", H265, video.info, grid.fps, grid.time_base, (32, 64))
+    video = VideoReader(write_video("in.mp4", make_frames(3)))
+    grid = make_grid(MULTI, video.info)
+    settings = choose_encoder("out.mp4", H265, video.info, grid.fps, grid.time_base, (32, 64))
     image = np.zeros((32, 64, 3), np.uint8)
     step = 1 / (grid.fps * grid.time_base)
     for attempt in range(20):
         folder = SegmentFolder(tmp_path / f"{attempt}.mp4", {}, resume=False, overwrite=False)
-        writer = SegmentWriter(folder, settings)
+        writer = SegmentWriter(folder, settings, video)
         for i in range(num_frames):
             frame = OutputFrame(i, i / grid.fps, image, "held", 0, (F(0), 0), image)
             writer.write(writer.convert(frame))
