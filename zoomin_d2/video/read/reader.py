@@ -53,12 +53,7 @@ class VideoReader:
         self._frames = self._decoder.decode(self._packets)
         first = next(self._frames, None)
         if first is None:
-            detail = f" ({self.damage.describe()})" if self.damage else ""
-            if self._is_pipe and "mp4" in self._container.format.name:
-                detail = (
-                    " (an MP4: its index is at its end, which a pipe cannot reach: give the file)"
-                )
-            raise BadInputError(f"{self._name}: holds no frame that can be decoded{detail}")
+            raise self._no_frame()
         self.info = self._describe(first)
         self._clock = SourceClock(self.info.time_base, self.info.rate, self.info.start)
         self._decoder.clock = self._clock
@@ -164,6 +159,12 @@ class VideoReader:
         self._num_packets = 0  # of the stream, as far as the file was read
         self._packets = self._counted(chain(preview, _raise(fault) if fault else packets))
 
+    def _no_frame(self) -> BadInputError:
+        detail = f" ({self.damage.describe()})" if self.damage else ""
+        if self._clock is None and self._is_pipe and "mp4" in self._container.format.name:
+            detail = " (an MP4: its index is at its end, which a pipe cannot reach: give the file)"
+        return BadInputError(f"{self._name}: holds no frame that can be decoded{detail}")
+
     def _describe(self, first: Decoded) -> SourceInfo:
         stream, container, frame = self._stream, self._container, first.picture
         self._size = frame.height, frame.width
@@ -255,8 +256,8 @@ class VideoReader:
 
     def _check_end(self, last: Fraction | None) -> None:
         """Compare where the video ended with what its header promised."""
-        if last is None:
-            return
+        if last is None:  # the first frame was decoded, but damaged, as were all the others
+            raise self._no_frame()
         end, promised = self.end, self._promised_end
         if promised is None:  # the container's, which may be that of the sound
             end, promised = max(end, self._decoder.end), self._promised_end_of_all
