@@ -123,12 +123,13 @@ def run_video_job(
     try:
         total = count_frames(info, grid, options.limit)
         check_space(output, info.file, settings, total)
+        folder.restore(source)
         frames = interpolate_frames(
             source, interpolate, grid, options.stream, folder.next_frame, folder.resume_at
         )
         if options.limit is not None:
             frames = limit_frames(frames, (info.start + options.limit) * target.slowmo)
-        writer = SegmentWriter(folder, settings)
+        writer = SegmentWriter(folder, settings, source)
         fail = options.on_damage == "fail"
         first = folder.next_frame
         stopped_by = feed(frames, writer.write, source, hooks, first, total, fail, writer.convert)

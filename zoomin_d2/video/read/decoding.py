@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 import av
 
 from zoomin_d2.frames import MAX_FRAME_PIXELS
+from zoomin_d2.video.read.packets import from_keyframe
 from zoomin_d2.video.read.source import Damage
 from zoomin_d2.video.read.timing import Timing
 from zoomin_d2.video.time.timeline import SourceClock
@@ -34,16 +35,16 @@ class FrameDecoder:
     Args:
         stream: of the video. timing: measured on its first packets.
         offset: the file's clock at time 0, in seconds.
+        damage: what cannot be decoded is noted here.
 
     Attributes:
-        damage: what could not be decoded so far.
         end: of all streams of the file, as far as they were read; seconds.
         was_refused: the decoder refused a packet; the reader of this flag resets it.
         clock: makes times exact; None until the first frame shows where it begins.
     """
 
-    def __init__(self, stream: av.VideoStream, timing: Timing, offset: Fraction):
-        self.damage = Damage()
+    def __init__(self, stream: av.VideoStream, timing: Timing, offset: Fraction, damage: Damage):
+        self.damage = damage
         self.end = Fraction(0)
         self.was_refused = False
         self.clock: SourceClock | None = None
@@ -53,12 +54,19 @@ class FrameDecoder:
         # Frame threads sometimes lose a decoder's error; slice threads always lose some.
         self._codec.thread_count = 1
         self._pending: list[int] = []  # timestamps of packets whose frame has not come yet
+        self._shown = Fraction(0)  # time of the last frame
         self._cut_short: dict[int, Fraction] = {}  # stream -> the time of a packet that lacks data
 
-    def decode(self, packets: Iterator[av.Packet]) -> Iterator[Decoded]:
+    def decode(
+        self, packets: Iterator[av.Packet], start: Fraction | None = None
+    ) -> Iterator[Decoded]:
+        """The frames; with `start` (seconds) from the last keyframe before it on."""
+        packets = self._reading(packets)
+        if start is not None:
+            packets = from_keyframe(packets, self._stream.index, start + self._offset)
         count = 0
         last: av.VideoFrame | None = None
-        for packet in self._reading(packets):
+        for packet in packets:
             if packet.stream.index != self._stream.index:
                 continue
             if not packet.size and packet.pts is not None:
@@ -90,8 +98,7 @@ class FrameDecoder:
                 if packet.size and index in self._cut_short:  # it was not the last one
                     place = self._cut_short.pop(index)
                     if index == self._stream.index:
-                        self.damage.note(place, "a packet lacks data")
-                        self.damage.damaged_packets += 1
+                        self.damage.note(place, "a packet lacks data", "damaged_packets")
                 end = self.end
                 if packet.dts is not None and packet.time_base:
                     end = (packet.dts + (packet.duration or 0)) * packet.time_base - self._offset
@@ -106,10 +113,10 @@ class FrameDecoder:
             self.damage.note(min(self._cut_short.values()), "a packet is cut short")
 
     def _refuse(self, packet: av.Packet, time: int | None, error: av.FFmpegError) -> None:
-        self.damage.decode_errors += 1
         base = Fraction(self._stream.time_base or 1)
-        place = self.end if time is None else time * base - self._offset
-        self.damage.note(place, f"packet refused: {error}")
+        # a packet whose time is unknown or wrong is shown after the frames that came before it
+        place = self._shown if time is None else max(self._shown, time * base - self._offset)
+        self.damage.note(place, f"packet refused: {error}", "decode_errors")
         self.was_refused = True
         if self._timing.in_decoding_order and time in self._pending:
             self._pending.remove(time)
@@ -133,6 +140,7 @@ class FrameDecoder:
         time = count * self._timing.usual if pts is None else pts * base - self._offset
         if self.clock is not None:
             time = self.clock.snap(time)
+        self._shown = time
         own = Fraction((duration or 0) * (base or 0))
         return Decoded(time, own, frame, frame.is_corrupt, missing)
 

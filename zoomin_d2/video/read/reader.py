@@ -16,8 +16,8 @@ from zoomin_d2.video.read.color import alpha_of, color_path, holds_alpha
 from zoomin_d2.video.read.containers import open_container
 from zoomin_d2.video.read.decoding import Decoded, FrameDecoder, says_alpha
 from zoomin_d2.video.read.hdr import read_hdr_metadata
-from zoomin_d2.video.read.packets import clock_origin, continuous_packets, from_keyframe
-from zoomin_d2.video.read.source import SourceFrame, SourceInfo
+from zoomin_d2.video.read.packets import clock_origin, continuous_packets
+from zoomin_d2.video.read.source import Damage, SourceFrame, SourceInfo
 from zoomin_d2.video.read.timing import PREVIEW, Timing, measure_timing
 from zoomin_d2.video.time.timeline import SourceClock
 
@@ -48,16 +48,12 @@ class VideoReader:
         self._file = file if self._is_pipe else str(file)
         self._open_options = {"format": container_format, "options": options or {}}
         self._clock: SourceClock | None = None
+        self.damage = Damage()
         self._open()
         self._frames = self._decoder.decode(self._packets)
         first = next(self._frames, None)
         if first is None:
-            detail = f" ({self.damage.describe()})" if self.damage else ""
-            if self._is_pipe and "mp4" in self._container.format.name:
-                detail = (
-                    " (an MP4 with its index at the end, which a pipe cannot reach: give the file)"
-                )
-            raise BadInputError(f"{self._name}: no frame can be decoded{detail}")
+            raise self._no_frame()
         self.info = self._describe(first)
         self._clock = SourceClock(self.info.time_base, self.info.rate, self.info.start)
         self._decoder.clock = self._clock
@@ -93,7 +89,7 @@ class VideoReader:
         previous = None
         gap = False
         for time, own, picture, is_corrupt, missing in self._frames:
-            if start is not None and time < start:
+            if previous is None and start is not None and time < start:
                 continue
             if (picture.height, picture.width) != self._size:
                 raise BadInputError(
@@ -102,17 +98,15 @@ class VideoReader:
                     "video there and interpolate the parts separately"
                 )
             if previous is not None and time <= previous:
-                self.damage.note(time, "timestamp goes backward; frame left out")
-                self.damage.lost_frames += 1
+                self.damage.note(previous, "timestamp goes backward; frame left out", "lost_frames")
                 continue
             # Packets without a frame are normal where nothing is missing (VP8's hidden frames)
             if missing and previous is not None and time - previous >= GAP * self._timing.usual:
-                self.damage.lost_frames += missing
-                self.damage.note(time, f"{missing} frames missing")
+                place = previous + self._timing.usual
+                self.damage.note(place, f"{missing} frames missing", "lost_frames", missing)
                 gap = True
             if is_corrupt:
-                self.damage.corrupt_frames += 1
-                self.damage.note(time, "damaged frame")
+                self.damage.note(time, "damaged frame", "corrupt_frames")
                 gap = True
                 continue
             gap = gap or self._decoder.was_refused
@@ -160,11 +154,16 @@ class VideoReader:
         preview, fault = _preview(packets, stream.index)
         ours = [p for p in preview if p.stream.index == stream.index]
         self._timing: Timing = measure_timing(stream, ours, self._container.format.name)
-        self._decoder = FrameDecoder(stream, self._timing, self._offset)
+        self._decoder = FrameDecoder(stream, self._timing, self._offset, self.damage)
         self._decoder.clock = self._clock
-        self.damage = self._decoder.damage
         self._num_packets = 0  # of the stream, as far as the file was read
         self._packets = self._counted(chain(preview, _raise(fault) if fault else packets))
+
+    def _no_frame(self) -> BadInputError:
+        detail = f" ({self.damage.describe()})" if self.damage else ""
+        if self._clock is None and self._is_pipe and "mp4" in self._container.format.name:
+            detail = " (an MP4: its index is at its end, which a pipe cannot reach: give the file)"
+        return BadInputError(f"{self._name}: holds no frame that can be decoded{detail}")
 
     def _describe(self, first: Decoded) -> SourceInfo:
         stream, container, frame = self._stream, self._container, first.picture
@@ -244,12 +243,11 @@ class VideoReader:
             raise BadInputError("Standard input cannot be resumed")
         for is_near in (True, False):
             self._container.close()
+            self.damage.begin_at(start)
             self._open()
             if not is_near or not self._timing.has_times or self._timing.in_decoding_order:
                 break
-            place = start + self._offset
-            packets = from_keyframe(self._packets, self._stream.index, place)
-            frames = self._decoder.decode(packets)
+            frames = self._decoder.decode(self._packets, start)
             first = next((f for f in frames if not f.is_corrupt), None)
             if first is not None and first.time <= max(start, self.info.start):
                 self._frames = chain([first], frames)
@@ -258,8 +256,8 @@ class VideoReader:
 
     def _check_end(self, last: Fraction | None) -> None:
         """Compare where the video ended with what its header promised."""
-        if last is None:
-            return
+        if last is None:  # the first frame was decoded, but damaged, as were all the others
+            raise self._no_frame()
         end, promised = self.end, self._promised_end
         if promised is None:  # take the container's, which may be that of the sound
             end, promised = max(end, self._decoder.end), self._promised_end_of_all

@@ -184,9 +184,11 @@ def _spans(shown: Iterable[_Shown], grid: Grid, first: int, hold_last: bool) -> 
             repeats += len(previous.times) - 1
             moments = grid.between(previous.index, [*previous.times, current.time])
             wanted = [m for m in moments if m.index >= first]
+            if moments and moments[0].index < first:  # reported by an earlier run
+                cuts, repeats = [], 0
             if wanted:
                 yield _Span(previous, current, wanted, tuple(cuts), repeats)
-            if moments:  # an earlier run reported the events of frames before `first`
+            if moments:
                 cuts, repeats = [], 0
         previous = current
     if previous is not None:
@@ -196,6 +198,8 @@ def _spans(shown: Iterable[_Shown], grid: Grid, first: int, hold_last: bool) -> 
         moments += grid.tail(index, previous.times[-1], previous.last_duration)
         end = previous.times[-1] + grid.tolerance
         wanted = [m for m in moments if m.index >= first and (hold_last or m.source_time <= end)]
+        if moments and moments[0].index < first:
+            cuts, repeats = [], 0
         if wanted:
             yield _Span(previous, None, wanted, tuple(cuts), repeats)
 

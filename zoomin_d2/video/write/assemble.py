@@ -145,11 +145,12 @@ def _video_packets(
 
 
 def _joined_packets(segments: list[Path], settings: EncoderSettings) -> Iterator[Any]:
-    """The decoding times of each segment start a little before its first frame; they are moved up
-    to follow the previous segment."""
-    last_dts = None
+    """The decoding times of each segment start a little before its first frame, by as much as in
+    the first segment; they are moved up to follow the previous segment."""
+    last_dts = delay = None
     step = 1 / (settings.fps * settings.time_base)
     for segment in segments:
+        early = None  # how much longer before its frame the first segment decodes
         with open_container(segment) as opened:
             for packet in opened.demux(video=0):
                 if not packet.size:
@@ -162,6 +163,11 @@ def _joined_packets(segments: list[Path], settings: EncoderSettings) -> Iterator
                     packet.time_base = settings.time_base
                 if not packet.duration:
                     packet.duration = round(step)
+                if delay is None:
+                    delay = packet.pts - packet.dts
+                if early is None:
+                    early = max(0, delay - (packet.pts - packet.dts))
+                packet.dts -= early
                 if last_dts is not None and packet.dts <= last_dts:
                     packet.dts = last_dts + 1
                 last_dts = packet.dts

@@ -21,6 +21,7 @@ import av
 from zoomin_d2.files import lock_file, sync_file, write_json
 from zoomin_d2.video.errors import DiskFullError, OutputError
 from zoomin_d2.video.read.containers import file_url
+from zoomin_d2.video.read.source import DamageEvent, Source
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.write.encoder import KEYFRAME_INTERVAL, EncoderSettings
 
@@ -30,12 +31,17 @@ LOCK = "lock"
 SEGMENTS_SUFFIX = ".segments"
 MIN_FREE_BYTES = 64 * 2**20
 VERSION = 1
+# Frames that no encoder reorders. x265 reads their decoding times from memory that it never set.
+_UNORDERED = 2
 
 
 @dataclass
 class SegmentReport:
     """Counts of one segment; `last_source` is the index of the last source frame in it, `end` the
-    time at which its last frame ends (seconds, as a fraction)."""
+    time at which its last frame ends (seconds, as a fraction).
+
+    `damage` is what was found since the segment before in the part of the source that a resumed run
+    does not read again, `first_alpha` the time of a frame there that is not opaque; "": none."""
 
     frames: int = 0
     made: int = 0
@@ -43,6 +49,8 @@ class SegmentReport:
     cuts: list[float] = field(default_factory=list)
     last_source: int = -1
     end: str = ""
+    damage: list[DamageEvent] = field(default_factory=list)
+    first_alpha: str = ""
 
     def count(self, frame: OutputFrame) -> None:
         """Add one frame of the output."""
@@ -53,6 +61,12 @@ class SegmentReport:
         self.last_source = frame.source_index
         if frame.duration:
             self.end = str(frame.time + frame.duration)
+
+    def note_source(self, source: Source, start: Fraction | None, end: Fraction) -> None:
+        """Keep what was found in the source from `start` (None: its start) to `end` (seconds)."""
+        self.damage = source.damage.between(start, end)
+        if source.first_alpha is not None and source.first_alpha < end:
+            self.first_alpha = str(source.first_alpha)
 
 
 def segments_path(output: Path) -> Path:
@@ -140,6 +154,13 @@ class SegmentFolder:
         self.segments.append({**entry, "report": asdict(report)})
         self._write()
 
+    def restore(self, source: Source) -> None:
+        """Tell a source that was just opened what earlier runs found before `resume_at`."""
+        reports = self.reports()
+        source.damage.earlier = [DamageEvent(*event) for r in reports for event in r.damage]
+        found = next((r.first_alpha for r in reports if r.first_alpha), None)
+        source.first_alpha = None if found is None else Fraction(found)
+
     def reports(self) -> list[SegmentReport]:
         """The report of every finished segment, in order."""
         return [SegmentReport(**segment["report"]) for segment in self.segments]
@@ -175,8 +196,8 @@ class SegmentWriter:
     """Encodes frames into segments. `write` and `finish` are called by one thread at a time,
     `convert` by any number."""
 
-    def __init__(self, folder: SegmentFolder, settings: EncoderSettings):
-        self._folder, self._settings = folder, settings
+    def __init__(self, folder: SegmentFolder, settings: EncoderSettings, source: Source):
+        self._folder, self._settings, self._source = folder, settings, source
         self._container: av.container.OutputContainer | None = None
         self._first = self._next = folder.next_frame
         self._last_time: Fraction | None = None
@@ -248,13 +269,19 @@ class SegmentWriter:
         return container
 
     def _close_segment(self, container: av.container.OutputContainer, note: bool = True) -> None:
-        container.mux(self._stream.encode())
+        packets = self._stream.encode()
+        if self._next - self._first <= _UNORDERED:
+            for packet in packets:
+                packet.dts = packet.pts
+        container.mux(packets)
         container.close()
         self._container = None
         sync_file(self._part)
         if note:
             os.replace(self._part, self._file)
             read_on = self._last_frame.read_on
+            before = self._folder.resume_at
+            self._report.note_source(self._source, before and before[0], read_on[0])
             self._folder.add(self._file, self._first, self._next, read_on, self._report)
 
     def _discard(self) -> None:
