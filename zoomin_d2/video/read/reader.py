@@ -162,8 +162,8 @@ class VideoReader:
     def _no_frame(self) -> BadInputError:
         detail = f" ({self.damage.describe()})" if self.damage else ""
         if self._clock is None and self._is_pipe and "mp4" in self._container.format.name:
-            detail = " (an MP4: its index is at its end, which a pipe cannot reach: give the file)"
-        return BadInputError(f"{self._name}: holds no frame that can be decoded{detail}")
+            detail = " (an MP4 with its index at the end, which a pipe cannot reach: give the file)"
+        return BadInputError(f"{self._name}: no frame can be decoded{detail}")
 
     def _describe(self, first: Decoded) -> SourceInfo:
         stream, container, frame = self._stream, self._container, first.picture
