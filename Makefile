@@ -1,4 +1,4 @@
-# make demo   environment, then a short training with evaluation and pictures in demo_out/
+# make demo   environment, then a short training with an evaluation and pictures in demo_out/
 # make test   environment, then everything CI runs; make test-fast: the quick tests only
 PY := .venv/bin/python
 # One thread per process: tests and data workers already use every core.
@@ -17,7 +17,7 @@ lint: env
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-# Pages in build/docs; a warning is an error.
+# Writes pages to build/docs; a warning is an error.
 docs: env
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
@@ -25,7 +25,7 @@ test: lint
 	@bash tools/setup_env.sh tests
 	$(PY) -m pytest -n 2 --cov --cov-report=term:skip-covered tests
 
-# The inner loop: no linting, nothing marked slow.
+# For the inner loop: no linting, no tests marked slow.
 test-fast: env
 	$(PY) -m pytest -n 2 -m "not slow" tests
 

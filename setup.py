@@ -50,6 +50,7 @@ setup(
             "iopath>=0.1.7,<0.1.11",
             "pycocotools",
             *("cloudpickle", "hydra-core>=1.1", "omegaconf>=2.1,<2.4"),  # Detectron2's own
+            "setuptools<81",  # detectron2.model_zoo imports pkg_resources
             "tensorboard",
             "matplotlib",
             "jinja2>=3.1",

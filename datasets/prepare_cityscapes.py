@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Make cityscapes_sequence_{train,val}: the 256x512 inputs of the 1024x2048 video frames.
 
-Needs ROOT/cityscapes/leftImg8bit_sequence/ (datasets/README.md), whose images stay in use as the
-high-resolution partners; writes about 35 GB (train) and 6 GB (val) beside it.
+It needs ROOT/cityscapes/leftImg8bit_sequence/ (datasets/README.md), whose images stay in use as the
+high-resolution partners, and writes about 35 GB (train) and 6 GB (val) beside it.
 
   python datasets/prepare_cityscapes.py
 """

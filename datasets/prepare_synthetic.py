@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Make a test set of synthetic layered triplets (448x256, t = 0.5) out of images.
+"""Make a test set of synthetic layered triplets (448x256, t = 0.5) from images.
 
-The result is the dataset triplets_NAME. Its truth is exact; its layers move by up to 40 pixels, and
-fine stripes, grids and text are among them. Use images that no training sees.
+The result is the dataset triplets_NAME. Its truth is exact; its layers move by up to 40 pixels and
+include fine stripes, grids and text. Use images that no training sees.
 
   python datasets/prepare_synthetic.py FOLDER_OF_IMAGES --name synthetic_val
   python datasets/prepare_synthetic.py          # frames of sample_clips_val
@@ -33,20 +33,20 @@ def main(argv: list[str] | None = None) -> int:
         "sources",
         nargs="*",
         type=Path,
-        help="images, or folders that are searched for images; default: frames of sample_clips_val",
+        help="images, or folders to search for images (default: frames of sample_clips_val)",
     )
     parser.add_argument(
         "--name", default="synthetic_val", help="the dataset becomes triplets_NAME (%(default)s)"
     )
     parser.add_argument("--num", type=int, default=100, help="triplets (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
     parser.add_argument(
         "--root", type=Path, default=None, help="default: $DETECTRON2_DATASETS or ./datasets"
     )
     args = parser.parse_args(argv)
     logger = setup_logger(name="zoomin_d2")
     if not args.name or Path(args.name).name != args.name or args.name == "..":
-        logger.error("--name '%s' is no plain name: the dataset becomes triplets_NAME", args.name)
+        logger.error("--name '%s' is not a plain name: it becomes triplets_NAME", args.name)
         return 1
     if args.num < 1 or args.seed < 0:
         logger.error("--num %d --seed %d: expected --num >= 1, --seed >= 0", args.num, args.seed)
@@ -58,11 +58,11 @@ def main(argv: list[str] | None = None) -> int:
             stills, num_skipped = find_images(args.sources)
             if num_skipped:
                 logger.warning(
-                    "Skipped %d images: smaller than 448x256, or not readable", num_skipped
+                    "Skipping %d images: smaller than 448x256, or unreadable", num_skipped
                 )
         else:
             stills = stills_of_clips(load_sample_clips(root / SAMPLE_CLIPS_FOLDER, "val"))
-        logger.info("Making %d triplets of %d stills", args.num, len(stills))
+        logger.info("Making %d triplets from %d stills", args.num, len(stills))
         write_synthetic_triplets(stills, folder, args.num, args.seed)
     except (CorruptFrameError, OSError) as error:
         logger.error("%s", error)

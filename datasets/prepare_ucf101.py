@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Make ucf101_train of the UCF101 videos: four random triplets of every training clip.
+"""Make ucf101_train from the UCF101 videos: four random triplets of every training clip.
 
-Needs ROOT/ucf101/UCF-101/ and ROOT/ucf101/ucfTrainTestlist/ (datasets/README.md); writes about
-30 GB to ROOT/ucf101/triplets_train/. Which triplets are drawn depends on the clips' names and
---seed only. A set of another list, size or seed is replaced with --overwrite only, and stays until
+It needs ROOT/ucf101/UCF-101/ and ROOT/ucf101/ucfTrainTestlist/ (datasets/README.md), and writes
+about 30 GB to ROOT/ucf101/triplets_train/. The choice of triplets depends only on the clips' names
+and --seed. Only --overwrite replaces a set with another list, size or seed; the old set stays until
 the new one is complete.
 
   python datasets/prepare_ucf101.py
@@ -33,11 +33,11 @@ def main(argv: list[str] | None = None) -> int:
         "--short-side",
         type=int,
         default=SHORT_SIDE,
-        help="rows of the 320x240 frames after resizing; 240 keeps them, but then INPUT.CROP_SIZE "
-        "must be at most 240 (default: %(default)s)",
+        help="rows of the 320x240 frames after resizing; 240 keeps them, but limits "
+        "INPUT.CROP_SIZE to 240 (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of triplets")
-    parser.add_argument("--overwrite", action="store_true", help="replace a set made otherwise")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice of triplets")
+    parser.add_argument("--overwrite", action="store_true", help="replace a set with other options")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     add_debug_option(parser)
     args = parser.parse_args(argv)

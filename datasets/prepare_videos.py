@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Make a training set of any folder of video files: shots, usable frames, an index.
+"""Make a training set from any folder of video files: shots, usable frames, an index.
 
 The result is the dataset videos_NAME. Each shot becomes one packed file that training reads at
 memory speed; frames across cuts, repeated frames and still stretches are left out and counted.
-The same command again resumes where it stopped. A NAME that is taken by other videos, or by frames
+Running the same command again resumes where it stopped. A NAME that holds other videos, or frames
 of another size, is refused without --overwrite; the old set stays until the new one is complete.
 
   python datasets/prepare_videos.py ~/my_videos --name mine --short-side 540
@@ -39,14 +39,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--hr-scale",
         type=int,
         default=0,
-        help="S: keep the source frames as high-resolution partners of frames of 1/S the size",
+        help="S: keep the source frames as high-resolution partners of frames 1/S the size",
     )
     parser.add_argument(
         "--index-only",
         action="store_true",
         help="write no frames: training decodes the video files (slower, no resizing)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace another set of that name")
+    parser.add_argument("--overwrite", action="store_true", help="replace another set of this name")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     add_debug_option(parser)
     return parser.parse_args(argv)
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     logger = setup_logger(name="zoomin_d2")
     with one_line_errors(args.debug):
         if not args.name or Path(args.name).name != args.name or args.name == "..":
-            raise ValueError(f"--name '{args.name}' is no plain name: it becomes videos_NAME")
+            raise ValueError(f"--name '{args.name}' is not a plain name: it becomes videos_NAME")
         root = args.root if args.root is not None else Path(datasets_root())
         options = PackOptions(args.short_side, args.hr_scale, pack=not args.index_only)
         destination = root / "videos" / args.name

@@ -1,6 +1,6 @@
 """A dataset of your own: a function that returns one record per triplet or clip, and its name.
 
-Here: folders <root>/<scene>/ with numbered frames, of which every three neighbours are a triplet.
+Here: folders <root>/<scene>/ with numbered frames; every three neighbors make a triplet.
 """
 
 import os
@@ -17,7 +17,7 @@ def load_my_frames(root: str) -> list[dict]:
     for scene in sorted(Path(root).iterdir()):
         frames = sorted(map(str, scene.glob("*.png")))
         for k in range(len(frames) - 2):
-            name = f"my_frames/{scene.name}/{k}"  # unique: results are kept under it
+            name = f"my_frames/{scene.name}/{k}"  # unique: results are stored under this name
             records.append(clip_record(name, frames[k : k + 3], image_size(frames[0])))
     return records
 

@@ -1,6 +1,6 @@
 """A generator of your own: registered by name, called with (frame_1, frame_2, t).
 
-Here: one convolution that guesses both flows at once, everything else from the package's layers.
+Here: one convolution that guesses both flows at once; the rest comes from the package's layers.
 """
 
 import torch
@@ -26,7 +26,7 @@ class TinyGenerator(nn.Module):
         return GeneratorOutput(frame, frame, flow_1t, flow_2t, mask)
 
 
-# Called with the keys of MODEL.GENERATOR.TINY, in lower case, where the config has such a node.
+# Called with the keys of MODEL.GENERATOR.TINY, in lower case, if the config has such a node.
 GENERATORS["tiny"] = TinyGenerator
 
 # MODEL.GENERATOR.NAME tiny now trains, evaluates and exports it. In the package: a file in

@@ -1,4 +1,4 @@
-"""A loss of your own: a pure function, and the model's dict of losses with one key more.
+"""A loss of your own: a pure function, and one more key in the model's dict of losses.
 
 Here: the Laplacian of the frames must agree. Keys that contain "loss" are summed and logged.
 """

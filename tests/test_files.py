@@ -55,7 +55,7 @@ def test_no_locks_on_the_file_system(tmp_path, monkeypatch, caplog):
 
     monkeypatch.setattr(FileLock, "acquire", refuse)
     assert files.lock_folder(tmp_path / "new")
-    assert "no locks on this file system" in caplog.text
+    assert "this file system has no locks" in caplog.text
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

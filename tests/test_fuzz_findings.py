@@ -89,7 +89,7 @@ def test_a_length_that_asks_for_all_memory(tmp_path):
 def test_a_memo_that_asks_for_32_gigabytes(tmp_path):
     path = tmp_path / "w.pkl"
     path.write_bytes(b"\x80\x02}r\xff\xff\xff\x7f.")
-    with pytest.raises(UnreadableWeightsError, match="remembers value 2147483647"):
+    with pytest.raises(UnreadableWeightsError, match="uses memo index 2147483647"):
         read_weights(str(path))
 
 

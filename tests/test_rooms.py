@@ -1,4 +1,4 @@
-"""Imports between the rooms of the package go one way (README, "How the code is laid out")."""
+"""Imports between the rooms of the package go one way (CONTRIBUTING, "Map of the code")."""
 
 import ast
 from pathlib import Path

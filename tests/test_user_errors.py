@@ -27,7 +27,7 @@ def _raise(error):
         (lambda: Path("/no/such/file").read_text(), "No such file or directory: '/no/such/file'"),
         (lambda: _raise(CorruptFrameError("a.png", "is empty")), "a.png: is empty"),
         (lambda: _raise(UserError("no data")), "no data"),
-        (_refused_by_us, "is damaged or another file"),
+        (_refused_by_us, "is damaged or a different file"),
     ],
 )
 def test_a_mistake_is_one_line(capsys, mistake, line):

@@ -74,7 +74,7 @@ def test_arrays_of_another_kind_are_refused(tmp_path):
             return np.empty(0).__reduce__()[0], (np.ndarray, (10**12,), b"b")
 
     path.write_bytes(pickle.dumps(_HugeArray()))
-    with pytest.raises(UnreadableWeightsError, match="begin empty"):
+    with pytest.raises(UnreadableWeightsError, match="start empty"):
         read_weights(str(path))
 
 

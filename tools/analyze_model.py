@@ -7,11 +7,11 @@
     tools/analyze_model.py --model fast --profile                  # launches and bytes by stage
     tools/analyze_model.py --model fast --profile triton graph eager         # and GPU times
 
-From configs alone it runs no network and needs no weights, GPU or detector. What counts as a MAC,
-and what does not, is written in zoomin_d2/evaluation/complexity.py and below the table. A profile
-counts kernels and megabytes in half precision, stage by stage, of PyTorch's eager mode and of the
-fused Triton kernels; modes that are named (as in tools/benchmark.py) are timed as well, five calls
-each under torch.profiler. --output gets analysis.json or profile.md.
+For configs it runs no network and needs no weights, GPU or detector. What counts as a MAC is
+explained in zoomin_d2/evaluation/complexity.py and below the table. A profile counts kernels and
+megabytes in half precision, by stage, of PyTorch's eager mode and of the fused Triton kernels. It
+also times the named modes (as in tools/benchmark.py), five calls each under torch.profiler.
+--output gets analysis.json or profile.md.
 """
 
 import copy
@@ -120,7 +120,7 @@ def format_tables(results: list[dict]) -> str:
 
 
 def profile(args: Namespace) -> str:
-    """Tables of where a frame's time goes; written to --output/profile.md as they come."""
+    """Tables of where a frame's time goes; each is written to --output/profile.md at once."""
     device = torch.device(args.device)
     dtype = torch.float16 if device.type == "cuda" else torch.float32
     sections: list[str] = []
@@ -146,7 +146,7 @@ def profile(args: Namespace) -> str:
 
 
 def _generators(args: Namespace) -> Iterator[tuple[str, dict, nn.Module]]:
-    """Label, what is recorded of it, and the network itself, of all that is named."""
+    """Label, recorded facts and network of every generator that is named."""
     for name in args.model:
         loaded = load_generator(name)
         facts = {"model": name, "generator": loaded.options["NAME"]}
@@ -164,9 +164,9 @@ def make_parser() -> ToolParser:
     parser.add_argument("--model", nargs="+", default=[], help="names in the zoo, or files")
     parser.add_argument("--size", nargs="+", type=frame_size, metavar="WxH")
     parser.add_argument(
-        "--profile", nargs="*", choices=MODES, help="kernels by stage; modes: timed as well"
+        "--profile", nargs="*", choices=MODES, help="kernels by stage; also time these modes"
     )
-    parser.add_argument("--device", default="cuda" if gpu else "cpu", help="of --profile")
+    parser.add_argument("--device", default="cuda" if gpu else "cpu", help="device for --profile")
     parser.add_argument("--rows", type=int, default=25, help="kernels in a table of --profile")
     parser.add_output(None)
     parser.add_config(several=True)

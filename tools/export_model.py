@@ -4,11 +4,11 @@
     tools/export_model.py output/fast/model_best.pth --output fast.safetensors
     tools/export_model.py zoo:fast --output fast.onnx --format onnx
 
-safetensors (the default): the averaged weights in half precision, with all that is needed to
-rebuild the network; `Interpolator.from_pretrained(file)` and MODEL.WEIGHTS take it. Beside it a
-model card is begun, fast.md, unless there is one; the sha256 for model_zoo/catalog.py is printed.
+safetensors (the default): the averaged weights in half precision, with everything needed to rebuild
+the network; `Interpolator.from_pretrained(file)` and MODEL.WEIGHTS accept it. The tool starts a
+model card beside it, fast.md, unless there is one, and prints the sha256 for model_zoo/catalog.py.
 onnx, torchscript, torch.export: float32, any H, W and t; these run without this package. A card
-beside the file, fast.onnx.md, says which sizes it takes and what can run it.
+beside the file, fast.onnx.md, says which sizes it accepts and what can run it.
 """
 
 import argparse
@@ -29,7 +29,7 @@ SUFFIXES = {"safetensors": ".safetensors", **{name: end for name, (end, _) in FO
 
 
 def card(loaded: LoadedGenerator, name: str, path: Path, sha256: str) -> str:
-    """The beginning of a model card: what can be known from the file; the rest is marked."""
+    """The start of a model card: what the file tells; the rest is marked TO FILL."""
     learnt, frozen = count_parameters(loaded.generator)
     macs = count_macs(loaded.generator, 720, 1280)
     trained = json.loads(loaded.metadata.get("trained", "{}"))
@@ -45,7 +45,7 @@ def card(loaded: LoadedGenerator, name: str, path: Path, sha256: str) -> str:
             f"Generator `{loaded.options['NAME']}`: {learnt / 1e6:.2f} M parameters"
             + (f" (and {frozen:,} frozen values)" if frozen else "")
             + f", {macs.kilo_per_pixel:.1f} kMAC per pixel at 1280x720 "
-            f"({macs.total / 1e9:.1f} GMAC; tools/analyze_model.py says what counts). "
+            f"({macs.total / 1e9:.1f} GMAC; tools/analyze_model.py explains what counts). "
             f"{path.stat().st_size / 1e6:.1f} MB, sha256",
             f"`{sha256}`.",
             "",
@@ -55,7 +55,7 @@ def card(loaded: LoadedGenerator, name: str, path: Path, sha256: str) -> str:
             "",
             *(facts or ["- the checkpoint records nothing"]),
             "",
-            "**Data and licences.** TO FILL",
+            "**Data and licenses.** TO FILL",
             "",
             "**Numbers.** TO FILL, with the command for each",
             "",
@@ -79,18 +79,17 @@ def export_safetensors(loaded: LoadedGenerator, args: argparse.Namespace) -> Non
     print(f"sha256 {sha256}")
     path = args.output.with_suffix(".md")
     if path.exists():
-        print(f"{path} is there already and stays as it is; it should name this sha256")
+        print(f"{path} already exists and was not changed; it should name this sha256")
     else:
         text = card(loaded, name, args.output, sha256)
         write_atomically(path, lambda f: f.write(text.encode()))
-        print(f"{path}: a card to complete")
+        print(f"{path}: a model card to complete")
 
 
 def main(args: argparse.Namespace) -> None:
     if args.output.suffix != SUFFIXES[args.format]:
         raise ValueError(
-            f"{args.output} should end in {SUFFIXES[args.format]}, as it gets the format "
-            f"{args.format}"
+            f"{args.output} must end in {SUFFIXES[args.format]} for the format {args.format}"
         )
     loaded = load_generator(args.checkpoint, averaged=args.weights == "averaged")
     args.output.parent.mkdir(parents=True, exist_ok=True)
@@ -103,17 +102,17 @@ def main(args: argparse.Namespace) -> None:
     text = f"# {args.output.name}: `{loaded.name}` as {args.format}\n\n"
     text += describe(loaded.generator, args.format) + "\n"
     write_atomically(path, lambda f: f.write(text.encode()))
-    print(f"{path}: what it takes, and what can run it")
+    print(f"{path}: what it accepts, and what can run it")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = ToolParser(__doc__)
     parser.add_argument("checkpoint", help="training checkpoint, exported file, or zoo:<name>")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--name", help="of the model; default: the output's")
+    parser.add_argument("--name", help="name of the model; default: the output's")
     parser.add_argument("--format", choices=SUFFIXES, default="safetensors")
     parser.add_argument("--weights", choices=("averaged", "trained"), default="averaged")
-    parser.add_argument("--dtype", choices=DTYPES, default="float16", help="of stored weights")
+    parser.add_argument("--dtype", choices=DTYPES, default="float16", help="type of stored weights")
     return parser.parse_args(argv)
 
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""One page to look at, from the results that evaluations have saved.
+"""Make one page to look at, from the results that evaluations have saved.
 
     tools/report.py output/fast output/roigan output/baselines --output output/report
     tools/report.py fast=output/run_7 rife=scores/ --output output/report --title "Run 7"
 
-Every source is a folder with results.json somewhere below it (what tools/train_net.py and
-tools/evaluate.py baselines leave), and NAME=FOLDER names the method. The page opens from disk
+Every source is a folder with results.json somewhere below it (tools/train_net.py and
+tools/evaluate.py baselines write them), and NAME=FOLDER names the method. The page opens from disk
 (index.html), needs no network, and can be copied or zipped as a folder. Pictures come from the
-frames that each evaluation has saved (TEST.NUM_SAVED), for those images that all methods of
-a dataset share. tools/train_net.py writes the page of its own evaluation to OUTPUT_DIR/report.
+frames that each evaluation has saved (TEST.NUM_SAVED), for the images that all methods of a dataset
+share. tools/train_net.py writes the page of its own evaluation to OUTPUT_DIR/report.
 """
 
 from argparse import Namespace
@@ -53,8 +53,8 @@ def make_parser() -> ToolParser:
     parser = ToolParser(__doc__)
     parser.add_argument("sources", nargs="+", metavar="[NAME=]FOLDER")
     parser.add_argument("--title", default="Interpolation report")
-    parser.add_argument("--benchmark", type=Path, help="benchmark.json, for quality against time")
-    parser.add_argument("--max-triplets", type=int, default=12, help="per dataset")
+    parser.add_argument("--benchmark", type=Path, help="benchmark.json, to plot against time")
+    parser.add_argument("--max-triplets", type=int, default=12, help="maximum per dataset")
     parser.add_output("output/report")
     return parser
 

@@ -6,9 +6,9 @@
     tools/train_net.py --config-file configs/roigan.yaml --eval-only MODEL.WEIGHTS model_best.pth
     tools/train_net.py --config-file configs/roigan.yaml --num-gpus 2 SOLVER.IMS_PER_BATCH 64
 
-Everything lands in OUTPUT_DIR: log.txt, metrics.json, TensorBoard events, checkpoints and
-inference/<dataset>/results.json; at the end of an evaluation report/index.html, to look at.
-On several machines (docs/reliability.md), on each of them:
+Everything is written to OUTPUT_DIR: log.txt, metrics.json, TensorBoard events, checkpoints and
+inference/<dataset>/results.json; at the end of an evaluation, also report/index.html, to look at.
+With several machines (docs/reliability.md), run on each of them:
 
     tools/train_net.py --config-file C --num-gpus 8 --num-machines 2 --machine-rank R --dist-url U
     torchrun --nnodes 2 --nproc-per-node 8 --node-rank R --master-addr A tools/train_net.py ...
@@ -36,23 +36,23 @@ def main(args: argparse.Namespace) -> dict | None:
         trainer = InterpolationTrainer(cfg)
         trainer.resume_or_load(resume=args.resume)
         results = trainer.train()
-    # (`train` gives results only where TEST.EXPECTED_RESULTS says what they should be.)
+    # (`train` returns results only if TEST.EXPECTED_RESULTS says what they should be.)
     if comm.is_main_process() and cfg.DATASETS.TEST:
         report(cfg)
     return results
 
 
 def report(cfg: CfgNode) -> None:
-    """The page of what was evaluated; a page that fails must not fail the training."""
+    """Write the report page; if that fails, the training must not fail."""
     name = os.path.basename(os.path.normpath(cfg.OUTPUT_DIR))
     logging.getLogger("zoomin_d2").info("Making the report page")
     try:
         scores = find_scores([f"{name}={cfg.OUTPUT_DIR}/inference"])
         page = write_report(f"{cfg.OUTPUT_DIR}/report", scores, METRICS, title=name)
     except (OSError, ValueError) as error:
-        logging.getLogger("zoomin_d2").warning("no report page was written: %s", error)
+        logging.getLogger("zoomin_d2").warning("Could not write the report page: %s", error)
     else:
-        logging.getLogger("zoomin_d2").info("To look at: %s", page)
+        logging.getLogger("zoomin_d2").info("Report page: %s", page)
 
 
 if __name__ == "__main__":

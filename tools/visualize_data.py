@@ -28,7 +28,7 @@ def draw_sample(sample: dict):
 
 def main(argv: list[str] | None = None) -> int:
     parser = ToolParser(__doc__)
-    parser.add_argument("--num", type=int, default=6, help="samples to draw")
+    parser.add_argument("--num", type=int, default=6, help="number of samples to draw")
     parser.add_output("output/data")
     parser.add_config()
     args = parser.parse_args(argv)
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"--num is {args.num}: it must be 1 or more")
         cfg = setup_cfg(args.config_file, args.opts)
         cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS = 1, 0
-        resolve_datasets(cfg)  # logs what is used and why
+        resolve_datasets(cfg)  # logs which data is used and why
         samples = chain.from_iterable(build_interpolation_train_loader(cfg))
         args.output.mkdir(parents=True, exist_ok=True)
         for number, sample in enumerate(islice(samples, args.num)):

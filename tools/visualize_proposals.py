@@ -35,14 +35,14 @@ from zoomin_d2.visualization import draw_proposals, interpolation_panel, save_pi
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = ToolParser(__doc__)
     parser.add_argument("--input", nargs="+", required=True, help="images, a video or a dataset")
-    parser.add_argument("--num", type=int, default=4, help="samples of a video or dataset")
+    parser.add_argument("--num", type=int, default=4, help="number of samples")
     parser.add_output("output/proposals")
     parser.add_config()
     return parser.parse_args(argv)
 
 
 def read_samples(cfg, inputs: list[str], num: int) -> Iterator[dict]:
-    """`batched_inputs` samples of what --input names.
+    """`batched_inputs` samples of the files or dataset in --input.
 
     Raises:
         ValueError: it is neither images, nor a video, nor a dataset.
@@ -54,7 +54,7 @@ def read_samples(cfg, inputs: list[str], num: int) -> Iterator[dict]:
     elif len(inputs) == 1 and paths[0].is_file():
         video = VideoFile(paths[0])
         if len(video) < 3:
-            raise ValueError(f"{paths[0]} has {len(video)} frames; three are needed")
+            raise ValueError(f"{paths[0]} has {len(video)} frames, at least three are needed")
         for k in np.linspace(0, len(video) - 3, min(num, len(video) - 2)).astype(int).tolist():
             first, truth, last = (video.read(k + i) for i in range(3))
             yield _sample(first, last, truth, f"{paths[0].stem}_{k:06d}")

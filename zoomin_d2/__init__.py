@@ -1,6 +1,6 @@
 """Video frame interpolation on Detectron2, after "Zoom-In-to-Check" (Yuan et al., CVPR 2019).
 
-For use: ``from zoomin_d2 import Interpolator``, which needs no Detectron2. For training:
+To use a model: ``from zoomin_d2 import Interpolator``, which needs no Detectron2. To train one:
 ``from zoomin_d2 import get_zoomin_cfg`` (or `add_zoomin_config`), which also registers the
 datasets, the meta-architecture and the "zoo:" names with Detectron2.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Interpolator", "__version__", "add_zoomin_config", "get_zoomin_cfg"]
 
-# Imported when asked for: using a model needs no Detectron2, training needs no engine for it.
+# Imported on first use: using a model needs no Detectron2, and training needs no Interpolator.
 _HOMES = {
     "Interpolator": "zoomin_d2.inference.interpolator",
     "add_zoomin_config": "zoomin_d2.config",

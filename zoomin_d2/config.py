@@ -14,7 +14,7 @@ from zoomin_d2.old_names import CONFIG_KEYS, rename_keys
 
 
 class Config(CN):
-    """A Detectron2 config that also takes 1 for 1.0, and the names that keys had before."""
+    """A Detectron2 config that also takes 1 for 1.0, and the former names of keys."""
 
     @classmethod
     def _create_config_tree_from_dict(cls, dic: dict, key_list: list) -> dict:
@@ -80,7 +80,7 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.GENERATOR.NAME = "paper"  # a name in zoomin_d2.generators.GENERATORS
     cfg.MODEL.GENERATOR.CHANNELS_LAST = False  # memory format of the convolutions
 
-    # Of each generator, a node of its name: the keys are its class's arguments.
+    # Each generator has a node of its name; the keys are the arguments of its class.
     cfg.MODEL.GENERATOR.PAPER = CN()
     # Widths of the flow U-Net, one entry per resolution; the first works at half resolution.
     cfg.MODEL.GENERATOR.PAPER.FLOW_CHANNELS = [32, 64, 96, 128, 160, 192]
@@ -95,9 +95,9 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.GENERATOR.FAST.PYRAMID_CHANNELS = [24, 40, 64, 96]
     cfg.MODEL.GENERATOR.FAST.DECODER_CHANNELS = [32, 64, 96, 128]
     cfg.MODEL.GENERATOR.FAST.DECODER_BLOCKS = [1, 1, 2, 2]  # residual blocks of two convolutions
-    # More of them, after those, whose sum has no activation: a trained network can grow them.
+    # Further blocks after those, whose sum has no activation: a trained network can grow them.
     cfg.MODEL.GENERATOR.FAST.LINEAR_BLOCKS = [0, 0, 0, 0]
-    # Of the cost volumes, in pixels of the level's grid; 0 = none.
+    # Radii of the cost volumes, in pixels of the level's grid; 0 = none.
     cfg.MODEL.GENERATOR.FAST.CORRELATION_RADII = [0, 0, 3, 4]
     cfg.MODEL.GENERATOR.FAST.SYNTHESIS_CHANNELS = [32, 64]  # at 1/2 and 1/4
     # "bilinear", or "mixed": for each pixel the synthesis chooses between bilinear and bicubic.
@@ -129,8 +129,9 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.DISCRIMINATOR.CHANNELS = 64  # width of the first convolution; doubles up to 8x
 
     # lambda_0..lambda_4 of eq. 8 and 11. The paper's images are 0..255: photometric terms are
-    # computed on [0, 1] and multiplied by 255 (losses.PHOTOMETRIC_SCALE); the detector's features
-    # are of 0..255 images already, flow is in pixels, discriminators have no unit: factor 1.
+    # computed on [0, 1] and multiplied by 255 (losses.PHOTOMETRIC_SCALE). The others need no
+    # factor: the detector's features are of 0..255 images, flow is in pixels, discriminators have
+    # no unit.
     cfg.MODEL.LOSS_WEIGHTS = CN()
     cfg.MODEL.LOSS_WEIGHTS.PHOTOMETRIC = 2.0
     cfg.MODEL.LOSS_WEIGHTS.PERCEPTUAL = 1.0
@@ -158,18 +159,18 @@ def _add_solver_keys(cfg: CN) -> None:
     cfg.SOLVER.DISCRIMINATOR.START_ITER = 0  # iterations without any adversarial term
 
     cfg.SOLVER.COMPILE = False  # torch.compile of the generator and its losses in training
-    # Replay them as CUDA graphs: two launches instead of some two thousand.
+    # Replay them as CUDA graphs: two launches instead of about two thousand.
     cfg.SOLVER.CUDA_GRAPH = False
 
-    # Leave out and count iterations whose loss or gradient is NaN or inf, instead of stopping; to
-    # know, every iteration waits for the GPU.
+    # Skip and count iterations whose loss or gradient is NaN or inf, instead of stopping. The check
+    # makes every iteration wait for the GPU.
     cfg.SOLVER.SKIP_NONFINITE = False
 
     # Iterations between logged losses: reading a loss back waits for the GPU.
     cfg.SOLVER.METRIC_PERIOD = 20
 
     cfg.SOLVER.EMA = CN()
-    cfg.SOLVER.EMA.ENABLED = True  # keep an average of the generator; it is what is evaluated
+    cfg.SOLVER.EMA.ENABLED = True  # average the generator's weights; evaluation uses the average
     cfg.SOLVER.EMA.DECAY = 0.999  # per iteration
 
 
@@ -186,21 +187,21 @@ def _add_input_keys(cfg: CN) -> None:
     # Random downscaling of the frames before the crop: factor drawn from [min, max], max <= 1.
     cfg.INPUT.SCALE_RANGE = [1.0, 1.0]
     cfg.INPUT.HIGH_RESOLUTION = True  # load frame_t_hr where the dataset has it
-    # Share of each batch, 0 to 1, that is layered synthetic triplets made of the batch's own frames
-    # (data/synthetic_layers.py), to the nearest whole number of samples per process.
+    # Share of each batch, 0 to 1, that consists of layered synthetic triplets made of the batch's
+    # own frames (data/synthetic_layers.py), rounded to whole samples per process.
     cfg.INPUT.SYNTHETIC_FRACTION = 0.0
-    # Keep all frames of the training set in the memory of the device and cut crops out there
-    # (data/on_device/): a GPU then waits for no processor. 1,000 frames of 768x432 are a GB.
+    # Keep all frames of the training set in the device's memory and cut crops there
+    # (data/on_device/), so that a GPU never waits for the CPU. 1,000 frames of 768x432 take 1 GB.
     cfg.DATALOADER.FRAMES_ON_DEVICE = False
 
-    # () = the paper's mix (UCF101 + Cityscapes) as far as it is on disk, else the sample clips.
+    # () = the datasets of the paper's mix (UCF101, Cityscapes) that are on disk, else sample clips.
     cfg.DATASETS.TRAIN = ()
-    cfg.DATASETS.TEST = ()  # () = the test sets that belong to what is trained on
+    cfg.DATASETS.TEST = ()  # () = the test sets that belong to the training sets
 
 
 def _add_test_keys(cfg: CN) -> None:
-    cfg.TEST.ROI_METRICS = True  # ROI_PSNR, ROI_IE inside proposals of the true frame
-    cfg.TEST.METRICS = []  # more of them: "sharpness", "LPIPS" (evaluation/extra_metrics.py)
-    # Images per dataset, the same for every method, whose frames and maps are saved for the report
-    # page; a third of it, rounded up, of the worst and of the best are saved as panels.
+    cfg.TEST.ROI_METRICS = True  # ROI_PSNR and ROI_IE inside proposals of the true frame
+    cfg.TEST.METRICS = []  # further metrics: "sharpness", "LPIPS" (evaluation/extra_metrics.py)
+    # Number of images per dataset, the same for every method, whose frames and maps are saved for
+    # the report page. A third as many, rounded up, of the worst and of the best become panels.
     cfg.TEST.NUM_SAVED = 12

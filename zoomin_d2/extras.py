@@ -1,21 +1,21 @@
-"""What is not installed with the package alone, and how to get it."""
+"""The optional packages, and how to install them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Extra of the package -> what pip cannot bring with it.
+# Extra of the package -> what pip cannot install with it.
 _BESIDES = {"train": ", and Detectron2 (README, Install)"}
 
 
 @contextmanager
 def extra(name: str, what: str) -> Iterator[None]:
-    """For imports of packages that belong to an extra.
+    """Wraps imports of packages that belong to an extra.
 
     Args:
-        name: of the extra, as setup.py names it. what: what needs it, the message's subject.
+        name: of the extra, as in setup.py. what: needs the extra; the subject of the message.
 
     Raises:
-        ModuleNotFoundError: one of them is not installed; says what to install.
+        ModuleNotFoundError: a package is not installed; the message says what to install.
     """
     try:
         yield

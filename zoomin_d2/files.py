@@ -1,4 +1,4 @@
-"""Writing files that are whole or absent, in folders that are ours; every room may use it."""
+"""Atomic writes, and locks of files and folders; every room may use it."""
 
 import errno
 import json
@@ -12,22 +12,22 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 logger = logging.getLogger(__name__)
 
-# What the file systems say that have no locks; without the call itself, filelock makes do.
+# The errors of file systems without locks; if the call itself is missing, filelock has a fallback.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 _HELD: dict[str, BaseFileLock] = {}  # lock file -> its lock, while this process lives
 
 
 def lock_file(path: str | os.PathLike) -> BaseFileLock | None:
-    """Lock a file, which is made, until the result is released or this process ends.
+    """Create and lock a file until the result is released or this process ends.
 
-    Children that outlive this process do not hold the lock. Where the file system has no locks, a
-    warning says so.
+    Children that outlive this process do not hold the lock. A file system without locks only gets a
+    warning.
 
     Returns:
-        what to release; None: another process holds it.
+        the lock, to be released; None: another process holds it.
 
     Raises:
-        OSError: the file cannot be made or written to.
+        OSError: the file cannot be created or written to.
     """
     lock = FileLock(path)
     try:
@@ -38,19 +38,19 @@ def lock_file(path: str | os.PathLike) -> BaseFileLock | None:
         if error.errno not in _NO_LOCKS:
             raise
         logger.warning(
-            "%s: no locks on this file system (%s); let no two runs share it", path, error
+            "%s: this file system has no locks (%s); do not share it between runs", path, error
         )
     return lock
 
 
 def lock_folder(folder: str | os.PathLike) -> bool:
-    """Keep other processes that ask out of a folder, which is made, for as long as this one lives.
+    """Create and lock a folder until this process ends; other processes that ask are refused.
 
     Returns:
-        whether it is ours; False: another process holds it.
+        whether this process holds it; False: another one does.
 
     Raises:
-        OSError: the folder cannot be made or written to.
+        OSError: the folder cannot be created or written to.
     """
     path = os.path.realpath(os.path.join(folder, ".lock"))
     if path in _HELD:
@@ -82,7 +82,7 @@ def write_atomically(path: str | os.PathLike, write: Callable[[IO[bytes]], Any])
 
 
 def sync_folder(folder: str | os.PathLike) -> None:
-    """Let the renames in a folder reach the disk. Windows opens no folders: it does so itself."""
+    """Sync the renames in a folder to disk. Windows cannot open folders, and syncs them itself."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -92,12 +92,12 @@ def sync_folder(folder: str | os.PathLike) -> None:
 
 
 def sync_file(path: str | os.PathLike) -> None:
-    """Let a file that is closed reach the disk."""
-    with open(path, "r+b") as file:  # Windows syncs only what may be written to
+    """Sync a closed file to disk."""
+    with open(path, "r+b") as file:  # Windows only syncs files that are open for writing
         os.fsync(file.fileno())
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Write standard JSON atomically; raises ValueError for inf and nan, which JSON has not."""
+    """Write standard JSON atomically; raises ValueError for inf and nan, which JSON lacks."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     write_atomically(path, lambda f: f.write(text.encode()))

@@ -1,7 +1,7 @@
-"""Two frames in, the frames between them out: the one call that everything has that makes frames.
+"""Two frames in, the frames between them out: the one call that everything that makes frames has.
 
-Networks, methods without learning and other people's models are made such calls in inference/;
-what wraps one (tiles, a flow scale, several devices) is one again. Videos take any of them.
+inference/ turns networks, methods without learning and other people's models into such calls. A
+wrapper (tiles, a flow scale, several devices) is such a call again. Videos take any of them.
 """
 
 from typing import Protocol
@@ -10,8 +10,8 @@ from torch import Tensor
 
 
 class Interpolate(Protocol):
-    """A function is enough. What has an attribute ``device`` gets its frames there (else on the
-    CPU), and with an attribute ``workers`` is called by so many threads at a time (else by one).
+    """A function is enough. Two attributes are optional: ``device``, where it gets its frames (the
+    CPU without it), and ``workers``, how many threads may call it at a time (one without it).
     """
 
     def __call__(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:

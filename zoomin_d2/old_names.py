@@ -1,10 +1,10 @@
-"""Names that config keys had in earlier versions, so that old yamls and checkpoints still load."""
+"""Former names of config keys, so that old yamls and checkpoints still load."""
 
 _GENERATOR = "MODEL.GENERATOR"
 
-# Old name -> name now.
+# Old name -> new name.
 CONFIG_KEYS: dict[str, str] = {
-    # Where both are given, the first of them counts.
+    # Where both are given, the first one counts.
     "TEST.NUM_SAVED_FRAMES": "TEST.NUM_SAVED",
     "TEST.NUM_SAVED_IMAGES": "TEST.NUM_SAVED",
     **{
@@ -18,7 +18,7 @@ CONFIG_KEYS: dict[str, str] = {
 
 
 def rename_keys(tree: dict, prefix: str = "") -> None:
-    """Move the values of old keys of a nested dict to where they are looked for now, in place.
+    """Move the values of old keys of a nested dict to the new keys, in place.
 
     Args:
         tree: a config as nested dicts, or the part of it under ``prefix`` ("MODEL.GENERATOR").

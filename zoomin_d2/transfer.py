@@ -1,7 +1,8 @@
-"""Frames to a device and back while it computes; on a CPU, frames where they are.
+"""Frames to a device and back while it computes; on a CPU, frames stay where they are.
 
-On a GPU three things happen at once, on a CUDA stream each: frame k + 1 is copied to the device
-from page-locked memory, the frames before k are computed, and those before them are copied back.
+On a GPU three things happen at once, each on its own CUDA stream: frame k + 1 is copied to the
+device from page-locked memory, the frames before k are computed, and those before them are copied
+back.
 The host waits only for results, `IN_FLIGHT` pairs later.
 """
 
@@ -19,14 +20,14 @@ IN_FLIGHT = 3  # pairs on a GPU: one on its way there, one being computed, one o
 
 
 class Transfer:
-    """Copies on streams of their own, for any number of devices and threads."""
+    """Copies on separate streams, for any number of devices and threads."""
 
     def __init__(self) -> None:
         self._streams: dict[torch.device, tuple[torch.cuda.Stream, torch.cuda.Stream]] = {}
         self._lock = threading.Lock()
 
     def upload(self, frame: Tensor, device: torch.device) -> Tensor:
-        """A frame of the CPU on a device, for work on the current stream there."""
+        """Copy a frame from the CPU to a device, for work on the current stream there."""
         if device.type != "cuda" or frame.is_cuda:
             return frame.to(device)
         up, _ = self._of(device)
@@ -38,10 +39,10 @@ class Transfer:
         return moved
 
     def download(self, frames: list[Tensor]) -> Callable[[], list[Tensor]]:
-        """Begin to copy what the current stream makes to the CPU.
+        """Start copying what the current stream makes to the CPU.
 
         Returns:
-            what waits for the copies and gives them.
+            a function that waits for the copies and returns them.
         """
         devices = {frame.device for frame in frames if frame.is_cuda}
         if not devices:
@@ -73,15 +74,15 @@ class Transfer:
 
 
 def pairs_in_flight(device: torch.device, workers: int = 1) -> int:
-    """How many pairs are begun before the first one is waited for."""
+    """How many pairs are started before waiting for the first one."""
     return 1 if device.type == "cpu" and workers == 1 else IN_FLIGHT * workers
 
 
 def overlapped(started: Iterable[Callable[[], R]], in_flight: int) -> Generator[R, None, None]:
-    """Wait for work in order, with ``in_flight`` pieces of it begun.
+    """Wait for work in order, with ``in_flight`` pieces of it started.
 
     Args:
-        started: begins a piece of work per item, and gives what waits for it.
+        started: per item, starts a piece of work and yields a function that waits for it.
     """
     waiting: deque[Callable[[], R]] = deque()
     for wait in started:

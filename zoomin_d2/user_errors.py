@@ -1,6 +1,6 @@
-"""The user's own mistakes: one line on standard error and exit code 2; a traceback for --debug.
+"""User errors: one line on standard error and exit code 2; a traceback with --debug.
 
-Used by tools/ and datasets/. What a program did wrong itself keeps its traceback.
+Used by tools/ and datasets/. The program's own bugs keep their traceback.
 """
 
 import argparse
@@ -18,7 +18,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 class UserError(SystemExit):
-    """A mistake of the user's, in words; uncaught, it ends the program with exit code 2."""
+    """A user's mistake, as a message; uncaught, it ends the program with exit code 2."""
 
     def __init__(self, message: str):
         super().__init__(message)
@@ -31,10 +31,10 @@ def add_debug_option(parser: argparse.ArgumentParser) -> None:
 
 
 def users_mistake(error: BaseException) -> str | None:
-    """What to tell the user; None if the program is to blame, or may be.
+    """The message for the user; None if the program is, or may be, to blame.
 
-    Files that are missing, damaged or cannot be written are the user's to mend, and so is a value
-    that our own code, not a library's, refuses, and a package that it reports as missing.
+    The user can fix files that are missing, damaged or not writable, values that our own code
+    refuses (not a library's), and packages that it reports as missing.
     """
     if isinstance(error, UserError | OSError | CorruptFrameError):
         return str(error)
@@ -56,13 +56,13 @@ def _is_ours(traceback: TracebackType | None) -> bool:
 
 @contextmanager
 def one_line_errors(debug: bool = False) -> Iterator[None]:
-    """Around a program: a mistake of the user's becomes one line and exit code 2.
+    """Wraps a program: a user's mistake becomes one line and exit code 2.
 
     Args:
         debug: let the error through, for its traceback.
 
     Raises:
-        SystemExit: with 2, after a mistake of the user's.
+        SystemExit: with code 2, after a user's mistake.
     """
     try:
         yield
@@ -75,7 +75,7 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
 
 
 def raise_for_traceback(error: BaseException) -> NoReturn:
-    """Raise an error so that it leaves a traceback: of a UserError, what it came from."""
+    """Raise an error so that it leaves a traceback; for a UserError, raise its cause."""
     cause = error.__cause__ if isinstance(error, UserError) else None
     if cause is None:
         raise error

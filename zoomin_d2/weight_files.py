@@ -37,21 +37,21 @@ class UnreadableWeightsError(ValueError):
 
 
 def sha256_of(path: str | os.PathLike) -> str:
-    """Of a file's content, in hex."""
+    """The SHA-256 of a file's content, in hex."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def check_sha256(
     path: str | os.PathLike,
     expected: str | None,
-    advice: str = "Delete it and fetch it, or install its package, again",
+    advice: str = "Delete it, then download it or install its package again",
 ) -> None:
-    """Raises UnreadableWeightsError if a file is not what it was when its hash was noted."""
+    """Raises UnreadableWeightsError if a file has another hash than expected."""
     found = sha256_of(path)
     if expected is None or found != expected.lower():
         raise UnreadableWeightsError(
             path,
-            f"is damaged or another file: its sha256 is {found}, expected {expected}. {advice}",
+            f"is damaged or a different file: its sha256 is {found}, expected {expected}. {advice}",
         )
 
 
@@ -63,7 +63,7 @@ def read_weights(file_name: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        UnreadableWeightsError: it is no file of weights, or a damaged one.
+        UnreadableWeightsError: it is not a file of weights, or is damaged.
     """
     try:
         if file_name.endswith(".safetensors"):
@@ -87,19 +87,19 @@ def read_weights(file_name: str) -> dict[str, Any]:
     if not isinstance(weights, dict) or not all(
         isinstance(k, str) and isinstance(v, torch.Tensor | np.ndarray) for k, v in weights.items()
     ):
-        raise UnreadableWeightsError(file_name, "holds something else than named tensors")
+        raise UnreadableWeightsError(file_name, "holds something other than named tensors")
     return data
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, pickle.UnpicklingError) and "weights_only" in str(error):
-        # torch's own message proposes to switch the protection off
+        # torch's own message suggests switching the protection off
         return (
-            "truncated, damaged, or holds more than tensors and plain values; such a file could "
-            "run code and is not read"
+            "is truncated or damaged, or holds more than tensors and plain values; such a file "
+            "could run code and is not read"
         )
     first_line = str(error).splitlines()[0] if str(error) else "no message"
-    return f"truncated or damaged ({type(error).__name__}: {first_line})"
+    return f"is truncated or damaged ({type(error).__name__}: {first_line})"
 
 
 def _as_checkpoint(data: Any) -> dict:
@@ -112,30 +112,30 @@ def _as_checkpoint(data: Any) -> dict:
 
 
 def _require_small_memo(content: bytes) -> None:
-    """A pickle may number what it remembers as it likes, and Python makes room up to the number."""
+    """A pickle may number its memo entries freely, and Python allocates memory up to the number."""
     for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
         if opcode.name not in ("PUT", "BINPUT", "LONG_BINPUT"):
             continue
         if isinstance(argument, int) and argument > count:
-            raise pickle.UnpicklingError(f"it remembers value {argument} as number {count}")
+            raise pickle.UnpicklingError(f"opcode {count} uses memo index {argument}")
 
 
 def _empty_array(kind: type, shape: tuple, typecode: Any) -> np.ndarray:
-    """What numpy's own pickles call to make an array, which they fill afterwards."""
+    """numpy's own pickles call this to create an array, which they then fill."""
     if kind is not np.ndarray or tuple(shape) != (0,):
-        raise pickle.UnpicklingError("an array that does not begin empty")
+        raise pickle.UnpicklingError("an array that does not start empty")
     return np.empty((0,), np.uint8)
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """How protocol 2 stores bytes."""
+    """Bytes as protocol 2 stores them."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"the encoding {encoding}")
+        raise pickle.UnpicklingError(f"unsupported encoding {encoding}")
     return codecs.encode(text, encoding)
 
 
 def _scalar(dtype: np.dtype, data: bytes) -> Any:
-    """A numpy number; zoo files keep some of their metadata so."""
+    """A numpy number; zoo files store some of their metadata this way."""
     if dtype.hasobject:
         raise pickle.UnpicklingError("a scalar that is an object")
     return np.frombuffer(data, dtype, count=1)[0]
@@ -144,7 +144,7 @@ def _scalar(dtype: np.dtype, data: bytes) -> Any:
 def _from_buffer(
     data: bytes, dtype: np.dtype, shape: tuple, order: Literal["C", "F"]
 ) -> np.ndarray:
-    """How protocol 5 stores an array."""
+    """An array as protocol 5 stores it."""
     if dtype.hasobject:
         raise pickle.UnpicklingError("an array of objects")
     return np.frombuffer(data, dtype).reshape(shape, order=order)
@@ -172,7 +172,7 @@ class ArrayUnpickler(pickle.Unpickler):
     """Unpickles containers of numbers, strings and numpy arrays.
 
     Raises:
-        pickle.UnpicklingError: the stream names anything else, whatever that would have done.
+        pickle.UnpicklingError: the stream names anything else.
     """
 
     def find_class(self, module: str, name: str) -> Any:
@@ -180,6 +180,6 @@ class ArrayUnpickler(pickle.Unpickler):
             return _ALLOWED[module, name]
         except KeyError:
             raise pickle.UnpicklingError(
-                f"it names {module}.{name}, which is no array: such a file could run code and is "
-                "not read"
+                f"it names {module}.{name}, which is not an array: such a file could run code and "
+                "is not read"
             ) from None

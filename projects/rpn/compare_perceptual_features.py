@@ -4,9 +4,9 @@
     projects/rpn/compare_perceptual_features.py --config-file configs/roigan.yaml \\
         --dataset triplets_dev
 
-For each triplet and each feature it measures the distance of the true frame to
-(a) itself shifted by half a pixel, which nobody sees, (b) itself blurred with sigma 1, which all
-see, and (c) the average of the inputs, which is a ghost. A good feature ranks a < b and a < c.
+For each triplet and each feature, it measures the distance of the true frame to (a) itself shifted
+by half a pixel, which nobody notices, (b) itself blurred with sigma 1, which everybody notices, and
+(c) the average of the inputs, which shows ghosts. A good feature ranks a < b and a < c.
 """
 
 import sys
@@ -59,7 +59,7 @@ def measure(frozen_rpn: FrozenRPN, samples, features: list[str]) -> dict[str, li
 
 
 def make_table(distances: dict[str, list[dict]]) -> str:
-    """Markdown: mean distances, their ratios to the shift's, and how often the ranking holds."""
+    """A Markdown table: mean distances, ratios to the shift's, how often the ranking holds."""
     rows = []
     for name, samples in distances.items():
         shift, blur, average = (

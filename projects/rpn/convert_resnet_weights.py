@@ -23,12 +23,12 @@ from torch import Tensor
 
 from zoomin_d2.cli.tool_arguments import ToolParser
 
-# What a pickled dict of tensors needs, and nothing that could run code.
+# The names that a pickled dict of tensors needs, and nothing that could run code.
 _ALLOWED_GLOBALS = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
     ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
-    # Storages inside a plain pickle are themselves torch.save'd: read those restricted as well.
+    # Storages inside a plain pickle are themselves saved by torch.save: also read those restricted.
     ("torch.storage", "_load_from_bytes"): lambda b: torch.load(
         io.BytesIO(b), map_location="cpu", weights_only=True
     ),
@@ -36,14 +36,14 @@ _ALLOWED_GLOBALS = {
 
 
 class RestrictedUnpickler(pickle.Unpickler):
-    """Unpickles dicts of tensors; raises UnpicklingError on anything else."""
+    """Unpickles dicts of tensors; raises UnpicklingError for anything else."""
 
     def find_class(self, module: str, name: str):
         try:
             return _ALLOWED_GLOBALS[module, name]
         except KeyError:
             raise pickle.UnpicklingError(
-                f"{module}.{name} is not allowed: only a plain dict of tensors is read"
+                f"{module}.{name} is not allowed: the file must be a plain dict of tensors"
             ) from None
 
 
@@ -55,7 +55,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
             exactly one `*resnet*.pkl`.
 
     Raises:
-        ValueError: a wheel without exactly one such member.
+        ValueError: the wheel does not hold exactly one such file.
         pickle.UnpicklingError: the file holds more than tensors.
     """
     path = Path(path)

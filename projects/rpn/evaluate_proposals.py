@@ -6,10 +6,10 @@
         --json $DETECTRON2_DATASETS/voc07/voc07_holdout.json --images $DETECTRON2_DATASETS/voc07
 
 Only the backbone and the proposal generator of the config are built. Boxes are XYXY pixels of the
-image as resized to the short side; objects with `iscrowd` or `difficult` are not counted. `R50@k`:
-share of objects that one of the k best proposals covers with IoU >= 0.5; `AR@k`: mean of that
-share over IoU 0.5, 0.55, .., 0.95 (both in percent). Sizes are COCO's: box area below 32^2, from
-32^2 to 96^2, above 96^2 pixels.
+image resized to the short side; objects with `iscrowd` or `difficult` are not counted. `R50@k` is
+the share of objects that one of the k best proposals covers with IoU >= 0.5; `AR@k` is the mean of
+that share over IoU 0.5, 0.55, .., 0.95 (both in percent). Sizes are COCO's: box area below 32^2,
+from 32^2 to 96^2, above 96^2 pixels.
 """
 
 import logging
@@ -40,7 +40,7 @@ SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**
 
 
 def matched_overlaps(proposals: Tensor, gt_boxes: Tensor) -> Tensor:
-    """IoU with which each object is covered when every proposal may serve one object only.
+    """IoU with which each object is covered if every proposal may cover only one object.
 
     Pairs are taken greedily, largest IoU first, as in Detectron2's box proposal evaluation.
 
@@ -77,7 +77,7 @@ def summarize_recall(overlaps: dict[int, np.ndarray], areas: np.ndarray) -> dict
     sizes.update({f"_{n}": (areas >= lo) & (areas < hi) for n, (lo, hi) in SIZES.items()})
     results = {}
     for k, iou in overlaps.items():
-        # + 1e-6: an IoU of exactly 0.6 counts at 0.6, whatever float32 made of it
+        # + 1e-6: an IoU of exactly 0.6 counts at 0.6, whatever float32 rounds it to
         hits = iou[:, None] + 1e-6 >= IOU_THRESHOLDS[None]
         for size, chosen in sizes.items():
             recalls = hits[chosen].mean(axis=0) * 100 if chosen.any() else np.full(10, np.nan)
@@ -91,7 +91,7 @@ class ProposalRecallEvaluator(DatasetEvaluator):
 
     Args:
         records: Detectron2 detection dicts with `annotations` (`difficult` optional).
-        short_side: pixels; scale at which object sizes are counted.
+        short_side: pixels; the scale at which object sizes are measured.
     """
 
     def __init__(self, records: list[dict], short_side: int = 256, limits=LIMITS) -> None:
@@ -176,7 +176,7 @@ def main() -> None:
     cfg.merge_from_file(get_config_path(args.config_file))
     cfg.MODEL.WEIGHTS = args.weights
     cfg.INPUT.MIN_SIZE_TEST = args.short_side
-    cfg.INPUT.MAX_SIZE_TEST = 100 * args.short_side  # the short side alone decides
+    cfg.INPUT.MAX_SIZE_TEST = 100 * args.short_side  # only the short side matters
     cfg.DATALOADER.NUM_WORKERS = 2
     if not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"

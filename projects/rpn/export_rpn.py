@@ -3,8 +3,8 @@
 
     projects/rpn/export_rpn.py output/rpn_R_18_FPN/model_final.pth --output rpn_R_18_FPN.safetensors
 
-Names stay Detectron2's (`backbone.*`, `proposal_generator.*`). Weights of convolutions become
-float16; vectors (biases, norms) stay float32, where rounding would cost more than it saves.
+Names stay Detectron2's (`backbone.*`, `proposal_generator.*`). Convolution weights become float16;
+vectors (biases, norms) stay float32, because rounding them would cost more than it saves.
 """
 
 import hashlib
@@ -23,16 +23,16 @@ def select_weights(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     """The backbone's and proposal generator's tensors as they ship.
 
     Raises:
-        ValueError: there are none, so the file is no detector's checkpoint.
+        ValueError: there are none, so the file is not a detector's checkpoint.
     """
     selected = {}
     for name, tensor in state_dict.items():
-        # num_batches_tracked: BatchNorm has it, the FrozenBatchNorm that ships has not.
+        # num_batches_tracked: BatchNorm has it, but the FrozenBatchNorm that ships does not.
         if name.startswith(PREFIXES) and not name.endswith("num_batches_tracked"):
             dtype = torch.float16 if tensor.dim() > 1 else torch.float32
             selected[name] = tensor.detach().to("cpu", dtype).contiguous()
     if not selected:
-        raise ValueError(f"no parameter starts with {' or '.join(PREFIXES)}: not a detector")
+        raise ValueError(f"not a detector: no parameter starts with {' or '.join(PREFIXES)}")
     return selected
 
 

@@ -5,8 +5,8 @@
     projects/rpn/train_rpn.py --config-file projects/rpn/configs/rpn_R_18_FPN.yaml \\
         MODEL.WEIGHTS R-18.pkl
 
-What is trained is a plain Detectron2 `ProposalNetwork`; `QualityRPN` differs from `RPN` in its
-training targets only, so the result loads into `RPN`.
+It trains a plain Detectron2 `ProposalNetwork`. `QualityRPN` differs from `RPN` only in its training
+targets, so the result loads into `RPN`.
 """
 
 import os
@@ -39,8 +39,8 @@ from zoomin_d2.data.datasets.detection import register_all_detection
 
 def add_rpn_training_config(cfg: CfgNode) -> None:
     """The keys that projects/rpn/configs/ adds to Detectron2's."""
-    # Square canvases in pixels; every batch draws one, with these weights. IMS_PER_BATCH photos
-    # fill a batch of the smallest canvas.
+    # Square canvases in pixels; every batch draws one with these weights. IMS_PER_BATCH photos fill
+    # a batch of the smallest canvas.
     cfg.INPUT.CANVAS_SIZES = [384]
     cfg.INPUT.CANVAS_WEIGHTS = [1.0]
     # The photo's long side as a factor of the canvas, uniform; larger photos are cropped.
@@ -59,7 +59,7 @@ class QualityRPN(RPN):
     """
 
     FOCAL_POWER = 2.0
-    BALANCE_POWER = 0.5  # weight of an object's positive anchors: their number to the minus this
+    BALANCE_POWER = 0.5  # weight of an object's positive anchors: their number to minus this power
     PRIOR_PROBABILITY = 0.01  # objectness of every anchor at the start, as in RetinaNet
 
     def initialize_head(self) -> None:
@@ -75,7 +75,7 @@ class QualityRPN(RPN):
     def label_and_sample_anchors(
         self, anchors: list[Boxes], gt_instances: list[Instances]
     ) -> tuple[Tensor, Tensor]:
-        """RPN's matching for all images at once, and without sampling: every anchor counts.
+        """RPN's matching for all images at once and without sampling: every anchor counts.
 
         Args:
             anchors: per level (Hi*Wi*A, 4); R of them in all.
@@ -94,7 +94,7 @@ class QualityRPN(RPN):
         labels = (best_iou >= foreground).long() - (
             (best_iou >= background) & (best_iou < foreground)
         ).long()
-        # Objects that no anchor covers that well take their best ones.
+        # Objects that no anchor covers that well take their best anchors.
         best_of_object = iou.amax(dim=2, keepdim=True)
         labels[((iou == best_of_object) & (best_of_object > 0)).any(dim=1)] = 1
         return labels, boxes.gather(1, best[..., None].expand(-1, -1, 4))
@@ -130,7 +130,7 @@ class QualityRPN(RPN):
         focus = (logits.sigmoid() - quality).abs() ** self.FOCAL_POWER
         loss_cls = F.binary_cross_entropy_with_logits(logits, quality, reduction="none") * focus
 
-        # Small objects have few anchors with a high IoU: give every object the same say.
+        # Small objects have few anchors with a high IoU: give every object the same weight.
         image_index = positive.nonzero()[:, :1].float()
         _, owner, count = torch.unique(
             torch.cat([image_index, targets], dim=1), dim=0, return_inverse=True, return_counts=True
@@ -147,7 +147,7 @@ class QualityRPN(RPN):
         return {k: v * self.loss_weight[k] for k, v in losses.items()}
 
     def predict_proposals(self, *args, **kwargs):
-        """Boxes are not needed in training: ProposalNetwork returns the losses only."""
+        """Boxes are not needed in training, because ProposalNetwork returns only the losses."""
         return [] if self.training else super().predict_proposals(*args, **kwargs)
 
 
@@ -162,7 +162,7 @@ def _batched_iou(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 class CanvasMapper(DatasetMapper):
-    """DatasetMapper that drops objects of which a crop leaves too little."""
+    """DatasetMapper that drops objects of which too little remains in a crop."""
 
     def __init__(self, cfg: CfgNode, size: int) -> None:
         augmentations = [

@@ -68,9 +68,9 @@ def test_proposals_are_drawn(clip, tmp_path):
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
-        (Limits(seconds=0.1), r"lasts 0\.3 s; here at most 0\.1 s"),
-        (Limits(pixels=1000), r"has 160 x 96 pixels, more than the 1,000"),
-        (Limits(frames=12), r"would be 16 frames; here at most 12"),
+        (Limits(seconds=0.1), r"lasts 0\.3 s; this page accepts at most 0\.1 s"),
+        (Limits(pixels=1000), r"has 160 x 96 pixels; this page accepts at most 1,000"),
+        (Limits(frames=12), r"would have 16 frames; this page makes at most 12"),
     ],
 )
 def test_limits_are_told_before_any_work(clip, tmp_path, limits, words):
@@ -122,7 +122,7 @@ def test_frames_between_two_images():
         *("frame 1", "t = 0.25", "t = 0.5", "t = 0.75", "frame 2")
     ]
     assert [int(picture.mean()) for picture, _ in shown] == [40, 50, 60, 70, 80]
-    for images, words in (((first, None), "Two images"), ((first, first[1:]), "64 x 48 and 64 x")):
+    for images, words in (((first, None), "two images"), ((first, first[1:]), "64 x 48 and 64 x")):
         with pytest.raises(ValueError, match=words):
             app_jobs.interpolate_images(*images, 1, "average", False, Limits())
 

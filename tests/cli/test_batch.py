@@ -49,4 +49,4 @@ def test_the_table_tells_losses():
     outcomes = [Outcome(job, whole, None), Outcome(job, lossy, None)]
     assert [o.exit_code for o in outcomes] == [0, 9]
     table = make_table(outcomes, 2)
-    assert "incomplete" in table and "1 of 2 done, 1 not" in table
+    assert "incomplete" in table and "1 of 2 done, 1 failed" in table

@@ -49,11 +49,11 @@ def test_targets(run, clip, tmp_path, options, frames):
     "arguments, words",
     [
         (["in.mp4"], "the output last"),
-        (["in.mp4", "out.mp4", "--multi", "2", "--fps", "60"], "multi goes alone"),
+        (["in.mp4", "out.mp4", "--multi", "2", "--fps", "60"], "multi cannot be combined"),
         (["in.mp4", "out.mp4", "--fps", "fast"], "not a frame rate"),
         (["in.mp4", "out.mp4", "--tile", "3"], "at least 64"),
         (["a.mp4", "b.mp4", "out.mp4"], "several videos need a folder"),
-        (["in.mp4", "out.mp4", "--flow-scale", "0.5"], "flow_scale is for networks"),
+        (["in.mp4", "out.mp4", "--flow-scale", "0.5"], "flow_scale needs a network"),
     ],
 )
 def test_wrong_options(run, arguments, words):
@@ -126,10 +126,10 @@ def test_late_failure_tells_how_to_resume(run, clip, tmp_path, monkeypatch):
         context.setattr(command.Interpolator, "from_pretrained", lambda *_, **__: Fails())
         code, _, err = run(source, tmp_path / "out.mp4")
     assert code == 7
-    assert "not finite" in err and "The same command with --resume goes on" in err
+    assert "not finite" in err and "Run the same command with --resume to continue" in err
     code, _, err = run(source, tmp_path / "out.mp4", "--resume", "--crf", "30")
-    assert code == 5 and "or --overwrite to start anew" in err
-    assert "--resume goes on" not in err  # it would not
+    assert code == 5 and "or --overwrite to start over" in err
+    assert "--resume" not in err  # it would not
     code, _, err = run(source, tmp_path / "out.mp4", "--resume")
     assert code == 5 and "model: fails then, average now" in err
 
@@ -187,7 +187,7 @@ def test_batch_continues_after_a_failure(run, clip, tmp_path):
     code, _, err = run(videos, tmp_path / "out")
     assert code == 3
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.mp4", "b b.mp4"]
-    assert "2 of 3 done, 1 not" in err
+    assert "2 of 3 done, 1 failed" in err
     assert "broken.mp4" in err
     code, _, err = run(videos / "a.mp4", videos / "b b.mp4", tmp_path / "two")
     assert code == 0 and "2 of 2 done" in err
@@ -211,7 +211,7 @@ def test_two_images(run, images, tmp_path):
     made = sorted((tmp_path / "between").iterdir())
     assert [cv2.imread(str(p)).mean() for p in made] == [20, 40, 60, 80, 100]
     code, _, err = run(folder / "2.png", tmp_path / "x.mp4")
-    assert code == 3 and "one image alone" in err
+    assert code == 3 and "a single image cannot be interpolated" in err
 
 
 def test_gifs(run, clip, tmp_path):
@@ -288,7 +288,7 @@ def test_mp4_in_a_pipe_needs_index_first(run, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=Pipe()))
     code, _, err = run("-", tmp_path / "out.mkv")
     assert code == 3
-    assert "its index is at its end, which a pipe cannot reach: give the file" in err
+    assert "its index at the end, which a pipe cannot reach: give the file" in err
 
 
 def test_raw_video_on_standard_input(run, tmp_path, monkeypatch):
@@ -318,7 +318,8 @@ def test_ctrl_c_leaves_a_playable_file(start, run, clip, tmp_path):
     _, status = os.waitpid(child, 0)
     err = errors.read_text()
     assert os.waitstatus_to_exitcode(status) == 130, err
-    assert "out.partial.mp4 can be played. The same command with --resume goes on" in err
+    assert "A playable partial result is in " in err and "out.partial.mp4" in err
+    assert "Run the same command with --resume to continue" in err
     assert not output.exists()
     assert 240 <= count_frames(tmp_path / "out.partial.mp4") < 3000
     code, _, err = run(source, output, "--resume")

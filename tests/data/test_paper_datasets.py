@@ -214,6 +214,14 @@ def test_cityscapes_val_within_a_sequence(cityscapes_root):
         _val_without(cityscapes_root, 275)  # or is it 305 that is missing?
 
 
+def test_cityscapes_val_without_numbers(cityscapes_root):
+    cityscapes.prepare_cityscapes(cityscapes_root, "val", show_progress=False)
+    index = cityscapes_root / cityscapes.PREPARED / "val" / "index.json"
+    index.write_text(index.read_text().replace("_000019_left", "_nineteen_left"))
+    with pytest.raises(MissingDatasetError, match=r"names no numbered images .*nineteen"):
+        cityscapes.load_cityscapes(cityscapes_root, "val")
+
+
 def test_cityscapes_val_with_a_damaged_image(cityscapes_root):
     folder = cityscapes_root / "leftImg8bit_sequence/val/munster"
     (folder / "munster_000000_000004_leftImg8bit.png").write_bytes(b"damaged")

@@ -93,7 +93,7 @@ def test_command(images, tmp_path, run_command, monkeypatch):
         monkeypatch.setattr(synthetic_triplets, name, function)
     options = ("--root", tmp_path, "--num", 1)
     code, text = run_command("prepare_synthetic.py", images, *options)
-    assert code == 0 and "Skipped 2 images" in text and "Making 1 triplets of 2 stills" in text
+    assert code == 0 and "Skipping 2 images" in text and "Making 1 triplets from 2 stills" in text
     assert "Dataset triplets_synthetic_val is ready" in text
     assert len(load_triplet_folders(tmp_path / "triplets" / "synthetic_val", "x")) == 1
     code, text = run_command("prepare_synthetic.py", images, *options)

@@ -97,9 +97,9 @@ def write_video(tmp_path):
                 out.add_attachment("note.txt", "text/plain", attachment)
             if subtitles:
                 lines = _subtitle_stream(out, tmp_path, subtitles, len(frames) / fps)
-            deep = frames[0].dtype == np.uint16
+            rgb = "rgb48le" if frames[0].dtype == np.uint16 else "rgb24"
             for i, image in enumerate(frames):
-                frame = av.VideoFrame.from_ndarray(image, format="rgb48le" if deep else "rgb24")
+                frame = av.VideoFrame.from_ndarray(image, "rgba" if image.shape[2] == 4 else rgb)
                 frame = frame.reformat(format=pix_fmt, **colors)
                 frame.pts = i if times is None else times[i]
                 frame.time_base = context.time_base

@@ -31,14 +31,19 @@ def test_best_quality_is_the_mean(small_generator):
     frames = torch.rand(2, 1, 3, 16, 24, generator=torch.Generator().manual_seed(0))
     options = {"device": "cpu", "dtype": torch.float32}
     standard = Interpolator(small_generator[0], **options)
-    turned = [x.flip(-2, -1) for x in frames]
-    expected = (standard(*frames, 0.3) + standard(turned[1], turned[0], 0.7).flip(-2, -1)) / 2
+    one, two = frames
+    made = [
+        standard(one, two, 0.3),
+        standard(two.flip(-2, -1), one.flip(-2, -1), 0.7).flip(-2, -1),
+        standard(two.flip(-1), one.flip(-1), 0.7).flip(-1),
+        standard(one.flip(-2), two.flip(-2), 0.3).flip(-2),
+    ]
     best = Interpolator(small_generator[0], quality="best", **options)
-    torch.testing.assert_close(best(*frames, 0.3), expected)
+    torch.testing.assert_close(best(one, two, 0.3), sum(made) / 4)
 
 
 def test_quality_is_checked():
     with pytest.raises(ValueError, match="'standard' or 'best', got 'better'"):
         Interpolator.from_pretrained("fast", quality="better")
-    with pytest.raises(ValueError, match="is for networks, 'dis' is none"):
+    with pytest.raises(ValueError, match="needs a network; 'dis' is not one"):
         Interpolator.from_pretrained("dis", quality="best")

@@ -130,7 +130,7 @@ def test_triton_is_for_networks_that_have_it(weighted_average):
 
 
 def test_what_a_cpu_cannot(weighted_average):
-    with pytest.raises(ValueError, match="float16 is for GPUs"):
+    with pytest.raises(ValueError, match="float16 needs a GPU"):
         InferenceEngine(weighted_average, CPU, torch.float16)
     with pytest.raises(ValueError, match=r"got torch\.int8"):
         InferenceEngine(weighted_average, CPU, torch.int8)

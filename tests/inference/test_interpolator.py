@@ -93,7 +93,7 @@ def test_one_time_per_pair(interpolator):
         (_noise(3, 4, 5), ValueError, r"\(3, 4, 5\), not \(H, W, 3\).*transpose"),
         (_noise(1, 4, 4, 3), ValueError, "one frame, not a batch"),
         (_noise(0, 4, 3), ValueError, "no pixels"),
-        (_noise(4, 4, 3).astype(np.int32), TypeError, "int32, whose range is not known"),
+        (_noise(4, 4, 3).astype(np.int32), TypeError, "int32, whose range is unknown"),
         (_noise(4, 4, 3).astype(np.float32), ValueError, r"must lie in \[0, 1\] \(divide"),
         (np.full((4, 4, 3), np.nan), ValueError, r"floats from nan to nan"),
         (torch.zeros(3, 4, 4), ValueError, r"frame\[None\]"),
@@ -112,7 +112,7 @@ def test_frames_that_are_refused(interpolator, frame, error, message):
 def test_pairs_that_do_not_fit(interpolator):
     with pytest.raises(ValueError, match=r"differ: uint8 array of shape \(4, 4, 3\) and.*5"):
         interpolator(_noise(4, 4, 3), _noise(4, 5, 3))
-    with pytest.raises(ValueError, match="both must be"):
+    with pytest.raises(ValueError, match="both must have"):
         interpolator(_noise(4, 4, 3), torch.zeros(1, 3, 4, 4))
 
 

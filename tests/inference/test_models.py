@@ -77,7 +77,7 @@ def test_methods_without_learning(name):
     assert (model.name, model.device.type, model.metadata) == (name, "cpu", {})
     with pytest.raises(AttributeError, match=f"'{name}' is a method without learning"):
         _ = model.generator
-    with pytest.raises(ValueError, match=f"flow_scale is for networks, '{name}' is none"):
+    with pytest.raises(ValueError, match=f"flow_scale needs a network; '{name}' is not one"):
         Interpolator.from_pretrained(name, flow_scale=0.5)
 
 
@@ -100,7 +100,7 @@ def test_tiles_of_8bit_frames(weighted_average):
     ("device", "words"),
     [
         ("gpu0", "there is no device 'gpu0'"),
-        ("cuda:99", r"there is no device 'cuda:99': PyTorch sees \d GPUs"),
+        ("cuda:99", r"there is no device 'cuda:99': PyTorch finds \d GPUs"),
         ([], "at least one device"),
     ],
 )

@@ -55,7 +55,9 @@ def test_short_streams(weighted_average):
 
 def test_streams_that_are_refused(weighted_average):
     interpolator = Interpolator(weighted_average, device="cpu")
-    with pytest.raises(ValueError, match="frame 2 has 9 x 6 pixels, the ones before 8 x 6"):
+    with pytest.raises(
+        ValueError, match="frame 2 has 9 x 6 pixels, but the ones before it have 8 x 6"
+    ):
         list(interpolator.stream([*_frames(2), *_frames(1, 6, 9)]))
     with pytest.raises(ValueError, match="frame 0 is float64"):
         list(interpolator.stream([x / 255 for x in _frames(2)]))

@@ -100,7 +100,7 @@ def test_zoo_files_are_checked_by_sha256(small_generator, tmp_path, monkeypatch)
     with pytest.raises(FileNotFoundError, match=r"'smal' is neither a model of the zoo \(small\)"):
         load_generator("smal")
     save_generator(path, generator, options, "other")
-    with pytest.raises(UnreadableWeightsError, match="is damaged or another file"):
+    with pytest.raises(UnreadableWeightsError, match="is damaged or a different file"):
         load_generator("small")
 
 

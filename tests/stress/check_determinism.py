@@ -3,11 +3,11 @@
     python -m tests.stress check_determinism                             # on the CPU: equal
     python -m tests.stress check_determinism MODEL.GENERATOR.NAME fast   # of another generator
 
-With ZOOMIN_CHECK_DEVICE=cuda on a GPU, where it reports how far apart they are.
+With ZOOMIN_CHECK_DEVICE=cuda it runs on a GPU, where it reports how far apart they are.
 
-Tiny runs, one after the other. Prints the first iteration whose losses differ, the largest
-relative difference of a loss, and of the final weights (norm of the difference over the norm).
-Exit code 1 where a CPU's differ, which must not be.
+The runs are tiny, one after the other. It prints the first iteration whose losses differ, the
+largest relative difference of a loss, and of the final weights (norm of the difference over the
+norm). The exit code is 1 if they differ on a CPU.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def train(folder: Path, name: str, datasets: Path, config: str, opts: list[str])
 
 
 def compare(first: tuple, second: tuple) -> tuple[str, bool]:
-    """What was found, in words; whether everything is equal, bit by bit."""
+    """The finding as text, and whether everything is equal, bit by bit."""
     (losses, weights), (other_losses, other_weights) = first, second
     if losses == other_losses and not differences(weights, other_weights):
         return f"{len(losses)} iterations: losses and weights are equal, bit by bit", True

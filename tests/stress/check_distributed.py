@@ -1,10 +1,10 @@
-"""Start, stop and break runs of several processes on this machine, and see that all of them end.
+"""Start, stop and break runs of several processes on this machine, and check that all end.
 
-    python -m tests.stress check_distributed                       # every check; some minutes
+    python -m tests.stress check_distributed                       # every check; a few minutes
     python -m tests.stress check_distributed groups failing-rank   # some of them
 
-Runs are tiny and on the CPU (gloo), or on two GPUs (NCCL) with ZOOMIN_CHECK_DEVICE=cuda. What is
-asked of each is in the function's docstring; the first that fails ends it with exit code 1.
+Runs are tiny and on the CPU (gloo), or on two GPUs (NCCL) with ZOOMIN_CHECK_DEVICE=cuda. Each
+check's docstring states what it requires; the first failure ends the command with exit code 1.
 """
 
 import argparse
@@ -38,7 +38,7 @@ FAILURE = "this process fails on purpose"
 
 
 class Runs:
-    """Processes of one check, with their output in files; all of them end with it.
+    """Processes of one check, with their output in files; all of them end when the check does.
 
     Args:
         folder: new, gets the datasets, logs and OUTPUT_DIR.
@@ -77,7 +77,7 @@ class Runs:
             time.sleep(0.05)
 
     def wait_for_end(self, limit: float = LIMIT) -> tuple[list[int], float]:
-        """Exit codes, and seconds until the last process (children, too) was gone."""
+        """Exit codes, and seconds until the last process, including children, was gone."""
         start = time.monotonic()
         children = [c for p in self.processes for c in _children(p)]
         codes = [p.wait(max(1, limit - (time.monotonic() - start))) for p in self.processes]
@@ -117,7 +117,7 @@ def _groups(runs: Runs, *options: str) -> list[list[str]]:
 
 
 def sigterm(runs: Runs) -> str:
-    """SIGTERM to all processes of a run, data workers too: 143, saved, --resume goes on there."""
+    """SIGTERM to all processes of a run and its data workers: 143, saved, --resume continues."""
     process = runs.start(train_command("roigan", runs.output, *LONG, "DATALOADER.NUM_WORKERS", "1"))
     runs.wait_for_iteration(3)
     os.killpg(process.pid, signal.SIGTERM)
@@ -126,7 +126,7 @@ def sigterm(runs: Runs) -> str:
 
 
 def sigterm_two(runs: Runs) -> str:
-    """The same of two processes, where only the one that started them is told."""
+    """The same for two processes, where only their parent gets the signal."""
     process = runs.start(train_command("roigan", runs.output, "--num-gpus=2", *LONG))
     runs.wait_for_iteration(3)
     process.send_signal(signal.SIGTERM)
@@ -144,11 +144,11 @@ def _saved_and_goes_on(runs: Runs, codes: list[int], seconds: float) -> str:
     )
     assert again.wait(120) == 0, runs.logs()[-3000:]
     assert f"Starting training from iteration {iteration + 1}" in runs.logs()
-    return f"exit 143 and saved after iteration {iteration} in {seconds:.1f} s; --resume went on"
+    return f"exit 143 and saved after iteration {iteration} in {seconds:.1f} s; --resume continued"
 
 
 def groups(runs: Runs) -> str:
-    """Two launch groups, as on two machines: the losses of one process with the whole batch."""
+    """Two launch groups, as on two machines: same losses as one process with the whole batch."""
     for command in _groups(runs):
         runs.start(command)
     codes, _ = runs.wait_for_end(200)
@@ -157,7 +157,7 @@ def groups(runs: Runs) -> str:
 
 
 def two(runs: Runs) -> str:
-    """Two processes of one machine, all three recipes: the losses of one with the whole batch."""
+    """Two processes on one machine, all three recipes: same losses as one with the whole batch."""
     found = []
     for config in ("baseline", "gan", "roigan"):
         runs.output = runs.folder / config
@@ -202,7 +202,7 @@ def failing_rank(runs: Runs) -> str:
 
 
 def failing_group(runs: Runs) -> str:
-    """One of two launch groups' process raises: both groups end, with its traceback."""
+    """The process of one of two launch groups raises: both groups end, with its traceback."""
     url = f"--dist-url=tcp://127.0.0.1:{_free_port()}"
     for rank in range(2):
         runs.start(_failing(runs, "--num-machines=2", f"--machine-rank={rank}", url))
@@ -236,7 +236,7 @@ def _ended_with_traceback(runs: Runs, codes: list[int], seconds: float) -> str:
 
 
 def fail_on_purpose(args: argparse.Namespace) -> None:
-    """What `failing_rank` and `failing_group` run: process 1 raises in iteration 3."""
+    """The program of `failing_rank` and `failing_group`: process 1 raises in iteration 3."""
     trainer = InterpolationTrainer(setup_run(args))
     trainer.resume_or_load(resume=False)
     step = trainer.run_step
@@ -259,7 +259,7 @@ CHECKS: dict[str, Callable[[Runs], str]] = {
 
 
 def check(name: str, folder: Path) -> str:
-    """Run one check in a new folder; returns what was found, raises AssertionError if it failed."""
+    """Run one check in a new folder; returns its findings, raises AssertionError if it failed."""
     runs = Runs(folder)
     try:
         return CHECKS[name](runs)

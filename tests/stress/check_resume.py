@@ -1,11 +1,11 @@
-"""Is a training that is killed again and again the same, bit by bit, as one that never was?
+"""Is a training that is killed repeatedly the same, bit by bit, as one that never was?
 
     python -m tests.stress check_resume  # 500 iterations against 5 x 100; 10 minutes
     python -m tests.stress check_resume --iterations 20 --kills 1 --config baseline
 
-Two runs of a tiny model on the CPU: one unbroken; one killed with SIGKILL at a random moment of
-every stretch, and resumed. All logged losses, and everything that the last checkpoints hold, must
-be equal. Prints what was compared; exit code 1 where something differs.
+It makes two runs of a tiny model on the CPU: one uninterrupted; one killed with SIGKILL at a random
+moment of every stretch, and resumed. All logged losses, and everything in the last checkpoints,
+must be equal. It prints what was compared; the exit code is 1 if anything differs.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from tests.helpers.training_runs import (
 
 
 def run(command: list[str], datasets: Path, log: Path, kill_after: int | None, output: Path) -> int:
-    """Run a command; kill -9 once metrics.json has an iteration >= kill_after. The exit code."""
+    """Run a command; kill -9 once metrics.json has an iteration >= kill_after; the exit code."""
     with open(log, "a") as f:
         process = subprocess.Popen(
             command,
@@ -52,7 +52,7 @@ def last_iteration(output: Path) -> int:
 
 
 def differences(ours: object, theirs: object, name: str = "") -> list[str]:
-    """Names of the values of two checkpoints that are not equal, tensors bit by bit."""
+    """Names of the values in which two checkpoints differ, tensors bit by bit."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         names = [f"{name}.{k}" for k in ours.keys() ^ theirs.keys()]
         pairs = [(ours[k], theirs[k], f"{name}.{k}") for k in ours.keys() & theirs.keys()]
@@ -102,19 +102,19 @@ def check(folder: Path, iterations: int, kills: int, config: str, seed: int) -> 
     losses = {name: read_losses(output) for name, output in outputs.items()}
     assert len(losses["unbroken"]) == iterations
     wrong = [i for i in range(iterations) if losses["unbroken"][i] != losses["killed"].get(i)]
-    assert not wrong, f"{len(wrong)} iterations have other losses, the first is {wrong[0]}"
+    assert not wrong, f"{len(wrong)} iterations have different losses, the first is {wrong[0]}"
     states = {
         name: torch.load(output / "model_final.pth", weights_only=True)
         for name, output in outputs.items()
     }
     for state in states.values():
-        del state["provenance"]  # the command line, among others
+        del state["provenance"]  # has the command line, among others
         del state["trainer"]["config"]["OUTPUT_DIR"]
     wrong = differences(states["unbroken"], states["killed"])
     assert not wrong, f"the final checkpoints differ in {wrong[:10]}"
     return (
-        f"{config}: {iterations} iterations, unbroken and with kill -9 after {killed_at}: losses "
-        "of all iterations and everything in the final checkpoint are equal, bit by bit"
+        f"{config}: {iterations} iterations, uninterrupted and with kill -9 after {killed_at}: "
+        "losses of all iterations and everything in the final checkpoint are equal, bit by bit"
     )
 
 
@@ -125,7 +125,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--iterations", type=int, default=500)
     parser.add_argument("--kills", type=int, default=4)
     parser.add_argument("--config", default="roigan", choices=["baseline", "gan", "roigan"])
-    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the kill times")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         try:

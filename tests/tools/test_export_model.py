@@ -57,7 +57,7 @@ def test_trained_weights_and_a_kept_card(checkpoint, tmp_path, capsys):
     output.with_suffix(".md").write_text("mine")
     _export(checkpoint, output, "--weights", "trained", "--dtype", "float32", "--name", "x")
     assert output.with_suffix(".md").read_text() == "mine"
-    assert "stays as it is" in capsys.readouterr().out
+    assert "was not changed" in capsys.readouterr().out
     expected = load_generator(checkpoint, averaged=False).generator.state_dict()
     loaded = load_generator(output)
     assert loaded.name == "x"
@@ -79,5 +79,5 @@ def test_torchscript_needs_no_package(checkpoint, tmp_path, capsys):
 
 
 def test_wrong_ending(checkpoint, tmp_path):
-    with pytest.raises(ValueError, match=r"should end in \.safetensors"):
+    with pytest.raises(ValueError, match=r"must end in \.safetensors"):
         _export(checkpoint, tmp_path / "tiny.pth")

@@ -71,4 +71,4 @@ def test_page_after_training_or_evaluation(make_results, tmp_path, monkeypatch, 
 
 def test_a_page_that_fails_is_only_a_warning(tmp_path, caplog):
     train_net.report(CfgNode({"OUTPUT_DIR": str(tmp_path)}))
-    assert "no report page was written: there is no results.json" in caplog.text
+    assert "Could not write the report page: there is no results.json" in caplog.text

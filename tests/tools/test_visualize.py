@@ -25,8 +25,12 @@ SMALL = [
 def _run(tool: str, *arguments) -> subprocess.CompletedProcess:
     """Run a tool's `main` in this process, as if it were a command of its own."""
     out, err = io.StringIO(), io.StringIO()
+    code = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = importlib.import_module(tool).main([str(x) for x in arguments])
+        try:
+            importlib.import_module(tool).main([str(x) for x in arguments])
+        except SystemExit as stopped:
+            code = stopped.code
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 

@@ -1,1 +1,1 @@
-"""Commands that are installed with the package (setup.py, "console_scripts")."""
+"""The commands that the package installs (setup.py, "console_scripts")."""

@@ -21,11 +21,11 @@ from zoomin_d2.cli.app_jobs import (
 from zoomin_d2.extras import extra
 from zoomin_d2.video.errors import VideoError
 
-# Asked before gradio is imported: it would look for updates and report that it was started.
+# Set before gradio is imported: otherwise it checks for updates and reports each launch.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 TITLE = "zoomin_d2: video frame interpolation"
-# What the number beside a choice is, and where it begins.
+# The meaning of the number beside each choice, and its initial value.
 NUMBERS = {SMOOTHER: ("Times as many frames", 2), RATE: ("Frames per second", 60)}
 NUMBERS[SLOWER] = ("Times as long", 4)
 
@@ -34,18 +34,18 @@ def build_app(limits: Limits | None = None):
     """The page; `launch()` serves it.
 
     Raises:
-        ModuleNotFoundError: gradio is not installed; says what to do.
+        ModuleNotFoundError: gradio is not installed; the message says what to install.
     """
     with extra("app", "zoomin-app"):
         import gradio as gr
     limits = limits or Limits()
     choices = model_choices()
     stops: dict[str | None, threading.Event] = {}  # session -> its running job
-    # Gone when the app is; the page copies what it shows.
+    # Deleted when the app ends; the page keeps copies of what it shows.
     results = tempfile.TemporaryDirectory(prefix="zoomin-app-")
 
     def told(error: Exception) -> gr.Error:
-        """In words on the page, without a traceback in the terminal."""
+        """A message on the page, without a traceback in the terminal."""
         return gr.Error(_for_a_visitor(error), duration=None, print_exception=False)
 
     def run_clip(upload, kind, value, model, draw, request: gr.Request, progress=gr.Progress()):  # noqa: B008
@@ -81,9 +81,10 @@ def build_app(limits: Limits | None = None):
 
     with gr.Blocks(title=TITLE, analytics_enabled=False) as app:
         gr.Markdown(
-            f"# {TITLE}\nA clip of at most {limits.seconds:g} s and {limits.pixels / 1e6:.1f} "
-            "megapixels a frame, or two images. Audio and timing are kept; scene cuts are not "
-            "interpolated across. Longer ones: `zoomin-interpolate` on the command line."
+            f"# {TITLE}\nUpload a clip of at most {limits.seconds:g} s and "
+            f"{limits.pixels / 1e6:.1f} megapixels per frame, or two images. Audio and timing are "
+            "kept; frames are not interpolated across scene cuts. For longer clips, use "
+            "`zoomin-interpolate` on the command line."
         )
         with gr.Tab("Clip"):
             with gr.Row():
@@ -120,12 +121,12 @@ def build_app(limits: Limits | None = None):
 
 
 def _for_a_visitor(error: Exception) -> str:
-    """The message, of the server's paths the file names alone."""
+    """The message, with the server's paths reduced to file names."""
     return re.sub(r"(?:[A-Za-z]:)?(?:[/\\][^/\\\s'\"]+)+[/\\]([^/\\\s'\"]+)", r"\1", str(error))
 
 
 def launch_options() -> dict:
-    """What every launch has in common: no fonts from elsewhere, errors in words."""
+    """Options of every launch: no fonts from other servers, error messages shown."""
     import gradio as gr
 
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
@@ -138,18 +139,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="0.0.0.0 serves others, too (default: 127.0.0.1, this computer alone)",
+        help="address to serve on; 0.0.0.0 also serves other computers (default: 127.0.0.1)",
     )
-    parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")
-    parser.add_argument("--open", action="store_true", help="open a browser")
+    parser.add_argument("--port", type=int, help="default: the first free port from 7860 up")
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
     limits = Limits()
     default = "(default: %(default)s)"
     parser.add_argument(
-        "--max-seconds", type=float, default=limits.seconds, help=f"of a clip {default}"
+        "--max-seconds", type=float, default=limits.seconds, help=f"longest clip {default}"
     )
-    parser.add_argument("--max-pixels", type=int, default=limits.pixels, help=f"a frame {default}")
     parser.add_argument(
-        "--max-frames", type=int, default=limits.frames, help=f"of a result {default}"
+        "--max-pixels", type=int, default=limits.pixels, help=f"pixels per frame {default}"
+    )
+    parser.add_argument(
+        "--max-frames", type=int, default=limits.frames, help=f"frames of a result {default}"
     )
     parser.add_argument("--max-upload", default="500mb", help=f"size of an upload {default}")
     return parser.parse_args(argv)
@@ -162,7 +165,7 @@ def entry_point(argv: list[str] | None = None) -> None:
         app = build_app(Limits(args.max_seconds, args.max_pixels, args.max_frames))
     except ModuleNotFoundError as error:
         sys.exit(str(error))
-    # Gradio's own words are about options that this command does not have.
+    # Gradio's own messages mention options that this command does not have.
     _, url, _ = app.launch(
         server_name=args.host,
         server_port=args.port,
@@ -172,5 +175,5 @@ def entry_point(argv: list[str] | None = None) -> None:
         prevent_thread_lock=True,
         **launch_options(),
     )
-    print(f"zoomin-app: open {url} in a browser; Ctrl-C ends it", flush=True)
+    print(f"zoomin-app: open {url} in a browser; Ctrl-C stops it", flush=True)
     app.block_thread()

@@ -1,4 +1,4 @@
-"""What the demo app does, without its page: an upload and choices in, a file and words out."""
+"""What the demo app does, without its page: an upload and choices in, a file and a summary out."""
 
 import functools
 import shutil
@@ -31,10 +31,10 @@ SMOOTHER, RATE, SLOWER = "smoother", "a frame rate", "slow motion"
 
 @dataclass(frozen=True)
 class Limits:
-    """What a visitor may ask for; a page that is open to others needs tight ones.
+    """What a visitor may ask for; a page that is open to others needs tight limits.
 
     Attributes:
-        seconds: of the uploaded clip. pixels: of a frame. frames: of the output.
+        seconds: length of the uploaded clip. pixels: per frame. frames: in the output.
     """
 
     seconds: float = 60.0
@@ -43,7 +43,7 @@ class Limits:
 
 
 def model_choices() -> list[tuple[str, str]]:
-    """(label, name) of what can make frames; the models that ship come first."""
+    """(label, name) of every model and method; the models that ship come first."""
     return [(name, name) for name in Interpolator.available()] + [
         (label, name) for name, label in WITHOUT_LEARNING.items()
     ]
@@ -51,16 +51,16 @@ def model_choices() -> list[tuple[str, str]]:
 
 @functools.lru_cache(maxsize=4)
 def model_of(name: str) -> Interpolator:
-    """A loaded model; kept for the next visitor."""
+    """A loaded model, kept for the next visitor."""
     return Interpolator.from_pretrained(name)
 
 
 @functools.lru_cache(maxsize=1)
 def proposals_of(device: torch.device) -> ProposalDrawing:
-    """The RPN that draws; kept for the next visitor.
+    """The RPN whose proposals are drawn, kept for the next visitor.
 
     Raises:
-        ModuleNotFoundError: Detectron2 is not installed; says what to do.
+        ModuleNotFoundError: Detectron2 is not installed; the message says what to install.
     """
     return ProposalDrawing(device)
 
@@ -69,7 +69,7 @@ def make_target(kind: str, value: float) -> Target:
     """The choice on the page as the video room knows it.
 
     Raises:
-        ValueError: the value does not fit; in words for the page.
+        ValueError: the value is out of range; the message is for the page.
     """
     if kind == SMOOTHER:
         if value != int(value) or not 2 <= value <= 16:
@@ -77,31 +77,32 @@ def make_target(kind: str, value: float) -> Target:
         return Target(multi=int(value))
     if kind == RATE:
         if not 1 <= value <= 240:
-            raise ValueError(f"Frames per second must be 1 to 240, not {value:g}.")
+            raise ValueError(f"Frames per second must be from 1 to 240, not {value:g}.")
         return Target(fps=parse_rate(str(value)))
     if not 1 < value <= 16:
-        raise ValueError(f"Slow motion must be more than 1 and at most 16 times, not {value:g}.")
+        raise ValueError(f"Slow motion must be above 1 and at most 16 times, not {value:g}.")
     return Target(slowmo=Fraction(value).limit_denominator(1000))
 
 
 def check_limits(info: SourceInfo, target: Target, limits: Limits) -> None:
-    """Raises ValueError in words if the clip is too long, too large, or would become so."""
+    """Raises ValueError if the clip or its result is too long or too large; its message is for the
+    page."""
     if info.duration is not None and info.duration > limits.seconds:
         raise ValueError(
-            f"The clip lasts {float(info.duration):.1f} s; here at most {limits.seconds:g} s are "
-            "taken. Cut it, or use zoomin-interpolate on your own computer."
+            f"The clip lasts {float(info.duration):.1f} s; this page accepts at most "
+            f"{limits.seconds:g} s. Cut it, or use zoomin-interpolate on your own computer."
         )
     if info.height * info.width > limits.pixels:
         raise ValueError(
-            f"The clip has {info.width} x {info.height} pixels, more than the {limits.pixels:,} "
-            "that are taken here. Make it smaller, or use zoomin-interpolate."
+            f"The clip has {info.width} x {info.height} pixels; this page accepts at most "
+            f"{limits.pixels:,}. Make it smaller, or use zoomin-interpolate."
         )
     rate = target.fps or info.rate * (target.multi or 1)
     frames = float(rate * target.slowmo * (info.duration or 0))
     if frames > limits.frames:
         raise ValueError(
-            f"That would be {frames:,.0f} frames; here at most {limits.frames:,} are made. Choose "
-            "a lower factor or rate."
+            f"The result would have {frames:,.0f} frames; this page makes at most "
+            f"{limits.frames:,}. Choose a lower factor or rate."
         )
 
 
@@ -119,16 +120,15 @@ def interpolate_clip(
 
     Args:
         upload: the file. draw: draw proposals on every frame.
-        folder: for results; those of more than an hour ago are removed from it.
+        folder: for results; results older than an hour are removed from it.
         progress: called with (frames done, frames in all).
-        stop: set it to stop early; what is done is lost.
+        stop: set it to stop early; the result then holds the frames made so far.
 
     Returns:
-        path of the result, after `stop` of what was made until then; and what was done, in words
-        (Markdown).
+        path of the result (a partial one after `stop`), and a summary in Markdown.
 
     Raises:
-        ValueError, VideoError: in words for the page.
+        ValueError, VideoError: the message is for the page.
     """
     model = model_of(model_name)
     for old in folder.iterdir():
@@ -136,7 +136,7 @@ def interpolate_clip(
             shutil.rmtree(old, ignore_errors=True)
     output = Path(tempfile.mkdtemp(dir=folder)) / f"{Path(upload).stem}_{Path(model_name).stem}.mp4"
     options = JobOptions(
-        # 8-bit 4:2:0 is what every browser plays.
+        # Every browser plays 8-bit 4:2:0.
         encode=EncodeOptions(codec="h264", pix_fmt="yuv420p"),
         model=model.name,
     )
@@ -150,7 +150,7 @@ def interpolate_clip(
             partial = partial_path(output)
             if isinstance(error, InterruptedRunError) and partial.exists():
                 shutil.rmtree(segments_path(output), ignore_errors=True)
-                return str(partial), "**Stopped**: this is what was made until then."
+                return str(partial), "**Stopped**: the clip holds the frames made so far."
             shutil.rmtree(output.parent, ignore_errors=True)
             raise
     return str(output), describe(report)
@@ -166,7 +166,7 @@ def describe(report: Report) -> str:
     ]
     if report.cuts:
         cuts = f"{len(report.cuts)} scene cut{'s' * (len(report.cuts) > 1)}"
-        facts.append(f"{cuts}, not interpolated across")
+        facts.append(f"{cuts} kept")
     notes = [*report.warnings, *report.dropped]
     if report.damage:
         notes.append(f"the clip is damaged: {report.damage}")
@@ -191,15 +191,15 @@ def interpolate_images(
         (picture (H, W, 3) uint8, caption) of both inputs and of the frames between them, in order.
 
     Raises:
-        ValueError: in words for the page.
+        ValueError: the message is for the page.
     """
     if first is None or second is None:
-        raise ValueError("Two images are needed.")
+        raise ValueError("Upload two images.")
     if first.shape != second.shape:
         sizes = " and ".join(f"{x.shape[1]} x {x.shape[0]}" for x in (first, second))
-        raise ValueError(f"The images must have one size; these have {sizes} pixels.")
+        raise ValueError(f"The images must have the same size; these have {sizes} pixels.")
     if first.shape[0] * first.shape[1] > limits.pixels:
-        raise ValueError(f"The images have more than the {limits.pixels:,} pixels taken here.")
+        raise ValueError(f"The images have more than {limits.pixels:,} pixels. Make them smaller.")
     model = model_of(model_name)
     ts = [(k + 1) / (num + 1) for k in range(num)]
     shown = [(first, "frame 1")]

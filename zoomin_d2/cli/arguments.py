@@ -25,10 +25,10 @@ examples:
   zoomin-interpolate a.png b.png between/ --multi 8      two images
   zoomin-interpolate *.mp4 smooth/ --fps 60              many videos into a folder
 
-exit codes: 0 done, 1 unexpected, 2 wrong options, 3 bad input, 4 damaged input (the output is
-complete, lost frames are held), 5 output cannot be written, 6 disk full, 7 the model failed, 8 the
-output is not what it must be, 9 done, but the output lacks something of the input (named above),
-130 stopped (--resume continues); of several inputs, the first that is not 0.
+exit codes: 0 done, 1 unexpected error, 2 wrong options, 3 bad input, 4 damaged input (the output is
+complete, earlier frames stand in for lost ones), 5 output cannot be written, 6 disk full, 7 the
+model failed, 8 output failed verification, 9 done, but the output lacks part of the input (named in
+the messages), 130 stopped (--resume continues). With several inputs, the first code that is not 0.
 """
 
 
@@ -37,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="zoomin-interpolate",
         usage="zoomin-interpolate INPUT [INPUT ...] OUTPUT [options]   (--help lists them)",
-        description="Make a video smoother or slower; everything else in it is kept.",
+        description="Make a video smoother or slower, and keep everything else in it.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -45,9 +45,10 @@ def make_parser() -> argparse.ArgumentParser:
         "paths",
         nargs="+",
         metavar="INPUT ... OUTPUT",
-        help="videos, GIFs, a folder of images, two images, - for standard input (y4m, or "
-        "--raw-input); the last one is the output: .mp4, .mov, .mkv, .webm, .gif, .apng, .webp, a "
-        "folder, - for y4m on standard output. Several inputs or a folder of videos need a folder",
+        help="inputs: videos, GIFs, a folder of images, two images, or - for standard input (y4m, "
+        "or --raw-input). The last argument is the output: .mp4, .mov, .mkv, .webm, .gif, .apng, "
+        ".webp, a folder, or - for y4m on standard output. Several inputs, or a folder of videos, "
+        "need a folder as the output",
     )
     target = parser.add_argument_group("what to make (default: --multi 2)")
     target.add_argument("--multi", type=int, help="output frames per input frame: 2, 3, 4, ...")
@@ -55,7 +56,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--fps", type=_rate, help="output frames per second: 60, 59.94 or 60000/1001, exact"
     )
     target.add_argument(
-        "--slowmo", type=_positive, default=Fraction(1), help="how many times longer it lasts"
+        "--slowmo",
+        type=_positive,
+        default=Fraction(1),
+        help="how many times longer the output lasts",
     )
     model = parser.add_argument_group("model")
     model.add_argument(
@@ -67,19 +71,19 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument(
         "--device",
         nargs="+",
-        help="cpu, cuda, cuda:1; several share the work (default: a GPU if there is one)",
+        help="cpu, cuda, or cuda:1; several devices share the work (default: a GPU if available)",
     )
     model.add_argument(
         "--dtype",
         choices=DTYPES,
-        help="precision of the model (default: what suits the device)",
+        help="precision of the model (default: depends on the device)",
     )
     model.add_argument(
         "--tile",
         type=_tile,
         default="auto",
-        help="side in pixels of the overlapping tiles of large frames, off, or auto (default): as "
-        "large as fits into the memory that is free",
+        help="side in pixels of the overlapping tiles that large frames are cut into, off, or auto "
+        "(default): as large as free memory allows",
     )
     model.add_argument(
         "--flow-scale",
@@ -92,7 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--quality",
         choices=("standard", "best"),
         default="standard",
-        help="best: average each frame with that of the mirrored pair, for twice the work",
+        help="best: average each frame with those of mirrored pairs, for four times the work",
     )
     frames = parser.add_argument_group("frames")
     frames.add_argument("--no-cuts", action="store_true", help="do not look for scene cuts")
@@ -100,7 +104,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--cut-threshold",
         type=float,
         default=CUT_MIN,
-        help=f"higher finds fewer cuts, 0 to 255 (default: {CUT_MIN:g})",
+        help=f"from 0 to 255; higher values find fewer cuts (default: {CUT_MIN:g})",
     )
     frames.add_argument(
         "--on-cut",
@@ -116,14 +120,15 @@ def make_parser() -> argparse.ArgumentParser:
         type=_gap,
         default=MAX_GAP,
         metavar="SECONDS",
-        help="hold the last frame over a pause that is longer, and far longer than the steps "
-        f"around it (screen recordings); off interpolates every pause (default: {MAX_GAP:g})",
+        help="hold the last frame over pauses longer than this, if they are also far longer than "
+        "the steps around them (screen recordings); off interpolates every pause (default: "
+        f"{MAX_GAP:g})",
     )
     frames.add_argument(
         "--on-damage",
         choices=["hold", "fail"],
         default="hold",
-        help="frames that cannot be read: hold the last good one (default), or stop",
+        help="for frames that cannot be read: hold the last good frame (default), or stop",
     )
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -134,31 +139,37 @@ def make_parser() -> argparse.ArgumentParser:
     output.add_argument(
         "--crf",
         type=int,
-        help="quality, lower is better (default: h264 16, h265 18, vp9 20, av1 24)",
+        help="quality; lower is better (default: h264 16, h265 18, vp9 20, av1 24)",
     )
     output.add_argument(
-        "--preset", help="speed of the encoder, in its own words: slow, fast, for av1 0 to 13"
+        "--preset", help="the encoder's own speed preset: slow or fast; 0 to 13 for av1"
     )
-    output.add_argument("--pix-fmt", help="FFmpeg's name, as yuv420p (default: as the input)")
+    output.add_argument("--pix-fmt", help="FFmpeg's name, such as yuv420p (default: the input's)")
     output.add_argument(
         "--audio",
         choices=["copy", "encode", "stretch", "drop"],
-        help="default: copy; stretch, without change of pitch, with --slowmo",
+        help="default: copy; with --slowmo: stretch, which keeps the pitch",
     )
     output.add_argument("--overwrite", action="store_true", help="replace an existing output")
-    output.add_argument("--resume", action="store_true", help="go on with an unfinished run")
-    output.add_argument("--preview", type=_seconds, metavar="5s", help="only the first seconds")
+    output.add_argument("--resume", action="store_true", help="continue an unfinished run")
     output.add_argument(
-        "--compare", choices=["side", "split"], help="input (held) left, result right"
+        "--preview", type=_seconds, metavar="5s", help="stop after this much of the input"
     )
     output.add_argument(
-        "--draw-proposals", action="store_true", help="boxes of the RPN on the made frames"
+        "--compare",
+        choices=["side", "split"],
+        help="show the input (held) on the left, the result on the right",
     )
-    output.add_argument("--json", action="store_true", help="progress and report as lines of JSON")
-    output.add_argument("--quiet", action="store_true", help="only warnings and errors")
+    output.add_argument(
+        "--draw-proposals", action="store_true", help="draw the RPN's boxes on the frames"
+    )
+    output.add_argument(
+        "--json", action="store_true", help="print progress and report as JSON lines"
+    )
+    output.add_argument("--quiet", action="store_true", help="print only warnings and errors")
     output.add_argument("--debug", action="store_true", help="show where errors come from")
     sources = parser.add_argument_group("input without timestamps")
-    sources.add_argument("--input-fps", type=_rate, help="of a folder of images (default: 24)")
+    sources.add_argument("--input-fps", type=_rate, help="frame rate of images (default: 24)")
     sources.add_argument(
         "--raw-input", metavar="1920x1080:rgb24:30", help="raw video on standard input"
     )
@@ -166,7 +177,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def make_target(args: argparse.Namespace) -> Target:
-    """Raises ValueError for a combination that makes no sense."""
+    """Raises ValueError for options that contradict each other."""
     multi = args.multi
     if multi is None and args.fps is None and args.slowmo == 1:
         multi = 2
@@ -174,7 +185,7 @@ def make_target(args: argparse.Namespace) -> Target:
 
 
 def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
-    """What the parsed options mean for a job."""
+    """The parsed options as options of a job."""
     stream = StreamOptions(
         cut_threshold=None if args.no_cuts else args.cut_threshold,
         on_cut=args.on_cut,
@@ -232,4 +243,4 @@ def _tile(text: str) -> int | Literal["auto"] | None:
         return None
     if text.isdecimal() and int(text) >= 64:
         return int(text)
-    raise argparse.ArgumentTypeError(f"auto, off or a number of at least 64, not {text!r}")
+    raise argparse.ArgumentTypeError(f"must be auto, off, or a number of at least 64, not {text!r}")

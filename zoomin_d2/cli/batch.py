@@ -1,4 +1,4 @@
-"""Several inputs in one call: which output each has, and a table of how it went."""
+"""Several inputs in one call: the output of each, and a table of the results."""
 
 import argparse
 import sys
@@ -37,7 +37,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one job: its report, or the error that ended it."""
+    """The result of one job: its report, or the error that ended it."""
 
     job: Job
     report: Report | None
@@ -54,8 +54,8 @@ def plan_jobs(paths: list[str]) -> list[Job]:
     """The jobs of a command line: inputs, and the output last.
 
     Raises:
-        ValueError: no output; several videos for one file.
-        OSError: a folder cannot be made or looked into; a name is too long.
+        ValueError: there is no output, or there are several videos for one file.
+        OSError: a folder cannot be created or listed, or a name is too long.
         OutputError: an output would replace an input.
     """
     if len(paths) < 2:
@@ -75,7 +75,7 @@ def run_batch(
     stop: threading.Event,
     args: argparse.Namespace,
 ) -> int:
-    """Run all jobs, whatever becomes of each; returns the first exit code that is not 0."""
+    """Run all jobs, even if some fail; returns the first exit code that is not 0."""
     outcomes = []
     for job in jobs:
         if stop.is_set():
@@ -87,7 +87,7 @@ def run_batch(
 
 
 def make_table(outcomes: list[Outcome], num_jobs: int) -> str:
-    """What became of each input."""
+    """The result of each input, and a line of totals."""
     rows = []
     for outcome in outcomes:
         report = outcome.report
@@ -105,8 +105,8 @@ def make_table(outcomes: list[Outcome], num_jobs: int) -> str:
     )
     failed = sum(o.exit_code != 0 for o in outcomes)
     skipped = num_jobs - len(outcomes)
-    end = f"\n{len(outcomes) - failed} of {num_jobs} done, {failed} not" + (
-        f", {skipped} not begun" if skipped else ""
+    end = f"\n{len(outcomes) - failed} of {num_jobs} done, {failed} failed" + (
+        f", {skipped} not started" if skipped else ""
     )
     return table + end
 
@@ -117,7 +117,7 @@ def _into_folder(inputs: list[str], output: str) -> list[Job]:
         raise ValueError(f"several videos need a folder as the output, not {output}")
     folder.mkdir(parents=True, exist_ok=True)
     jobs: list[Job] = []
-    taken: set[str] = set()  # also by what a job writes on its way, as systems without case see it
+    taken: set[str] = set()  # casefolded; includes the files that a job writes along the way
     for name in inputs:
         path = Path(name)
         suffix = path.suffix if path.suffix.lower() in VIDEO_SUFFIXES else ".mkv"
@@ -149,7 +149,7 @@ def _check_inputs_stay(jobs: list[Job]) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """The same for all names of a file; None: there is none."""
+    """The same for all names of a file; None: there is no such file."""
     try:
         status = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""zoomin-interpolate: a smoother or slower video out of a video, with everything else kept."""
+"""zoomin-interpolate: make a video smoother or slower, and keep everything else in it."""
 
 import argparse
 import os
@@ -68,7 +68,7 @@ class Session:
 
     Raises:
         FileNotFoundError, ValueError: the model cannot be loaded.
-        ModuleNotFoundError: what was asked for needs more than is installed; says what.
+        ModuleNotFoundError: an option needs a package that is not installed; the message names it.
     """
 
     def __init__(self, args: argparse.Namespace, stop: threading.Event):
@@ -87,7 +87,7 @@ class Session:
         self._draw = ProposalDrawing(self._model.device) if args.draw_proposals else None
 
     def run(self, job: Job) -> Outcome:
-        """One output; errors are told, and become an exit code."""
+        """One output; errors are reported, and become an exit code."""
         args = self._args
         self._progress = make_progress(job, args.json, args.quiet, job.output == "-")
         report, error = None, None
@@ -166,7 +166,7 @@ def print_report(report: Report, quiet: bool) -> None:
 
 
 def _unexpected(problem: Exception) -> VideoError:
-    """A fault of this program, in one line; --debug shows where it is."""
+    """A bug of this program, in one line; --debug shows where it is."""
     error = VideoError(
         f"Unexpected {type(problem).__name__}: {problem}. Please report it; --debug shows where"
     )
@@ -175,10 +175,10 @@ def _unexpected(problem: Exception) -> VideoError:
 
 
 def _hint(job: Job, error: VideoError | None) -> str:
-    """How to go on, where a part of the work is kept and the error does not say so itself."""
+    """How to continue, if part of the work is kept and the error does not already say so."""
     told = any(option in str(error) for option in ("--resume", "--overwrite"))
     kept = os.path.exists(segments_path(Path(job.output))) and not told
-    return ". The same command with --resume goes on" if kept else ""
+    return ". Run the same command with --resume to continue" if kept else ""
 
 
 def _chain(changes: list[Callable[[OutputFrame], OutputFrame]]):
@@ -192,7 +192,7 @@ def _fps(rate: Fraction) -> str:
 
 
 def _stop_on_signals(stop: threading.Event) -> Callable[[], None]:
-    """First Ctrl-C (or TERM): finish what there is; second: at once. Returns how to undo it."""
+    """First Ctrl-C (or TERM): finish the work at hand; second: stop at once. Returns the undo."""
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
 

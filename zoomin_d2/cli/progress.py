@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, nothing elsewhere, lines of JSON for programs."""
+"""Progress: a bar on a terminal, JSON lines for programs, nothing elsewhere."""
 
 import json
 import sys
@@ -14,8 +14,8 @@ JSON_INTERVAL = 0.5  # seconds between lines
 
 
 class Bar:
-    """A tqdm bar on standard error with frames per second and the time that is left; silent when
-    that is not a terminal."""
+    """A tqdm bar on standard error with frames per second and the time left; silent when standard
+    error is not a terminal."""
 
     def __init__(self, name: str, quiet: bool):
         self._bar = tqdm(

@@ -15,25 +15,26 @@ NUM_BOXES = 12
 
 
 class ProposalDrawing:
-    """Changes an output frame: the best boxes that the RPN of the package proposes on it.
+    """Draws the best proposals of the package's RPN on an output frame.
 
-    Boxes on frames that were made are full lines, on source frames thin ones.
+    Boxes have thick lines on interpolated frames, and thin lines on source frames.
 
     Args:
         device: where the RPN runs.
-        num_boxes: how many are drawn, each rank in a colour of its own.
+        num_boxes: how many are drawn, each rank in its own color.
 
     Raises:
-        ModuleNotFoundError: Detectron2 or what it needs is not installed; says what to do.
+        ModuleNotFoundError: Detectron2 or a package it needs is missing; the message says what to
+            install.
     """
 
     def __init__(self, device: str | torch.device, num_boxes: int = NUM_BOXES):
         with extra("train", "drawing proposals"):
             from zoomin_d2.modeling.frozen_rpn import build_frozen_rpn
-            from zoomin_d2.visualization.proposals import rank_colour
-        # Detectron2's anchors, nothing that a user could do anything about.
+            from zoomin_d2.visualization.proposals import rank_color
+        # The warning is about Detectron2's anchors; a user cannot do anything about it.
         warnings.filterwarnings("ignore", message="torch.meshgrid")
-        self._colour = rank_colour
+        self._color = rank_color
         self._device, self._num_boxes = device, num_boxes
         self._rpn = build_frozen_rpn(device=device)
 
@@ -46,7 +47,7 @@ class ProposalDrawing:
         boxes = proposals.proposal_boxes.tensor[: self._num_boxes].cpu().numpy()
         for rank in reversed(range(len(boxes))):
             x0, y0, x1, y1 = (round(float(value)) for value in boxes[rank])
-            colour = [full * channel for channel in self._colour(rank)]
+            color = [full * channel for channel in self._color(rank)]
             width = 2 * thick if frame.kind == "made" else thick
-            cv2.rectangle(image, (x0, y0), (x1 - 1, y1 - 1), colour, width)
+            cv2.rectangle(image, (x0, y0), (x1 - 1, y1 - 1), color, width)
         return replace(frame, image=image)

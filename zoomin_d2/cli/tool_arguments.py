@@ -11,10 +11,10 @@ from zoomin_d2.user_errors import add_debug_option
 
 
 class ToolParser(argparse.ArgumentParser):
-    """A parser that shows a tool's docstring as it stands, and takes overrides of the config.
+    """A parser that shows a tool's docstring unchanged, and takes config overrides.
 
-    All words from the first config key on are overrides, as in Detectron2's tools, also after an
-    option that takes several words. Subcommands get parsers of this class.
+    As in Detectron2's tools, everything from the first config key on is an override, even after an
+    option that takes several values. Subcommands get parsers of this class.
     """
 
     def __init__(self, description: str | None = None, **kwargs: Any):
@@ -27,11 +27,11 @@ class ToolParser(argparse.ArgumentParser):
         kind: dict[str, Any] = {"nargs": "+", "default": []} if several else {"default": ""}
         self.add_argument("--config-file", metavar="FILE", **kind)
         self.add_argument(
-            "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="overrides of the config"
+            "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config overrides"
         )
 
-    def add_output(self, default: str | None, help: str = "folder for what is written") -> None:
-        """--output, a path; without a default nothing is written unless it is given."""
+    def add_output(self, default: str | None, help: str = "output folder") -> None:
+        """--output, a path; without a default, nothing is written unless it is given."""
         path = None if default is None else Path(default)
         self.add_argument("--output", type=Path, default=path, metavar="DIR", help=help)
 
@@ -41,17 +41,17 @@ class ToolParser(argparse.ArgumentParser):
         if hasattr(parsed, "opts"):
             parsed.opts = [*parsed.opts, *overrides]
         elif overrides:
-            self.error(f"takes no config overrides, got {' '.join(overrides)}")
+            self.error(f"this command takes no config overrides, got {' '.join(overrides)}")
         return parsed
 
 
 def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Options and positional words; what follows from the first key of the config on.
+    """Split into (options and positional arguments, everything from the first config key on).
 
     >>> split_overrides(["--input", "A.PNG", "MODEL.WEIGHTS", "zoo:fast"])
     (['--input', 'A.PNG'], ['MODEL.WEIGHTS', 'zoo:fast'])
     """
-    from zoomin_d2.config import get_zoomin_cfg  # the commands that share this room do without
+    from zoomin_d2.config import get_zoomin_cfg  # the other commands of this room do not need it
 
     roots = get_zoomin_cfg().keys()
     for i, word in enumerate(words):
@@ -64,5 +64,5 @@ def frame_size(text: str) -> tuple[int, int]:
     """ "1280x720" (width x height, as screens are named) -> (height, width)."""
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if not match or "0" in (match[1], match[2]):
-        raise argparse.ArgumentTypeError(f"'{text}' is no size like 1280x720 (width x height)")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size like 1280x720 (width x height)")
     return int(match[2]), int(match[1])

@@ -14,7 +14,7 @@ import numpy as np
 
 from zoomin_d2.data.video_file import iter_frames, probe_video
 from zoomin_d2.frames import CorruptFrameError
-from zoomin_d2.video.time.step_detection import NEIGHBOURHOOD, THUMBNAIL_WIDTH, judge_step
+from zoomin_d2.video.time.step_detection import NEIGHBORHOOD, THUMBNAIL_WIDTH, judge_step
 
 MIN_RUN = 3  # a triplet
 COMPLETE = 0.9  # below this share of the frames that the header promises, some count as missing
@@ -69,8 +69,8 @@ def find_runs(differences: np.ndarray, steps: np.ndarray, fps: float | None) -> 
     repeated = np.zeros(num_steps, bool)
     still = np.zeros(num_steps, bool)
     for i in range(num_steps):
-        low = max(0, i - NEIGHBOURHOOD)
-        around = differences[low : i + NEIGHBOURHOOD + 1]
+        low = max(0, i - NEIGHBORHOOD)
+        around = differences[low : i + NEIGHBORHOOD + 1]
         cut[i], repeated[i], still[i] = judge_step(around, i - low)
     uneven = np.zeros(num_steps, bool)
     if num_steps and np.isfinite(steps).all():

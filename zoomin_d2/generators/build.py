@@ -10,12 +10,12 @@ from zoomin_d2.generators.fast import FastGenerator
 from zoomin_d2.generators.paper import PaperGenerator
 from zoomin_d2.old_names import rename_keys
 
-# MODEL.GENERATOR.NAME -> what is called with the keys of MODEL.GENERATOR.<NAME>, in lower case.
+# MODEL.GENERATOR.NAME -> called with the keys of MODEL.GENERATOR.<NAME>, in lower case.
 GENERATORS: dict[str, Callable[..., nn.Module]] = {"fast": FastGenerator, "paper": PaperGenerator}
 
 
 def current_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """MODEL.GENERATOR of a file as this version names its keys: old names become new ones."""
+    """MODEL.GENERATOR of a file with this version's key names: old names become new ones."""
     current = dict(options)
     rename_keys(current, "MODEL.GENERATOR")
     return current
@@ -27,7 +27,7 @@ def build_generator(options: Mapping[str, Any], source: str = "MODEL.GENERATOR")
     Args:
         options: MODEL.GENERATOR of a config, or the same as plain dicts and lists: NAME, a node
             of its options, and CHANNELS_LAST.
-        source: where they come from, for messages.
+        source: where the options come from, for messages.
 
     Raises:
         ValueError: there is no such generator, or it does not take one of the options.
@@ -37,11 +37,11 @@ def build_generator(options: Mapping[str, Any], source: str = "MODEL.GENERATOR")
     if name not in GENERATORS:
         raise ValueError(
             f"{source} holds a generator '{name}', which this version does not have; it has "
-            f"{', '.join(sorted(GENERATORS))} (a module of your own adds to "
+            f"{', '.join(sorted(GENERATORS))} (your own module can add one to "
             "zoomin_d2.generators.GENERATORS when it is imported)"
         )
     arguments = {key.lower(): value for key, value in options.get(name.upper(), {}).items()}
-    # Values that belong to no node; the nodes of other generators are not looked at.
+    # Values that belong to no node; the nodes of other generators are ignored.
     unknown = [
         key
         for key, value in options.items()

@@ -1,12 +1,12 @@
-"""A generator for use: coarse-to-fine flow at 1/16 to 1/2 of the size, light synthesis.
+"""A generator for practical use: coarse-to-fine flow at 1/16 to 1/2 of the size, light synthesis.
 
-The parts keep the roles of the paper's (section 3.1, 3.2): flows and a blend mask are found first,
-frames and context features are warped by them, a small network with a large receptive field makes
-the frame. What differs: the flow is found by matching features of the two frames (a feature
-pyramid, a cost volume, residual corrections), and at full size nothing but the last warp runs, and
-where it is asked for a small decoder that refines the motion.
+The parts have the same roles as in the paper (section 3.1, 3.2): flows and a blend mask are found
+first, frames and context features are warped by them, and a small network with a large receptive
+field makes the frame. Unlike the paper, the flow is found by matching features of the two frames (a
+feature pyramid, a cost volume, residual corrections), and at full size only the last warp runs and,
+optionally, a small decoder that refines the motion.
 
-Shape shorthand and the words motion and hidden: see motion_decoder.py.
+Shape shorthand and the terms motion and hidden: see motion_decoder.py.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class LightSynthesis(nn.Module):
     Args:
         context_channels, coarse_channels: of the decoders' hidden at 1/2 and 1/4.
         channels: width at 1/2 and 1/4.
-        outputs: channels that it gives at full size.
+        outputs: channels at full size.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class LightSynthesis(nn.Module):
 
 
 class FastGenerator(nn.Module):
-    """Coarse-to-fine flow between learnt features, one warp at full size, a light synthesis.
+    """Coarse-to-fine flow between learned features, one warp at full size, a light synthesis.
 
     The context features F1, F2 of eq. 2 are the pyramid's finest ones: a detector's 7 x 7
     convolution at full size would cost a third of the whole network.
@@ -102,17 +102,17 @@ class FastGenerator(nn.Module):
     Args:
         pyramid_channels: of the features at 1/2, 1/4, 1/8, 1/16.
         decoder_channels: width of the motion decoders at 1/2, 1/4, 1/8, 1/16.
-        decoder_blocks: their residual blocks.
-        linear_blocks: those without an activation of their sum, which come after them.
+        decoder_blocks: number of their residual blocks.
+        linear_blocks: number of further blocks, without an activation of their sum.
         correlation_radii: of their cost volumes; 0 = none.
         synthesis_channels: width of the synthesis at 1/2 and 1/4.
-        last_warp: "bilinear", or "mixed": each pixel lies where the synthesis says between the
+        last_warp: "bilinear", or "mixed": the synthesis chooses, for each pixel, a mix of the
             bilinear and the bicubic one.
         refine_channels: width of a decoder at full size; 0 = none.
     """
 
     size_divisibility = 16
-    context = None  # no convolution to be taken over from a detector
+    context = None  # no convolution to copy from a detector
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class FastGenerator(nn.Module):
         )
         if {len(x) for x in per_level} != {4} or len(synthesis_channels) != 2:
             raise ValueError(
-                "MODEL.GENERATOR.FAST.* want four values (two for SYNTHESIS_CHANNELS), got "
+                "MODEL.GENERATOR.FAST.* needs four values (two for SYNTHESIS_CHANNELS), got "
                 f"{', '.join(str(x) for x in (*per_level, synthesis_channels))}"
             )
         if last_warp not in ("bilinear", "mixed"):
@@ -142,7 +142,7 @@ class FastGenerator(nn.Module):
             )
         self.last_warp = last_warp
         self.pyramid = FeaturePyramid(pyramid_channels)
-        # A level hands a quarter of its hidden channels, pixel shuffled, to the next finer one.
+        # A level passes a quarter of its hidden channels, pixel shuffled, to the next finer one.
         hidden_channels = [c // 4 for c in decoder_channels[1:]] + [0]
         self.decoders = nn.ModuleList(
             MotionDecoder(*options)
@@ -181,10 +181,10 @@ class FastGenerator(nn.Module):
     def forward_many(
         self, frame_1: torch.Tensor, frame_2: torch.Tensor, ts: Sequence[torch.Tensor]
     ) -> list[GeneratorOutput]:
-        """Several frames of one pair: the features of the two are computed once.
+        """Several frames of one pair: the features of the two frames are computed once.
 
         Args:
-            ts: one (N,) tensor per wanted frame.
+            ts: one (N,) tensor per output frame.
         """
         size = tuple(frame_1.shape[-2:])
         frame_1 = pad_to_multiple(frame_1, self.size_divisibility)

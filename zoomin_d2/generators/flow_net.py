@@ -24,11 +24,11 @@ class FlowUNet(nn.Module):
     """U-Net from a frame pair to ``flow_1t``, ``flow_2t`` and ``blend_mask``.
 
     Every decoder level adds its correction to the upsampled motion of the level below, so large
-    motion is found where it is few pixels long. The last correction is made at half resolution.
+    motion is found where it is a few pixels long. The last correction is at half resolution.
 
     For linear motion the flow to time t is proportional to t (from frame_1) and to 1 - t (from
-    frame_2), and the nearer frame is the better source: both are built in, the network learns what
-    deviates. Swapping the frames with t -> 1 - t therefore swaps these factors exactly.
+    frame_2), and the nearer frame is the better source: both are built in, and the network learns
+    the deviations. Swapping the frames with t -> 1 - t therefore swaps these factors exactly.
 
     Args:
         channels: width of each level, from half resolution down; at least two.
@@ -37,7 +37,7 @@ class FlowUNet(nn.Module):
     def __init__(self, channels: Sequence[int] = (32, 64, 96, 128, 160, 192)):
         super().__init__()
         if len(channels) < 2:
-            raise ValueError(f"a U-Net needs two levels or more, got channels={list(channels)}")
+            raise ValueError(f"a U-Net needs at least two levels, got channels={list(channels)}")
         self.size_divisibility = 2 ** len(channels)
         encoder_inputs = [7, *channels[:-1]]  # two RGB frames and a map of t
         self.encoder = nn.ModuleList(
@@ -75,9 +75,9 @@ class FlowUNet(nn.Module):
         return flow_1t, flow_2t, torch.sigmoid(mask_logit + torch.logit(1 - t))
 
     def motion(self, frame_1: torch.Tensor, frame_2: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """Motion on half the grid, (N, 5, H / 2, W / 2) float32, of the same arguments.
+        """Motion on half the grid, (N, 5, H / 2, W / 2) float32; same arguments as `forward`.
 
-        Its flows are to be multiplied by 2 t and 2 (1 - t), its logit added to that of 1 - t.
+        The caller multiplies its flows by 2 t and 2 (1 - t), and adds its logit to that of 1 - t.
         """
         t_map = t.float().view(-1, 1, 1, 1).to(frame_1.dtype).expand(-1, 1, *frame_1.shape[-2:])
         x = torch.cat((frame_1 - 0.5, frame_2 - 0.5, t_map - 0.5), dim=1)

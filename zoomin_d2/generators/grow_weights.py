@@ -1,7 +1,7 @@
 """A trained `fast` and a wider or deeper one in; the larger one computes what the trained one did.
 
-Channels are kept in order within each part of a convolution's input, new ones come at the end of
-it. Old outputs do not read new channels yet: those weights are zero, and have a gradient. New
+Channels keep their order within each part of a convolution's input; new ones come at the end of the
+part. Old outputs do not read new channels yet: those weights are zero, and have a gradient. New
 outputs start as in any new network. Parts that only the new network has (linear blocks, refinement
 at full size) end in a convolution of zeros.
 """
@@ -21,14 +21,14 @@ MIX_AT_START = 0.25
 
 @torch.no_grad()
 def grow_weights(old: FastGenerator, new: FastGenerator) -> None:
-    """Let a new, larger network start as the old one; what is new in it keeps its initial values.
+    """Make a new, larger network start as the old one; its new parts keep their initial values.
 
-    With LAST_WARP "mixed" where it was "bilinear", the frames differ by `MIX_AT_START` of what
-    bicubic sampling changes; all else is equal up to rounding.
+    If LAST_WARP changes from "bilinear" to "mixed", the frames differ by `MIX_AT_START` of what
+    bicubic sampling changes; everything else is equal up to rounding.
 
     Raises:
-        ValueError: the new network lacks something of the old one, or widens the features that a
-            cost volume compares, which would change all its values.
+        ValueError: the new network lacks part of the old one, or widens the features that a cost
+            volume compares, which would change all its values.
     """
     owners = dict(new.named_modules())
     had = dict(old.named_modules())
@@ -48,7 +48,7 @@ def grow_weights(old: FastGenerator, new: FastGenerator) -> None:
         target = state[key]
         if len(value) > len(target):
             raise ValueError(
-                f"'{key}' has {len(value)} outputs, the new network only {len(target)}"
+                f"'{key}' has {len(value)} outputs, but the new network only has {len(target)}"
             )
         if kind == "weight":
             target[: len(value)] = _spread(value, _parts(had, conv), _parts(owners, conv), key)
@@ -64,19 +64,19 @@ def _zero(conv: nn.Conv2d) -> None:
 def _check_level(old: MotionDecoder, new: MotionDecoder, level: str) -> None:
     if old.radius and (old.radius, old.enter_parts[0]) != (new.radius, new.enter_parts[0]):
         raise ValueError(
-            f"the features or the radius of the cost volume at {level} cannot grow: set "
-            "PYRAMID_CHANNELS and CORRELATION_RADII there as they were"
+            f"the features and the radius of the cost volume at {level} cannot grow: leave "
+            "PYRAMID_CHANNELS and CORRELATION_RADII there unchanged"
         )
     slopes = [block.slope for block in old.blocks]
     linear = [1.0] * (len(new.blocks) - len(slopes))
     if [block.slope for block in new.blocks] != slopes + linear:
         raise ValueError(
-            f"DECODER_BLOCKS at {level} cannot change: leave it as it was and add LINEAR_BLOCKS"
+            f"DECODER_BLOCKS at {level} cannot change: leave it unchanged and add LINEAR_BLOCKS"
         )
 
 
 def _parts(modules: dict[str, nn.Module], conv: str) -> Sequence[int]:
-    """How many input channels of a convolution come from where."""
+    """The numbers of input channels of a convolution, by origin."""
     owner, _, index = conv.rpartition(".")  # "decoders.0.enter", "0"
     parent, _, attribute = owner.rpartition(".")
     if index == "0" and hasattr(modules.get(parent), f"{attribute}_parts"):
@@ -87,7 +87,7 @@ def _parts(modules: dict[str, nn.Module], conv: str) -> Sequence[int]:
 def _spread(weight: Tensor, old: Sequence[int], new: Sequence[int], key: str) -> Tensor:
     """(O, sum(old), k, k) -> (O, sum(new), k, k), zero for the channels that are new."""
     if any(a > b for a, b in zip(old, new, strict=True)):
-        raise ValueError(f"'{key}' reads {old} channels, the new network only {new}")
+        raise ValueError(f"'{key}' reads {old} channels, but the new network only reads {new}")
     wide = weight.new_zeros(len(weight), sum(new), *weight.shape[2:])
     starts = zip(accumulate(old, initial=0), accumulate(new, initial=0))
     for (a, b), size in zip(starts, old):

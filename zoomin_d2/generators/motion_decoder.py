@@ -9,7 +9,7 @@ Naming convention:
 
     motion: (N, 5, h, w) float32: two flows in pixels of its own grid for unit time (flow_1t is
         2t, flow_2t 2(1 - t) times it), and the logit of the blend mask at t = 0.5
-    hidden: (N, C, h, w): what a level hands on to the next beside its motion
+    hidden: (N, C, h, w): what a level passes to the next one beside its motion
 """
 
 from collections.abc import Sequence
@@ -54,10 +54,10 @@ class MotionDecoder(nn.Module):
 
     Args:
         feature_channels: of each frame's features at this level.
-        hidden_channels: of the level below's `hidden` (after pixel shuffling to this grid).
+        hidden_channels: of the `hidden` of the level below (after pixel shuffling to this grid).
         channels: width of this level, and of its `hidden`.
         num_blocks: residual blocks.
-        linear_blocks: residual blocks without an activation of their sum, after those.
+        linear_blocks: further residual blocks, without an activation of their sum.
         radius: of the cost volume; 0 = none.
     """
 
@@ -73,7 +73,7 @@ class MotionDecoder(nn.Module):
         super().__init__()
         self.radius = radius
         num_costs = (2 * radius + 1) ** 2 if radius else 0
-        # Of frame_1's features, frame_2's, the cost volume, hidden, motion and time.
+        # Channels of frame_1's features, frame_2's, the cost volume, hidden, motion and time.
         self.enter_parts = (feature_channels, feature_channels, num_costs, hidden_channels, 5, 1)
         self.enter = conv_lrelu(sum(self.enter_parts), channels)
         self.blocks = nn.Sequential(
@@ -93,15 +93,15 @@ class MotionDecoder(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Args:
-            features: (2N, C, h, w), not warped: those of every frame_1, then of every frame_2.
+            features: (2N, C, h, w), not warped: of every frame_1, then of every frame_2.
             motion: (N, 5, h, w) from the level below, already on this grid; None at the coarsest.
             hidden: (N, C', h, w), the same.
-            time: of N pairs.
+            time: for N pairs.
 
         Returns:
             motion (N, 5, h, w) float32 and hidden (N, channels, h, w).
         """
-        n, size = len(time.centred), features.shape[-2:]
+        n, size = len(time.centered), features.shape[-2:]
         if motion is None:
             motion = features.new_zeros((n, 5, *size), dtype=torch.float32)
         else:
@@ -112,21 +112,21 @@ class MotionDecoder(nn.Module):
         if hidden is not None:
             inputs.append(hidden)
         dtype = features.dtype
-        inputs += [motion.to(dtype), time.centred.to(dtype).expand(-1, 1, *size)]
+        inputs += [motion.to(dtype), time.centered.to(dtype).expand(-1, 1, *size)]
         hidden = self.blocks(self.enter(torch.cat(inputs, dim=1)))
         return motion + self.head(hidden).float(), hidden
 
 
 class Time(NamedTuple):
-    """What every level needs of t; computed once, since each costs a launch or more."""
+    """What every level derives from t; computed once, because each value costs a launch or more."""
 
-    centred: torch.Tensor  # (N, 1, 1, 1), t - 0.5
+    centered: torch.Tensor  # (N, 1, 1, 1), t - 0.5
     flow_factors: torch.Tensor  # (2, N, 1, 1, 1), 2t for frame_1 and 2(1 - t) for frame_2
     mask_shift: torch.Tensor  # (N, 1, 1, 1), the nearer frame is the better one
 
     @classmethod
     def of(cls, t: torch.Tensor) -> "Time":
-        """Of t, (N,) in (0, 1)."""
+        """From t, (N,) in (0, 1)."""
         t = t.float().view(-1, 1, 1, 1)
         return cls(t - 0.5, torch.stack((2 * t, 2 * (1 - t))), torch.logit(1 - t))
 

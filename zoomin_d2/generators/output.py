@@ -13,7 +13,7 @@ class GeneratorOutput(NamedTuple):
     flow_1t: torch.Tensor  # (N, 2, H, W) pixels, see layers/warp.py
     flow_2t: torch.Tensor  # (N, 2, H, W) pixels
     blend_mask: torch.Tensor  # (N, 1, H, W) in [0, 1], weight of frame_1
-    # Training of coarse-to-fine generators: coarser blends (N, 3, h, w) of the frames as padded.
+    # For training of coarse-to-fine generators: coarser blends (N, 3, h, w) of the padded frames.
     level_frames: tuple[torch.Tensor, ...] = ()
 
     @property
@@ -22,5 +22,5 @@ class GeneratorOutput(NamedTuple):
         return dict(zip(self._fields, self[:5]))
 
     def detached(self) -> "GeneratorOutput":
-        """Without graph and without `level_frames`: for looking at."""
+        """Without graph and without `level_frames`, for visualization."""
         return GeneratorOutput(*(x.detach() for x in self[:5]))

@@ -15,7 +15,7 @@ from zoomin_d2.layers import backward_warp, blend, crop, pad_to_multiple
 class ContextExtractor(nn.Module):
     """F1, F2 of eq. 2: a detector's first convolution, frozen, at stride 1.
 
-    The weights are buffers: they travel with the generator's weights, so that inference needs no
+    The weights are buffers: they are saved with the generator's weights, so that inference needs no
     detector, and no optimizer or gradient sync ever sees them. `copy_from` fills them.
 
     Args:
@@ -37,10 +37,10 @@ class ContextExtractor(nn.Module):
         return self.weight.shape[0]
 
     def copy_from(self, weight: torch.Tensor, bias: torch.Tensor, mean: torch.Tensor) -> None:
-        """Take over a convolution on ``frames - mean`` (FrozenRPN.context_convolution gives it).
+        """Copy a convolution on ``frames - mean`` (from FrozenRPN.context_convolution).
 
         Raises:
-            ValueError: if it has another shape than the config said.
+            ValueError: its shape differs from the config.
         """
         if weight.shape != self.weight.shape:
             raise ValueError(
@@ -59,7 +59,7 @@ class ContextExtractor(nn.Module):
 
 
 class PaperGenerator(nn.Module):
-    """The paper's: flow U-Net -> warped frames and features -> three 9 x 9 convolutions."""
+    """The paper's network: flow U-Net -> warped frames and features -> three 9 x 9 convolutions."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class PaperGenerator(nn.Module):
         padded_1 = pad_to_multiple(frame_1, self.flow_net.size_divisibility)
         padded_2 = pad_to_multiple(frame_2, self.flow_net.size_divisibility)
         flow_1t, flow_2t, blend_mask = (crop(x, size) for x in self.flow_net(padded_1, padded_2, t))
-        # Frames and features take the same flows and mask (eq. 1 and 2): one warp of both.
+        # Frames and features use the same flows and mask (eq. 1 and 2): one warp for both.
         warped = blend(
             backward_warp(torch.cat((frame_1, self.context(frame_1)), dim=1), flow_1t),
             backward_warp(torch.cat((frame_2, self.context(frame_2)), dim=1), flow_2t),

@@ -17,7 +17,7 @@ class SynthesisNet(nn.Sequential):
         kernel: odd kernel size in pixels; the paper uses 9.
 
     Forward: coarse_frame (N, 3, H, W) in [0, 1] and features (N, C, H, W) -> (N, 3, H, W) float32,
-    the coarse frame plus a learnt correction (not clipped).
+    the coarse frame plus a learned correction (not clipped).
     """
 
     def __init__(self, in_channels: int, channels: int = 32, kernel: int = 9):
@@ -30,7 +30,7 @@ class SynthesisNet(nn.Sequential):
             nn.LeakyReLU(0.1, inplace=True),
             nn.Conv2d(channels, 3, kernel, padding=kernel // 2),
         )
-        # Start from the identity: the correction grows from nearly nothing.
+        # Start near the identity: the correction grows from almost zero.
         nn.init.normal_(self[-1].weight, std=1e-3)
         nn.init.zeros_(self[-1].bias)
 

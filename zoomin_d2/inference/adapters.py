@@ -1,4 +1,4 @@
-"""What has another signature, and what takes floats alone, as an `Interpolate`."""
+"""Functions with another signature, or that only take floats, as an `Interpolate`."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from zoomin_d2.interpolate import Interpolate
 
 
 def times(ts: Sequence[float | Tensor], frame: Tensor) -> list[Tensor]:
-    """Every time as a tensor (N,), one value per pair, where the frames (N, 3, H, W) are."""
+    """Every time as a tensor (N,), one value per pair, on the device of frames (N, 3, H, W)."""
     n, device = len(frame), frame.device
     return [
         t.to(device, torch.float32).expand(n)
@@ -33,7 +33,7 @@ def from_baseline(baseline: Baseline) -> Interpolate:
 
 
 def for_8bit(interpolate: Interpolate) -> Interpolate:
-    """The same for 8-bit frames, too, which come back as such."""
+    """The same, but it also takes 8-bit frames, which come back as 8-bit."""
 
     def convert(frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
         if frame_1.dtype != torch.uint8:

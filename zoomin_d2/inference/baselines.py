@@ -19,12 +19,12 @@ Baseline = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def average(frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
-    """(1 - t) * frame_1 + t * frame_2: what any method has to beat."""
+    """(1 - t) * frame_1 + t * frame_2: the least that any method has to beat."""
     return blend(frame_1, frame_2, 1.0 - _per_image(t))
 
 
 def nearest(frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
-    """The input that is nearer in time: frame repetition. t = 0.5 takes frame_1."""
+    """The input nearer in time: frame repetition. t = 0.5 takes frame_1."""
     return torch.where(_per_image(t) > 0.5, frame_2, frame_1)
 
 
@@ -41,7 +41,7 @@ def dis(frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
     return blend(warped_1, warped_2, 1.0 - t)
 
 
-# The names by which `Interpolator.from_pretrained`, the command and the evaluation know them.
+# Their names in `Interpolator.from_pretrained`, the command line and the evaluation.
 BASELINES: dict[str, Baseline] = {"average": average, "nearest": nearest, "dis": dis}
 
 

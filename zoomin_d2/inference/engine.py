@@ -1,10 +1,10 @@
 """Frames on a device in, interpolated frames on that device out, as fast as the device allows.
 
-What makes it fast, each switchable: convolutions in half precision and channels-last; 8-bit frames
-stay 8-bit until they are on the device and become so again there; on a GPU, one CUDA graph per
-frame size replaces a few hundred kernel launches by one; Triton kernels (inference/fused/)
-or `torch.compile` fuse what lies between convolutions. Nothing waits for the GPU: the caller does,
-when it reads the result.
+These make it fast, and each can be switched off: convolutions in half precision and channels-last;
+8-bit frames that stay 8-bit on their way to the device and back; on a GPU, one CUDA graph per frame
+size, which replaces a few hundred kernel launches by one; Triton kernels (inference/fused/) or
+`torch.compile`, which fuse the operations between convolutions. Nothing here waits for the GPU; the
+caller does when it reads the result.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ _MAX_TIMES = 64  # values of t kept on the device; each new one costs two launch
 
 
 def default_dtype(device: torch.device) -> torch.dtype:
-    """The precision in which a device is fastest at no visible loss: see Interpolator."""
+    """The fastest precision of a device without visible loss: see Interpolator."""
     if device.type == "cuda":
         return torch.float16
     # AMX multiplies bfloat16 only; without it, bfloat16 is emulated and slower than float32.
@@ -41,7 +41,7 @@ def default_dtype(device: torch.device) -> torch.dtype:
 
 
 def as_device(device: str | torch.device | None) -> torch.device:
-    """A device that is there; None: a GPU where there is one, else the CPU.
+    """A device that exists; None: a GPU if there is one, else the CPU.
 
     Raises:
         ValueError: there is no such device.
@@ -54,7 +54,7 @@ def as_device(device: str | torch.device | None) -> torch.device:
         raise ValueError(f"there is no device '{device}': give cpu, cuda or cuda:1") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise ValueError(f"there is no device '{device}': PyTorch sees {count} GPUs here")
+        raise ValueError(f"there is no device '{device}': PyTorch finds {count} GPUs here")
     return device
 
 
@@ -80,18 +80,18 @@ class InferenceEngine:
     Args:
         generator: in eval mode; it is moved, converted and kept.
         device: where it runs.
-        dtype: of weights and activations. float32; float16 (GPUs only); bfloat16. Flow and sampling
-            positions are float32 in any case, that is the generators' own doing.
+        dtype: of weights and activations: float32, float16 (GPUs only) or bfloat16. The generators
+            compute flow and sampling positions in float32 in any case.
         compile: True for `torch.compile`, or the name of one of its modes that makes no CUDA graphs
             of its own ("max-autotune-no-cudagraphs" tries Triton's convolutions, for minutes).
         cuda_graphs: record one graph per frame size, at the second call with it. None: on a GPU.
         triton: run in fused kernels (inference/fused/) instead of PyTorch's; "tune" also
-            times other tiles of `fast`'s at the first call with a size. None: for half precision
-            on a GPU, where they can be compiled and nothing else was asked for; the environment
-            variable ZOOMIN_TRITON changes that ("0": never; "tune").
+            times other tiles for `fast` at the first call with a size. None: for half precision on
+            a GPU, if the kernels can be compiled and `compile` is off; the environment variable
+            ZOOMIN_TRITON changes that ("0": never; "tune").
 
     Raises:
-        ValueError: the device does not know this dtype, or there are no such kernels.
+        ValueError: the device does not support this dtype, or the network has no such kernels.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class InferenceEngine:
         if dtype not in (torch.float32, torch.float16, torch.bfloat16):
             raise ValueError(f"dtype must be float32, float16 or bfloat16, got {dtype}")
         if dtype == torch.float16 and device.type == "cpu":
-            raise ValueError("float16 is for GPUs; on a CPU use float32 or bfloat16")
+            raise ValueError("float16 needs a GPU; on a CPU use float32 or bfloat16")
         self.device = device
         self.dtype = dtype
         generator = generator.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -141,15 +141,15 @@ class InferenceEngine:
         """
         Args:
             frame_1, frame_2: (N, 3, H, W) on any device, uint8 or float in [0, 1]; or (N, 4, H, W)
-                with alpha, by which the colors are multiplied: it takes their flows and mask.
-            ts: the times wanted; each a float in (0, 1), or (N,) of them.
+                with alpha, by which the colors are multiplied: it moves with their flows and mask.
+            ts: the times of the frames; each a float in (0, 1), or (N,) of them.
             recorded: False runs the kernels one by one even if there is a CUDA graph for this size.
 
         Returns:
             one (N, 3, H, W) per t on the engine's device: uint8 for uint8, else float32.
         """
         inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
-        # no_grad, not inference_mode: what comes out must be usable anywhere, also in autograd.
+        # no_grad, not inference_mode: the results must be usable anywhere, also in autograd.
         forward = self._forward if frame_1.shape[1] == 3 else self._interpolate
         with torch.no_grad():
             if self._graphs is None or not recorded:
@@ -171,12 +171,12 @@ class InferenceEngine:
         return [x.float() for x in frames]
 
     def _fused_or_plain(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
-        """Where nobody asked for the kernels: one of them may not compile, or not fit, here."""
+        """Kernels that nobody asked for explicitly: one may not compile, or not fit, here."""
         try:
             return self._interpolate_fused(frame_1, frame_2, ts)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # of a package, a compiler or a driver: many kinds
+        except Exception as error:  # many kinds: from a package, a compiler or a driver
             logger.warning(
                 "Could not compile the fused kernels (%s: %s); falling back to PyTorch (up to 4x "
                 "slower). Install a C compiler (Debian: apt install gcc), or set ZOOMIN_TRITON=0",
@@ -206,16 +206,16 @@ class InferenceEngine:
 
     def _autocast(self, frames: torch.dtype) -> contextlib.AbstractContextManager:
         if frames == self.dtype:
-            # Autocast would raise sums and all that is joined with them to float32 again.
+            # Autocast would turn sums, and whatever is joined with them, into float32 again.
             return contextlib.nullcontext()
-        # The weights are converted already; this converts what meets them.
+        # The weights are already converted; this converts their inputs.
         return torch.autocast(self.device.type, self.dtype, cache_enabled=False)
 
     def _upload(self, frame: Tensor) -> Tensor:
         return frame.to(self.device, non_blocking=True)
 
     def _times(self, ts: Sequence[float | Tensor], n: int) -> list[Tensor]:
-        # A tensor of the caller's is copied: what is the same object as before has not changed.
+        # The caller's tensor is copied, so that the same object always has the same values.
         return [
             t.to(self.device, torch.float32, non_blocking=True, copy=True)
             if isinstance(t, Tensor)
@@ -235,7 +235,7 @@ class InferenceEngine:
 
 
 def _blended(alpha_1: Tensor, alpha_2: Tensor, out: GeneratorOutput) -> Tensor:
-    """(N, 1, H, W): what the flows and the mask of the colors make of alpha (eq. 1)."""
+    """(N, 1, H, W): alpha warped and blended by the flows and the mask of the colors (eq. 1)."""
     warped_1 = backward_warp(alpha_1.float(), out.flow_1t.float())
     warped_2 = backward_warp(alpha_2.float(), out.flow_2t.float())
     return blend(warped_1, warped_2, out.blend_mask.float())
@@ -244,10 +244,10 @@ def _blended(alpha_1: Tensor, alpha_2: Tensor, out: GeneratorOutput) -> Tensor:
 def forward_many(
     generator: nn.Module, frame_1: Tensor, frame_2: Tensor, ts: Sequence[Tensor]
 ) -> list:
-    """GeneratorOutput for every t. What does not depend on t is computed once where it can be:
+    """GeneratorOutput for every t.
 
-    a generator may have a method ``forward_many(frame_1, frame_2, ts)`` for that; others are called
-    once per t.
+    A generator may have a method ``forward_many(frame_1, frame_2, ts)``, which computes once what
+    does not depend on t; others are called once per t.
 
     Args:
         frame_1, frame_2: (N, 3, H, W).
@@ -260,14 +260,14 @@ def forward_many(
 
 
 class CudaGraphCache:
-    """Runs a function as recorded for the shapes that come again and again.
+    """Records a function for the shapes that recur, and replays it.
 
-    The first call with some shapes runs plainly, the second records, from then on it is replayed.
-    The least recently used recordings are dropped.
+    The first call with given shapes runs the function, the second records it, and later ones replay
+    the recording. The least recently used recordings are dropped.
 
     Args:
-        capture: called as ``capture(run, frame_1, frame_2, ts)``; returns what replays ``run`` for
-            inputs of these shapes.
+        capture: called as ``capture(run, frame_1, frame_2, ts)``; returns a function that replays
+            ``run`` for inputs of these shapes.
         max_recordings: kept at a time.
     """
 
@@ -300,11 +300,11 @@ def capture_cuda_graph(run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tens
     stream.wait_stream(torch.cuda.current_stream())
     graph = torch.cuda.CUDAGraph()
     with _fastest_convolutions():
-        with torch.cuda.stream(stream):  # what happens only once must not be recorded
+        with torch.cuda.stream(stream):  # one-time work must not be recorded
             for _ in range(2):
                 run(*arguments)
         torch.cuda.current_stream().wait_stream(stream)
-        # What other threads do meanwhile, decoding for one, is theirs.
+        # Other threads may use the GPU meanwhile, for decoding for example.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             recorded = run(*arguments)
 
@@ -326,7 +326,7 @@ def capture_cuda_graph(run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tens
 
 @contextlib.contextmanager
 def _fastest_convolutions() -> Iterator[None]:
-    """cuDNN tries its algorithms, which pays for what will be replayed, and only for that."""
+    """Let cuDNN try its algorithms, which only pays off for what will be replayed."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True
     try:

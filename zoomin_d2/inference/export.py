@@ -4,8 +4,8 @@ Every file takes ``frame_1``, ``frame_2`` (1, 3, H, W) RGB float32 in [0, 1] and
 (0, 1) and gives ``pred_frame`` (1, 3, H, W) in [0, 1]. H, W and t may change from call to call:
 `describe` says which sizes, and what can run the file.
 
-ONNX goes through PyTorch's tracing exporter: the newer one, built on torch.export, inherits its
-least size.
+ONNX uses PyTorch's tracing exporter, because the newer one, built on torch.export, inherits its
+minimum size.
 """
 
 import contextlib
@@ -28,24 +28,24 @@ _MAX_SIDE = 8192  # of torch.export, in pixels
 
 
 class PredFrame(nn.Module):
-    """A generator that returns its frame alone."""
+    """A generator that returns only its frame."""
 
     def __init__(self, generator: nn.Module):
         super().__init__()
         self.generator = generator
-        self.eval()  # the exporter restores the mode of what it was given, for all of it
+        self.eval()  # the exporter restores the mode of the module it was given, for all submodules
 
     def forward(self, frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
         return self.generator(frame_1, frame_2, t).pred_frame
 
 
 def grid_of(generator: nn.Module) -> int:
-    """What a generator pads its frames to a multiple of, in pixels."""
+    """A generator pads its frames to a multiple of this, in pixels."""
     for module in (generator, getattr(generator, "flow_net", None)):
         grid = getattr(module, "size_divisibility", None)
         if isinstance(grid, int):
             return grid
-    raise ValueError(f"{type(generator).__name__} does not say its size_divisibility")
+    raise ValueError(f"{type(generator).__name__} has no size_divisibility")
 
 
 def export_torchscript(generator: nn.Module) -> bytes:
@@ -69,7 +69,7 @@ def export_onnx(generator: nn.Module) -> bytes:
         torch.onnx.export(
             PredFrame(generator),
             _example(generator),
-            cast(Any, buffer),  # the stubs want a path; this exporter writes into files, too
+            cast(Any, buffer),  # the stubs want a path; this exporter also writes into open files
             dynamo=False,
             opset_version=OPSET,
             input_names=list(INPUTS),
@@ -81,7 +81,7 @@ def export_onnx(generator: nn.Module) -> bytes:
 
 def export_program(generator: nn.Module) -> bytes:
     """A torch.export archive (.pt2), for `torch.export.load` and AOTInductor."""
-    # One that fills a single cell of the coarsest grid would be a size of its own.
+    # torch.export specializes on a frame that fills a single cell of the coarsest grid.
     least = grid_of(generator) + 1
     frame = {
         k: torch.export.Dim(name, min=least, max=_MAX_SIDE) for k, name in ((2, "h"), (3, "w"))
@@ -93,12 +93,14 @@ def export_program(generator: nn.Module) -> bytes:
             _example(generator),
             dynamic_shapes={"frame_1": frame, "frame_2": frame, "t": None},
             strict=False,
+            # What cannot be proven of all sizes is checked when the program runs.
+            prefer_deferred_runtime_asserts_over_guards=True,
         )
         torch.export.save(program, buffer)
     return buffer.getvalue()
 
 
-# Name of the format -> (ending of its files, function)
+# Name of the format -> (suffix of its files, function)
 FORMATS: dict[str, tuple[str, Callable[[nn.Module], bytes]]] = {
     "onnx": (".onnx", export_onnx),
     "torchscript": (".pt", export_torchscript),
@@ -106,19 +108,19 @@ FORMATS: dict[str, tuple[str, Callable[[nn.Module], bytes]]] = {
 }
 
 
-# What was tried: tests/inference/test_export.py.
+# What was tested: tests/inference/test_export.py.
 _RUNTIMES = {
-    "onnx": f"ONNX Runtime 1.12 or later (tried on a CPU), and what else reads opset {OPSET} with "
-    "GridSample (not tried)",
-    "torchscript": "`torch.jit.load` of PyTorch (tried) and LibTorch (not tried), on the CPU, "
+    "onnx": f"ONNX Runtime 1.12 or later (tested on a CPU), and other runtimes for opset {OPSET} "
+    "with GridSample (not tested)",
+    "torchscript": "`torch.jit.load` of PyTorch (tested) and LibTorch (not tested), on the CPU, "
     "where it was recorded",
-    "torch.export": "`torch.export.load` of the PyTorch that wrote it (tried) and AOTInductor (not "
-    "tried), on the CPU, where it was recorded",
+    "torch.export": "`torch.export.load` of the PyTorch that wrote it (tested) and AOTInductor "
+    "(not tested), on the CPU, where it was recorded",
 }
 
 
 def describe(generator: nn.Module, format: str) -> str:
-    """What an exported file takes and gives, which sizes, and what can run it, in Markdown."""
+    """The inputs, outputs, sizes and runtimes of an exported file, in Markdown."""
     sizes = "any H and W"
     if format == "torch.export":
         sizes = f"H and W from {grid_of(generator) + 1} to {_MAX_SIDE} (pad smaller frames)"
@@ -134,13 +136,13 @@ def describe(generator: nn.Module, format: str) -> str:
 
 
 def export(generator: nn.Module, format: str, path: str | os.PathLike) -> None:
-    """Write a generator (float32, on the CPU, in eval mode) in one of `FORMATS`, whole or not."""
+    """Write a generator (float32, on the CPU, in eval mode) in one of `FORMATS`, atomically."""
     data = FORMATS[format][1](generator.float().cpu().eval())
     write_atomically(path, lambda f: f.write(data))
 
 
 def _example(generator: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
-    """Frames to record with. Odd sizes make tracing record the padding, too."""
+    """Frames to record with. Odd sizes make tracing also record the padding."""
     grid = grid_of(generator)
     height, width = 3 * grid + 8, 5 * grid + 3
     frames = torch.rand(2, 1, 3, height, width)
@@ -149,7 +151,7 @@ def _example(generator: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    # Tracing warns of every Python number that it writes down; the tests say that none matters.
+    # Tracing warns about every Python number that it records; the tests show that none matters.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

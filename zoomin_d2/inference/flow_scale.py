@@ -16,9 +16,10 @@ MIN_SIDE = 32
 class FlowScaled:
     """An `interpolate` that runs a generator on frames of `scale` times the size.
 
-    Its flows and blend mask are enlarged and warp the full-size frames (eq. 1); what synthesis
-    changed in the small frame, its difference to the small blend, is enlarged and added. Motion of
-    up to 1 / scale times more pixels is found, in scale^2 of the time and memory.
+    Its flows and blend mask are enlarged and warp the full-size frames (eq. 1). The change that
+    synthesis made to the small frame, its difference from the small blend, is enlarged and added.
+    The generator finds motion of up to 1 / scale times more pixels, in scale^2 of the time and
+    memory.
 
     Raises:
         ValueError: scale is not in (0, 1].
@@ -57,6 +58,6 @@ class FlowScaled:
         mask = F.interpolate(out.blend_mask.float(), size, mode="bilinear")
         detail = (out.pred_frame - out.coarse_frame).float()
         detail = F.interpolate(detail, size, mode="bilinear")
-        if frame_1.shape[1] == 4:  # synthesis makes colors alone
+        if frame_1.shape[1] == 4:  # synthesis only makes colors
             detail = F.pad(detail, (0, 0, 0, 0, 0, 1))
         return (blend(warped_1, warped_2, mask) + detail).clamp(0, 1)

@@ -1,17 +1,17 @@
 """A user's frame in, a tensor for the network out; and a result of the same kind back.
 
-Accepted are:
+These are accepted:
 
-    numpy (H, W, 3) RGB, (H, W) or (H, W, 1) grey
+    numpy (H, W, 3) RGB, (H, W) or (H, W, 1) gray
         uint8; uint16 with the full range 0..65535; float16, 32, 64 in [0, 1]. Any strides, also
-        read-only. Grey frames go through the network as three equal colours and come back as their
+        read-only. Gray frames go through the network as three equal colors and come back as their
         mean. Float arrays come back as float32.
     torch (N, 3, H, W) RGB, on any device
         float16, bfloat16, float32, float64 in [0, 1], or uint8; they come back in their dtype on
         the device they came from.
 
-Everything else is refused, with what to do: alpha (RGBA), other integers, HWC tensors, values
-beyond [0, 1] (not looked for on a GPU, where looking would wait for it).
+Everything else is refused, with advice: alpha (RGBA), other integers, HWC tensors, values outside
+[0, 1] (not checked on a GPU, where the check would wait for it).
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from torch import Tensor
 
 _ARRAY_DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 _TENSOR_DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_SLACK = 1.01  # floats a little beyond 1, as from resizing, are no sign of another range
+_SLACK = 1.01  # floats slightly above 1, as from resizing, do not mean another range
 
 
 class FrameKind(NamedTuple):
@@ -40,14 +40,14 @@ class FrameKind(NamedTuple):
 
 
 def to_tensor(frame: np.ndarray | Tensor, name: str = "the frame") -> tuple[Tensor, FrameKind]:
-    """A frame as (N, 3, H, W), uint8 or float in [0, 1], where it is; 8-bit arrays are not copied.
+    """A frame as (N, 3, H, W), uint8 or float in [0, 1], on its device; copies no 8-bit array.
 
     Args:
         name: for error messages.
 
     Raises:
-        TypeError: it is neither an array nor a tensor, or of a dtype that says no range.
-        ValueError: shape or values are not what the top of this module says.
+        TypeError: it is neither an array nor a tensor, or its dtype does not imply a range.
+        ValueError: its shape or values are not among those listed at the top of this module.
     """
     if isinstance(frame, np.ndarray):
         return _from_array(frame, name)
@@ -77,15 +77,15 @@ def check_pair(first: FrameKind, second: FrameKind) -> None:
     """Raises ValueError unless two frames are of one kind, shape, dtype and device."""
     if first != second:
         raise ValueError(
-            f"frame_1 and frame_2 differ: {_describe(first)} and {_describe(second)}; both must be "
-            "of the same kind and size"
+            f"frame_1 and frame_2 differ: {_describe(first)} and {_describe(second)}; both must "
+            "have the same kind and size"
         )
 
 
 def _from_array(frame: np.ndarray, name: str) -> tuple[Tensor, FrameKind]:
     if frame.dtype.name not in _ARRAY_DTYPES:
         raise TypeError(
-            f"{name} has the dtype {frame.dtype}, whose range is not known: give uint8, uint16 "
+            f"{name} has the dtype {frame.dtype}, whose range is unknown: give uint8, uint16 "
             "(0..65535) or floats in [0, 1]"
         )
     if frame.ndim == 3 and frame.shape[2] == 4:
@@ -93,8 +93,8 @@ def _from_array(frame: np.ndarray, name: str) -> tuple[Tensor, FrameKind]:
             f"{name} has 4 channels {frame.shape}: alpha is not interpolated. Give frame[..., :3], "
             "or composite it onto a background first"
         )
-    grey = frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 1)
-    if not grey and not (frame.ndim == 3 and frame.shape[2] == 3):
+    gray = frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 1)
+    if not gray and not (frame.ndim == 3 and frame.shape[2] == 3):
         hint = " (transpose CHW arrays)" if frame.ndim == 3 and frame.shape[0] == 3 else ""
         hint = hint or (" (give one frame, not a batch)" if frame.ndim == 4 else "")
         raise ValueError(f"{name} has the shape {frame.shape}, not (H, W, 3) or (H, W){hint}")
@@ -107,10 +107,10 @@ def _from_array(frame: np.ndarray, name: str) -> tuple[Tensor, FrameKind]:
     elif frame.dtype != np.uint8:
         pixels = pixels.astype(np.float32)
         _check_range(float(pixels.min()), float(pixels.max()), name)
-    # torch knows neither negative strides nor read-only memory.
+    # torch supports neither negative strides nor read-only memory.
     pixels = np.require(pixels, requirements=["C", "W"])
     tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    return (tensor.expand(-1, 3, -1, -1) if grey else tensor), kind
+    return (tensor.expand(-1, 3, -1, -1) if gray else tensor), kind
 
 
 def _from_tensor(frame: Tensor, name: str) -> tuple[Tensor, FrameKind]:

@@ -46,7 +46,7 @@ class Interpolator:
 
     Attributes:
         name: of the model.
-        metadata: what its file says of it (model_zoo/generator_file.py); {} without a file.
+        metadata: from its file (model_zoo/generator_file.py); {} without a file.
         workers: how many threads may call it at a time: one per device.
     """
 
@@ -67,22 +67,22 @@ class Interpolator:
     ):
         """
         Args:
-            generator: any network called as the entries of GENERATORS are, which is moved to the
-                device and kept; or a function (frame_1, frame_2, t) -> frame without weights, as
-                those of BASELINES.
+            generator: any network with the interface of GENERATORS, which is moved to the device
+                and kept; or a function (frame_1, frame_2, t) -> frame without weights, like those
+                of BASELINES.
             device: "cpu", "cuda", "cuda:1"; several, each with a copy of the network, take turns.
-                None takes a GPU where there is one, and the CPU for what has no weights.
+                None takes a GPU if there is one, but the CPU for functions without weights.
             dtype: of a network. None takes float16 on a GPU, bfloat16 on a CPU that multiplies
                 matrices of it (Intel AMX: half the time, the same PSNR to 0.001 dB), float32
                 elsewhere.
             compile: `torch.compile` the network; the first frame of each size takes a minute.
-            cuda_graphs: replay recorded kernels for sizes that come again; None: on a GPU.
+            cuda_graphs: replay recorded kernels for sizes that recur; None: on a GPU.
             tile: side in pixels of the overlapping tiles that large frames are cut into; "auto":
                 as large as the free memory allows; None: whole frames.
             flow_scale: motion is estimated on frames of this size relative to the given ones, above
                 0 and at most 1; 0.5 is for 4K with large motion.
-            quality: "best" averages each frame with that of the mirrored pair, for twice the work
-                (inference/averaging.py); only for networks.
+            quality: "best" averages each frame with those of mirrored pairs, for four times the
+                work (inference/averaging.py); only for networks.
             on_change: called with a message when the side of the tiles is chosen or halved.
 
         Raises:
@@ -92,11 +92,11 @@ class Interpolator:
         several = isinstance(device, Sequence) and not isinstance(device, str)
         asked = list(cast(Sequence[Device], device)) if several else [cast(Device | None, device)]
         if not is_network and flow_scale != 1:
-            raise ValueError(f"flow_scale is for networks, '{name}' is none")
+            raise ValueError(f"flow_scale needs a network; '{name}' is not one")
         if quality not in get_args(Quality):
             raise ValueError(f"quality must be 'standard' or 'best', got '{quality}'")
         if not is_network and quality != "standard":
-            raise ValueError(f"quality '{quality}' is for networks, '{name}' is none")
+            raise ValueError(f"quality '{quality}' needs a network; '{name}' is not one")
         if not asked:
             raise ValueError("device must name at least one device, got an empty list")
         self.name = name
@@ -148,9 +148,9 @@ class Interpolator:
             device, dtype, compile, **options: as for the class.
 
         Raises:
-            FileNotFoundError: there is no such model and no such file; says which models ship.
+            FileNotFoundError: there is no such model or file; the message lists the models.
             UnreadableWeightsError: the file is damaged, or not the one that ships.
-            ValueError: it holds no generator, or as for the class.
+            ValueError: the file holds no generator, or as for the class.
         """
         options = {"device": device, "dtype": dtype, "compile": compile, **options}
         if name_or_path in BASELINES:
@@ -166,8 +166,8 @@ class Interpolator:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is and results come from; of several devices, the CPU, which hands out
-        the work."""
+        """Where the network is and results come from; with several devices, the CPU, which
+        distributes the work."""
         return self._device
 
     @property
@@ -196,24 +196,24 @@ class Interpolator:
         """The frame at time t, or the frames at several times.
 
         Args:
-            frame_1, frame_2: of one kind and size: numpy (H, W, 3) RGB or grey, uint8, uint16 or
+            frame_1, frame_2: of one kind and size: numpy (H, W, 3) RGB or gray, uint8, uint16 or
                 float in [0, 1]; or tensors (N, 3, H, W), float in [0, 1] or uint8, on any device
-                (inference/frame_kinds.py says it in full).
+                (full list: inference/frame_kinds.py).
             t: 0 < t < 1, 0 is frame_1 and 1 is frame_2; or a tensor (N,) with one t per pair; or a
-                list of times, for which frames are encoded once where the generator can.
+                list of times, for which the frames are encoded once if the generator can.
 
         Returns:
             a frame of the same kind, dtype, size and device; for a list of times, a list of them.
 
         Raises:
-            TypeError, ValueError: a frame or a time is not of that kind; says which and why.
+            TypeError, ValueError: a frame or a time is invalid; the message says which and why.
         """
         tensor_1, kind = to_tensor(frame_1, "frame_1")
         tensor_2, kind_2 = to_tensor(frame_2, "frame_2")
         check_pair(kind, kind_2)
         several = not isinstance(t, Tensor) and np.ndim(t) > 0
         asked: list = list(cast(Sequence, t)) if several else [t]
-        # One time per pair is a tensor, which our own models take as well.
+        # One time per pair is a tensor, which our own models also take.
         times = cast(list[float], [_check_time(x, len(tensor_1)) for x in asked])
         with torch.no_grad():
             there_1, there_2 = (x.to(self.device, non_blocking=True) for x in (tensor_1, tensor_2))
@@ -222,7 +222,7 @@ class Interpolator:
         return frames if several else frames[0]
 
     def with_alpha(self, frame_1: Tensor, frame_2: Tensor, ts: list[float]) -> list[Tensor]:
-        """The frames between two with transparency, which takes the flows of the colors.
+        """The frames between two with transparency, which moves with the flows of the colors.
 
         Args:
             frame_1, frame_2: (N, 4, H, W) float in [0, 1], colors multiplied by alpha.
@@ -242,7 +242,7 @@ class Interpolator:
     def stream(
         self, frames: Iterable[np.ndarray], ts: Sequence[float] = (0.5,)
     ) -> Iterator[list[np.ndarray]]:
-        """The frames between every two neighbours of a stream, with copies and work overlapped.
+        """The frames between every two neighbors of a stream, with copies and work overlapped.
 
         Args:
             frames: (H, W, 3) uint8 RGB, all of one size.
@@ -252,7 +252,7 @@ class Interpolator:
             an iterator over len(frames) - 1 lists of len(ts) arrays (H, W, 3) uint8.
 
         Raises:
-            ValueError: a time or, while iterating, a frame is not of that kind.
+            ValueError: a time or, while iterating, a frame is invalid.
         """
         times = [_check_number(t) for t in ts]
         return interpolate_stream(self._interpolate, self.device, frames, times)
@@ -269,25 +269,25 @@ class Interpolator:
         hooks: "Hooks | None" = None,
         **options: Any,
     ) -> "Report":
-        """A smoother or slower video out of a video, a folder of images or two images; sound,
+        """Make a smoother or slower video from a video, a folder of images or two images; sound,
         subtitles and timing are kept.
 
         Args:
             inputs, output: as `zoomin_d2.video.interpolate_video` takes them.
-            fps: frames per second of the output; multi: frames per frame of the input (2 if nothing
-                is asked for); slowmo: how many times longer it lasts.
+            fps: frames per second of the output; multi: frames per frame of the input (2 if none of
+                the three is given); slowmo: how many times longer the output lasts.
             input_fps: frames per second of images.
             hooks: progress, stopping, and changes of the frames.
-            **options: fields of `JobOptions`, `StreamOptions` and `EncodeOptions`, as codec="h265",
-                dedupe=True, overwrite=True.
+            **options: fields of `JobOptions`, `StreamOptions` and `EncodeOptions`, such as
+                codec="h265", dedupe=True, overwrite=True.
 
         Returns:
-            what was done: counts of frames, scene cuts, damage, warnings.
+            a report: counts of frames, scene cuts, damage, warnings.
 
         Raises:
             VideoError: by name; see zoomin_d2/video/errors.py.
             TypeError: there is no such option.
-            ValueError: the target makes no sense.
+            ValueError: the target is invalid.
         """
         from zoomin_d2.video import Target, interpolate_video
         from zoomin_d2.video.jobs.options import job_options

@@ -1,4 +1,4 @@
-"""How much memory a model takes, how much there is, and what running out of it looks like."""
+"""How much memory a model needs, how much is free, and how to recognize that it ran out."""
 
 import contextlib
 import ctypes
@@ -17,7 +17,7 @@ _STATUS, _CLEAR, _MEMINFO = "/proc/self/status", "/proc/self/clear_refs", "/proc
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Of a GPU, or of the allocator on a CPU (a RuntimeError like any other)."""
+    """Whether a GPU, or the allocator on a CPU (a plain RuntimeError), ran out of memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error).lower()
@@ -27,19 +27,19 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory(device: torch.device) -> None:
-    """Give back what nothing uses."""
+    """Return unused memory to the system."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
         return
-    # What the allocator keeps for later is taken first: a measurement would not see it used.
+    # The allocator would first use what it keeps for later, which a measurement would not see.
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):  # glibc's
             ctypes.CDLL(None).malloc_trim(0)
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes; None where that cannot be found out."""
+    """Free memory in bytes; None if it cannot be determined."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     with contextlib.suppress(OSError, ValueError):
@@ -52,7 +52,7 @@ def free_memory(device: torch.device) -> int | None:
 def measure_bytes_per_pixel(
     interpolate: Interpolate, like: Tensor, num_times: int = 1
 ) -> float | None:
-    """Peak memory of one call per pixel of a frame; None where that cannot be measured.
+    """Peak memory of one call per pixel of a frame; None if it cannot be measured.
 
     Args:
         like: a frame of the device and type that will be used.
@@ -61,8 +61,10 @@ def measure_bytes_per_pixel(
     probe = torch.ones(1, 3, _PROBE, _PROBE, device=like.device, dtype=like.dtype)
     ts = [(i + 1) / (num_times + 1) for i in range(num_times)]
     try:
-        interpolate(probe, probe, ts)  # what is allocated once and for all
-        for _ in range(3):  # where the system takes other pages away meanwhile, nothing shows
+        interpolate(probe, probe, ts)  # allocates what is only allocated once
+        for _ in range(
+            3
+        ):  # if the system reclaims other pages meanwhile, a measurement shows nothing
             with _Peak(like.device) as peak:
                 interpolate(probe, probe, ts)
             if peak.num_bytes > 0:
@@ -73,7 +75,7 @@ def measure_bytes_per_pixel(
 
 
 class _Peak:
-    """Additional memory within a block, in bytes, at its highest."""
+    """Peak additional memory within a block, in bytes."""
 
     def __init__(self, device: torch.device):
         self._device = device

@@ -11,11 +11,11 @@ from zoomin_d2.transfer import Transfer
 
 
 class MultiDevice:
-    """One `Interpolate` out of several, each on a device of its own: a pair goes to one that is
-    free. Frames come from the CPU; results stay where they were made.
+    """One `Interpolate` out of several, each on its own device: a pair goes to a free one. Frames
+    come from the CPU; results stay where they were made.
 
     Attributes:
-        workers: threads that may call it at a time; more wait.
+        workers: threads that may call it at a time; further ones wait.
     """
 
     device = torch.device("cpu")

@@ -1,9 +1,9 @@
-"""Methods to be compared, each as a call on two frames: our models in every mode, and peers.
+"""Methods to compare, each as a call on two frames: our models in every mode, and peers.
 
 A peer is any function ``(frame_1, frame_2) -> frame`` on float tensors (N, 3, H, W) in [0, 1] on
-the device, t = 0.5. It gets half-precision frames where half precision is asked for. It may have
-the attributes ``module`` (nn.Module), of which parameters are counted, and ``random_weights``, so
-that nobody takes its quality for that of the method.
+the device, t = 0.5. It gets half-precision frames if half precision is asked for. It may have the
+attributes ``module`` (nn.Module), whose parameters are counted, and ``random_weights``, so that
+nobody mistakes its quality for that of the method.
 """
 
 import importlib
@@ -18,21 +18,21 @@ from zoomin_d2.model_zoo.generator_file import load_generator
 
 Peer = Callable[[Tensor, Tensor], Tensor]
 
-# What a method can be run as. All but "eager" replay a CUDA graph on a GPU; "triton": fused kernels
-# (inference/fused/), for networks that have them, with the tiles that users get by themselves.
+# The modes of a method. All but "eager" replay a CUDA graph on a GPU; "triton" runs fused kernels
+# (inference/fused/), for networks that have them, with the tiles that users get by default.
 MODES = ("eager", "graph", "triton", "compiled")
 
 
 def load_peer(name: str) -> Peer:
-    """The function that "module:function" names, `module` being importable.
+    """The function "module:function" of an importable module.
 
     Raises:
-        ValueError: the name has another form, or there is no such function.
+        ValueError: the name has another form, or the module has no such function.
         ImportError: the module cannot be imported.
     """
     module_name, _, function_name = name.partition(":")
     if not module_name or not function_name:
-        raise ValueError(f"a peer is named module:function, got '{name}'")
+        raise ValueError(f"a peer must be named module:function, got '{name}'")
     function = getattr(importlib.import_module(module_name), function_name, None)
     if not callable(function):
         raise ValueError(f"the module '{module_name}' has no function '{function_name}'")
@@ -45,7 +45,7 @@ class TimedModel:
     Args:
         generator: a network, which is moved, converted and kept.
         mode: of `MODES`; "graph" needs a GPU.
-        random_weights: it is timed only.
+        random_weights: the method is only timed.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class TimedModel:
         return self.engine(frame_1, frame_2, [0.5])[0]
 
     def unrecorded(self, frame_1: Tensor, frame_2: Tensor) -> Tensor:
-        """The same without a CUDA graph, whose memory cannot be told from what is kept."""
+        """The same without a CUDA graph, whose memory would count as kept."""
         return self.engine(frame_1, frame_2, [0.5], recorded=False)[0]
 
     def many(self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float]) -> list[Tensor]:
@@ -88,7 +88,7 @@ class TimedModel:
 
 
 class TimedPeer:
-    """Somebody else's method in the same modes; its frames are converted before the clock runs."""
+    """A third-party method in the same modes; its frames are converted before timing starts."""
 
     def __init__(self, peer: Peer, device: torch.device, dtype: torch.dtype, mode: str):
         _check_mode(mode, device)
@@ -105,14 +105,14 @@ class TimedPeer:
 
     @property
     def module(self) -> nn.Module | None:
-        return getattr(self._peer, "module", None)  # some load it at the first call
+        return getattr(self._peer, "module", None)  # some peers load it at the first call
 
     @property
     def random_weights(self) -> bool:
         return getattr(self._peer, "random_weights", False)
 
     def prepare(self, frame: Tensor) -> Tensor:
-        # bfloat16 cannot hold 8-bit frames; it is reached by autocast.
+        # bfloat16 cannot hold 8-bit frames exactly; autocast is used for it.
         dtype = torch.float16 if self._dtype == torch.float16 else torch.float32
         return frame.to(dtype) / 255
 

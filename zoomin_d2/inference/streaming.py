@@ -1,4 +1,4 @@
-"""A stream of 8-bit frames in, the frames between them out, while the next ones are on their way.
+"""A stream of 8-bit frames in, the frames between them out, while the next ones are being copied.
 
 Every frame is copied to the device once, though it belongs to two pairs.
 """
@@ -21,18 +21,18 @@ def interpolate_stream(
     frames: Iterable[np.ndarray],
     ts: Sequence[float] = (0.5,),
 ) -> Iterator[list[np.ndarray]]:
-    """For every two neighbouring frames, the frames at the times between them.
+    """For every two neighboring frames, the frames at the times between them.
 
     Args:
-        interpolate: takes 8-bit frames of ``device`` and gives such.
-        frames: (H, W, 3) uint8 RGB, all of one size; read a few ahead of what is given out.
+        interpolate: takes 8-bit frames on ``device`` and returns such frames.
+        frames: (H, W, 3) uint8 RGB, all of one size; read a few frames ahead of the results.
         ts: in (0, 1).
 
     Yields:
         len(frames) - 1 lists of len(ts) arrays (H, W, 3) uint8.
 
     Raises:
-        ValueError: a frame is not 8-bit RGB, or of another size than the first.
+        ValueError: a frame is not 8-bit RGB, or differs in size from the first.
     """
     transfer = Transfer()
     uploaded = (transfer.upload(frame, device) for frame in _checked(frames))
@@ -46,11 +46,11 @@ def _checked(frames: Iterable[np.ndarray]) -> Iterator[Tensor]:
     for number, frame in enumerate(frames):
         tensor, kind = to_tensor(frame, f"frame {number}")
         if not (kind.is_array and kind.is_8bit):
-            raise ValueError(f"frame {number} is {kind.dtype}: streams take (H, W, 3) uint8 arrays")
+            raise ValueError(f"frame {number} is {kind.dtype}; streams take (H, W, 3) uint8 arrays")
         if size is not None and tensor.shape[-2:] != size:
             raise ValueError(
-                f"frame {number} has {tensor.shape[3]} x {tensor.shape[2]} pixels, the ones before "
-                f"{size[1]} x {size[0]}"
+                f"frame {number} has {tensor.shape[3]} x {tensor.shape[2]} pixels, but the ones "
+                f"before it have {size[1]} x {size[0]}"
             )
         size = tuple(tensor.shape[-2:])
         yield tensor

@@ -1,4 +1,4 @@
-"""Large frames in overlapping tiles: memory that is bounded, seams that are not seen."""
+"""Large frames in overlapping tiles: bounded memory, invisible seams."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -23,18 +23,18 @@ HEADROOM = 0.8  # of the memory that is free
 
 
 class TiledInterpolate:
-    """An `interpolate` that cuts frames into tiles where they are too large for memory.
+    """An `interpolate` that cuts frames into tiles if they are too large for memory.
 
     Tiles overlap by a quarter of their side (at most MAX_OVERLAP pixels) and are mixed there with
-    weights that fall off linearly, so each pixel is made by the tile that sees most around it.
-    Motion of more than half the overlap is better served by a lower flow scale.
+    weights that fall off linearly, so each pixel mostly comes from the tile that sees most around
+    it. For motion of more than half the overlap, use a lower flow scale instead.
 
     When memory runs out, the side is halved and the pair is made again.
 
     Args:
-        interpolate: what makes the frames.
-        tile: side in pixels; None: whole frames; "auto": what fits the free memory, measured on a
-            small frame at the first call.
+        interpolate: makes the frames.
+        tile: side in pixels; None: whole frames; "auto": as large as free memory allows, measured
+            on a small frame at the first call.
         on_change: called with a message when a side is chosen or halved.
     """
 
@@ -50,7 +50,7 @@ class TiledInterpolate:
         self._tell = on_change or (lambda message: None)
 
     def __call__(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
-        """Raises ModelError when memory does not even suffice for tiles of MIN_TILE pixels."""
+        """Raises ModelError if memory does not even suffice for tiles of MIN_TILE pixels."""
         height, width = frame_1.shape[-2:]
         if self._is_open:
             self.tile, self._is_open = self._choose(frame_1, len(ts)), False
@@ -63,7 +63,7 @@ class TiledInterpolate:
                 if not is_out_of_memory(error):
                     raise
                 reason = str(error)
-            # outside of the handler: it keeps the frames of the failed call alive
+            # outside the handler, which keeps the frames of the failed call alive
             self._halve(height, width, reason)
             release_memory(frame_1.device)
 
@@ -92,7 +92,7 @@ class TiledInterpolate:
         tile = max(int(pixels**0.5) // ALIGNMENT * ALIGNMENT, MIN_TILE)
         self._tell(
             f"{width}x{height} needs about {per_pixel * frame[:, 0].numel() / 2**30:.1f} GiB, "
-            f"{free / 2**30:.1f} are free: tiles of {tile} pixels"
+            f"{free / 2**30:.1f} GiB are free: using tiles of {tile} pixels"
         )
         return tile
 
@@ -121,9 +121,9 @@ class TiledInterpolate:
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Where tiles begin on one side: evenly spread, the last one ends at the border.
+    """Where tiles begin along one side: evenly spread, the last one ends at the border.
 
-    Neighbours overlap by at least `overlap` pixels."""
+    Neighbors overlap by at least `overlap` pixels."""
     if tile >= length:
         return [0]
     count = -(-(length - overlap) // (tile - overlap))

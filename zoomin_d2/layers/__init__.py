@@ -1,4 +1,4 @@
-"""Warping and small blocks; knows no config and no loss."""
+"""Warping and small blocks; knows nothing about configs and losses."""
 
 from zoomin_d2.layers.blocks import (
     ConvBlock,

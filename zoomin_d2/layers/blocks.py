@@ -26,7 +26,7 @@ def upsample_2x(x: torch.Tensor) -> torch.Tensor:
 
 
 def conv_lrelu(c_in: int, c_out: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """A 3 x 3 convolution with a leaky ReLU, initialised for it."""
+    """A 3 x 3 convolution with a leaky ReLU, initialized for it."""
     conv = nn.Conv2d(c_in, c_out, 3, stride, padding=dilation, dilation=dilation)
     nn.init.kaiming_normal_(conv.weight, a=0.1)
     nn.init.zeros_(conv.bias)
@@ -34,7 +34,7 @@ def conv_lrelu(c_in: int, c_out: int, stride: int = 1, dilation: int = 1) -> nn.
 
 
 def small_head(c_in: int, c_out: int) -> nn.Conv2d:
-    """A last convolution that starts at nearly zero: no motion, an even blend, no correction."""
+    """A last convolution that starts near zero: no motion, an even blend, no correction."""
     head = nn.Conv2d(c_in, c_out, 3, padding=1)
     nn.init.normal_(head.weight, std=1e-3)
     nn.init.zeros_(head.bias)
@@ -42,12 +42,12 @@ def small_head(c_in: int, c_out: int) -> nn.Conv2d:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions, the first perhaps dilated, added to their input.
+    """Two 3 x 3 convolutions, the first one optionally dilated, added to their input.
 
     Args:
         channels: in and out.
         dilation: of the first convolution.
-        linear: leave the sum without its leaky ReLU. With a last convolution of zeros the block is
+        linear: omit the leaky ReLU after the sum. With a last convolution of zeros the block is
             then the identity, so that a trained network can be deepened.
     """
 

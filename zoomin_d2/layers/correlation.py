@@ -1,26 +1,26 @@
-"""How alike are two frames' features, for every small displacement: a local cost volume."""
+"""How similar two frames' features are, for every small displacement: a local cost volume."""
 
 import os
 
 import torch
 import torch.nn.functional as F
 
-# One kernel instead of 2 (2 r + 1)^2 where there are GPU, Triton and a C compiler.
+# One kernel instead of 2 (2 r + 1)^2, if there are a GPU, Triton and a C compiler.
 _USE_TRITON = os.environ.get("ZOOMIN_TRITON") == "1"
 
 
 def bilateral_correlation(
     features_1: torch.Tensor, features_2: torch.Tensor, radius: int
 ) -> torch.Tensor:
-    """Likeness of ``features_1(x - d)`` and ``features_2(x + d)`` for all |d| <= radius.
+    """Similarity of ``features_1(x - d)`` and ``features_2(x + d)`` for all |d| <= radius.
 
     An object seen at x in the middle of its way from frame_1 to frame_2 came from x - d and goes to
     x + d: the volume sits on the frame between the two, not on one of them (the bilateral cost
-    volume of BMBC, Park et al., ECCV 2020). Outside the frame features are zero.
+    volume of BMBC, Park et al., ECCV 2020). Outside the frame, features are zero.
 
     Args:
         features_1, features_2: (N, C, H, W), of frames already warped to the same time, or of the
-            frames themselves.
+            original frames.
         radius: largest displacement in either direction, in pixels of this grid.
 
     Returns:
@@ -41,7 +41,7 @@ def bilateral_correlation(
         )
         volume = (windows_1.flip(2, 3) * windows_2).sum(dim=1).flatten(1, 2)
         return volume * channels**-0.5
-    # The same without (2 r + 1)^2 copies of the features, which are gigabytes for a 4K frame.
+    # The same without (2 r + 1)^2 copies of the features, which take gigabytes for a 4K frame.
     padded_1, padded_2 = (x.permute(0, 2, 3, 1) for x in (padded_1, padded_2))
     steps = range(diameter)
     if features_1.device.type == "cpu" and features_1.dtype == torch.float32:

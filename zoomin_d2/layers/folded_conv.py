@@ -1,4 +1,4 @@
-"""A convolution computed for several neighbouring pixels of a row at once; inference only.
+"""A convolution computed for several neighboring pixels of a row at once; inference only.
 
 GPU libraries fill their tiles with 64 output channels or more. A large kernel with 32 or 3 outputs
 at full size leaves most of a tile empty. A row of W pixels with C channels is, in memory, also a
@@ -54,7 +54,7 @@ class FoldedConv:
         """(N, H, W, in_channels), contiguous, W a multiple of fold -> (N, H, W, out_channels).
 
         Raises:
-            ValueError: for another layout or size.
+            ValueError: the layout or the size is different.
         """
         n, height, width, channels = x.shape
         if width % self.fold or channels != self._channels or not x.is_contiguous():

@@ -9,23 +9,23 @@ warped_1.
 import torch
 import torch.nn.functional as F
 
-# Of pixels beyond the frame, at clamped positions. A bilinear kernel gives them no weight; for a
-# bicubic one, which does, they are the border's.
+# Padding for pixels outside the frame, at clamped positions. A bilinear kernel gives them no
+# weight; a bicubic one does, and reads the border's values.
 _PADDING = {"bilinear": "zeros", "bicubic": "border"}
 
 
 def backward_warp(frame: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
     """Sample a frame, or a feature map of the same size, where a flow points (eq. 3).
 
-    The paper prints eq. 3 without its "1 -": what is meant is bilinear sampling,
+    The paper prints eq. 3 without its "1 -"; it means bilinear sampling,
     ``g(I, f)(x) = sum_i I_i max(0, 1 - |x + f(x) - i|_u) max(0, 1 - |x + f(x) - i|_v)``.
     Positions outside the frame take the value of the nearest border pixel.
 
     Mode "bicubic" is the convolution kernel of Keys with a = -0.75, 4 x 4 pixels around the
-    position: sharper, and it may leave the range of the frame by up to a few percent. The border
-    rule, in either mode and in each direction: first the position is clamped to [0, size - 1], then
-    each pixel that the kernel reads, floor(position) - 1 to floor(position) + 2, is clamped to the
-    same interval.
+    position. It is sharper, and may leave the range of the frame by a few percent. The border rule,
+    in either mode and in each direction: first the position is clamped to [0, size - 1], then each
+    pixel that the kernel reads, floor(position) - 1 to floor(position) + 2, is clamped to the same
+    interval.
 
     Args:
         frame: (N, C, H, W), any range.
@@ -36,33 +36,33 @@ def backward_warp(frame: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear
         (N, C, H, W) in the dtype of ``frame``. Differentiable in both arguments.
 
     Raises:
-        ValueError: if the two do not share N, H and W, if flow has not two channels, or for
-            another mode.
+        ValueError: the two differ in N, H or W, the flow does not have two channels, or the mode is
+            unknown.
     """
     if mode not in _PADDING:
-        raise ValueError(f"a warp is bilinear or bicubic, got '{mode}'")
+        raise ValueError(f"mode must be bilinear or bicubic, got '{mode}'")
     n, _, height, width = frame.shape
     if flow.shape != (n, 2, height, width):
         raise ValueError(
             f"flow must be {(n, 2, height, width)} for a frame of {tuple(frame.shape)}, "
             f"got {tuple(flow.shape)}"
         )
-    # Half precision cannot hold pixel coordinates beyond 256 exactly: positions are float32.
+    # Half precision cannot hold pixel coordinates above 256 exactly: positions are float32.
     flow = flow.float()
     x = torch.arange(width, device=flow.device, dtype=flow.dtype)
     y = torch.arange(height, device=flow.device, dtype=flow.dtype)
-    # Clamping is "border" padding that also runs where grid_sample has only "zeros" (Apple MPS).
+    # Clamping acts as "border" padding, and also runs where grid_sample only has "zeros" (MPS).
     sample_x = (x + flow[:, 0]).clamp(0, width - 1)
     sample_y = (y[:, None] + flow[:, 1]).clamp(0, height - 1)
-    # align_corners=True: -1 and 1 are the centres of the first and last pixel. Size 1 has only 0;
-    # a sum asks for it, not a branch, so that what is traced with one size runs with any.
+    # align_corners=True: -1 and 1 are the centers of the first and last pixel. Size 1 only has 0; a
+    # sum handles it, not a branch, so that a trace with one size runs with any.
     span_x, span_y = width - 1 + (width == 1), height - 1 + (height == 1)
     grid = torch.stack((sample_x * (2 / span_x) - 1, sample_y * (2 / span_y) - 1), dim=-1)
     with torch.autocast(frame.device.type, enabled=False):
         warped = F.grid_sample(
             frame.float(), grid, mode=mode, padding_mode=_PADDING[mode], align_corners=True
         )
-    # To ONNX's exporter the sizes of what is sampled are those of the example, constants.
+    # ONNX's exporter would record the sizes of the sampled frame as constants.
     return warped.to(frame.dtype).view(frame.shape)
 
 
@@ -92,8 +92,8 @@ def resize_flow(flow: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     scale_x, scale_y = size[1] / width, size[0] / height
     if scale_x == scale_y:
         return flow * scale_x
-    # Factors as numbers: a tensor of them would be copied to the device, which waits for it and
-    # cannot be recorded in a CUDA graph.
+    # The factors are numbers: copying a tensor of them to the device would wait for the device, and
+    # could not be recorded in a CUDA graph.
     return torch.cat((flow[:, :1] * scale_x, flow[:, 1:] * scale_y), dim=1)
 
 
@@ -104,7 +104,7 @@ def pad_to_multiple(frame: torch.Tensor, multiple: int) -> torch.Tensor:
         frame: (N, C, H, W), any size from 1 x 1 up.
 
     Returns:
-        (N, C, H', W'); ``crop(result, (H, W))`` is the frame again.
+        (N, C, H', W'); ``crop(result, (H, W))`` restores the frame.
     """
     height, width = frame.shape[-2:]
     if _is_exporting():
@@ -124,8 +124,9 @@ def crop(frame: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return frame[..., :height, :width]
 
 
-# torch.export keeps of a size what Python asked it. Padding asks whether there is any, slicing
-# whether there is enough; rows and columns by number ask nothing, and so any size is exported.
+# torch.export keeps every condition that Python checks on a size. Padding checks whether there is
+# any, slicing whether there is enough; indexing rows and columns checks nothing, so that the
+# exported program takes any size.
 _is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)  # from torch 2.7
 
 

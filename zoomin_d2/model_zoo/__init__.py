@@ -1,1 +1,1 @@
-"""What ships with the package, by name; no Detectron2 (modeling/zoo_paths.py tells it)."""
+"""What ships with the package, by name; no Detectron2 (modeling/zoo_paths.py registers it)."""

@@ -34,14 +34,14 @@ def available() -> list[str]:
 
 
 def weights_file(name: str) -> Path | None:
-    """Where the weights "fast" or "zoo:fast" lie, unchecked; None: nothing of that name ships."""
+    """The unchecked weights file of "fast" or "zoo:fast"; None: nothing of that name ships."""
     bare = name.removeprefix(PREFIX)
     file = ROOT / "weights" / f"{bare}.safetensors"
-    return file if Path(bare).name == bare and file.is_file() else None  # a name is no path
+    return file if Path(bare).name == bare and file.is_file() else None  # a name is not a path
 
 
 def local_file(name: str) -> Path:
-    """The file of a name; a file of weights is checked against its sha256, once.
+    """The file for a name; a file of weights is checked against its sha256, once.
 
     Raises:
         FileNotFoundError: nothing of that name ships.

@@ -1,14 +1,14 @@
-"""One file in, a generator with its weights out; and the other way round.
+"""One file in, a generator with its weights out; and the other way around.
 
-A .safetensors file of a generator carries, as metadata, what is needed to rebuild the network, so
-that no yaml belongs to it. Tensors are named as in training checkpoints ("generator.*"), so the
-file also serves as MODEL.WEIGHTS. Metadata (safetensors knows strings only):
+The metadata of a generator's .safetensors file holds what is needed to rebuild the network, so that
+it needs no yaml. Tensors are named as in training checkpoints ("generator.*"), so the file also
+serves as MODEL.WEIGHTS. Metadata (safetensors only stores strings):
 
     format_version    "1"
     name              of the model, e.g. "fast"
     generator         MODEL.GENERATOR as JSON: NAME and all its options
     zoomin_d2, torch  versions that wrote the file
-    trained           JSON: what the checkpoint knows of its training (data, commit, ...), or {}
+    trained           JSON: what the checkpoint says about its training (data, commit, ...), or {}
 """
 
 import hashlib
@@ -35,12 +35,12 @@ PREFIX = "generator."
 
 
 class LoadedGenerator(NamedTuple):
-    """A generator in eval mode, in float32, on the CPU, and what its file says of it."""
+    """A generator in eval mode, in float32, on the CPU, and the metadata of its file."""
 
     generator: nn.Module
     name: str
     options: dict  # MODEL.GENERATOR
-    metadata: dict[str, str]  # of a training checkpoint "trained" alone
+    metadata: dict[str, str]  # of a training checkpoint, only "trained"
 
 
 def save_generator(
@@ -52,7 +52,7 @@ def save_generator(
     dtype: torch.dtype = torch.float16,
     trained: Mapping[str, Any] | None = None,
 ) -> str:
-    """Write a generator's file; whole or not at all.
+    """Write a generator's file, atomically.
 
     Weights with two dimensions or more are stored in ``dtype``; vectors (biases, slopes) stay
     float32, where rounding would cost more than it saves.
@@ -71,7 +71,7 @@ def save_generator(
             if not torch.isfinite(tensor).all():
                 raise ValueError(
                     f"'{key}' holds values that are nan, inf or too large for {dtype}: the "
-                    "training has diverged, or choose another dtype"
+                    "training diverged, or another dtype is needed"
                 )
         tensors[PREFIX + key] = tensor.contiguous().clone()
     metadata = {
@@ -93,23 +93,22 @@ def load_generator(name_or_path: str | os.PathLike, *, averaged: bool = True) ->
 
     Args:
         name_or_path: "fast" or "zoo:fast"; a .safetensors file that `save_generator` wrote; or a
-            training checkpoint (.pth), whose averaged weights are taken where it has them. A
-            checkpoint that does not say itself what generator it is needs its run's config.yaml
-            beside it, where training puts it.
-        averaged: take a checkpoint's averaged weights where it has them; else the trained ones.
+            training checkpoint (.pth). A checkpoint that does not name its generator needs its
+            run's config.yaml beside it, where training puts it.
+        averaged: take a checkpoint's averaged weights if it has them, instead of the trained ones.
 
     Raises:
-        FileNotFoundError: there is no such model and no such file; says which models ship.
+        FileNotFoundError: there is no such model or file; the message lists the models.
         UnreadableWeightsError: the file is damaged, or is not the one that ships (its sha256).
-        ValueError: it holds no generator, or one that this version cannot build.
+        ValueError: the file holds no generator, or one that this version cannot build.
     """
     path = _find(os.fspath(name_or_path))
     if path.suffix == ".safetensors":
         metadata = read_metadata(path)
         if "generator" not in metadata:
             raise ValueError(
-                f"{path} holds no generator: its metadata does not say which network it is. Files "
-                f"of tools/export_model.py do; the model zoo has {_offer()}"
+                f"{path} holds no generator: its metadata does not name a network. Use a file "
+                f"written by tools/export_model.py, or a model of the zoo ({_offer()})"
             )
         options = json.loads(metadata["generator"])
         weights = read_weights(str(path))["model"]
@@ -136,7 +135,7 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
         with safe_open(os.fspath(path), framework="pt") as f:
             return f.metadata() or {}
     except SafetensorError as error:
-        raise UnreadableWeightsError(path, f"truncated or damaged ({error})") from error
+        raise UnreadableWeightsError(path, f"is truncated or damaged ({error})") from error
 
 
 def shipped_generators() -> list[str]:
@@ -160,8 +159,8 @@ def _find(name_or_path: str) -> Path:
     if path.is_file() and not is_name:
         return path
     raise FileNotFoundError(
-        f"'{name_or_path}' is neither a model of the zoo ({_offer()}) nor a .safetensors or .pth "
-        "file that is there"
+        f"'{name_or_path}' is neither a model of the zoo ({_offer()}) nor an existing .safetensors "
+        "or .pth file"
     )
 
 
@@ -169,8 +168,8 @@ def _options_beside(path: Path) -> dict:
     config = path.parent / "config.yaml"
     if not config.is_file():
         raise ValueError(
-            f"{path} does not say which generator it holds, and there is no config.yaml of its "
-            "training beside it: put it there, or load a file of tools/export_model.py"
+            f"{path} does not name its generator, and there is no config.yaml of its training "
+            "beside it: put it there, or load a file written by tools/export_model.py"
         )
     return yaml.safe_load(config.read_text())["MODEL"]["GENERATOR"]
 
@@ -187,6 +186,6 @@ def _load_weights(generator: nn.Module, weights: Mapping[str, Any], path: Path) 
     if wrong:
         raise ValueError(
             f"the weights in {path} do not fit its generator: {len(wrong)} tensors are missing, "
-            f"left over or of another shape, the first is '{wrong[0]}'"
+            f"left over or of another shape; the first is '{wrong[0]}'"
         )
     generator.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""Streams of frames: videos in, videos out; knows nothing of Detectron2 or of any model."""
+"""Streams of frames: videos in, videos out; knows nothing about Detectron2 or any model."""
 
 from zoomin_d2.video.errors import VideoError
 from zoomin_d2.video.jobs.container_job import Hooks, JobOptions

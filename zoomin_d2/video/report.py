@@ -1,4 +1,4 @@
-"""What a finished job says about itself."""
+"""The report of a finished job."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,14 +12,14 @@ class Report:
 
     Attributes:
         input, output: names.
-        source_frames, output_frames, made_frames: counts; made by the model.
+        source_frames, output_frames, made_frames: counts; "made" is by the model.
         repeated_frames: left out and re-timed (dedupe).
         cuts: seconds in the source. fps: of the output, "60000/1001".
         duration: of the output in seconds.
-        damage: what could not be read, in words; "" if nothing.
-        dropped: what the output lacks that the input has. warnings: what is otherwise than in the
-            input, or worth knowing.
-        seconds: how long it took.
+        damage: what could not be read, as a message; "" if nothing.
+        dropped: what the output lacks that the input has. warnings: what differs from the input,
+            or is worth knowing.
+        seconds: how long the job took.
     """
 
     input: str
@@ -41,7 +41,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """Of the command: 0, DAMAGED, or LOSSES where something of a whole input is missing."""
+        """Exit code: 0, DAMAGED, or LOSSES if part of an undamaged input is missing."""
         return DAMAGED if self.damage else LOSSES if self.dropped else 0
 
     def as_dict(self) -> dict[str, Any]:

@@ -28,12 +28,12 @@ def draw_proposals(frame: Tensor, boxes: Boxes, scale: float = 1.0) -> np.ndarra
     drawn = visualizer.overlay_instances(
         boxes=boxes.to("cpu"),
         labels=[str(rank + 1) for rank in range(len(boxes))],
-        assigned_colors=[rank_colour(rank) for rank in range(len(boxes))],
+        assigned_colors=[rank_color(rank) for rank in range(len(boxes))],
     )
     return drawn.get_image()
 
 
-def rank_colour(rank: int) -> tuple[float, float, float]:
+def rank_color(rank: int) -> tuple[float, float, float]:
     """RGB in [0, 1] of the box with this rank (0 is the best), the same in every picture."""
     # Steps of the golden angle: bright hues, and neighbors in rank are far apart in color.
     return matplotlib.colormaps["hsv"](rank * 0.381966 % 1)[:3]
@@ -110,7 +110,7 @@ def mark_box(
     size = (width, max(round(frame.shape[0] * scale), 1))
     picture = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     x0, y0, x1, y1 = (round(value * scale) for value in box)
-    color = [round(255 * channel) for channel in rank_colour(rank)]
+    color = [round(255 * channel) for channel in rank_color(rank)]
     return cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), color, thickness=2)
 
 

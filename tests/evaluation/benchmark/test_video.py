@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from zoomin_d2 import Interpolator
 from zoomin_d2.evaluation.benchmark.video import measure_memory, measure_stages
 from zoomin_d2.video import Target
 
@@ -25,7 +26,7 @@ def write_clip(path, num_frames=6):
 def test_stages(tmp_path, capsys):
     clip = tmp_path / "source.mp4"
     write_clip(clip)
-    model = ("average", lambda a, b, ts: [(a + b) / 2 for _ in ts], "cpu")
+    model = Interpolator.from_pretrained("average", device="cpu")
     measure_stages(clip, model, Target(fps=Fraction(60)), tmp_path, repeat=2, preset="ultrafast")
     said = capsys.readouterr().out
     # 12 frames of 1/24 s are half a second: 30 of 1/60 s. Six of these fall on an input frame and

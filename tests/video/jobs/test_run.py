@@ -288,7 +288,7 @@ def test_an_output_is_never_an_input(run, write_video, make_frames, name):
     source = write_video("in.mp4", make_frames(6))
     source = source.rename(source.with_name(name))
     before = source.read_bytes()
-    with pytest.raises(OutputError, match="is an input, and would be replaced"):
+    with pytest.raises(OutputError, match="is an input and would be replaced"):
         run(source, "out.mp4", JobOptions(overwrite=True))
     assert source.read_bytes() == before
 
@@ -303,7 +303,7 @@ def test_images_and_gifs_are_never_replaced(run, tmp_path, write_video, make_fra
     source = {"out.gif": tmp_path / "out.gif", "images": tmp_path / "images"}.get(
         output, [str(path) for path in images]
     )
-    with pytest.raises(OutputError, match=r"input, .* would be replaced"):
+    with pytest.raises(OutputError, match=r"input(, which| and) would be replaced"):
         run(source, output, JobOptions(overwrite=True))
     assert cv2.imread(str(images[1])).max() == 9
 
@@ -311,7 +311,9 @@ def test_images_and_gifs_are_never_replaced(run, tmp_path, write_video, make_fra
 def test_rates_that_a_clock_cannot_hold(run, write_video, make_frames):
     source = write_video("in.mp4", make_frames(6))
     made = []
-    with pytest.raises(OutputError, match=r"2000 fps: the clock of a \.mkv .* at most 1000 fps"):
+    with pytest.raises(
+        OutputError, match=r"2000 fps is too fast: the clock of a \.mkv .* at most 1000 fps"
+    ):
         run(source, "out.mkv", model=lambda *args: made.append(args), fps=F(2000))
     assert not made
     for name, fps in [("out.mkv", 1000), ("out.mp4", 2000)]:
@@ -322,7 +324,7 @@ def test_rates_that_a_clock_cannot_hold(run, write_video, make_frames):
 def test_frames_closer_than_a_tick(run, write_video, make_frames):
     times = [0, 57, 58, 97, 131, 179]
     source = write_video("in.mkv", make_frames(6), times=times, time_base=F(1, 1000))
-    with pytest.raises(OutputError, match=r"less than the output's clock of 0\.001 s"):
+    with pytest.raises(OutputError, match=r"less than a tick of the output's clock \(0\.001 s\)"):
         run(source, "out.mkv", multi=4)
     assert run(source, "out.mp4", multi=4)[0].output_frames == 24
 
@@ -349,7 +351,7 @@ def test_chroma_is_kept(run, write_video, make_frames, pix_fmt, codec, written):
 def test_chroma_that_is_lost_is_told(run, write_video, make_frames, pix_fmt, chroma):
     source = write_video("in.mkv", make_frames(4), codec="ffv1", pix_fmt=pix_fmt)
     report, _ = run(source, "out.mkv", JobOptions(encode=EncodeOptions(codec="av1")))
-    assert report.warnings == [f"chroma is written as 420 (libsvtav1 has no {chroma})"]
+    assert report.warnings == [f"libsvtav1 has no {chroma} chroma; writing 420"]
 
 
 def test_paths_and_lists_of_paths(write_video, make_frames, average, tmp_path):
@@ -364,7 +366,7 @@ def test_paths_and_lists_of_paths(write_video, make_frames, average, tmp_path):
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9", "prores", "ffv1"])
 def test_every_encoder_writes_color_tags(run, write_video, make_frames, codec):
-    frames = make_frames(2, 64, 64)
+    frames = make_frames(12, 64, 64)  # of one or two, x265 writes random decoding times
     source = write_video(
         "in.mp4", frames, tags=(9, 16, 9, 1), pix_fmt="yuv420p10le", codec="libx265"
     )

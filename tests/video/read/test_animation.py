@@ -54,7 +54,7 @@ def test_what_is_no_animation(tmp_path):
     path = tmp_path / "still.webp"
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(path)
     assert not is_animated(path)
-    with pytest.raises(BadInputError, match="nothing to interpolate to"):
+    with pytest.raises(BadInputError, match="a single image cannot be interpolated"):
         open_source([path])
     path.write_bytes(b"RIFF nothing")
     assert not is_animated(path)

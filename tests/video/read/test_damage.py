@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from zoomin_d2.video import JobOptions, Target, interpolate_video
@@ -52,7 +53,7 @@ def test_a_file_cut_at_60_percent_is_told(tmp_path, make_clip, average):
 def test_mp4_without_index_is_no_video(tmp_path, make_clip, average):
     source = make_clip("mp4")
     _truncate(source, 0.6)
-    with pytest.raises(BadInputError, match=r"an MP4 whose index .* stopped early"):
+    with pytest.raises(BadInputError, match=r"an MP4 without its index .* stopped early"):
         interpolate_video(str(source), str(tmp_path / "out.mp4"), average, MULTI)
 
 
@@ -134,3 +135,13 @@ def test_theora_repeats_are_frames():
     levels = [level for _, level in frames]
     assert levels == [levels[0]] * 5 + [levels[5]] * 5 + [levels[10]]
     assert levels[0] < levels[5] < levels[10]
+
+
+def test_no_frame_is_whole(tmp_path, write_video, make_frames, average):
+    frames = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), dtype=np.uint8)
+    source = write_video("in.mkv", frames)
+    _overwrite_middle(source)
+    for name in ("out.mp4", "out.gif"):
+        with pytest.raises(BadInputError, match=r"no frame can be decoded \(1 frames lost"):
+            interpolate_video(str(source), str(tmp_path / name), average, MULTI)
+        assert not (tmp_path / name).exists()

@@ -1,4 +1,4 @@
-"""Images as a source: whatever their kind, RGB comes out, and what is lost is told."""
+"""Images as a source: whatever their kind, RGB comes out, and losses are reported."""
 
 import struct
 import zlib
@@ -79,7 +79,7 @@ def test_smallest_video_is_two_by_two(tmp_path, average, read_video, codec):
     for side in (1, 2):
         _save(tmp_path / f"{side}", *(np.full((side, side, 3), v, np.uint8) for v in (100, 120)))
     job = str(tmp_path / "out.mkv"), average, Target(multi=2), options
-    with pytest.raises(OutputError, match="at least 2x2 pixels, the video is 1x1"):
+    with pytest.raises(OutputError, match="at least 2x2 pixels, but the video has 1x1"):
         interpolate_video(str(tmp_path / "1"), *job)
     interpolate_video(str(tmp_path / "2"), *job)
     assert [image.shape for image in read_video(job[0])[0]] == [(2, 2, 3)] * 4
@@ -102,7 +102,7 @@ def _header(width: int, height: int) -> bytes:
     [
         (b"", "is not an image"),
         (b"no image", "is not an image"),
-        (_header(16384, 8193), "16384x8193 pixels; more than 134217728 are not read"),
+        (_header(16384, 8193), "16384x8193 pixels; the limit is 134217728 pixels"),
         (_header(2**31 - 1, 2**31 - 1), "exceeds limit"),
     ],
     ids=["empty", "text", "large", "bomb"],
@@ -119,5 +119,22 @@ def test_different_images_are_named(tmp_path):
     with pytest.raises(BadInputError, match=r"1\.png: 10x8 uint8, but the first image is 9x8"):
         _read(files)
     files = _save(tmp_path / "b", np.zeros((8, 9, 3), np.float32), suffix=".tiff")
-    with pytest.raises(BadInputError, match="float32 images are not supported"):
+    with pytest.raises(BadInputError, match="float32 values; only 8-bit and 16-bit images"):
         _read(files)
+
+
+@pytest.mark.parametrize(
+    "names, warnings",
+    [
+        (["f1", "f2", "f3"], []),
+        (["f10", "f20", "f30"], []),
+        (["a", "b"], []),
+        (["a1", "b7"], []),
+        (["f8", "f9", "f12", "f13", "f20"], ["image numbers have 2 gaps, the first after f9.png"]),
+    ],
+)
+def test_gaps_in_image_numbers_are_said(tmp_path, names, warnings):
+    for name in names:
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((8, 8, 3), np.uint8))
+    with ImageReader(list_images(tmp_path)) as reader:
+        assert [w.partition(":")[0] for w in reader.info.warnings] == warnings

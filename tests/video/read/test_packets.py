@@ -154,7 +154,7 @@ def test_late_seeks_read_from_the_start(write_video, make_frames, monkeypatch):
 
     with VideoReader(path) as reader:
         whole = [(f.index, f.time) for f in reader.frames()]
-    monkeypatch.setattr("zoomin_d2.video.read.reader.from_keyframe", late)
+    monkeypatch.setattr("zoomin_d2.video.read.decoding.from_keyframe", late)
     with VideoReader(path) as reader:
         assert [(f.index, f.time) for f in reader.frames(whole[20][1], 20)] == whole[20:]
         assert not reader.damage

@@ -75,8 +75,11 @@ def test_a_grid_serves_as_the_target(write_video, make_frames, average):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (lambda a, b, ts: [], r"gave \[\] for 1 frames"),
-        (lambda a, b, ts: [a[..., 1:]], r"gave \[\(1, 3, 48, 63\)\] for 1 frames \(1, 3, 48, 64\)"),
+        (lambda a, b, ts: [], r"returned \[\] for 1 frames"),
+        (
+            lambda a, b, ts: [a[..., 1:]],
+            r"returned \[\(1, 3, 48, 63\)\] for 1 frames \(1, 3, 48, 64\)",
+        ),
         (lambda a, b, ts: [a * float("nan")], r"not finite at 0\.000 s"),
     ],
 )

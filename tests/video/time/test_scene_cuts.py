@@ -10,7 +10,7 @@ from zoomin_d2.video import JobOptions, StreamOptions, Target, interpolate_video
 from zoomin_d2.video.read.source import SourceFrame
 from zoomin_d2.video.time.pipeline import interpolate_frames
 from zoomin_d2.video.time.scene_cuts import mark_steps
-from zoomin_d2.video.time.step_detection import NEIGHBOURHOOD, is_gap, judge_step
+from zoomin_d2.video.time.step_detection import NEIGHBORHOOD, is_gap, judge_step
 
 
 def _frames(images):
@@ -45,8 +45,8 @@ def test_marks_are_those_of_a_window():
     d = np.abs(np.diff(values.astype(float)))
     assert len(marked) == 60
     for i, step in enumerate(marked[1:]):
-        low = max(0, i - NEIGHBOURHOOD)
-        kind = judge_step(d[low : i + NEIGHBOURHOOD + 1], i - low)
+        low = max(0, i - NEIGHBORHOOD)
+        kind = judge_step(d[low : i + NEIGHBORHOOD + 1], i - low)
         assert (step.cut_before, step.repeats) == (kind.cut, kind.repeated), i
 
 

@@ -56,7 +56,7 @@ def test_header_rates_name_their_family():
     [
         ({}, "Nothing to do"),
         ({"multi": 1}, "at least 2"),
-        ({"multi": 2, "fps": F(60)}, "goes alone"),
+        ({"multi": 2, "fps": F(60)}, "cannot be combined"),
         ({"slowmo": F(1, 2)}, "slowmo must be"),
         ({"fps": F(0)}, "above 0"),
     ],

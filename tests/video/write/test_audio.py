@@ -54,14 +54,14 @@ def test_layouts_are_kept(encode, write_sound, layout, suffix, kept):
 def test_a_layout_that_nothing_holds_is_told(encode, write_sound):
     _, found, _, notes = encode(write_sound("in.mkv", layout="6.1"), "mov")
     assert found == "5.1"
-    assert notes == ["6.1 is mixed down to 5.1, for want of a codec"]
+    assert notes == ["6.1 is mixed down to 5.1: no codec holds it"]
 
 
 def test_rates_beyond_the_encoders(encode, write_sound):
     file = write_sound("in.mkv", rate=192_000)
     sound, _, rate, notes = encode(file, "mp4", slowmo=2)
     assert rate == 96_000
-    assert notes == ["192000 Hz become 96000, the most that aac takes"]
+    assert notes == ["192000 Hz becomes 96000 Hz, the most aac supports"]
     assert abs(sound.shape[1] - 96_000) < 8000
     middle = np.abs(np.fft.rfft(sound[0, 24_000:72_000]))
     assert abs(int(middle.argmax()) * 2 - 440) <= 8  # the pitch stays

@@ -5,7 +5,9 @@ import os
 import resource
 import signal
 import time
+from fractions import Fraction as F
 
+import av
 import numpy as np
 import pytest
 
@@ -19,8 +21,11 @@ from zoomin_d2.video.errors import (
 )
 from zoomin_d2.video.jobs.container_job import StopRequest
 from zoomin_d2.video.jobs.output_files import partial_path
-from zoomin_d2.video.write.encoder import EncodeOptions
-from zoomin_d2.video.write.segments import SEGMENT_FRAMES
+from zoomin_d2.video.read.reader import VideoReader
+from zoomin_d2.video.time.pipeline import OutputFrame
+from zoomin_d2.video.time.timeline import make_grid
+from zoomin_d2.video.write.encoder import EncodeOptions, choose_encoder
+from zoomin_d2.video.write.segments import SEGMENT_FRAMES, SegmentFolder, SegmentWriter
 
 MULTI = Target(multi=2)
 
@@ -128,7 +133,7 @@ def test_unfinished_run_is_not_mixed(tmp_path, source, average):
     output = tmp_path / "out.mp4"
     with pytest.raises(InterruptedRunError):
         interpolate_video(str(source), str(output), average, MULTI, OPTIONS, _stop_after(300))
-    with pytest.raises(OutputError, match="--resume goes on with it, --overwrite starts anew"):
+    with pytest.raises(OutputError, match="--resume continues it, --overwrite starts over"):
         interpolate_video(str(source), str(output), average, MULTI, OPTIONS)
     with pytest.raises(OutputError, match=r"other settings or another input \(target"):
         interpolate_video(str(source), str(output), average, Target(multi=3), RESUME)
@@ -207,7 +212,7 @@ def test_failing_model_is_named_and_resumed(tmp_path, source, average):
     def wrong_size(frame_1, frame_2, ts):
         return [frame_1[..., 1:] for _ in ts]
 
-    for model, words in [(nan, "not finite"), (wrong_size, "The model gave")]:
+    for model, words in [(nan, "not finite"), (wrong_size, "The model returned")]:
         with pytest.raises(ModelError, match=words):
             interpolate_video(str(source), str(output), model, MULTI)
         assert not output.exists() and not _folder(output).exists()
@@ -254,3 +259,45 @@ def test_unconvertible_frame_is_named(tmp_path, source, average, monkeypatch):
     with pytest.raises(OutputError, match="Cannot convert frame 0"):
         interpolate_video(str(source), str(tmp_path / "out.mp4"), average, MULTI, OPTIONS)
     assert not (tmp_path / "out.mp4").exists()
+
+
+H265 = EncodeOptions(codec="h265", preset="ultrafast")
+
+
+@pytest.mark.parametrize("num_frames", [1, 2])
+def test_decoding_times_of_short_segments(tmp_path, write_video, make_frames, num_frames):
+    """x265 leaves them to chance: 4 of 10 such segments were refused by the muxer, others were
+    decoded hours before they were shown."""
+    video = VideoReader(write_video("in.mp4", make_frames(3)))
+    grid = make_grid(MULTI, video.info)
+    settings = choose_encoder("out.mp4", H265, video.info, grid.fps, grid.time_base, (32, 64))
+    image = np.zeros((32, 64, 3), np.uint8)
+    step = 1 / (grid.fps * grid.time_base)
+    for attempt in range(20):
+        folder = SegmentFolder(tmp_path / f"{attempt}.mp4", {}, resume=False, overwrite=False)
+        writer = SegmentWriter(folder, settings, video)
+        for i in range(num_frames):
+            frame = OutputFrame(i, i / grid.fps, image, "held", 0, (F(0), 0), image)
+            writer.write(writer.convert(frame))
+        writer.finish(complete=True)
+        with av.open(str(folder.files()[0])) as segment:
+            times = [(p.pts, p.dts) for p in segment.demux() if p.size]
+        folder.release(remove=True)
+        assert times == [(step * i, step * i) for i in range(num_frames)]
+
+
+@pytest.mark.parametrize("rest", [1, 2])
+def test_a_short_last_segment_joins(tmp_path, write_video, make_frames, average, rest):
+    total = SEGMENT_FRAMES + rest
+    source = write_video("in.mkv", make_frames(total, 32, 64), codec="mjpeg", pix_fmt="yuvj420p")
+    output = tmp_path / "out.mp4"
+    options = JobOptions(encode=H265)
+    interpolate_video(str(source), str(output), average, Target(fps=25), options)
+    with av.open(str(output)) as out:
+        stream = out.streams.video[0]
+        tick = 1 / (25 * stream.time_base)
+        packets = [p for p in out.demux(stream) if p.size]
+        assert stream.duration == total * tick
+    assert sorted(p.pts for p in packets) == [i * tick for i in range(total)]
+    delays = {p.pts - p.dts for p in (packets[0], packets[SEGMENT_FRAMES], packets[-1])}
+    assert delays == {packets[0].pts - packets[0].dts}

@@ -65,7 +65,7 @@ def test_cover_pictures_are_kept(run, small, add_cover, packets, source_suffix, 
 
 def test_a_cover_that_is_lost_is_reported(run, small, add_cover):
     report, _ = run(add_cover("in.mp4", small("a.mp4")), "out.mov")
-    assert report.dropped == ["cover picture 1 (png): .mov cannot hold it; an .mkv output may"]
+    assert report.dropped == ["cover picture 1 (png): .mov cannot hold it; an .mkv output might"]
     assert report.exit_code == 9
 
 
@@ -177,7 +177,7 @@ def test_metadata_that_is_lost_is_told(run, small, add_cover):
 def test_pictures_alone_are_told(run, small):
     source = small("in.mkv", audio="aac", subtitles="subrip")
     report, _ = run(source, "out.gif")
-    said = "the output holds pictures alone, without audio stream 1 (aac), subtitle stream 2"
+    said = "the output holds only pictures, without audio stream 1 (aac), subtitle stream 2"
     assert report.warnings[0].startswith(said)
     assert report.exit_code == 0
     report, _ = run(small("quiet.mp4", audio="aac"), "quiet.gif", audio="drop")

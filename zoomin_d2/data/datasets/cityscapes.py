@@ -52,7 +52,11 @@ def load_cityscapes(folder: str | Path, split: str) -> list[dict]:
     records = load_prepared_clips(prepared, name, PREPARE, root=folder)
     if split == "train":
         return records
-    snippets = _snippets(records)
+    try:
+        snippets = _snippets(records)
+    except (KeyError, ValueError) as error:
+        problem = f"{INDEX_NAME} names no numbered images ({error!r})."
+        raise MissingDatasetError(name, folder, problem, TREE, PREPARE) from error
     triplets = [_annotated(snippet) for snippet in snippets]
     lacking = [f"{snippet[0].name}*" for snippet, t in zip(snippets, triplets) if t is None]
     corrupt = json.loads((prepared / INDEX_NAME).read_text())["corrupt_videos"]
@@ -80,7 +84,7 @@ def _snippets(records: list[dict]) -> list[list[_Frame]]:
     frames = []
     for record in records:
         for place, image in enumerate(record["hr_frames"]):
-            name, number, _ = Path(image).name.rsplit("_", 2)
+            name, _, number = Path(image).stem.removesuffix("_leftImg8bit").rpartition("_")
             frames.append(_Frame(name, int(number), record, place))
     snippets: list[list[_Frame]] = []
     for frame in sorted(frames, key=lambda frame: (frame.name, frame.number)):

@@ -9,16 +9,16 @@ import cv2
 import numpy as np
 import torch
 
-from ..frame_store import CorruptFrameError, FrameRef, FrameStore
-from ..synthetic_layers import NUM_DRAWS, layered_triplets
-from .records import image_size
+from zoomin_d2.data.datasets.records import image_size
+from zoomin_d2.data.frame_store import FrameRef, FrameStore
+from zoomin_d2.data.synthetic_layers import NUM_DRAWS, layered_triplets
+from zoomin_d2.frames import IMAGE_SUFFIXES, CorruptFrameError
 
 SIZE = (256, 448)  # (height, width) of the frames
 STILLS_PER_TRIPLET = 8
 # Between frame_1 and frame_2, mean over all values on 0..255; stills without texture never reach
 # it.
 _LEAST_DIFFERENCE, _MAX_TRIES = 1.0, 10
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 def find_images(sources: Sequence[Path], size: tuple[int, int] = SIZE) -> tuple[list[str], int]:
@@ -35,7 +35,7 @@ def find_images(sources: Sequence[Path], size: tuple[int, int] = SIZE) -> tuple[
         if not source.exists():
             raise FileNotFoundError(f"{source} does not exist; give images or folders of images")
         found = source.rglob("*") if source.is_dir() else [source]
-        files.update(x for x in found if x.suffix.lower() in _SUFFIXES and x.is_file())
+        files.update(x for x in found if x.suffix.lower() in IMAGE_SUFFIXES and x.is_file())
     large = [str(x) for x in sorted(files) if _is_large(x, size)]
     if not large:
         raise FileNotFoundError(

@@ -1,9 +1,9 @@
 """`fast` in some 50 Triton kernels: two frames and times in, the frames at these times out.
 
 Equal to `FastGenerator.forward_many`, which is the definition, up to rounding; inference on a GPU
-only. Every convolution takes its bias, activation and residual sum with it; every concatenation is
-a buffer that its parts are written into; flows and sampling positions never exist, full-size
-activations only where the motion is refined.
+only. Every convolution includes its bias, activation and residual sum; every concatenation is a
+buffer that its parts are written into. Flows and sampling positions are never stored; full-size
+activations only exist if the motion is refined.
 
 Shape shorthand: see motion_decoder.py. Activations are (N, h, w, C), C padded to multiples of 16.
 """
@@ -29,7 +29,7 @@ _SLOPE = 0.1  # of every leaky ReLU
 
 
 class _Blocks:
-    """Residual blocks, the last of which writes where it is told."""
+    """Residual blocks, the last of which writes to a given place."""
 
     def __init__(self, blocks: nn.Sequential):
         self.pairs = [
@@ -46,7 +46,7 @@ class _Blocks:
 
 
 class _Decoder:
-    """`MotionDecoder` with what lies before it: upsampling, warps and concatenation."""
+    """`MotionDecoder` with what precedes it: upsampling, warps and concatenation."""
 
     def __init__(self, decoder: MotionDecoder, features: int, hidden: int):
         costs = (2 * decoder.radius + 1) ** 2 if decoder.radius else 0
@@ -75,7 +75,7 @@ class _Decoder:
         out: Tensor | None,
         tune: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Motion (N, 5, h, w) and hidden (N, h, w, C), which is ``out`` if that is given."""
+        """Motion (N, 5, h, w) and hidden (N, h, w, C), which is ``out`` if given."""
         n, (height, width) = len(t), features.shape[1:3]
         x = features.new_empty(n, height, width, self.channels)
         if hidden is not None:
@@ -98,11 +98,11 @@ class _Decoder:
 
 
 class _Refinement:
-    """The decoder at full size, with what lies before it; what it adds to the motion comes out."""
+    """The decoder at full size, with what precedes it; returns what it adds to the motion."""
 
     def __init__(self, decoder: MotionDecoder, hidden: int):
         self.hidden = hidden
-        # Where `gather_frames` puts the colors, hidden, motion and time.
+        # The slots in which `gather_frames` puts the colors, hidden, motion and time.
         slots = [*range(6), *range(HIDDEN_SLOT, HIDDEN_SLOT + hidden), *range(6, 12)]
         self.channels = padded(HIDDEN_SLOT + hidden)
         self.enter = FusedConv(decoder.enter[0], _SLOPE, slots=slots, channels=self.channels)
@@ -125,7 +125,7 @@ class _Refinement:
         x = hidden.new_empty(*size, self.channels)
         gather_frames(frame_1, frame_2, motion, hidden[..., : 4 * self.hidden], t, x)
         y = self.enter(x, x.new_empty(*size, self.width), tune=tune)
-        del x  # full-size buffers: as few at a time as there can be
+        del x  # full-size buffers: keep as few at a time as possible
         y = self.blocks(y, torch.empty_like(y), tune)
         added = torch.empty(n, 5, *size[1:], dtype=torch.float32, device=y.device)
         self.head(y, added.permute(0, 2, 3, 1), tune=tune)
@@ -133,7 +133,7 @@ class _Refinement:
 
 
 class _Synthesis:
-    """`LightSynthesis`, whose inputs are written where its convolutions read."""
+    """`LightSynthesis`; its inputs are written where its convolutions read."""
 
     def __init__(self, net: LightSynthesis, context: int, coarse_context: int):
         self.context = padded(context)
@@ -169,13 +169,13 @@ class _Synthesis:
         """
         Args:
             x: (N, h, w, channels), context and warped frames.
-            merged: (N, h / 2, w / 2, merge_channels), of which the coarse context is there.
+            merged: (N, h / 2, w / 2, merge_channels); already contains the coarse context.
 
         Returns:
             correction (N, h, w, outputs).
         """
         n, height, width, _ = x.shape
-        # Channels without a slot must not hold what is no number.
+        # Channels without a slot must not hold NaN.
         wanted = self.fine + self.quarter
         new = x.new_empty if wanted == self.leave_channels else x.new_zeros
         both = new(n, height, width, self.leave_channels)
@@ -192,8 +192,8 @@ class FastTriton:
     """A `FastGenerator`, packed for the kernels: its weights are copied.
 
     Args:
-        generator: in eval mode, its weights in the dtype that the kernels shall use.
-        tune: time other tiles, too, at a convolution's first call with a size.
+        generator: in eval mode, its weights in the dtype for the kernels.
+        tune: also time other tiles, at a convolution's first call with a size.
     """
 
     def __init__(self, generator: FastGenerator, tune: bool = False):
@@ -253,7 +253,7 @@ class FastTriton:
     ) -> Tensor:
         n = len(t)
         synthesis = self.synthesis
-        # The two finest levels' hidden is the context: it is written where the synthesis reads.
+        # The hidden of the two finest levels is the context: it is written where synthesis reads.
         x = features[0].new_empty(n, *features[0].shape[1:3], synthesis.channels)
         merged = features[0].new_empty(n, *features[1].shape[1:3], synthesis.merge_channels)
         targets = {0: x[..., : synthesis.context], 1: merged[..., synthesis.coarse :]}

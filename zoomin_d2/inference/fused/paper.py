@@ -1,8 +1,9 @@
 """The paper's generator with a fused warp and folded convolutions: frames and times in, frames out.
 
 Equal to `PaperGenerator.forward`, which is the definition, up to rounding; inference on a GPU only.
-The flow network runs as it is. Features and everything after it are (N, H, W', C) activations, W'
-the width rounded up so that the large convolutions can be folded (layers/folded_conv.py).
+The flow network runs unchanged. Features and everything after it are (N, H, W', C) activations,
+where W' is the width rounded up so that the large convolutions can be folded
+(layers/folded_conv.py).
 """
 
 from collections.abc import Sequence
@@ -24,13 +25,13 @@ _SLOPE = 0.1  # of every leaky ReLU
 
 
 class PaperTriton:
-    """A `PaperGenerator` in evaluation, its weights in the precision wanted."""
+    """A `PaperGenerator` in eval mode, its weights in the precision for the kernels."""
 
     def __init__(self, generator: PaperGenerator):
         context, synthesis = generator.context, generator.synthesis_net
         self._flow_net, self._mean = generator.flow_net, context.mean.float()
         self._dtype = context.weight.dtype
-        # Four channels of a frame make pixels of 8 bytes; of a frame corrected, likewise.
+        # Four channels make pixels of 8 bytes, for frames and for corrected frames.
         self._context = FoldedConv(context.weight, context.bias, _FOLD, in_channels=4)
         # cuDNN wants multiples of 8 channels.
         self._channels = padded(context.channels + 3, 8)

@@ -1,8 +1,8 @@
 """Two frames, their motion and the synthesis network's correction in; the frame between them out.
 
 Frames are (N, 3, H, W) in any memory format, uint8 or float in [0, 1], and are taken as if padded
-by their border to (2 h, 2 w). Activations are (N, h, w, C) as in triton_conv.py. The frames are
-sampled once more: nothing warped is kept at full size in more than 16 bits, or read again.
+by their border to (2 h, 2 w). Activations are (N, h, w, C) as in conv.py. The frames are sampled
+once more: nothing warped is kept at full size in more than 16 bits, or read again.
 """
 
 import torch
@@ -32,16 +32,16 @@ def compose(
     """Warp both frames, blend them by the corrected mask, correct the colors, clip, crop, round.
 
     Equal to ``blend(warped_1, warped_2, sigmoid(logit of the full-size motion + logit(1 - t) +
-    correction of the mask)) + correction`` in [0, 1]; halves go up in 8 bit.
+    correction of the mask)) + correction`` in [0, 1]; for 8 bits, halves are rounded up.
 
     Args:
         frame_1, frame_2: (N, 3, H, W).
         motion: (N, 5, h, w) float32.
-        refinement: (N, 5, 2 h, 2 w) float32, what is added to it at full size, or None.
+        refinement: (N, 5, 2 h, 2 w) float32, added to it at full size, or None.
         correction: (N, h, w, C): of 3 colors, the mask's logit and, if ``mixed``, the logit of how
             bicubic the warp is, 4 pixels each.
         t: (N,) float32.
-        pred: as the frames, gets the result.
+        pred: like the frames; gets the result.
         mixed: warp bilinearly and bicubically, and mix the two.
     """
     n, _, out_height, out_width = pred.shape
@@ -109,7 +109,7 @@ def _warped_color(
     mask,
     MIXED: tl.constexpr,
 ):
-    """A color plane (with its strides) at the positions (to_y, to_x), which lie in the frame."""
+    """A color plane (with its strides) at positions (to_y, to_x) inside the frame."""
     left = to_x.to(tl.int32)
     top = to_y.to(tl.int32)
     over = to_x - left
@@ -181,7 +181,7 @@ def _compose_kernel(
     plane = height * width
     own = motion + image * 5 * plane
     extra = refinement + image * 20 * plane
-    # 2 t or 2 (1 - t) of what unit time moves.
+    # 2 t or 2 (1 - t) times the motion of unit time.
     dx = 2 * t * full_motion(own, extra, 0, y, x, height, width, mask, REFINED)
     dy = 2 * t * full_motion(own, extra, 1, y, x, height, width, mask, REFINED)
     to_y_1, to_x_1 = moved(y, x, dy, dx, height, width)

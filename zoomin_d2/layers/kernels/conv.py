@@ -1,7 +1,7 @@
-"""A convolution with all that comes before and after it, in one Triton kernel; inference only.
+"""A convolution with everything before and after it, in one Triton kernel; inference only.
 
-Activations are (N, h, w, C) tensors whose last dimension is dense: also a slice of the channels of
-a larger buffer, from which or into which the kernel works, so that nothing is ever concatenated.
+Activations are (N, h, w, C) tensors whose last dimension is dense. They may be a slice of the
+channels of a larger buffer, which the kernel reads or writes, so that nothing is ever concatenated.
 Bias, leaky ReLU, the sum of a residual block and pixel shuffling happen before the result is
 written. It computes in float32 from operands in the weight's dtype.
 
@@ -22,7 +22,7 @@ from zoomin_d2.layers.kernels.tiles import TILE_WIDTH, Tile, candidates, fastest
 
 
 def padded(channels: int, multiple: int = 16) -> int:
-    """Channels of a buffer: aligned to 16, as 16-byte accesses and the matrix units want them."""
+    """Channels of a buffer: aligned to 16, as 16-byte accesses and the matrix units need."""
     return triton.cdiv(channels, multiple) * multiple
 
 
@@ -32,10 +32,10 @@ class FusedConv:
     Args:
         conv: of size 1 or 3, "same" padding.
         slope: of the leaky ReLU after it; 1 = none.
-        slots: where in the input buffer each of its input channels lies; None: in order.
+        slots: the place of each of its input channels in the input buffer; None: in order.
         channels: of the input buffer, a multiple of 16. Those without a slot may hold any finite
             value.
-        shuffle: write pixel shuffled, four output channels to one of twice the size.
+        shuffle: write the result pixel shuffled, four output channels to one of twice the size.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class FusedConv:
         slots = list(range(inputs) if slots is None else slots)
         weight = conv.weight.detach().permute(2, 3, 1, 0).reshape(self.side**2, inputs, outputs)
         bias = conv.bias.detach().float()
-        if shuffle:  # (c, dy, dx) -> (dy, dx, c): what is next to it in memory then is next to it
+        if shuffle:  # (c, dy, dx) -> (dy, dx, c): neighbors in memory stay neighbors
             order = torch.arange(outputs, device=weight.device).view(-1, 4).T.flatten()
             weight, bias = weight[..., order], bias[order]
         self.quarter = outputs // 4 if shuffle else 0
@@ -65,7 +65,7 @@ class FusedConv:
         self._tiles: dict[tuple, Tile] = {}
 
     def out_size(self, height: int, width: int) -> tuple[int, int]:
-        """Of the result, (h, w), before shuffling."""
+        """The size of the result, (h, w), before shuffling."""
         return -(-height // self.stride), -(-width // self.stride)
 
     def __call__(
@@ -74,7 +74,7 @@ class FusedConv:
         """
         Args:
             x: (N, h, w, channels).
-            out: (N, h', w', C), any strides; written from channel 0 on, those beyond the
+            out: (N, h', w', C), any strides; written from channel 0 on; channels beyond the
                 convolution's become ``residual``'s or zero.
             residual: (N, h', w', C), added before the leaky ReLU.
             tune: time some tiles at the first call with this size, and keep the fastest.
@@ -163,7 +163,7 @@ class FusedConv:
         return F.leaky_relu(y, self.slope)
 
 
-# The sizes vary from video to video: they must not make another kernel each.
+# Sizes vary from video to video, and must not each compile another kernel.
 @triton.jit(
     do_not_specialize=[
         "in_height",

@@ -1,8 +1,8 @@
 """The cost volume in one Triton kernel instead of hundreds, on GPUs; with a gradient.
 
-Each function is equal to its namesake in this room, which is the definition and what runs
-elsewhere. They compute in float32 and return the dtype of their input. Importing this file needs
-the package `triton`, which comes with PyTorch for Linux.
+Each function equals its namesake in layers/, which is the definition and runs everywhere else. They
+compute in float32 and return the dtype of their input. Importing this file needs the package
+`triton`, which comes with PyTorch for Linux.
 """
 
 import torch
@@ -18,8 +18,8 @@ _PIXELS = 64  # of a program's tile
 def bilateral_correlation(features_1: Tensor, features_2: Tensor, radius: int) -> Tensor:
     """`layers.correlation.bilateral_correlation` in one kernel instead of 2 (2 r + 1)^2.
 
-    Features are read from memory about once, the other (2 r + 1)^2 - 1 times from the cache; the
-    gradient is one kernel for each of the two, and keeps nothing but the features.
+    Features are read from memory about once, and (2 r + 1)^2 - 1 times from the cache. The gradient
+    is one kernel for each of the two frames, and only keeps the features.
 
     Args:
         features_1, features_2: (N, C, H, W) of one dtype and on one GPU, in any memory format.
@@ -31,7 +31,7 @@ def bilateral_correlation(features_1: Tensor, features_2: Tensor, radius: int) -
     return _correlation(features_1, features_2, radius)
 
 
-# An operator of PyTorch's own, so that torch.compile and torch.export take it as one.
+# Registered with PyTorch as an operator, so that torch.compile and torch.export treat it as one.
 @torch.library.custom_op("zoomin_d2::bilateral_correlation", mutates_args=())
 def _correlation(features_1: Tensor, features_2: Tensor, radius: int) -> Tensor:
     volume = _empty_volume(features_1, features_2, radius)
@@ -46,7 +46,7 @@ def _empty_volume(features_1: Tensor, features_2: Tensor, radius: int) -> Tensor
         (n, (2 * radius + 1) ** 2, height, width),
         dtype=features_1.dtype,
         device=features_1.device,
-        memory_format=torch.channels_last,  # what the convolution after it wants
+        memory_format=torch.channels_last,  # the format that the next convolution needs
     )
 
 
@@ -100,10 +100,10 @@ def correlate_into(features_1: Tensor, features_2: Tensor, volume: Tensor, radiu
 
 
 def _gradient(gradient: Tensor, other: Tensor, radius: int, sign: int) -> Tensor:
-    """Of the one frame's features; ``other`` are the other frame's, +1 is for features_1.
+    """The gradient of one frame's features; ``other`` are the other frame's, +1 is for features_1.
 
     volume[d](x) holds features_1(x - d): features_1 at u meets the volume at u + d, where
-    features_2 is the one at u + 2 d. For features_2 all signs turn round.
+    features_2 is the one at u + 2 d. For features_2 all signs are reversed.
     """
     n, channels, height, width = other.shape
     result = torch.empty_like(other)
@@ -155,13 +155,13 @@ def _correlation_kernel(
     PIXELS: tl.constexpr,
     TILE: tl.constexpr,
 ):
-    # A row of displacements: what its columns read is nearly the same, and found in the cache.
+    # A row of displacements: its columns read almost the same data, which is in the cache.
     row = tl.program_id(1)
     image = tl.program_id(2).to(tl.int64)  # large batches do not fit 32 bits
     pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     y = pixel // width
     x = pixel % width
-    # Of frame_1 the pixel where the object came from, of frame_2 the one where it goes to.
+    # In frame_1, the pixel where the object came from; in frame_2, the one where it goes.
     from_y = y - row + RADIUS
     to_y = y + row - RADIUS
     rows = (from_y >= 0) & (from_y < height) & (to_y >= 0) & (to_y < height) & (y < height)
@@ -220,7 +220,7 @@ def _correlation_gradient_kernel(
     for displacement in range((2 * RADIUS + 1) * (2 * RADIUS + 1)):
         dy = SIGN * (displacement // (2 * RADIUS + 1) - RADIUS)
         dx = SIGN * (displacement % (2 * RADIUS + 1) - RADIUS)
-        # The place in the volume, and from there as far again: the other frame's pixel.
+        # The place in the volume; the same distance further is the other frame's pixel.
         mid_y = y + dy
         mid_x = x + dx
         far_y = mid_y + dy

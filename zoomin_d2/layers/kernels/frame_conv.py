@@ -1,7 +1,7 @@
 """Two frames, 8-bit or float, in; the first convolution of both out; inference only.
 
 Frames are (N, 3, H, W) in any memory format, uint8 or float in [0, 1], and are taken as if padded
-by their border to (2 h, 2 w). Activations are (N, h, w, C) as in triton_conv.py.
+by their border to (2 h, 2 w). Activations are (N, h, w, C) as in conv.py.
 """
 
 import torch
@@ -13,7 +13,7 @@ from zoomin_d2.layers.kernels.launch import launch
 
 
 def scale_of(frame: Tensor) -> float:
-    """What makes the values of a frame lie in [0, 1]."""
+    """The factor that brings the values of a frame into [0, 1]."""
     return 1.0 if frame.is_floating_point() else 1 / 255
 
 
@@ -36,7 +36,7 @@ class FrameConv:
     def __call__(self, frame_1: Tensor, frame_2: Tensor, out: Tensor) -> Tensor:
         """
         Args:
-            out: (2N, h, w, C): of every frame_1, then of every frame_2; channels beyond the
+            out: (2N, h, w, C): for every frame_1, then for every frame_2; channels beyond the
                 convolution's become zero.
         """
         n, _, in_height, in_width = frame_1.shape
@@ -97,20 +97,20 @@ def _frame_conv_kernel(
     pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     y = pixel // width
     x = pixel % width
-    tap = tl.arange(0, 32)  # (colour, dy, dx), 27 of them
-    colour = tap // 9
+    tap = tl.arange(0, 32)  # (color, dy, dx), 27 of them
+    color = tap // 9
     in_y = (2 * y - 1)[:, None] + ((tap % 9) // 3)[None, :]
     in_x = (2 * x - 1)[:, None] + (tap % 3)[None, :]
-    # Beyond the padded frame are zeros, as for any convolution; in its padding the border's value.
+    # Zeros outside the padded frame, as for any convolution; the border's value in its padding.
     mask = (y < height)[:, None] & (tap < 27)[None, :]
     mask = mask & (in_y >= 0) & (in_y < 2 * height) & (in_x >= 0) & (in_x < 2 * width)
     in_y = tl.minimum(in_y, in_height - 1)
     in_x = tl.minimum(in_x, in_width - 1)
     if image < n:
-        source = first + image * n1 + (colour * c1)[None, :] + in_y * y1 + in_x * x1
+        source = first + image * n1 + (color * c1)[None, :] + in_y * y1 + in_x * x1
         value = tl.load(source, mask=mask, other=0.0)
     else:
-        source = second + (image - n) * n2 + (colour * c2)[None, :] + in_y * y2 + in_x * x2
+        source = second + (image - n) * n2 + (color * c2)[None, :] + in_y * y2 + in_x * x2
         value = tl.load(source, mask=mask, other=0.0)
     value = tl.where(mask, value.to(tl.float32) * scale - 0.5, 0.0)
     output = tl.arange(0, OUTPUTS)

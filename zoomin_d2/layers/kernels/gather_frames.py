@@ -1,7 +1,7 @@
-"""All that a decoder at full size reads, in one kernel; inference only.
+"""Everything that a decoder at full size reads, in one kernel; inference only.
 
 Frames are (N, 3, H, W) in any memory format, uint8 or float in [0, 1], and are taken as if padded
-by their border to (2 h, 2 w). Motion and hidden as in triton_warp.py.
+by their border to (2 h, 2 w). Motion and hidden are as in warp.py.
 """
 
 import triton
@@ -13,7 +13,7 @@ from zoomin_d2.layers.kernels.launch import launch
 from zoomin_d2.layers.kernels.warp_frames import full_motion, joined, moved, sampled_colors
 
 _PIXELS = 128
-HIDDEN_SLOT = 16  # of the first channel of hidden; before it colors, motion and time
+HIDDEN_SLOT = 16  # of the first channel of hidden; colors, motion and time come before it
 
 
 def gather_frames(
@@ -116,7 +116,7 @@ def _gather_frames_kernel(
     m2 = full_motion(own, own, 2, y, x, height, width, mask, False)
     m3 = full_motion(own, own, 3, y, x, height, width, mask, False)
     m4 = full_motion(own, own, 4, y, x, height, width, mask, False)
-    # 2 t or 2 (1 - t) of what unit time moves.
+    # 2 t or 2 (1 - t) times the motion of unit time.
     to_y, to_x = moved(y, x, 2 * t * m1, 2 * t * m0, height, width)
     r1, g1, b1 = sampled_colors(
         first + image * n1, c1, y1, x1, to_y, to_x, in_height, in_width, scale, mask
@@ -126,7 +126,7 @@ def _gather_frames_kernel(
         second + image * n2, c2, y2, x2, to_y, to_x, in_height, in_width, scale, mask
     )
     zero = tl.zeros((PIXELS,), dtype=tl.float32)
-    # The last index of a join runs fastest: channels with an even number, then those with an odd.
+    # The last index of a join runs fastest: even channels first, then odd ones.
     even = joined(r1, b1, g2, m0, m2, m4, zero, zero)
     odd = joined(g1, r2, b2, m1, m3, zero + (t - 0.5), zero, zero)
     value = tl.reshape(tl.join(even, odd), (PIXELS, SLOT))

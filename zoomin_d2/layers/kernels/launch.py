@@ -1,7 +1,7 @@
-"""Every launch of a Triton kernel in this room goes through `launch`: run, or only compiled.
+"""Every launch of a Triton kernel in this room goes through `launch`, which runs or compiles it.
 
-Compiling ahead does two things: a test without a GPU sees that a kernel compiles for one and what
-registers it takes; and on a machine with many cores, all kernels compile at once.
+Compiling ahead has two uses: a test without a GPU can check that a kernel compiles for one, and how
+many registers it takes; and on a machine with many cores, all kernels compile at once.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from contextvars import ContextVar
 import torch
 import triton
 
-# Called as (kernel, grid, args, options) instead of launching, where it is set.
+# If set, called as (kernel, grid, args, options) instead of launching.
 _instead: ContextVar[Callable | None] = ContextVar("instead", default=None)
 
 
@@ -44,12 +44,12 @@ def compile_only(seen: Callable[[object], object] = lambda compiled: None):
 
 
 def compiling() -> bool:
-    """Whether `launch` runs nothing at present: results are then not to be looked at."""
+    """Whether `launch` currently runs nothing, so that results are meaningless."""
     return _instead.get() is not None
 
 
 def compile_ahead(run: Callable[[], object], num_threads: int) -> None:
-    """Compile everything that ``run()`` launches, on several threads; Triton keeps it on disk."""
+    """Compile everything that ``run()`` launches, in several threads; Triton caches it on disk."""
     if not hasattr(triton, "AsyncCompileMode"):  # before Triton 3.5
         return
     with ThreadPoolExecutor(num_threads) as pool, triton.AsyncCompileMode(pool), compile_only():

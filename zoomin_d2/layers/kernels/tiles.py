@@ -1,4 +1,4 @@
-"""How the convolution kernel divides its work, chosen by size or by the clock."""
+"""How the convolution kernel divides its work, chosen by size or by timing."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ import torch
 import triton
 
 TILE_WIDTH = 16  # pixels; tiles are two-dimensional, so that the taps find their rows in the cache
-# An H200's: with fewer products of pixels and outputs than this, large tiles leave it half empty.
+# For an H200: with fewer products of pixels and outputs, large tiles leave it half empty.
 _FILLS_THE_GPU = 132 * 2 * 64 * 64
 
 
@@ -24,7 +24,7 @@ class Tile:
 
 
 def candidates(pixels: int, outputs_all: int, channels_all: int) -> list[Tile]:
-    """Tiles for a convolution of so many pixels, output and input channels; the default first.
+    """Tiles for a convolution of this many pixels, output and input channels; the default first.
 
     The defaults are what `fastest` chose for `fast` at 448x256, 2048x1024 and 3840x2160 on an H100.
     """
@@ -73,7 +73,7 @@ def fastest(tiles: Sequence[Tile], run: Callable[[Tile], object]) -> Tile:
             run(tile)
         except triton.runtime.errors.OutOfResources:
             continue
-        # The device waits while the host, which is slower than a small kernel, queues them all.
+        # The device waits until the host, which is slower than a small kernel, has queued them all.
         torch.cuda._sleep(1_000_000)
         spans = []
         for _ in range(5):

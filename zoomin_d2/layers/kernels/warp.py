@@ -1,7 +1,7 @@
-"""All that a level of a coarse-to-fine network reads, in one kernel; inference only.
+"""Everything that a level of a coarse-to-fine network reads, in one kernel; inference only.
 
-Motion (N, 5, h / 2, w / 2) float32 as in generators/motion_decoder.py. Its upsampling, the warps of
-both frames' features, pixel shuffling and the concatenation are one pass: flows and sampling
+Motion is (N, 5, h / 2, w / 2) float32 as in generators/motion_decoder.py. Its upsampling, the warps
+of both frames' features, pixel shuffling and the concatenation are one pass: flows and sampling
 positions are never written.
 """
 
@@ -34,8 +34,8 @@ def gather_level(
         hidden: (N, h / 2, w / 2, 4 C') of the level below, or None.
         t: (N,) float32.
         out: (N, h, w, D): channels [0, first) get frame_1's features, [first, 2 * first)
-            frame_2's, those from ``last`` on hidden (C'), motion (5), t - 0.5 and zeros. What is
-            between stays as it is.
+            frame_2's, those from ``last`` on hidden (C'), motion (5), t - 0.5 and zeros. The
+            channels between stay unchanged.
 
     Returns:
         the motion on this grid, (N, 5, h, w) float32, or None.
@@ -76,7 +76,7 @@ def gather_level(
 
 @triton.jit
 def bilinear(a, b, c, d, over, down):
-    """Between the four neighbours: a, b above, c, d below."""
+    """Between the four neighbors: a, b above, c, d below."""
     return (a * (1 - over) + b * over) * (1 - down) + (c * (1 - over) + d * over) * down
 
 
@@ -178,7 +178,7 @@ def _gather_kernel(
         mask = inside[:, None] & (channel < CHANNELS)[None, :]
         source = features + (role * n + image) * height * width * feature_pitch
         if WARP:
-            # Twice the pixels on the finer grid, and 2 t or 2 (1 - t) of what unit time moves.
+            # Twice the pixels on the finer grid, and 2 t or 2 (1 - t) times unit time's motion.
             factor = 2 * tl.where(role == 0, 2 * t, 2 * (1 - t))
             own = motion + (image * 5 + 2 * role) * plane
             value = warped(

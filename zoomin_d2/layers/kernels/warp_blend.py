@@ -1,8 +1,8 @@
 """Two frames and their features in, warped and blended as channels of one buffer out (eq. 1, 2).
 
-Inference only. Motion (N, 5, h, w) float32 as in generators/flow_net.py, at half the size of the
-frames as padded: its upsampling, four warps and two blends are one pass; flows, sampling positions
-and warped features are never written.
+Inference only. Motion is (N, 5, h, w) float32 as in generators/flow_net.py, at half the size of the
+padded frames. Its upsampling, four warps and two blends are one pass; flows, sampling positions and
+warped features are never written.
 """
 
 import triton
@@ -101,7 +101,7 @@ def _warp_blend_kernel(
     t = tl.load(times + image).to(tl.float32)
     own = motion + image * 5 * half_height * half_width
     other = own + 2 * half_height * half_width
-    # Twice the pixels on the finer grid, and 2 t or 2 (1 - t) of what unit time moves.
+    # Twice the pixels on the finer grid, and 2 t or 2 (1 - t) times the motion of unit time.
     t_1 = 4 * t
     t_2 = 4 * (1 - t)
     logit = upsampled(
@@ -154,13 +154,13 @@ def _warp_blend_kernel(
             mask=inside[:, None] & (channel < CHANNELS),
         )
     else:
-        colour = tl.arange(0, NARROW)[None, :]
-        shown = seen[:, None] & (colour < 3)
+        color = tl.arange(0, NARROW)[None, :]
+        shown = seen[:, None] & (color < 3)
         frame_1 = warped(
             first + image * n1,
             y1,
             x1,
-            colour * c1,
+            color * c1,
             own,
             t_1,
             y,
@@ -176,7 +176,7 @@ def _warp_blend_kernel(
             second + image * n2,
             y2,
             x2,
-            colour * c2,
+            color * c2,
             other,
             t_2,
             y,
@@ -190,7 +190,7 @@ def _warp_blend_kernel(
         )
         frame = scale * (frame_2 + weight * (frame_1 - frame_2))
         tl.store(
-            target + CHANNELS + colour,
+            target + CHANNELS + color,
             frame.to(out.dtype.element_ty),
-            mask=inside[:, None] & (CHANNELS + colour < TOTAL),
+            mask=inside[:, None] & (CHANNELS + color < TOTAL),
         )

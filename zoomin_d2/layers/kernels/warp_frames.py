@@ -1,7 +1,7 @@
 """Two frames, 8-bit or float, and a motion in; both frames, warped at full size, out.
 
 Frames are (N, 3, H, W) in any memory format, uint8 or float in [0, 1], and are taken as if padded
-by their border to (2 h, 2 w). Activations are (N, h, w, C) as in triton_conv.py.
+by their border to (2 h, 2 w). Activations are (N, h, w, C) as in conv.py.
 """
 
 import triton
@@ -13,7 +13,7 @@ from zoomin_d2.layers.kernels.launch import launch
 from zoomin_d2.layers.kernels.warp import bilinear, upsampled
 
 _PIXELS = 64
-FRAME_CHANNELS = 32  # 2 frames x 3 colours x 4 pixels, the mask's logit, zeros
+FRAME_CHANNELS = 32  # 2 frames x 3 colors x 4 pixels, the mask's logit, zeros
 
 
 def warp_frames(
@@ -30,7 +30,7 @@ def warp_frames(
 
     Args:
         motion: (N, 5, h, w) float32.
-        refinement: (N, 5, 2 h, 2 w) float32, what is added to it at full size, or None.
+        refinement: (N, 5, 2 h, 2 w) float32, added to it at full size, or None.
         t: (N,) float32.
         out: (N, h, w, 32): 24 channels of pixels, the motion's logit of the mask, zeros.
     """
@@ -84,7 +84,7 @@ def moved(y, x, dy, dx, height, width):
 
 @triton.jit
 def _sample(frame, top, bottom, left, right, down, over, mask):
-    """A colour plane, given the offsets of two rows and two columns and the weights between."""
+    """A color plane, given the offsets of two rows and two columns and the weights between."""
     a = tl.load(frame + top + left, mask=mask, other=0).to(tl.float32)
     b = tl.load(frame + top + right, mask=mask, other=0).to(tl.float32)
     c = tl.load(frame + bottom + left, mask=mask, other=0).to(tl.float32)
@@ -111,7 +111,7 @@ def sampled_colors(frame, c, row, column, to_y, to_x, in_height, in_width, scale
 
 @triton.jit
 def joined(g0, g1, g2, g3, g4, g5, g6, g7):
-    """(P, 2, 2, 2) whose last three indices are the bits of the number."""
+    """(P, 2, 2, 2); the last three indices are the bits of the number."""
     even = tl.join(tl.join(g0, g4), tl.join(g2, g6))
     return tl.join(even, tl.join(tl.join(g1, g5), tl.join(g3, g7)))
 
@@ -149,7 +149,7 @@ def _warp_frames_kernel(
     t = tl.load(times + image).to(tl.float32)
     own = motion + image * 5 * height * width
     extra = refinement + image * 20 * height * width
-    # 2 t or 2 (1 - t) of what unit time moves.
+    # 2 t or 2 (1 - t) times the motion of unit time.
     t_1 = 2 * t
     t_2 = 2 * (1 - t)
     frame_1 = first + image * n1

@@ -48,16 +48,16 @@ StopRequest = threading.Event
 
 @dataclass(frozen=True)
 class JobOptions:
-    """Everything about a job but its input, its output and the model.
+    """Everything about a job except its input, its output and the model.
 
     Attributes:
         stream: how frames are made. encode: how they are written.
         audio: "copy", "encode" or "drop"; None: copy, or stretch in slow motion.
-        resume: go on with an unfinished run. overwrite: replace what exists.
-        on_damage: "hold" shows the last good frame in place of lost ones, reports and goes on;
-            "fail" stops.
-        model: its name; a run is only resumed with the same.
-        limit: seconds of the source to do (preview); None: all.
+        resume: continue an unfinished run. overwrite: replace what exists.
+        on_damage: "hold" shows the last good frame in place of lost ones, reports the damage and
+            continues; "fail" stops.
+        model: its name; a run is only resumed with the same model.
+        limit: seconds of the source to process (preview); None: all.
         extra: whatever else decides the frames, for resuming (JSON).
     """
 
@@ -74,13 +74,13 @@ class JobOptions:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a caller may hang into a job.
+    """What a caller may hook into a job.
 
     Attributes:
         progress: called with (frames done, frames in all; 0 if unknown).
-        stop: set it to stop after the frame at hand, with a playable file.
+        stop: set it to stop after the current frame, with a playable file.
         decorate: changes every frame before it is encoded (comparison, drawn proposals).
-        size: (height, width) of what `decorate` gives; None: the source's.
+        size: (height, width) of decorated frames; None: the source's.
     """
 
     progress: Progress | None = None
@@ -97,7 +97,7 @@ def run_video_job(
     options: JobOptions | None = None,
     hooks: Hooks | None = None,
 ) -> Report:
-    """Interpolate `source` into the video file `output`; what else a video file holds goes along.
+    """Interpolate `source` into the video file `output`, with its other streams and metadata.
 
     Raises:
         VideoError: by name; see errors.py. InterruptedRunError after `hooks.stop` or Ctrl-C.
@@ -123,12 +123,13 @@ def run_video_job(
     try:
         total = count_frames(info, grid, options.limit)
         check_space(output, info.file, settings, total)
+        folder.restore(source)
         frames = interpolate_frames(
             source, interpolate, grid, options.stream, folder.next_frame, folder.resume_at
         )
         if options.limit is not None:
             frames = limit_frames(frames, (info.start + options.limit) * target.slowmo)
-        writer = SegmentWriter(folder, settings)
+        writer = SegmentWriter(folder, settings, source)
         fail = options.on_damage == "fail"
         first = folder.next_frame
         stopped_by = feed(frames, writer.write, source, hooks, first, total, fail, writer.convert)
@@ -152,7 +153,7 @@ def run_video_job(
         failed_path(output).unlink(missing_ok=True)
         report.damage = "; ".join(filter(None, [report.damage, *plan.faults]))
     finally:
-        # a folder without a finished segment is of no use to anybody
+        # a folder without a finished segment is useless
         folder.release(remove=done or not folder.segments)
     report.seconds = round(time.monotonic() - begun, 2)
     return report
@@ -178,14 +179,14 @@ def feed(
     fail_on_damage: bool,
     convert: Callable[[OutputFrame], Any] | None = None,
 ) -> VideoError | None:
-    """Give the frames, decorated, to `write` in a thread of its own, and close them.
+    """Give the decorated frames to `write` in a separate thread, and close `frames`.
 
     Args:
-        convert: makes of a frame what `write` takes, several at a time; None: nothing to do.
+        convert: turns a frame into what `write` takes, several at a time; None: no conversion.
         done, total: for `hooks.progress`: frames of earlier runs, and of the whole output.
 
     Returns:
-        what stopped the run early: the user, or with `fail_on_damage` the source.
+        what stopped the run early: the user or, with `fail_on_damage`, the source.
     """
     worker = Worker(write, size=4, prepare=convert)
     stopped_by: VideoError | None = None
@@ -266,7 +267,7 @@ def _joined(
 
 
 def _keep_failed(error: VerificationError, part: Path, output: Path) -> VerificationError:
-    """Move a file that is not what it must be out of the way; returns the error that says where."""
+    """Move a file that failed verification out of the way; returns the error, which names it."""
     failed = failed_path(output)
     os.replace(part, failed)
     return VerificationError(f"{output}: {error}; kept as {failed}. Please report it")
@@ -281,7 +282,7 @@ def _keep_partial(
     report: Report,
     end: Fraction | None,
 ) -> BaseException:
-    """Make a playable file of what there is; returns the error, which says how to go on."""
+    """Make a playable file of the finished frames; the returned error says how to continue."""
     if not files:
         return type(problem)(f"{problem}; no frame was finished")
     partial = partial_path(output)
@@ -290,8 +291,8 @@ def _keep_partial(
     with contextlib.suppress(FileNotFoundError), joined:
         pass
     return type(problem)(
-        f"{problem} after {report.output_frames} frames ({report.duration:.1f} s): {partial} can "
-        f"be played. The same command with --resume goes on"
+        f"{problem} after {report.output_frames} frames ({report.duration:.1f} s). A playable "
+        f"partial result is in {partial}. Run the same command with --resume to continue"
     )
 
 

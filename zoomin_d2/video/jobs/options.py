@@ -9,10 +9,10 @@ from zoomin_d2.video.write.encoder import EncodeOptions
 
 
 def job_options(**options: Any) -> JobOptions:
-    """JobOptions out of its own fields and those of StreamOptions and EncodeOptions.
+    """JobOptions from its own fields and those of StreamOptions and EncodeOptions.
 
     Raises:
-        TypeError: no options of a job have that name; says which there are.
+        TypeError: a job has no option of that name; the message lists the options.
     """
     job, stream, encode = (
         {field.name for field in fields(kind)}
@@ -20,7 +20,7 @@ def job_options(**options: Any) -> JobOptions:
     )
     known = (job | stream | encode) - {"stream", "encode"}
     if unknown := sorted(set(options) - known):
-        raise TypeError(f"unknown option '{unknown[0]}'; there are {', '.join(sorted(known))}")
+        raise TypeError(f"unknown option '{unknown[0]}'; known are {', '.join(sorted(known))}")
 
     def of(names: set[str]) -> dict[str, Any]:
         return {name: value for name, value in options.items() if name in names}

@@ -1,4 +1,4 @@
-"""The files that a job writes on its way to its output, none of which may be an input."""
+"""The files that a job writes on its way to its output; none of them may be an input."""
 
 import os
 from pathlib import Path
@@ -15,10 +15,10 @@ def check_output(output: Path, overwrite: bool, source: Source) -> None:
     if len(os.fsencode(output.name)) > MAX_NAME:
         raise OutputError(f"{output}: the name is longer than {MAX_NAME} bytes")
     if output.is_dir():
-        raise OutputError(f"{output} is a folder, not a file that could be replaced")
+        raise OutputError(f"{output} is a folder, not a file: choose another output")
     for file in written_files(output):
         if file.exists() and any(file.samefile(path) for path in input_files(source)):
-            raise OutputError(f"{file} is an input, and would be replaced: name another output")
+            raise OutputError(f"{file} is an input and would be replaced: choose another output")
     if output.exists() and not overwrite:
         raise OutputError(f"{output} exists: --overwrite replaces it")
     parent = output.parent
@@ -29,17 +29,17 @@ def check_output(output: Path, overwrite: bool, source: Source) -> None:
 
 
 def partial_path(output: Path) -> Path:
-    """Where a stopped run leaves what can be played already."""
+    """Where a stopped run leaves its playable partial result."""
     return output.with_name(f"{output.stem}.partial{output.suffix}")
 
 
 def failed_path(output: Path) -> Path:
-    """Where a file lies that is not what it must be."""
+    """Where a file that failed verification is kept."""
     return output.with_name(f"{output.stem}.failed{output.suffix}")
 
 
 def part_path(output: Path) -> Path:
-    """What a file is called until it is complete."""
+    """The name of a file until it is complete."""
     return output.with_name(output.name + ".part")
 
 
@@ -50,5 +50,5 @@ def written_files(output: Path) -> list[Path]:
 
 
 def input_files(source: Source) -> list[Path]:
-    """The files that a source is read from."""
+    """The files that a source reads."""
     return list(source.files)

@@ -44,7 +44,7 @@ def interpolate_video(
         VideoError: by name; see errors.py.
     """
     output = os.fspath(output)
-    output_kind(output)  # a name that means nothing is reported before anything is read
+    output_kind(output)  # an unknown kind of output is reported before anything is read
     with open_source(inputs, rate, raw) as source:
         return interpolate_source(source, output, interpolate, target, options, hooks)
 
@@ -57,18 +57,18 @@ def interpolate_source(
     options: JobOptions | None = None,
     hooks: Hooks | None = None,
 ) -> Report:
-    """As `interpolate_video`, for a source that is open already."""
+    """As `interpolate_video`, for a source that is already open."""
     options, output = options or JobOptions(), os.fspath(output)
     kind = output_kind(output)
     if source.info.is_images and source.info.num_frames == 2:
-        # whoever gives two images wants what lies between them, however different they are
+        # a user who gives two images wants the frames between them, however different they are
         options = replace(options, stream=replace(options.stream, cut_threshold=None))
     if kind == "video":
         return run_video_job(source, Path(output), interpolate, target, options, hooks)
     is_pair = source.info.is_images and source.info.num_frames == 2
     if kind == "image" and (is_pair or Path(output).suffix.lower() not in ANIMATIONS):
         if not is_pair:
-            raise OutputError(f"{output}: one image file comes from two images")
+            raise OutputError(f"{output}: a single output image needs exactly two input images")
         return write_between(source, Path(output), interpolate, options)
     if kind == "folder" and source.info.is_images:
         options = replace(options, stream=replace(options.stream, hold_last=False))

@@ -1,4 +1,4 @@
-"""Jobs whose output is no video container: images, GIF, pipe. No sound goes along."""
+"""Jobs whose output is not a video container: images, GIF, pipe. These outputs have no sound."""
 
 import time
 from dataclasses import replace
@@ -53,13 +53,13 @@ def run_direct_job(
     if info.file is not None:
         names = left_behind(info.file, info.stream_index, options.audio)
         if names:
-            report.warnings.append(f"the output holds pictures alone, without {', '.join(names)}")
+            report.warnings.append(f"the output holds only pictures, without {', '.join(names)}")
     size = hooks.size or (info.height, info.width)
     report.height, report.width = size
     sink = _open(output, grid.fps, size, source, options, report)
     first = sink.next_frame() if options.resume and isinstance(sink, ImageFolder) else 0
     place = _place_of(source, first, total)
-    # images may become transparent later than the first one; each file is what it needs to be
+    # images after the first may become transparent; each file gets alpha only if it needs it
     keep_alpha = sink.holds_alpha and hooks.decorate is None
     stream = replace(options.stream, alpha=keep_alpha and (info.has_alpha or info.is_images))
     counts = SegmentReport()
@@ -90,7 +90,7 @@ def run_direct_job(
         report.dropped += lost_alpha(source)
     report.seconds = round(time.monotonic() - begun, 2)
     if stopped_by is not None:
-        on = "; --resume goes on" if sink.resumable else ""
+        on = "; --resume continues" if sink.resumable else ""
         raise type(stopped_by)(f"{stopped_by} after {report.output_frames} frames of {output}{on}")
     return report
 
@@ -98,7 +98,7 @@ def run_direct_job(
 def write_between(
     source: Source, output: Path, interpolate: Interpolate, options: JobOptions
 ) -> Report:
-    """Two images in, the one half way between them into an image file."""
+    """Two images in, the one halfway between them into an image file."""
     check_output(output, options.overwrite, source)
     stream = replace(options.stream, alpha=output.suffix.lower() in ALPHA_SUFFIXES)
     frames = interpolate_frames(source, interpolate, Target(multi=2), stream)
@@ -130,22 +130,23 @@ def _open(output, fps, size, source, options, report) -> DirectOutput:
         most = ANIMATIONS[suffix].max_fps
         if fps > most:
             raise OutputError(
-                f"{float(fps):g} fps: a {suffix} has at most {most}, its clock ticks 1/{most} s"
+                f"{float(fps):g} fps is too fast: a {suffix} has at most {most} fps; its clock "
+                f"ticks 1/{most} s"
             )
         if suffix == ".gif" and fps > GIF_MAX_FPS:
             report.warnings.append(
-                f"{float(fps):.2f} fps: browsers play GIFs at no more than {GIF_MAX_FPS}"
+                f"{float(fps):.2f} fps: browsers play GIFs at {GIF_MAX_FPS} fps at most"
             )
         return AnimatedImage(path, fps)
     report.encoder = "png"
     if path.is_file():
-        raise OutputError(f"{path} is a file, images need a folder")
+        raise OutputError(f"{path} is a file; images need a folder")
     pictures = input_files(source) if source.info.is_images else []
     if path.is_dir() and any(path.samefile(file.parent) for file in pictures):
-        raise OutputError(f"{path} holds the input, which would be replaced: name another folder")
+        raise OutputError(f"{path} holds the input, which would be replaced: choose another folder")
     old = path.is_dir() and any(path.glob("*.png"))
     if old and not (options.resume or options.overwrite):
-        raise OutputError(f"{path} holds images: --overwrite replaces them, --resume goes on")
+        raise OutputError(f"{path} holds images: --overwrite replaces them, --resume continues")
     folder = ImageFolder(path)
     if old and not options.resume:
         for index in range(folder.next_frame()):
@@ -154,8 +155,8 @@ def _open(output, fps, size, source, options, report) -> DirectOutput:
 
 
 def _place_of(source: Source, first: int, total: int):
-    """Where to read on for output frame `first`. Images and rough estimates only: a video whose
-    place is not certain is read from its start."""
+    """Where to continue reading for output frame `first`. Images and rough estimates only: a video
+    whose place is not certain is read from its start."""
     info = source.info
     if not first or not total or not info.is_images:
         return None

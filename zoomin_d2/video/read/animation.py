@@ -35,7 +35,7 @@ class AnimationReader:
         durations = [duration for _, duration in self._read()]
         total = sum(durations, Fraction(0))
         if not durations:
-            raise BadInputError(f"{file}: holds no frame that can be decoded")
+            raise BadInputError(f"{file}: no frame can be decoded")
         status = file.stat()
         self.info = SourceInfo(
             name=str(file),

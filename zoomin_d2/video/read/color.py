@@ -1,9 +1,9 @@
 """YUV to RGB and back, by the tags of the file; the one color path that every frame takes.
 
 RGB is full range, upright (a rotation flag is applied), uint8 for sources of up to 8 bits and
-uint16 (0..65535) for deeper ones. Nothing is tone-mapped: primaries and transfer are carried as
-tags, matrix and range decide the conversion. Untagged video is taken as BT.709 from 720 rows up
-and as BT.601 below, limited range, as players do, and stays untagged.
+uint16 (0..65535) for deeper ones. Nothing is tone-mapped: primaries and transfer are passed on as
+tags, matrix and range decide the conversion. As in players, untagged video counts as BT.709 from
+720 rows up and as BT.601 below, in limited range. It stays untagged.
 """
 
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ _SWS_MATRIX = {
     6: Colorspace.ITU601,
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
-    10: Colorspace.BT2020,  # constant luminance, which swscale does not do: nearest is NCL
+    10: Colorspace.BT2020,  # constant luminance, which swscale lacks: NCL is the nearest
 }
 _FROM_PRIMARIES = 12  # the matrix that the primaries imply
 _SWS_MATRIX_OF_PRIMARIES = {
@@ -32,7 +32,7 @@ _SWS_MATRIX_OF_PRIMARIES = {
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
 }
-# Matrices that swscale does not know, and that no other one comes near to
+# Matrices that swscale does not know, and that no other matrix approximates
 _UNKNOWN_MATRICES = {
     8: "YCgCo",
     11: "Y'D'zD'x",
@@ -56,9 +56,9 @@ class ColorTags(NamedTuple):
 
 
 class ColorPath(NamedTuple):
-    """The conversion of one video: which matrix and range its samples have, and how deep RGB is.
+    """The conversion of one video: the matrix and range of its samples, and the depth of RGB.
 
-    `tags` are what the output is tagged with, `matrix` and `full_range` what the samples mean.
+    `tags` go into the output; `matrix` and `full_range` say what the samples mean.
     """
 
     tags: ColorTags
@@ -103,10 +103,10 @@ class ColorPath(NamedTuple):
 
 
 def color_path(frame: av.VideoFrame, name: str) -> ColorPath:
-    """The conversion that the first decoded frame of the video `name` asks for.
+    """The conversion for the video `name`, by its first decoded frame.
 
     Raises:
-        BadInputError: its matrix is one that nothing here converts.
+        BadInputError: its matrix is not supported.
     """
     pix_fmt = frame.format.name
     full = {int(ColorRange.MPEG): False, int(ColorRange.JPEG): True}.get(frame.color_range)
@@ -115,7 +115,7 @@ def color_path(frame: av.VideoFrame, name: str) -> ColorPath:
     tags = ColorTags(frame.color_primaries, frame.color_trc, frame.colorspace, full)
     deep = max(component.bits for component in frame.format.components) > 8
     height = frame.width if frame.rotation % 180 else frame.height
-    if is_rgb(pix_fmt):  # becomes YUV on the way out: the untagged default, now written down
+    if is_rgb(pix_fmt):  # becomes YUV on output: the untagged default, made explicit
         tags = ColorTags(tags.primaries, tags.transfer, 1 if height >= 720 else 6, False)
     elif tags.matrix in _UNKNOWN_MATRICES:
         raise BadInputError(
@@ -132,12 +132,12 @@ def color_path(frame: av.VideoFrame, name: str) -> ColorPath:
 
 
 def path_for_images(height: int, deep: bool) -> ColorPath:
-    """For sources that are RGB already: BT.709, limited range, sRGB shown as BT.709 video."""
+    """For sources that are already RGB: BT.709, limited range, sRGB shown as BT.709 video."""
     return ColorPath(ColorTags(1, 1, 1, False), Colorspace.ITU709, False, deep)
 
 
 def is_rgb(pix_fmt: str) -> bool:
-    """Whether FFmpeg's pixel format holds RGB rather than YUV or grey."""
+    """Whether FFmpeg's pixel format holds RGB rather than YUV or gray."""
     return pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2"))
 
 
@@ -148,7 +148,7 @@ def holds_alpha(pixel_format: av.VideoFormat) -> bool:
 
 def alpha_of(frame: av.VideoFrame, deep: bool) -> np.ndarray | None:
     """The alpha of a decoded frame, (H, W), upright, 0 to 255 or (`deep`) to 65535; None: it has
-    no such channel."""
+    no alpha channel."""
     if not holds_alpha(frame.format):
         return None
     options: dict[str, Any] = {}

@@ -7,12 +7,12 @@ import av
 
 
 def file_url(path: str | os.PathLike) -> str:
-    """What FFmpeg takes for a path: a name such as ``10:30.mp4`` has no protocol "10"."""
+    """A name that FFmpeg takes for a path: ``10:30.mp4`` has no protocol "10"."""
     return f"file:{os.fspath(path)}"
 
 
 def open_container(file: Any, **options: Any) -> av.container.InputContainer:
-    """``av.open`` for reading, that takes metadata in any encoding.
+    """``av.open`` for reading, with metadata in any encoding.
 
     Args:
         file: a path, or an object with ``read``.

@@ -1,4 +1,4 @@
-"""Packets in, frames out, in the order in which they are shown; what is damaged is counted."""
+"""Packets in, frames out in display order; damage is counted."""
 
 import heapq
 from collections.abc import Iterator
@@ -8,12 +8,13 @@ from typing import NamedTuple, cast
 import av
 
 from zoomin_d2.frames import MAX_FRAME_PIXELS
+from zoomin_d2.video.read.packets import from_keyframe
 from zoomin_d2.video.read.source import Damage
 from zoomin_d2.video.read.timing import Timing
 from zoomin_d2.video.time.timeline import SourceClock
 
-_MAX_REORDERED = 17  # frames that H.264 and H.265 hold back at most, and the one at hand
-# FFmpeg's own decoders of these drop the alpha that lies beside their packets in WebM
+_MAX_REORDERED = 17  # frames that H.264 and H.265 hold back at most, and the current one
+# FFmpeg's own decoders of these drop the alpha that WebM stores beside their packets
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
@@ -32,37 +33,44 @@ class FrameDecoder:
     """Decodes one stream of a container.
 
     Args:
-        stream: of the video. timing: what its first packets say.
-        offset: what the file's clock shows at time 0, in seconds.
+        stream: of the video. timing: measured on its first packets.
+        offset: the file's clock at time 0, in seconds.
+        damage: what cannot be decoded is noted here.
 
     Attributes:
-        damage: what could not be decoded so far.
         end: of all streams of the file, as far as they were read; seconds.
-        was_refused: the decoder refused a packet; whoever reads it sets it back.
-        clock: makes times exact; None until the first frame has told where it begins.
+        was_refused: the decoder refused a packet; the reader of this flag resets it.
+        clock: makes times exact; None until the first frame shows where it begins.
     """
 
-    def __init__(self, stream: av.VideoStream, timing: Timing, offset: Fraction):
-        self.damage = Damage()
+    def __init__(self, stream: av.VideoStream, timing: Timing, offset: Fraction, damage: Damage):
+        self.damage = damage
         self.end = Fraction(0)
         self.was_refused = False
         self.clock: SourceClock | None = None
         self._stream, self._timing, self._offset = stream, timing, offset
         self._codec = _decoder(stream)
-        self._codec.options = {"max_pixels": str(MAX_FRAME_PIXELS)}  # the stream may say more
-        # Frame threads lose a decoder's error now and then, slice threads always lose some.
+        self._codec.options = {"max_pixels": str(MAX_FRAME_PIXELS)}  # the stream may claim more
+        # Frame threads sometimes lose a decoder's error; slice threads always lose some.
         self._codec.thread_count = 1
         self._pending: list[int] = []  # timestamps of packets whose frame has not come yet
+        self._shown = Fraction(0)  # time of the last frame
         self._cut_short: dict[int, Fraction] = {}  # stream -> the time of a packet that lacks data
 
-    def decode(self, packets: Iterator[av.Packet]) -> Iterator[Decoded]:
+    def decode(
+        self, packets: Iterator[av.Packet], start: Fraction | None = None
+    ) -> Iterator[Decoded]:
+        """The frames; with `start` (seconds) from the last keyframe before it on."""
+        packets = self._reading(packets)
+        if start is not None:
+            packets = from_keyframe(packets, self._stream.index, start + self._offset)
         count = 0
         last: av.VideoFrame | None = None
-        for packet in self._reading(packets):
+        for packet in packets:
             if packet.stream.index != self._stream.index:
                 continue
             if not packet.size and packet.pts is not None:
-                # Theora: as before. Elsewhere nothing: the frame before it is shown for longer
+                # Theora: same as before. Elsewhere nothing: the previous frame is shown longer
                 if self._stream.codec_context.name == "theora" and last is not None:
                     yield self._timed(_copy(last), packet.pts, packet.duration, count, 0)
                     count += 1
@@ -83,15 +91,14 @@ class FrameDecoder:
                 last, count = frame, count + 1
 
     def _reading(self, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
-        """The packets; what is wrong with the file around them is noted."""
+        """The packets; faults of the file around them are noted."""
         try:
             for packet in packets:
                 index = packet.stream.index
                 if packet.size and index in self._cut_short:  # it was not the last one
                     place = self._cut_short.pop(index)
                     if index == self._stream.index:
-                        self.damage.note(place, "a packet lacks data")
-                        self.damage.damaged_packets += 1
+                        self.damage.note(place, "a packet lacks data", "damaged_packets")
                 end = self.end
                 if packet.dts is not None and packet.time_base:
                     end = (packet.dts + (packet.duration or 0)) * packet.time_base - self._offset
@@ -106,10 +113,10 @@ class FrameDecoder:
             self.damage.note(min(self._cut_short.values()), "a packet is cut short")
 
     def _refuse(self, packet: av.Packet, time: int | None, error: av.FFmpegError) -> None:
-        self.damage.decode_errors += 1
         base = Fraction(self._stream.time_base or 1)
-        place = self.end if time is None else time * base - self._offset
-        self.damage.note(place, f"packet refused: {error}")
+        # a packet whose time is unknown or wrong is shown after the frames that came before it
+        place = self._shown if time is None else max(self._shown, time * base - self._offset)
+        self.damage.note(place, f"packet refused: {error}", "decode_errors")
         self.was_refused = True
         if self._timing.in_decoding_order and time in self._pending:
             self._pending.remove(time)
@@ -129,16 +136,17 @@ class FrameDecoder:
 
     def _timed(self, frame, pts, duration, count: int, missing: int) -> Decoded:
         base = self._stream.time_base
-        # of a raw stream nothing but an order is known
+        # only the order of a raw stream is known
         time = count * self._timing.usual if pts is None else pts * base - self._offset
         if self.clock is not None:
             time = self.clock.snap(time)
+        self._shown = time
         own = Fraction((duration or 0) * (base or 0))
         return Decoded(time, own, frame, frame.is_corrupt, missing)
 
 
 def _copy(frame: av.VideoFrame) -> av.VideoFrame:
-    """The same picture again: frames are converted by several threads, each by one."""
+    """A copy of the picture, so that several threads can convert frames, each its own."""
     copy = av.VideoFrame.from_ndarray(frame.to_ndarray(), format=frame.format.name)
     copy.time_base = frame.time_base
     return copy
@@ -150,7 +158,7 @@ def _decoder(stream: av.VideoStream) -> av.VideoCodecContext:
         return codec
     try:
         created = av.CodecContext.create(_ALPHA_DECODERS[codec.name], "r")
-    except ValueError:  # a build of FFmpeg without it: the alpha is lost
+    except ValueError:  # this build of FFmpeg lacks the decoder: the alpha is lost
         return codec
     created.extradata = codec.extradata
     return cast(av.VideoCodecContext, created)

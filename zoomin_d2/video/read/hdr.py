@@ -1,6 +1,6 @@
 """HDR10's static metadata: what the mastering display could show, how bright the content gets.
 
-FFmpeg hands it out with decoded frames; encoders take it as parameters of their own.
+FFmpeg provides it with decoded frames; each encoder takes it as its own parameters.
 """
 
 import struct
@@ -30,8 +30,8 @@ class HdrMetadata(NamedTuple):
 
 
 def read_hdr_metadata(frame: av.VideoFrame) -> HdrMetadata | None:
-    """What a decoded frame carries; None if nothing."""
-    carried = cast(Mapping[Type, Buffer], frame.side_data)  # the stubs have its keys as text
+    """The metadata of a decoded frame; None if it has none."""
+    carried = cast(Mapping[Type, Buffer], frame.side_data)  # the stubs declare its keys as text
     display = carried.get(Type.MASTERING_DISPLAY_METADATA)
     light = carried.get(Type.CONTENT_LIGHT_LEVEL)
     hdr = HdrMetadata(

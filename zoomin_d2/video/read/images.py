@@ -1,7 +1,9 @@
-"""Images as a source of frames: a folder, or two images. They have no time: a rate gives it."""
+"""Images as a source of frames: a folder, or two images. A rate gives them their times."""
 
+import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -17,12 +19,12 @@ DEFAULT_RATE = Fraction(24)
 
 
 class ImageReader:
-    """Images of one size, in order, at a rate. 16-bit images stay 16-bit; EXIF turns are applied.
+    """Images of one size, in order, at a rate. 16-bit images stay 16-bit; EXIF rotation is applied.
 
     A picture is (H, W, 3) RGB, or (H, W, 4) with alpha where an image is not opaque.
 
     Raises:
-        BadInputError: no images, one that cannot be read, or of another size.
+        BadInputError: there are no images, or one cannot be read or has another size.
     """
 
     def __init__(self, files: list[Path], rate: Fraction | None = None, name: str | None = None):
@@ -46,6 +48,7 @@ class ImageReader:
             num_frames=len(files),
             color=path_for_images(first.shape[0], deep),
             pix_fmt="rgb48le" if deep else "rgb24",
+            warnings=tuple(_number_gaps(files)),
             fingerprint=[
                 len(files),
                 sum(s.st_size for s in stats),
@@ -83,7 +86,7 @@ class ImageReader:
                 sizes = [f"{s[1]}x{s[0]}" for s in (image.shape, self._shape)]
                 raise BadInputError(
                     f"{self.files[i]}: {sizes[0]} {image.dtype}, but the first image is "
-                    f"{sizes[1]} {self._dtype}: all must be alike"
+                    f"{sizes[1]} {self._dtype}: all images must have the same size and type"
                 )
             if self.first_alpha is None and image.shape[2] == 4:
                 self.first_alpha = i * duration
@@ -94,13 +97,31 @@ class ImageReader:
 def list_images(folder: Path) -> list[Path]:
     """The images of a folder, numbers in names compared as numbers.
 
-    Hidden files are none of them: macOS leaves a `._name.png` beside every `name.png`."""
+    Hidden files are skipped: macOS leaves a `._name.png` beside every `name.png`."""
     files = [
         f
         for f in folder.iterdir()
         if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".") and f.is_file()
     ]
     return natsorted(files, key=lambda file: file.name)
+
+
+def _number_gaps(files: list[Path]) -> list[str]:
+    """A warning where the numbers that end the names leave some out: the gap is closed."""
+    matches = [re.fullmatch(r"(.*?)(\d+)", file.stem) for file in files]
+    found = [match for match in matches if match is not None]
+    if len(found) < len(files) or len({match[1] for match in found}) > 1:
+        return []
+    numbers = [int(match[2]) for match in found]
+    steps = [b - a for a, b in pairwise(numbers)]
+    usual = min(steps, default=1)  # every tenth frame of a video is no gap
+    wide = [i for i, step in enumerate(steps) if step != usual]
+    if not wide or usual < 1:
+        return []
+    return [
+        f"image numbers have {len(wide)} gap{'s' * (len(wide) > 1)}, the first after "
+        f"{files[wide[0]].name}: the images are shown one after the other"
+    ]
 
 
 def _read(path: Path) -> np.ndarray:

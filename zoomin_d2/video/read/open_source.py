@@ -1,4 +1,4 @@
-"""Whatever a user names as an input, opened as a source of frames."""
+"""A user's input, whatever it is, opened as a source of frames."""
 
 import os
 import sys
@@ -28,16 +28,16 @@ def open_source(
         raw: "WIDTHxHEIGHT:PIX_FMT:FPS" of raw video on standard input.
 
     Raises:
-        BadInputError: they cannot be read, or do not make one input.
+        BadInputError: the inputs cannot be read, or do not form one source.
     """
     names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     paths = [Path(name) for name in names]
     if not paths:
-        raise BadInputError("No input was given")
+        raise BadInputError("No input given")
     if len(paths) > 1:
         wrong = [str(p) for p in paths if not is_image(p)]
         if wrong:
-            raise BadInputError(f"{wrong[0]}: is not an image; several images make one input")
+            raise BadInputError(f"{wrong[0]}: is not an image; several files must all be images")
         return ImageReader(paths, rate, f"{len(paths)} images")
     if names[0] == PIPE:
         return _open_raw(raw) if raw else VideoReader(sys.stdin.buffer)
@@ -47,7 +47,7 @@ def open_source(
     if is_image(path):
         if is_animated(path):
             return AnimationReader(path) if path.suffix.lower() == ".webp" else VideoReader(path)
-        raise BadInputError(f"{path}: one image alone has nothing to interpolate to")
+        raise BadInputError(f"{path}: a single image cannot be interpolated; give two")
     return VideoReader(path)
 
 
@@ -62,7 +62,7 @@ def _open_raw(raw: str) -> VideoReader:
         rate = Fraction(fps)
     except ValueError as error:
         raise BadInputError(
-            f"--raw-input {raw}: expected WIDTHxHEIGHT:PIX_FMT:FPS, as 1920x1080:rgb24:30"
+            f"--raw-input {raw}: expected WIDTHxHEIGHT:PIX_FMT:FPS, such as 1920x1080:rgb24:30"
         ) from error
     options = {
         "video_size": f"{width}x{height}",

@@ -1,14 +1,14 @@
-"""Packets of a file in its order, with times that only grow: what a container's clock does wrong is
-mended here, before anything else looks at a time.
+"""Packets of a file in its order, with times that only grow: faults of a container's clock are
+repaired here, before anything else looks at a time.
 
-  restart   a clock that falls back by more than RESTART (two recordings joined) is carried on: what
-            follows begins where its stream had ended
+  restart   when a clock falls back by more than RESTART (two recordings joined), what follows
+            begins where its stream had ended
   jump      the same for a leap ahead of more than JUMP, in formats whose clock is allowed to leap
             (MPEG-TS and program streams); a smaller leap is a pause and stays one
   wrap      33 bits of 90 kHz are undone by FFmpeg; times before the wrap are then negative, and
             `clock_origin` makes the first of them zero
 
-All streams of a file take the same turn, so sound stays with its picture.
+All streams of a file get the same correction, so sound stays with its picture.
 """
 
 from collections import deque
@@ -20,14 +20,14 @@ import av
 RESTART = Fraction(1, 10)  # seconds
 JUMP = Fraction(10)
 _TS_DISCONT = 0x200  # FFmpeg's flag of formats whose clock may jump
-_BEFORE_TURN = 3  # packets, in which FFmpeg notices that the next recording begins
+_BEFORE_TURN = 3  # packets within which FFmpeg notices that the next recording begins
 _MAX_HELD = 64 * 2**20  # bytes of packets that wait for a later keyframe
 
 
 def clock_origin(container: av.container.InputContainer) -> Fraction:
-    """What the file's clock shows at time 0 of everything here, in seconds.
+    """The file's clock at our time 0, in seconds: the start of the file.
 
-    The start of the file. Only a picture counts below zero: the priming of sound begins there."""
+    A negative start only counts for pictures; sound has its priming there."""
     start = Fraction(container.start_time or 0, av.time_base)
     starts = [
         (s.type == "video", Fraction(s.start_time * s.time_base))
@@ -47,7 +47,7 @@ def continuous_packets(
 
     Args:
         only: indices of the streams whose packets are given; the others are read as well, because
-            they tell when the clock turns. None: all.
+            they show when the clock turns. None: all.
 
     Raises:
         av.FFmpegError: reading failed.
@@ -78,7 +78,7 @@ def continuous_packets(
                     stretches[index] = stretches.get(index, 0) + 1
                     if stretches[index] == len(shifts):  # the first stream that turns decides
                         shifts.append(ends[index][1] + shifts[-1] - dts)
-            if not is_stray:  # one damaged timestamp is no turn
+            if not is_stray:  # a single damaged timestamp is not a turn
                 ends[index] = dts, dts + (packet.duration or 0) * base
             if packet.is_corrupt and any(
                 turns(x, *ends[index]) for x in packets.upcoming(index, _BEFORE_TURN)
@@ -97,7 +97,7 @@ def continuous_packets(
 
 
 class _Ahead:
-    """Packets in order, with a look at those to come."""
+    """Packets in order, with a look ahead."""
 
     def __init__(self, packets: Iterator[av.Packet]):
         self._packets = packets
@@ -136,8 +136,8 @@ def from_keyframe(
 ) -> Iterator[av.Packet]:
     """The packets from the last keyframe that is shown at or before `start` (file's clock).
 
-    Every frame that is shown from `start` on is decoded after that keyframe. Nothing is sought:
-    packets are read and dropped, because seeking lands late in files without an index.
+    Every frame that is shown from `start` on is decoded after that keyframe. Packets are read and
+    dropped instead of seeking, because seeking lands late in files without an index.
     """
     held: deque[av.Packet] = deque()
     size = 0

@@ -16,8 +16,8 @@ from zoomin_d2.video.read.color import alpha_of, color_path, holds_alpha
 from zoomin_d2.video.read.containers import open_container
 from zoomin_d2.video.read.decoding import Decoded, FrameDecoder, says_alpha
 from zoomin_d2.video.read.hdr import read_hdr_metadata
-from zoomin_d2.video.read.packets import clock_origin, continuous_packets, from_keyframe
-from zoomin_d2.video.read.source import SourceFrame, SourceInfo
+from zoomin_d2.video.read.packets import clock_origin, continuous_packets
+from zoomin_d2.video.read.source import Damage, SourceFrame, SourceInfo
 from zoomin_d2.video.read.timing import PREVIEW, Timing, measure_timing
 from zoomin_d2.video.time.timeline import SourceClock
 
@@ -30,11 +30,11 @@ class VideoReader:
 
     Args:
         file: path, or a binary file object such as sys.stdin.buffer.
-        container_format: name of the container, where it cannot be recognised.
+        container_format: name of the container, if it cannot be recognized.
         options: of the demuxer (raw video: video_size, pixel_format, framerate).
 
     Raises:
-        BadInputError: cannot be opened, no video stream, unknown codec, no frames.
+        BadInputError: it cannot be opened, or has no video stream, an unknown codec, or no frames.
     """
 
     def __init__(
@@ -48,16 +48,12 @@ class VideoReader:
         self._file = file if self._is_pipe else str(file)
         self._open_options = {"format": container_format, "options": options or {}}
         self._clock: SourceClock | None = None
+        self.damage = Damage()
         self._open()
         self._frames = self._decoder.decode(self._packets)
         first = next(self._frames, None)
         if first is None:
-            detail = f" ({self.damage.describe()})" if self.damage else ""
-            if self._is_pipe and "mp4" in self._container.format.name:
-                detail = (
-                    " (an MP4: its index is at its end, which a pipe cannot reach: give the file)"
-                )
-            raise BadInputError(f"{self._name}: holds no frame that can be decoded{detail}")
+            raise self._no_frame()
         self.info = self._describe(first)
         self._clock = SourceClock(self.info.time_base, self.info.rate, self.info.start)
         self._decoder.clock = self._clock
@@ -88,31 +84,29 @@ class VideoReader:
         if start is not None:
             self._go_to(start)
         elif not self._is_fresh:
-            raise RuntimeError("A video is read once; open it again")
+            raise RuntimeError("A video can only be read once; open it again")
         self._is_fresh = False
         previous = None
         gap = False
         for time, own, picture, is_corrupt, missing in self._frames:
-            if start is not None and time < start:
+            if previous is None and start is not None and time < start:
                 continue
             if (picture.height, picture.width) != self._size:
                 raise BadInputError(
                     f"{self._name}: the frame size changes at {float(time):.2f} s, from "
-                    f"{self._size[1]}x{self._size[0]} to {picture.width}x{picture.height}. Cut it "
-                    "there and interpolate the parts one by one"
+                    f"{self._size[1]}x{self._size[0]} to {picture.width}x{picture.height}. Cut the "
+                    "video there and interpolate the parts separately"
                 )
             if previous is not None and time <= previous:
-                self.damage.note(time, "timestamp goes back; frame left out")
-                self.damage.lost_frames += 1
+                self.damage.note(previous, "timestamp goes backward; frame left out", "lost_frames")
                 continue
             # Packets without a frame are normal where nothing is missing (VP8's hidden frames)
             if missing and previous is not None and time - previous >= GAP * self._timing.usual:
-                self.damage.lost_frames += missing
-                self.damage.note(time, f"{missing} frames missing")
+                place = previous + self._timing.usual
+                self.damage.note(place, f"{missing} frames missing", "lost_frames", missing)
                 gap = True
             if is_corrupt:
-                self.damage.corrupt_frames += 1
-                self.damage.note(time, "damaged frame")
+                self.damage.note(time, "damaged frame", "corrupt_frames")
                 gap = True
                 continue
             gap = gap or self._decoder.was_refused
@@ -138,7 +132,7 @@ class VideoReader:
             reason = f"is not a video, or is damaged ({getattr(error, 'strerror', None) or error})"
             if not self._is_pipe and _lacks_index(Path(self._file)):
                 reason = (
-                    "is an MP4 whose index (moov) is missing. It is written last: the recording or "
+                    "is an MP4 without its index (moov), which is written last: the recording or "
                     "the copy stopped early"
                 )
             raise BadInputError(f"{self._name}: {reason}") from error
@@ -150,7 +144,7 @@ class VideoReader:
         self._stream = stream = streams[0]
         if stream.codec_context is None:
             self._container.close()
-            raise BadInputError(f"{self._name}: its video codec is unknown to this FFmpeg")
+            raise BadInputError(f"{self._name}: this FFmpeg does not know its video codec")
         codec = stream.codec_context
         if reason := why_too_large(codec.width, codec.height):
             self._container.close()
@@ -160,17 +154,22 @@ class VideoReader:
         preview, fault = _preview(packets, stream.index)
         ours = [p for p in preview if p.stream.index == stream.index]
         self._timing: Timing = measure_timing(stream, ours, self._container.format.name)
-        self._decoder = FrameDecoder(stream, self._timing, self._offset)
+        self._decoder = FrameDecoder(stream, self._timing, self._offset, self.damage)
         self._decoder.clock = self._clock
-        self.damage = self._decoder.damage
         self._num_packets = 0  # of the stream, as far as the file was read
         self._packets = self._counted(chain(preview, _raise(fault) if fault else packets))
+
+    def _no_frame(self) -> BadInputError:
+        detail = f" ({self.damage.describe()})" if self.damage else ""
+        if self._clock is None and self._is_pipe and "mp4" in self._container.format.name:
+            detail = " (an MP4 with its index at the end, which a pipe cannot reach: give the file)"
+        return BadInputError(f"{self._name}: no frame can be decoded{detail}")
 
     def _describe(self, first: Decoded) -> SourceInfo:
         stream, container, frame = self._stream, self._container, first.picture
         self._size = frame.height, frame.width
         rate = self._timing.rate
-        # (seconds after the start, whether of all streams): what the file says of its end
+        # (seconds after the start, whether of all streams): the end according to the file
         self._promised_end: Fraction | None = None
         end_of_all: Fraction | None = None
         if stream.duration and not self._is_pipe:
@@ -223,12 +222,12 @@ class VideoReader:
 
     def _warnings(self, frame: av.VideoFrame) -> Iterator[str]:
         if frame.interlaced_frame:
-            yield "the video is interlaced: deinterlace it first, or lines will comb"
+            yield "the video is interlaced: deinterlace it first, or edges will show combing"
         others = [s for s in self._container.streams.video if not _is_cover(s)][1:]
         if others:
             places = ", ".join(str(s.index) for s in others)
             yield (
-                f"stream {self._stream.index} is interpolated, the first of "
+                f"only stream {self._stream.index} is interpolated, the first of "
                 f"{len(others) + 1} video streams (the others: {places})"
             )
 
@@ -238,18 +237,17 @@ class VideoReader:
             yield packet
 
     def _go_to(self, start: Fraction) -> None:
-        """Open again, to read from a keyframe at or before `start`; from the file's start where
-        its packets do not say what is where, or where the first frame comes too late."""
+        """Open again, to read from a keyframe at or before `start`; or from the file's start if its
+        packets have no usable times, or the first frame comes too late."""
         if self._is_pipe:
-            raise BadInputError("A pipe cannot be resumed")
+            raise BadInputError("Standard input cannot be resumed")
         for is_near in (True, False):
             self._container.close()
+            self.damage.begin_at(start)
             self._open()
             if not is_near or not self._timing.has_times or self._timing.in_decoding_order:
                 break
-            place = start + self._offset
-            packets = from_keyframe(self._packets, self._stream.index, place)
-            frames = self._decoder.decode(packets)
+            frames = self._decoder.decode(self._packets, start)
             first = next((f for f in frames if not f.is_corrupt), None)
             if first is not None and first.time <= max(start, self.info.start):
                 self._frames = chain([first], frames)
@@ -258,10 +256,10 @@ class VideoReader:
 
     def _check_end(self, last: Fraction | None) -> None:
         """Compare where the video ended with what its header promised."""
-        if last is None:
-            return
+        if last is None:  # the first frame was decoded, but damaged, as were all the others
+            raise self._no_frame()
         end, promised = self.end, self._promised_end
-        if promised is None:  # the container's, which may be that of the sound
+        if promised is None:  # take the container's, which may be that of the sound
             end, promised = max(end, self._decoder.end), self._promised_end_of_all
         if promised is not None and promised - end > max(3 * self._timing.usual, Fraction(1, 5)):
             self.damage.missing_seconds = float(promised - end)
@@ -301,7 +299,7 @@ def _is_cover(stream) -> bool:
 
 
 def _lacks_index(path: Path) -> bool:
-    """Whether a file begins as an MP4 or MOV and no box at its top level is the index."""
+    """Whether a file begins like an MP4 or MOV but has no index among its top-level boxes."""
     try:
         with open(path, "rb") as file:
             place, end = 0, os.fstat(file.fileno()).st_size

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import av
 import cv2
@@ -22,9 +22,9 @@ class SourceFrame:
     Attributes:
         index: its place among the frames of the source, from 0.
         time: when it is shown, in seconds after the container's start; exact.
-        duration: how long, where nothing follows.
+        duration: how long it is shown if nothing follows.
         picture: the frame as decoded: av.VideoFrame, or (H, W, 3) RGB.
-        gap_before: frames between the previous one and this are damaged or missing.
+        gap_before: frames between the previous one and this one are damaged or missing.
     """
 
     index: int
@@ -51,7 +51,7 @@ class SourceInfo:
         fingerprint: changes when the source does; None for a pipe.
         file: the file that sound and other streams come from; None: there is none.
         stream_index: of the video stream in `file`.
-        is_images: frames are images of their own, which a rate gives times.
+        is_images: frames are separate images, which get their times from a rate.
         has_alpha: the pixel format or the container has an alpha channel. It may be opaque
             everywhere: Source.first_alpha says when it is not.
     """
@@ -76,49 +76,84 @@ class SourceInfo:
     has_alpha: bool = False
 
 
+class DamageEvent(NamedTuple):
+    """What happened at a time (seconds): `number` is added to the count `kind`. Without a kind it
+    is where the file ends too early, which every reading comes to."""
+
+    time: Fraction | float
+    what: str
+    kind: str = ""
+    number: int = 1
+
+
 @dataclass
 class Damage:
     """What could not be decoded, counted while reading.
 
     Attributes:
-        lost_frames: frames that the file lists, or that a gap shows, and that did not come out.
-        corrupt_frames: came out damaged, and were left out.
-        decode_errors: packets that the decoder refused.
-        damaged_packets: of the video, that lack data which was lost in transit (MPEG-TS).
         missing_seconds: how much earlier the video ends than its container says.
         read_error: why reading stopped early, if it did.
-        places: (seconds, what) of the first few.
+        events: in the order in which they were found.
+        earlier: events before the place where a resumed run begins to read, of the runs before.
     """
 
-    lost_frames: int = 0
-    corrupt_frames: int = 0
-    decode_errors: int = 0
-    damaged_packets: int = 0
     missing_seconds: float = 0.0
     read_error: str | None = None
-    places: list[tuple[float, str]] = field(default_factory=list)
+    events: list[DamageEvent] = field(default_factory=list)
+    earlier: list[DamageEvent] = field(default_factory=list)
+    _start: Fraction | None = None
 
     def __bool__(self) -> bool:
-        return bool(
-            self.lost_frames
-            or self.corrupt_frames
-            or self.decode_errors
-            or self.damaged_packets
-            or self.missing_seconds
-            or self.read_error
-        )
+        counted = any(event.kind for event in (*self.earlier, *self.events))
+        return bool(counted or self.missing_seconds or self.read_error)
 
-    def note(self, time: Fraction | float, what: str) -> None:
-        """Remember a place (seconds) and what happened there; of many, the first 20."""
-        if len(self.places) < 20:
-            self.places.append((round(float(time), 3), what))
+    @property
+    def lost_frames(self) -> int:
+        """Frames that the file lists, or that a gap shows, and that did not come out."""
+        return self._count("lost_frames")
+
+    @property
+    def corrupt_frames(self) -> int:
+        """Came out damaged, and were left out."""
+        return self._count("corrupt_frames")
+
+    @property
+    def decode_errors(self) -> int:
+        """Packets that the decoder refused."""
+        return self._count("decode_errors")
+
+    @property
+    def damaged_packets(self) -> int:
+        """Of the video, that lack data which was lost in transit (MPEG-TS)."""
+        return self._count("damaged_packets")
+
+    def note(self, time: Fraction | float, what: str, kind: str = "", number: int = 1) -> None:
+        """Remember what happened at a time (seconds), and count it."""
+        if not kind or self._start is None or time >= self._start:
+            self.events.append(DamageEvent(time, what, kind, number))
+
+    def begin_at(self, start: Fraction) -> None:
+        """Count anew, and only from `start` on: what comes before is `earlier`."""
+        self.events, self.missing_seconds, self.read_error = [], 0.0, None
+        self._start = start
+
+    def between(self, start: Fraction | None, end: Fraction) -> list[DamageEvent]:
+        """The counted events from `start` (None: the beginning) to before `end`, for a journal."""
+        return [
+            event._replace(time=float(event.time))
+            for event in list(self.events)  # grows meanwhile, in the thread that reads
+            if event.kind and (start is None or event.time >= start) and event.time < end
+        ]
+
+    def _count(self, kind: str) -> int:
+        return sum(e.number for e in (*self.earlier, *self.events) if e.kind == kind)
 
     def describe(self) -> str:
-        """All of it in one line, for people."""
+        """All damage as one line of text."""
         parts = []
         if self.lost_frames or self.corrupt_frames:
             lost, corrupt = self.lost_frames, self.corrupt_frames
-            parts.append(f"{lost + corrupt} frames lost ({corrupt} of them decoded damaged)")
+            parts.append(f"{lost + corrupt} frames lost ({corrupt} of them were decoded damaged)")
         elif self.decode_errors:
             parts.append(f"{self.decode_errors} packets could not be decoded")
         if self.damaged_packets:
@@ -127,8 +162,9 @@ class Damage:
             parts.append(f"the video ends {self.missing_seconds:.2f} s before its container says")
         if self.read_error:
             parts.append(f"reading stopped: {self.read_error}")
-        if self.places:
-            parts.append("first at " + ", ".join(f"{t:.2f} s" for t, _ in self.places[:5]))
+        if self.earlier or self.events:
+            places = sorted(float(event.time) for event in (*self.earlier, *self.events))
+            parts.append("first at " + ", ".join(f"{place:.2f} s" for place in places[:5]))
         return "; ".join(parts)
 
 
@@ -136,14 +172,15 @@ class Source(Protocol):
     """An opened source of frames; use as a context manager."""
 
     info: SourceInfo
-    files: Sequence[Path]  # that it is read from
+    files: Sequence[Path]  # the files that it reads
     damage: Damage
     end: Fraction  # when the last frame read so far ends
-    count: int  # of frames read so far, those before `start` included
+    count: int  # of frames read so far, including those before `start`
     first_alpha: Fraction | None  # time of the first frame so far that is not opaque
 
     def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
-        """All frames, or those from time `start` on, of which the first has place `index`."""
+        """All frames, or those from time `start` on, of which the first has place `index`. Damage
+        is then counted from `start` on."""
         ...
 
     def to_rgb(self, picture: Any) -> np.ndarray:
@@ -162,7 +199,7 @@ class Source(Protocol):
 
 
 def lost_alpha(source: Source) -> list[str]:
-    """What an output without an alpha channel lacks of what was read so far, in words."""
+    """What an output without an alpha channel has lost so far, as messages."""
     if source.first_alpha is None:
         return []
     where = f", first at {float(source.first_alpha):.2f} s" if source.first_alpha else ""

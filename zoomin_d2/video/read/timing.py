@@ -1,6 +1,6 @@
 """How fast a video runs and how long its frames last: the one place that decides it.
 
-Containers declare rates and durations that nothing in them bears out: 1000 fps in a screen
+Containers declare rates and durations that contradict their own timestamps: 1000 fps in a screen
 recording, a millisecond for every frame. So both are checked against the timestamps of the first
 packets.
 """
@@ -15,15 +15,15 @@ import av
 
 from zoomin_d2.video.time.timeline import standard_rate
 
-PREVIEW = 64  # packets that are looked at
+PREVIEW = 64  # packets examined
 DEFAULT_RATE = Fraction(25)
-_STEADY = 0.8  # share of steps that are alike, or of durations that are borne out
+_STEADY = 0.8  # share of steps that are alike, or of durations that are confirmed
 _ROOM = Fraction(3, 2)  # a rate is impossible where no step comes this near to it
-_MAX_LAST = 3  # usual steps: a promised end further away than this is a part that is missing
+_MAX_LAST = 3  # usual steps: a promised end further away than this means that a part is missing
 
 
 class Timing(NamedTuple):
-    """What the first packets of a stream say.
+    """What the first packets of a stream show.
 
     Attributes:
         rate: frames per second: the declared one where the timestamps allow it, else measured.
@@ -73,7 +73,7 @@ def measure_timing(
     rate = _possible_rate(declared, [s * base for s in steps], base)
     borne_out = [abs(durations[t] - step) <= min(1, step // 4) for t, step in zip(ticks, steps)]
     true_durations = sum(borne_out) >= _STEADY * len(borne_out)
-    # AVI holds no times of presentation; FFmpeg knows them for codecs of one reordered frame
+    # AVI stores no presentation times; FFmpeg derives them for codecs with one reordered frame
     in_decoding_order = (
         container_name == "avi"
         and stream.codec_context.name in ("h264", "hevc")
@@ -87,7 +87,7 @@ def _declared(stream: av.VideoStream):
 
 
 def _possible_rate(declared: list[Fraction], steps: list[Fraction], tick: Fraction) -> Fraction:
-    """The first declared rate that the steps (seconds) bear out, or what they measure."""
+    """The first declared rate that the steps (seconds) confirm, else the measured one."""
     if not steps:
         return standard_rate(declared[0]) if declared else DEFAULT_RATE
     usual = median(steps)

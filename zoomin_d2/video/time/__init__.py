@@ -1,1 +1,1 @@
-"""Which moments the output shows, and the frames for them, in order."""
+"""The moments that the output shows, and their frames, in order."""

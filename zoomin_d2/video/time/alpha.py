@@ -1,4 +1,4 @@
-"""Transparency between frames: colors are premultiplied, and alpha goes the way that they go."""
+"""Transparency between frames: colors are premultiplied, and alpha moves with them."""
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ def rgba(source: Source, picture: object) -> np.ndarray:
 
 
 def is_opaque(image: np.ndarray) -> bool:
-    """Whether an image (H, W, 3 or 4) hides all that lies behind it."""
+    """Whether an image (H, W, 3 or 4) hides everything behind it."""
     return image.shape[2] == 3 or bool(image[..., 3].min() == np.iinfo(image.dtype).max)
 
 
@@ -27,8 +27,8 @@ def interpolate_rgba(
 ) -> list[Tensor]:
     """The frames between two of (1, 4, H, W) straight RGBA in [0, 1].
 
-    What has a method ``with_alpha`` (zoomin_d2.Interpolator) moves alpha with the flows of the
-    colors; to anything else alpha is shown as a gray picture of its own.
+    A model with a method ``with_alpha`` (zoomin_d2.Interpolator) moves alpha with the flows of the
+    colors. Any other model gets alpha as a separate gray picture.
     """
     frame_1, frame_2 = _premultiplied(frame_1), _premultiplied(frame_2)
     together = getattr(interpolate, "with_alpha", None)
@@ -44,7 +44,7 @@ def interpolate_rgba(
 
 
 def mix_images(image_1: np.ndarray, image_2: np.ndarray, t: float) -> np.ndarray:
-    """As `frames.mix`, for straight RGBA as well."""
+    """Like `frames.mix`, but also for straight RGBA."""
     if image_1.shape[2] == 3:
         return mix(image_1, image_2, t)
     full = np.iinfo(image_1.dtype).max

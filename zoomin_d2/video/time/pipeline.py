@@ -1,8 +1,8 @@
 """Frames of a source in, frames of the output out, each with its exact time.
 
 Source frames that fall on a moment of the output pass unchanged; between two frames of one shot
-the model makes the frames; across a cut, a gap of lost frames and after the last frame nothing is
-invented. Decoding runs in a thread of its own, a few frames ahead; conversion to RGB in more.
+the model makes the frames; nothing is invented across a cut, across a gap of lost frames, or after
+the last frame. Decoding runs in its own thread, a few frames ahead; conversion to RGB in several.
 """
 
 from collections import deque
@@ -30,7 +30,7 @@ from zoomin_d2.video.time.timeline import Grid, Moment, Target, make_grid
 
 MAX_REPEATS = 3  # a longer run of equal frames is a pause in the motion, not a lower frame rate
 FrameKind = Literal["source", "made", "held", "blended"]
-CONTEXT = 32  # source frames before a place that decide what happens there, and some more
+CONTEXT = 32  # source frames before a place that decide what happens there, with a margin
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,16 @@ class StreamOptions:
     """How frames are made.
 
     Attributes:
-        cut_threshold: least mean luma difference (0..255) of a scene cut; None: find none.
+        cut_threshold: smallest mean luma difference (0..255) of a scene cut; None: find none.
         on_cut: between the last frame of a shot and the first of the next, show the "nearest" of
             them, or "blend" them.
         dedupe: frames that only repeat the one before are left out, and the motion between their
-            neighbours is spread over the time that they took.
+            neighbors is spread over the time that they took.
         max_gap: after a pause of more seconds, which is also far longer than the steps around it,
             the frame before it is held until the next one; None: every pause is interpolated.
         hold_last: the last frame is shown for as long as it lasts in the source; without this
-            the output ends with it (images: nothing comes twice).
-        alpha: images are (H, W, 4) straight RGBA, transparency is interpolated with the colors.
+            the output ends with it (images: no frame is repeated).
+        alpha: images are (H, W, 4) straight RGBA; transparency is interpolated with the colors.
         queue_size: source frames decoded ahead.
     """
 
@@ -65,16 +65,16 @@ class OutputFrame:
     """One frame of the output.
 
     Attributes:
-        index: its place in the output. time, duration: when it is shown, and how long, in seconds;
-            exact.
+        index: its place in the output. time, duration: when it is shown and for how long, in exact
+            seconds.
         image: (H, W, 3) RGB, uint8 or uint16; with options.alpha (H, W, 4).
         kind: "source" (passed unchanged), "made" by the model, "held" (a source frame shown
             again) or "blended" across a cut.
         source_index: the source frame that it is, or that comes before it.
-        read_on: (time, index) of a source frame from which reading gives the next frames alike.
+        read_on: (time, index) of a source frame; reading from there gives the same next frames.
         held: the source frame that a player would show at this time without interpolation.
         cuts: times (source, seconds) of the scene cuts since the previous output frame.
-        repeats: repeated source frames that were left out since then (dedupe).
+        repeats: number of repeated source frames left out since then (dedupe).
     """
 
     index: int
@@ -92,7 +92,7 @@ class OutputFrame:
 @dataclass
 class _Shown:
     """A source frame whose content is shown, as RGB, and the times of the original frames from it
-    up to the next that is shown."""
+    up to the next one that is shown."""
 
     marked: MarkedFrame
     conversion: Future[np.ndarray]
@@ -140,20 +140,20 @@ def interpolate_frames(
     first: int = 0,
     start: tuple[Fraction, int] | None = None,
 ) -> Generator[OutputFrame, None, None]:
-    """The frames of the output, in order; close it where it is left early.
+    """The frames of the output, in order; close the generator if you leave it early.
 
     Args:
         source: opened; read once.
         interpolate: (frame_1, frame_2, list of t in (0, 1)) -> list of frames; frames are
             (1, 3, H, W) float32 RGB in [0, 1]. zoomin_d2.Interpolator is one.
-        target: the frame rate, factor or slow motion; or the grid that was made of it.
+        target: the frame rate, factor or slow motion; or the grid made from it.
         options: how frames are made.
         first: index of the first output frame to give; earlier ones are not made.
         start: (time, index) of the source frame to begin reading at; at least CONTEXT frames
             before what `first` shows.
 
     Raises:
-        ModelError: the model returned something that is not its frames.
+        ModelError: the model did not return the frames that were asked for.
     """
     options = options or StreamOptions()
     grid = make_grid(target, source.info) if isinstance(target, Target) else target
@@ -184,9 +184,11 @@ def _spans(shown: Iterable[_Shown], grid: Grid, first: int, hold_last: bool) -> 
             repeats += len(previous.times) - 1
             moments = grid.between(previous.index, [*previous.times, current.time])
             wanted = [m for m in moments if m.index >= first]
+            if moments and moments[0].index < first:  # reported by an earlier run
+                cuts, repeats = [], 0
             if wanted:
                 yield _Span(previous, current, wanted, tuple(cuts), repeats)
-            if moments:  # the events of frames before `first` were told by an earlier run
+            if moments:
                 cuts, repeats = [], 0
         previous = current
     if previous is not None:
@@ -196,6 +198,8 @@ def _spans(shown: Iterable[_Shown], grid: Grid, first: int, hold_last: bool) -> 
         moments += grid.tail(index, previous.times[-1], previous.last_duration)
         end = previous.times[-1] + grid.tolerance
         wanted = [m for m in moments if m.index >= first and (hold_last or m.source_time <= end)]
+        if moments and moments[0].index < first:
+            cuts, repeats = [], 0
         if wanted:
             yield _Span(previous, None, wanted, tuple(cuts), repeats)
 
@@ -203,7 +207,7 @@ def _spans(shown: Iterable[_Shown], grid: Grid, first: int, hold_last: bool) -> 
 def _shown_frames(
     marked: Iterable[MarkedFrame], source: Source, options: StreamOptions
 ) -> Iterator[_Shown]:
-    """Convert to RGB; where asked, merge short runs of repeats into the frame they repeat."""
+    """Convert to RGB; if asked, merge short runs of repeats into the frame they repeat."""
     with ThreadPoolExecutor(CONVERTERS, "convert") as pool:
         convert = partial(rgba, source) if options.alpha else source.to_rgb
         yield from _converted(marked, lambda x: pool.submit(convert, x), options)
@@ -242,7 +246,7 @@ def _converted(
             repeats.clear()
         if previous is not None:
             yield previous
-        for repeat in repeats:  # a pause after all: they stay what they are
+        for repeat in repeats:  # a pause after all: they stay source frames
             if repeat is not item:
                 yield shown(repeat)
         repeats.clear()
@@ -255,7 +259,7 @@ def _converted(
 
 
 class _Model:
-    """The model, with its frames on their way there and back while it works."""
+    """The model, with frames moving to and from the device while it works."""
 
     def __init__(self, interpolate: Interpolate):
         self.device = torch.device(getattr(interpolate, "device", "cpu"))
@@ -263,10 +267,11 @@ class _Model:
         self._interpolate, self._transfer = interpolate, Transfer()
 
     def begin(self, a: _Shown, b: _Shown, ts: list[float]) -> Callable[[], list[np.ndarray]]:
-        """Have the frames between two made; the result waits for them.
+        """Start making the frames between two; the returned function waits for them.
 
         Raises:
-            ModelError: it made something else (here), or no numbers (where they are waited for).
+            ModelError: the frames have a wrong shape (raised here) or values that are not finite
+                (raised by the returned function).
         """
         frame_1, frame_2 = (x.as_tensor(self._transfer, self.device) for x in (a, b))
         with torch.no_grad():
@@ -274,9 +279,12 @@ class _Model:
         a.tensor = None  # b is the next pair's first
         if len(frames) != len(ts) or any(f.shape != frame_1.shape for f in frames):
             shapes = [tuple(f.shape) for f in frames]
-            raise ModelError(f"The model gave {shapes} for {len(ts)} frames {tuple(frame_1.shape)}")
+            raise ModelError(
+                f"The model returned {shapes} for {len(ts)} frames {tuple(frame_1.shape)}"
+            )
         deep = a.image.dtype == np.uint16
-        # A sum is finite where all values are; read with the frames, for reading waits for a GPU.
+        # A sum is finite if all values are. It is read with the frames, because reading it now
+        # would wait for the GPU.
         sums = [f.sum(dtype=torch.float32) for f in frames]
         wait = self._transfer.download([*sums, *(to_samples(f, deep) for f in frames)])
         seconds = float(a.time)
@@ -284,7 +292,9 @@ class _Model:
         def finish() -> list[np.ndarray]:
             results = wait()
             if not all(map(torch.isfinite, results[: len(ts)])):
-                raise ModelError(f"The model gave values that are not finite at {seconds:.3f} s")
+                raise ModelError(
+                    f"The model returned values that are not finite at {seconds:.3f} s"
+                )
             return [to_image(samples.cpu()) for samples in results[len(ts) :]]
 
         return finish
@@ -303,7 +313,7 @@ class _Model:
 def _fill(
     span: _Span, grid: Grid, model: _Model, options: StreamOptions
 ) -> Callable[[], list[OutputFrame]]:
-    """Begin the frames of one span; the model is called once, with all its times."""
+    """Start the frames of one span; the model is called once, with all its times."""
     a, b = span.a, span.b
     exact = [m.source_time - a.time <= grid.tolerance for m in span.moments]
     in_shot = b is not None and not b.marked.frame.gap_before and not b.marked.cut_before

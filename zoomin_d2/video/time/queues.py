@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 _END = object()
-# Conversions between YUV and RGB at a time: one takes longer than encoding does per frame.
+# Simultaneous YUV and RGB conversions: per frame, one takes longer than encoding.
 CONVERTERS = min(4, os.cpu_count() or 1)
 
 
 def prefetch(items: Iterable[T], size: int) -> Generator[T, None, None]:
     """Run an iterator in a thread, at most `size` items ahead.
 
-    An exception of the iterator is raised here, after the items that came before it. Closing the
+    An exception in the iterator is raised here, after the items that came before it. Closing the
     generator stops the thread and closes the iterator.
     """
     buffer: queue.Queue = queue.Queue(maxsize=size)
@@ -41,7 +41,7 @@ def prefetch(items: Iterable[T], size: int) -> Generator[T, None, None]:
                     break
             else:
                 put((_END, None))
-        except BaseException as error:  # handed over, whatever it is
+        except BaseException as error:  # every kind is passed on
             put((_END, error))
         finally:
             if stop.is_set() and hasattr(iterator, "close"):
@@ -67,7 +67,7 @@ def ordered_map(
 ) -> Generator[R, None, None]:
     """`map`, with up to `workers` calls at a time in threads; results come in order.
 
-    One worker is no thread at all: the function is called here."""
+    With one worker there is no thread: the function is called here."""
     if workers == 1:
         yield from map(function, items)
         return
@@ -91,7 +91,7 @@ class Worker:
     An exception in the thread is raised by the next `put`, or by `close`.
 
     Args:
-        prepare: is called in further threads, for several items at a time.
+        prepare: called in further threads, for several items at a time.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Worker:
         prepare: Callable[[Any], Any] | None = None,
     ):
         self._prepare = prepare
-        self._pool = ThreadPoolExecutor(CONVERTERS, "convert")  # has no thread before it is used
+        self._pool = ThreadPoolExecutor(CONVERTERS, "convert")  # starts no thread before it is used
         self._buffer: queue.Queue = queue.Queue(maxsize=size)
         self._error: BaseException | None = None
         self._work = work

@@ -1,4 +1,4 @@
-"""The frames of a source, each marked: does a cut or a gap lead to it, does it only repeat?"""
+"""The frames of a source, each marked if a cut or gap leads to it, or if it is only a repeat."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -8,12 +8,12 @@ from fractions import Fraction
 import numpy as np
 
 from zoomin_d2.video.read.source import SourceFrame, thumbnail
-from zoomin_d2.video.time.step_detection import CUT_MIN, NEIGHBOURHOOD, is_gap, judge_step
+from zoomin_d2.video.time.step_detection import CUT_MIN, NEIGHBORHOOD, is_gap, judge_step
 
 
 @dataclass
 class MarkedFrame:
-    """A source frame, and what the step that leads to it is."""
+    """A source frame, and the kind of the step that leads to it."""
 
     frame: SourceFrame
     cut_before: bool
@@ -26,15 +26,15 @@ def mark_steps(
     cut_min: float | None = CUT_MIN,
     max_gap: float | None = None,
 ) -> Iterator[MarkedFrame]:
-    """Judge every step, looking NEIGHBOURHOOD frames ahead (decoded, not converted to RGB).
+    """Judge every step, looking NEIGHBORHOOD frames ahead (decoded, not converted to RGB).
 
     Args:
         frames: in order.
-        cut_min: the least difference of a cut (step_detection.py); None finds no cuts.
+        cut_min: the smallest difference of a cut (step_detection.py); None finds no cuts.
         max_gap: seconds; after a longer pause the frame is marked `gap_before`. None: never.
     """
     waiting: deque[SourceFrame] = deque()
-    differences: deque[float] = deque(maxlen=2 * NEIGHBOURHOOD + 1)
+    differences: deque[float] = deque(maxlen=2 * NEIGHBORHOOD + 1)
     steps: deque[Fraction] = deque(maxlen=differences.maxlen)
     last_time = Fraction(0)
     previous, is_first, behind = None, True, 0
@@ -57,13 +57,13 @@ def mark_steps(
             differences.append(float(np.abs(small - previous).mean()))
             steps.append(frame.time - last_time)
             waiting.append(frame)
-            if len(waiting) > NEIGHBOURHOOD:
+            if len(waiting) > NEIGHBORHOOD:
                 yield judged(behind)
                 behind += 1
         previous, last_time = small, frame.time
     while waiting:
         # the window shrinks at the end, as it grew at the start
-        if behind > NEIGHBOURHOOD:
+        if behind > NEIGHBORHOOD:
             differences.popleft()
             steps.popleft()
             behind -= 1

@@ -1,8 +1,8 @@
 """Where a video cuts, and which frames only repeat the one before, from small thumbnails.
 
-The rules alone, for videos and for training data (no PyAV needed). The measure is the mean
-absolute luma difference d (0..255) between neighbours. For the
-step from one frame to the next, seen among the steps around it:
+These are only the rules, for videos and for training data (no PyAV needed). The measure is the mean
+absolute luma difference d (0..255) between neighbors. The step from one frame to the next is judged
+among the steps around it:
 
   cut            d > CUT_MIN and d > CUT_RATIO x the median of the other steps
   repeated frame d < REPEAT_MAX or d < REPEAT_RATIO x the upper quartile of the steps, unless still
@@ -25,13 +25,13 @@ CUT_RATIO = 4.0
 REPEAT_MAX = 0.12
 REPEAT_RATIO = 0.12
 STILL_MAX = 0.25
-NEIGHBOURHOOD = 6  # steps on each side
+NEIGHBORHOOD = 6  # steps on each side
 MAX_GAP = 0.5  # seconds
 GAP_RATIO = 4
 
 
 class StepKind(NamedTuple):
-    """What the step from a frame to the next one is."""
+    """The kind of the step from a frame to the next one."""
 
     cut: bool
     repeated: bool
@@ -41,11 +41,11 @@ class StepKind(NamedTuple):
 def judge_step(
     differences: np.ndarray, place: int, cut_min: float = CUT_MIN, cut_ratio: float = CUT_RATIO
 ) -> StepKind:
-    """The rules of this module for step `place` among its neighbours.
+    """The rules of this module for step `place` among its neighbors.
 
     Args:
-        differences: d of the steps within NEIGHBOURHOOD of the one judged, itself among them.
-        place: which of them is judged.
+        differences: d of the steps within NEIGHBORHOOD of the judged one, including its own.
+        place: the index of the judged one.
     """
     difference = differences[place]
     others = np.delete(differences, place)
@@ -58,7 +58,7 @@ def judge_step(
 
 
 def is_gap(steps: Sequence[Fraction], place: int, max_gap: float) -> bool:
-    """Whether step `place` of `steps` (seconds, as those of `judge_step`) is a pause in which
+    """Whether step `place` of `steps` (as in `judge_step`, but in seconds) is a pause in which
     nothing was recorded."""
     others = [step for i, step in enumerate(steps) if i != place]
     return steps[place] > max_gap and bool(others) and steps[place] > GAP_RATIO * median(others)

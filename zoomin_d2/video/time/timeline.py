@@ -4,8 +4,8 @@ Times are Fractions of seconds. A *moment* is one output frame: its index n, its
 and the source time that it shows. Two grids:
 
   UniformGrid      T_n = start + n / (fps * slowmo): constant frame rate out, whatever comes in
-  SubdivisionGrid  every interval between two source frames in m equal parts: each source frame is
-                   kept, and an uneven source stays uneven (and in sync)
+  SubdivisionGrid  divides every interval between two source frames into m equal parts: each source
+                   frame is kept, and an uneven source stays uneven (and in sync)
 
 The output lasts as long as the source (times slowmo), to within half an output frame.
 """
@@ -43,7 +43,7 @@ class Target:
         slowmo: how many times longer the output lasts, 1 to 1000.
 
     Raises:
-        ValueError: a value that is no number, is out of its range, or does not go with the others.
+        ValueError: a value is not a number, is out of range, or does not go with the others.
     """
 
     multi: int | None
@@ -69,13 +69,13 @@ class Target:
         if self.multi is None and self.fps is None and self.slowmo == 1:
             raise ValueError("Nothing to do: give multi, fps or slowmo")
         if self.multi is not None and (self.fps is not None or self.slowmo != 1):
-            raise ValueError("multi goes alone; fps and slowmo may go together")
+            raise ValueError("multi cannot be combined with fps or slowmo")
         if self.multi is not None and self.multi < 2:
             raise ValueError(f"multi must be at least 2, got {self.multi}")
         if self.fps is not None and not 0 < self.fps <= 10_000:
             raise ValueError(f"fps must be above 0 and at most 10000, got {self.fps}")
         if not 1 <= self.slowmo <= 1000:
-            raise ValueError(f"slowmo must be 1 to 1000, got {self.slowmo}")
+            raise ValueError(f"slowmo must be from 1 to 1000, got {self.slowmo}")
 
 
 def parse_rate(value: Rate) -> Fraction:
@@ -97,7 +97,7 @@ def parse_rate(value: Rate) -> Fraction:
 
 
 def _exact(value: Rate) -> Fraction:
-    """A number as it is written: 2.4 is 12/5. Raises ValueError."""
+    """A number exactly as written: 2.4 is 12/5. Raises ValueError."""
     try:
         return Fraction(str(value)) if isinstance(value, float) else Fraction(value)
     except (TypeError, ValueError, ZeroDivisionError):
@@ -122,8 +122,8 @@ def standard_rate(rate: Fraction, tolerance: Fraction = Fraction(1, 100_000)) ->
 class SourceClock:
     """Timestamps in ticks -> exact times; undoes the rounding of coarse clocks (Matroska's ms).
 
-    A timestamp within one tick of k / rate after the first frame is taken to mean just that;
-    others (variable frame rate) are taken as they are.
+    A timestamp within one tick of k / rate after the first frame is taken to mean exactly that;
+    others (variable frame rate) are kept.
     """
 
     def __init__(self, time_base: Fraction, rate: Fraction | None, first: Fraction):
@@ -150,7 +150,7 @@ class UniformGrid:
         self.time_base = _time_base(fps)
 
     def between(self, index: int, times: Sequence[Fraction]) -> list[Moment]:
-        """The moments in [times[0], times[-1]); `index` is not used: time says which they are."""
+        """The moments in [times[0], times[-1]); `index` is unused, because the times decide."""
         first = _ceil((times[0] - self.tolerance - self.start) / self._step)
         end = _ceil((times[-1] - self.tolerance - self.start) / self._step)
         return [self._moment(n) for n in range(max(0, first), end)]
@@ -208,7 +208,7 @@ Grid = UniformGrid | SubdivisionGrid
 
 
 class Timing(Protocol):
-    """What a grid has to know of a source: SourceInfo says what each is."""
+    """What a grid has to know about a source; SourceInfo describes each attribute."""
 
     @property
     def rate(self) -> Fraction: ...
@@ -229,7 +229,7 @@ def make_grid(target: Target, source: Timing) -> Grid:
 
 
 def _time_base(fps: Fraction) -> Fraction:
-    """Ticks in which every frame of `fps` lasts a whole number, fine enough for any muxer."""
+    """A tick of which every frame of `fps` lasts a whole number, fine enough for any muxer."""
     ticks = fps.numerator
     while ticks < MIN_TICKS_PER_SECOND:
         ticks *= 2

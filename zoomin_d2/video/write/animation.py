@@ -1,4 +1,4 @@
-"""Animated images: GIF, PNG (.apng) and WebP. They loop for ever, and have no sound."""
+"""Animated images: GIF, PNG (.apng) and WebP. They loop forever, and have no sound."""
 
 import contextlib
 import os
@@ -36,8 +36,8 @@ ANIMATIONS = {
 
 
 class AnimatedImage:
-    """One file of many frames; (H, W, 4) frames keep their transparency, of which a GIF knows all
-    or nothing. Every frame of a GIF has a palette of its own."""
+    """One file of many frames; (H, W, 4) frames keep their transparency, which in a GIF is all or
+    nothing. Every frame of a GIF has its own palette."""
 
     resumable = False
     holds_alpha = True
@@ -96,7 +96,7 @@ class AnimatedImage:
         self._part.unlink(missing_ok=True)
 
     def _begin(self, image: np.ndarray) -> Callable[[av.VideoFrame], Iterator[av.VideoFrame]]:
-        """Set the stream up for images like this one; returns what makes its pictures of them."""
+        """Set the stream up for images like this one; returns the function that converts them."""
         height, width, channels = image.shape
         self._stream.height, self._stream.width = height, width
         if self._kind.codec == "gif":

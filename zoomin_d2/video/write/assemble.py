@@ -1,4 +1,4 @@
-"""The finished file: encoded segments joined, everything else of the source beside them."""
+"""The finished file: encoded segments joined, with everything else of the source beside them."""
 
 import contextlib
 import heapq
@@ -16,7 +16,7 @@ from zoomin_d2.video.write.encoder import EncoderSettings, container_format
 from zoomin_d2.video.write.segments import is_disk_full
 from zoomin_d2.video.write.side_streams import CopyPlan, Entry, add_side_streams, counts, describe
 
-# describe the old file: not true any more
+# these describe the old file, and are no longer true
 _FILE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time")
 _MAX_REORDERED = 17  # frames that an encoder shows after one that it writes later, at most
 
@@ -30,16 +30,16 @@ def assemble(
     end: Fraction | None = None,
     on_bytes: Callable[[int], None] | None = None,
 ) -> None:
-    """Join `segments` into `output` (its suffix may be anything) with what the plan says.
+    """Join `segments` into `output` (its suffix may be anything) with the streams of the plan.
 
     A fault of a stream beside the video is noted there, and never costs the video.
 
     Args:
-        until: copy nothing that begins after this time (of a run that was stopped).
+        until: copy nothing that begins after this time (for a run that was stopped).
         end: when the last frame of the video ends, in seconds; None: as its encoder says.
 
     Raises:
-        OSError, av.FFmpegError: the disk is full, or the like.
+        OSError, av.FFmpegError: the output cannot be written, for example on a full disk.
     """
     container = container_format(output.with_suffix("") if output.suffix == ".part" else output)
     with contextlib.ExitStack() as stack:
@@ -66,14 +66,14 @@ def assemble(
 
 
 def file_tags(metadata: dict[str, str]) -> dict[str, str]:
-    """Of the metadata of a file what is still true of the output."""
+    """The metadata of a file that is still true of the output."""
     return {k: v for k, v in metadata.items() if k.lower() not in _FILE_TAGS}
 
 
 def _muxer_options(container: str, settings: EncoderSettings, plan: CopyPlan) -> dict[str, str]:
     if container not in ("mp4", "mov"):
         return {}
-    # tags of any name, or a cover: FFmpeg's muxer writes either
+    # FFmpeg's muxer writes either tags of any name or a cover
     has_cover = any(side.how == "cover" for side in plan.streams)
     return {
         "movflags": "+faststart" + ("" if has_cover else "+use_metadata_tags"),
@@ -103,15 +103,15 @@ def _video_packets(
     end: Fraction | None,
     is_mp4: bool,
 ) -> Iterator[Entry]:
-    """Packets of all segments, each with the time to the next frame as its duration: encoders
-    that reorder give another, or none.
+    """Packets of all segments, each with the time to the next frame as its duration, because
+    encoders that reorder set another duration, or none.
 
-    MP4 has only the times between decoding and an end for all: there the last packet, whichever
-    frame that is, lasts until the end, and is decoded no earlier than the others before theirs.
+    MP4 stores only the times between decoding and one end for all: there the last packet, whichever
+    frame it is, lasts until the end, and is decoded no earlier than the others before theirs.
     """
     delay = 0
     ticks = None if end is None else round(end / settings.time_base)
-    waiting: deque[Any] = deque()  # av.Packet, whose times are known here
+    waiting: deque[Any] = deque()  # of av.Packet; their times are known here
     times: deque[int] = deque(maxlen=2 * _MAX_REORDERED + 1)  # of packets before and behind
 
     def ready(at_most: int) -> Iterator[Any]:
@@ -145,11 +145,12 @@ def _video_packets(
 
 
 def _joined_packets(segments: list[Path], settings: EncoderSettings) -> Iterator[Any]:
-    """A segment begins anew with decoding times a little before its first frame: they are moved
-    up to follow the segment before."""
-    last_dts = None
+    """The decoding times of each segment start a little before its first frame, by as much as in
+    the first segment; they are moved up to follow the previous segment."""
+    last_dts = delay = None
     step = 1 / (settings.fps * settings.time_base)
     for segment in segments:
+        early = None  # how much longer before its frame the first segment decodes
         with open_container(segment) as opened:
             for packet in opened.demux(video=0):
                 if not packet.size:
@@ -162,6 +163,11 @@ def _joined_packets(segments: list[Path], settings: EncoderSettings) -> Iterator
                     packet.time_base = settings.time_base
                 if not packet.duration:
                     packet.duration = round(step)
+                if delay is None:
+                    delay = packet.pts - packet.dts
+                if early is None:
+                    early = max(0, delay - (packet.pts - packet.dts))
+                packet.dts -= early
                 if last_dts is not None and packet.dts <= last_dts:
                     packet.dts = last_dts + 1
                 last_dts = packet.dts
@@ -169,7 +175,7 @@ def _joined_packets(segments: list[Path], settings: EncoderSettings) -> Iterator
 
 
 def _describe_file(source, out, video, settings, plan: CopyPlan, until: Fraction | None) -> None:
-    """Metadata and chapters of the file, and what is said of the video."""
+    """Metadata and chapters of the file, and metadata of the video."""
     out.metadata.update(file_tags(source.metadata))
     if chapters := moved_chapters(source, plan.clock, until):
         out.set_chapters(chapters)

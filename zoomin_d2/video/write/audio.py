@@ -1,6 +1,6 @@
-"""Sound that cannot be copied: encoded anew, stretched without a change of pitch in slow motion.
+"""Sound that cannot be copied: re-encoded, and stretched at the same pitch in slow motion.
 
-The output keeps to the times of the source: what is lost in between becomes silence.
+The output keeps the times of the source: lost parts become silence.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from zoomin_d2.video.read.containers import open_container
 from zoomin_d2.video.read.packets import continuous_packets
 from zoomin_d2.video.write.copied_packets import Clock
 
-# what every decoder gives back under its name, and the order in which others are mixed down
+# layouts that every decoder returns under the same name, in the order tried when mixing down
 _LAYOUTS = {
     "aac": ("7.1", "5.1", "5.0", "4.0", "quad", "3.0", "stereo", "mono"),
     "libopus": ("7.1", "6.1", "5.1", "5.0", "quad", "3.0", "stereo", "mono"),
@@ -36,14 +36,14 @@ class AudioFormat(NamedTuple):
 
 
 def choose_audio(container: str, stream: av.AudioStream) -> tuple[AudioFormat, list[str]]:
-    """A format with the channels and the rate of `stream`, or the nearest that there is: AAC, Opus
-    in WebM and for channels that only Opus has.
+    """A format with the channels and the rate of `stream`, or the nearest one: AAC, or Opus in WebM
+    and for channels that only Opus has.
 
     Returns:
-        the format, and what is not as in the source, in words.
+        the format, and how it differs from the source, as messages.
 
     Raises:
-        OutputError: the encoder takes nothing alike.
+        OutputError: the encoder takes nothing similar.
     """
     context = stream.codec_context
     codecs = {"webm": ["libopus"], "mov": ["aac"]}.get(container, ["aac", "libopus"])
@@ -60,11 +60,11 @@ def choose_audio(container: str, stream: av.AudioStream) -> tuple[AudioFormat, l
             continue
         notes = []
         if name != layout:
-            notes.append(f"{context.layout.name} is mixed down to {name}, for want of a codec")
+            notes.append(f"{context.layout.name} is mixed down to {name}: no codec holds it")
         if rate < context.sample_rate:
-            notes.append(f"{context.sample_rate} Hz become {rate}, the most that {codec} takes")
+            notes.append(f"{context.sample_rate} Hz becomes {rate} Hz, the most {codec} supports")
         return AudioFormat(codec, rate, name), notes
-    raise OutputError(f"{codecs[0]} takes neither {context.layout.name} nor anything like it")
+    raise OutputError(f"{codecs[0]} supports neither {context.layout.name} nor anything similar")
 
 
 def encode_audio(
@@ -81,7 +81,7 @@ def encode_audio(
     Args:
         file: what `stream` is in; opened a second time.
         until: the sound ends here (output clock).
-        note: is told (what, seconds) of sound that cannot be decoded.
+        note: called with (what, seconds) for sound that cannot be decoded.
     """
     target = cast(av.AudioStream, out.add_stream(wanted.codec, rate=wanted.rate))
     _set_up(target.codec_context, wanted)
@@ -111,7 +111,7 @@ def _set_up(context: av.AudioCodecContext, wanted: AudioFormat) -> None:
 
 
 def _packets(index, file, target, clock, until, note) -> Iterator[av.Packet]:
-    # a reader of its own: filters hold sound back, and the others should not wait for it
+    # a separate reader: filters hold sound back, and the other streams should not wait for it
     with open_container(file) as source:
         context = target.codec_context
         frames = _timed(_decoded(source, source.streams[index], clock, note), clock, until)
@@ -148,7 +148,7 @@ def _decoded(source, stream, clock, note) -> Iterator[av.AudioFrame]:
         except av.error.EOFError:
             return
         except av.FFmpegError:
-            note("packets that cannot be decoded, silent", float(time * clock.slowmo))
+            note("packets that cannot be decoded, left silent", float(time * clock.slowmo))
 
 
 def _timed(frames, clock, until) -> Iterator[tuple[Fraction, av.AudioFrame]]:
@@ -163,8 +163,8 @@ def _timed(frames, clock, until) -> Iterator[tuple[Fraction, av.AudioFrame]]:
 
 
 def _without_gaps(timed, context, start: Fraction) -> Iterator[av.AudioFrame]:
-    """Frames of one format, layout and rate, whatever the stream changes to on its way, each at its
-    time: a gap is filled with silence, what comes twice is left out."""
+    """Frames of one format, layout and rate, even if the stream changes along the way, each at its
+    time: gaps are filled with silence, and repeated parts are left out."""
     kind: tuple | None = None
     resampler: av.AudioResampler | None = None
     due = start
@@ -191,7 +191,7 @@ def _without_gaps(timed, context, start: Fraction) -> Iterator[av.AudioFrame]:
 
 def _silence(samples: int, context) -> Iterator[av.AudioFrame]:
     rate, layout = context.sample_rate, context.layout
-    planar = av.AudioResampler("fltp", layout, rate)  # PyAV fills no more than seven planes
+    planar = av.AudioResampler("fltp", layout, rate)  # PyAV fills seven planes at most
     while samples > 0:
         part = min(samples, rate)
         zeros = np.zeros((1, layout.nb_channels * part), np.float32)

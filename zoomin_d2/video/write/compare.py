@@ -12,20 +12,20 @@ Layout = Literal["side", "split"]
 
 
 class Comparison:
-    """Changes an output frame into a comparison: left the input, each frame held until the next
-    comes, as a player shows it; right the result.
+    """Changes an output frame into a comparison. The input is on the left, each frame held until
+    the next one, as in a player; the result is on the right.
 
     Args:
-        layout: "side" puts them side by side, "split" shows the left half of the one and the right
-            half of the other.
-        labels: what to write into the two.
+        layout: "side" puts them side by side; "split" shows the left half of the input and the
+            right half of the result.
+        labels: captions of the two.
     """
 
     def __init__(self, layout: Layout, labels: tuple[str, str]):
         self._layout, self._labels = layout, labels
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the comparison of frames of this size."""
+        """(height, width) of the comparison for frames of this size."""
         return (height, 2 * width) if self._layout == "side" else (height, width)
 
     def __call__(self, frame: OutputFrame) -> OutputFrame:
@@ -57,7 +57,7 @@ def _label(image: np.ndarray, text: str, left: int, right: int) -> None:
     margin = max(2, text_height // 2)
     strip = np.s_[: text_height + base + 2 * margin, left : left + width + 2 * margin]
     image[strip] = image[strip] // 3
-    # OpenCV writes on 8-bit images only
+    # OpenCV only draws text on 8-bit images
     letters = np.zeros(image[strip].shape[:2], np.uint8)
     place = (margin, text_height + margin)
     cv2.putText(letters, text, place, font, scale, 255, thickness, cv2.LINE_AA)

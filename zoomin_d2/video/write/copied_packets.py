@@ -1,4 +1,4 @@
-"""Packets that pass from file to file: their streams, and their times made whole."""
+"""Packets copied from file to file: their streams, and their times completed."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -21,7 +21,7 @@ class Clock(NamedTuple):
 
     @classmethod
     def of(cls, source: av.container.InputContainer, slowmo: Fraction) -> "Clock":
-        """The output starts where the container starts (read/packets.py says where)."""
+        """The output starts where the container starts (see read/packets.py)."""
         return cls(slowmo, clock_origin(source))
 
     def convert(self, packet: av.Packet) -> None:
@@ -41,7 +41,7 @@ def add_copy(out: av.container.OutputContainer, stream: av.stream.Stream) -> av.
         return out.add_stream_from_template(stream, opaque=True)
     except ValueError:
         # FFmpeg's table of what a container holds lacks codecs that its muxer writes (WMA in .mkv).
-        # A stand-in gets past the table; the filter "null" then gives it the real parameters.
+        # A placeholder codec passes the check; the filter "null" then sets the real parameters.
         stand_ins = {"audio": out.default_audio_codec, "video": out.default_video_codec}
         stand_in = stand_ins.get(stream.type, "none")
         if stand_in == "none":
@@ -55,8 +55,8 @@ def add_copy(out: av.container.OutputContainer, stream: av.stream.Stream) -> av.
 class PacketTimes:
     """Gives every packet of one stream a decoding time, each above the one before.
 
-    Matroska has presentation times alone, and FFmpeg leaves the first packets of a video with
-    B-frames without a decoding time: theirs are counted back from the first that is known.
+    Matroska has only presentation times, and FFmpeg leaves the first packets of a video with
+    B-frames without decoding times: those are counted back from the first known one.
     """
 
     def __init__(self, stream: av.stream.Stream):
@@ -64,10 +64,10 @@ class PacketTimes:
         self._reorders = stream.type == "video" and bool(getattr(context, "has_b_frames", True))
         self._held: list[av.Packet] = []
         self._last: int | None = None  # dts
-        self._due: int | None = None  # where the next packet begins if nothing is said
+        self._due: int | None = None  # where the next packet begins if it has no time
 
     def feed(self, packet: av.Packet) -> Iterable[av.Packet]:
-        """Packets in the order of their coming, as soon as their times are known."""
+        """Packets in the order of their arrival, as soon as their times are known."""
         if packet.dts is None and not self._reorders:
             packet.dts = packet.pts if packet.pts is not None else self._due
         if packet.dts is None and self._last is not None:
@@ -81,7 +81,7 @@ class PacketTimes:
         return [self._in_order(p) for p in ready]
 
     def flush(self) -> Iterable[av.Packet]:
-        """What is still held when the stream ends."""
+        """The packets that are still held when the stream ends."""
         if self._held:
             times = [p.pts for p in self._held if p.pts is not None]
             self._count_back(min(times, default=0), self._held[-1].duration or 1)
@@ -107,8 +107,8 @@ class PacketTimes:
 
 
 class Copied(NamedTuple):
-    """A packet of a stream of the source, the `place`-th of it; its times are those of the output,
-    where it is decoded at `seconds`."""
+    """The `place`-th packet of a stream of the source; its times are those of the output, where it
+    is decoded at `seconds`."""
 
     stream: int
     place: int
@@ -119,8 +119,8 @@ class Copied(NamedTuple):
 def copied_packets(
     source: av.container.InputContainer, indices: list[int], clock: Clock, until: Fraction | None
 ) -> Iterator[Copied]:
-    """The packets of some streams of `source`; sound that an .mp4 holds but starts after, where it
-    was cut without encoding, stays behind.
+    """The packets of some streams of `source`, without sound that an .mp4 holds from before its
+    start because it was cut without re-encoding.
 
     Args:
         until: packets that begin after this time (of the output) are left out.
@@ -144,6 +144,6 @@ def copied_packets(
                 index = packet.stream_index
                 yield from ready(index, times[index].feed(packet))
     except av.FFmpegError:
-        pass  # the file ends early, which the reader of the video reports
+        pass  # the file ends early; the reader of the video reports it
     for index, rest in times.items():
         yield from ready(index, rest.flush())

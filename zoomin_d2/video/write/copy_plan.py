@@ -1,7 +1,7 @@
 """Decides what goes beside the video, and tries it before any frame is made.
 
-Every packet that will be copied is first written to nowhere, by the muxer that will write the
-output: a stream that it cannot hold and a packet that it refuses are known before the work begins.
+The muxer of the output first writes every copied packet to a null container, so that streams it
+cannot hold and packets it refuses are known before the work begins.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from zoomin_d2.video.write.side_streams import (
 )
 from zoomin_d2.video.write.subtitles import text_codec
 
-_TRIAL_PACKETS = 8  # of what is encoded or converted
+_TRIAL_PACKETS = 8  # of each encoded or converted stream
 _REFUSALS = (av.FFmpegError, ValueError, OSError)
 AudioMode = Literal["copy", "encode", "drop"]
 
@@ -45,7 +45,7 @@ def plan_copy(
     """What goes along with the video.
 
     Args:
-        audio: None copies sound, and encodes it where slow motion asks for that.
+        audio: None copies sound, and encodes it if slow motion needs that.
         until: nothing that begins after this time (of the output) goes along.
 
     Raises:
@@ -55,7 +55,7 @@ def plan_copy(
         return CopyPlan(None)
     mode = audio or ("copy" if slowmo == 1 else "encode")
     if mode == "copy" and slowmo != 1:
-        raise OutputError("Sound cannot be copied into slow motion: --audio stretch or drop")
+        raise OutputError("Sound cannot be copied into slow motion: use --audio stretch or drop")
     container = container_format(output)
     with open_container(source) as opened:
         plan = CopyPlan(source, video_index, Clock.of(opened, slowmo))
@@ -79,7 +79,7 @@ def plan_copy(
 
 
 def left_behind(source: Path, video_index: int, audio: AudioMode | None) -> list[str]:
-    """Names of what lies beside the video, for outputs that hold pictures alone."""
+    """Names of the other streams, for outputs that hold only pictures."""
     with open_container(source) as opened:
         return [
             _name(stream)
@@ -105,9 +105,9 @@ def _plan_encoding(container: str, plan: CopyPlan, stream, side: SideStream) -> 
 
 
 def _plan_picture(output: Path, plan: CopyPlan, stream, side: SideStream) -> None:
-    """An attachment, or a cover: in .mp4 a stream of its own, in .mkv an attachment."""
+    """An attachment, or a cover: a separate stream in .mp4, an attachment in .mkv."""
     container = container_format(output)
-    problem: str | None = "holds no attachments"
+    problem: str | None = "does not hold attachments"
     if container == "matroska" and can_be_attached(stream):
         side.how = "attach"
         problem = _try_attachment(container, plan, stream)
@@ -119,9 +119,9 @@ def _plan_picture(output: Path, plan: CopyPlan, stream, side: SideStream) -> Non
 
 
 def _plan_instead(output: Path, plan: CopyPlan, stream, side: SideStream) -> None:
-    """What becomes of a stream that cannot be copied."""
+    """Plan what to do with a stream that cannot be copied."""
     if stream.type == "audio":
-        elsewhere = "" if _is_mkv(output) else ", an .mkv output takes it as it is"
+        elsewhere = "" if _is_mkv(output) else ", and an .mkv output holds it unchanged"
         raise OutputError(
             f"A {output.suffix} file cannot hold {stream.codec_context.name} sound: --audio encode "
             f"converts it, --audio drop leaves it out{elsewhere}"
@@ -132,14 +132,14 @@ def _plan_instead(output: Path, plan: CopyPlan, stream, side: SideStream) -> Non
         side.how, side.codec = "convert", codec
         if _try_made(container, plan, stream, side) is None:
             if stream.codec_context.name in ("ass", "ssa"):
-                plan.warnings.append(f"{side.name}: becomes {codec}, which has fewer styles")
+                plan.warnings.append(f"{side.name}: converted to {codec}, which has fewer styles")
             return
     _drop(output, plan, side)
 
 
 def _drop(output: Path, plan: CopyPlan, side: SideStream) -> None:
     plan.streams.remove(side)
-    elsewhere = "" if _is_mkv(output) else "; an .mkv output may"
+    elsewhere = "" if _is_mkv(output) else "; an .mkv output might"
     plan.dropped.append(f"{side.name}: {output.suffix} cannot hold it{elsewhere}")
 
 
@@ -148,8 +148,8 @@ def _is_mkv(output: Path) -> bool:
 
 
 def _is_known(container: av.container.InputContainer, stream) -> bool:
-    """Data that the muxer writes anew from what is copied anyway: the chapters of an .mp4, which
-    are a track of text, too, and a track of one time code."""
+    """Data that the muxer recreates from what is copied anyway: the chapters of an .mp4, which are
+    also a text track, and a track of one time code."""
     if stream.type != "data":
         return False
     chapters = container.chapters()
@@ -167,7 +167,7 @@ def _name(stream) -> str:
 def _try_copies(
     container: str, plan: CopyPlan, sides: list[SideStream], until: Fraction | None
 ) -> set[int]:
-    """Notes the packets that are refused. Returns the streams that cannot be copied."""
+    """Notes the refused packets. Returns the streams that cannot be copied."""
     unfit: set[int] = set()
     if not sides:
         return unfit
@@ -206,7 +206,7 @@ def _try_copies(
 
 
 def _try_made(container: str, plan: CopyPlan, stream, side: SideStream) -> str | None:
-    """Write the first packets to nowhere; returns what went wrong."""
+    """Write the first packets to a null container; returns what went wrong."""
     trial = replace(side, faults={})
     with scratch_container(container) as scratch:
         try:

@@ -1,5 +1,5 @@
-"""Encoders: which one a file name asks for, the pixel format that keeps the source's depth and
-chroma, quality options under one name (`crf`)."""
+"""Encoders: the one for a file name, the pixel format that keeps the source's depth and chroma, and
+quality options under one name (`crf`)."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -54,7 +54,7 @@ class _Encoder:
 _X265_QUIET = {"x265-params": "log-level=error"}
 _ENCODERS = {
     "libx264": _Encoder("crf", 16),
-    # x265 writes beyond its memory for widths of 33 to 48, and aborts the process below 32.
+    # x265 writes out of bounds for widths of 33 to 48, and aborts the process below 32.
     "libx265": _Encoder("crf", 18, _X265_QUIET, min_size=(64, 32)),
     "libsvtav1": _Encoder("crf", 24, {"preset": "7"}, odd_420=True),
     "libvpx-vp9": _Encoder(
@@ -70,13 +70,13 @@ _ENCODERS = {
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """What the user may choose; None is the default of the container and the source.
+    """The user's choices; None is the default for the container and the source.
 
     Attributes:
         codec: an encoder of FFmpeg (libx264, libx265, libsvtav1, libvpx-vp9, prores_ks, ffv1,
             h264_nvenc, hevc_nvenc, av1_nvenc) or h264, h265, av1, vp9, prores.
-        crf: constant quality, lower is better; under this name for every encoder.
-        preset: speed of the encoder, in its own words.
+        crf: constant quality, lower is better; the same name for every encoder.
+        preset: the encoder's own speed preset.
         pix_fmt: FFmpeg's name.
     """
 
@@ -88,7 +88,7 @@ class EncodeOptions:
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """An encoder, ready to be opened any number of times, always alike."""
+    """An encoder that can be opened any number of times, always with the same settings."""
 
     codec: str
     pix_fmt: str
@@ -99,7 +99,7 @@ class EncoderSettings:
     color: ColorPath
     options: dict[str, str]
     sample_aspect_ratio: Fraction | None
-    clock: Fraction | None = None  # a tick of the output, where it is a coarse one
+    clock: Fraction | None = None  # a tick of the output, if it is coarse
     warnings: tuple[str, ...] = ()
 
     @property
@@ -116,7 +116,7 @@ class EncoderSettings:
         return any(component.is_alpha for component in av.VideoFormat(self.pix_fmt).components)
 
     def add_stream(self, container: av.container.OutputContainer) -> av.VideoStream:
-        """A stream for this encoder in a container that is open for writing."""
+        """Add a stream for this encoder to a container that is open for writing."""
         added = container.add_stream(self.codec, rate=self.fps, options=dict(self.options))
         stream = cast(av.VideoStream, added)
         stream.width, stream.height, stream.pix_fmt = self.width, self.height, self.pix_fmt
@@ -142,11 +142,12 @@ def choose_encoder(
     size: tuple[int, int] | None = None,
     keep_alpha: bool = False,
 ) -> EncoderSettings:
-    """Settings for a file name, and try them: a codec that does not open is an error now.
+    """Choose the settings for a file name and try them, so that a codec that does not open fails
+    now.
 
     Args:
-        size: (height, width) of the frames where they are not those of the source.
-        keep_alpha: with transparency, where the encoder and the container hold it.
+        size: (height, width) of the frames, if they are not those of the source.
+        keep_alpha: keep transparency if the encoder and the container hold it.
 
     Raises:
         OutputError: an unknown container or encoder, or one that refuses this video.
@@ -174,15 +175,15 @@ def choose_encoder(
     clock = CLOCKS.get(container)
     if clock is not None and fps * clock > 1:
         raise OutputError(
-            f"{float(fps):g} fps: the clock of a {Path(path).suffix} ticks in milliseconds, it "
-            f"holds at most {1 / clock} fps; an .mp4 or .mov holds more"
+            f"{float(fps):g} fps is too fast: the clock of a {Path(path).suffix} ticks in "
+            f"milliseconds and holds at most {1 / clock} fps; an .mp4 or .mov holds more"
         )
     height, width = size or (info.height, info.width)
     if width < encoder.min_size[0] or height < encoder.min_size[1]:
         least = "x".join(map(str, encoder.min_size))
         raise OutputError(
-            f"{codec} needs at least {least} pixels, the video is {width}x{height}: choose another "
-            "--codec"
+            f"{codec} needs at least {least} pixels, but the video has {width}x{height}: choose "
+            "another --codec"
         )
     pix_fmt = options.pix_fmt
     warnings: list[str] = []
@@ -191,7 +192,7 @@ def choose_encoder(
         pix_fmt, warnings = _choose_pix_fmt(codec, encoder, formats, info, height, width, kind)
     elif pix_fmt not in formats or is_rgb(pix_fmt):
         known = ", ".join(f for f in formats if not is_rgb(f))
-        raise OutputError(f"{codec} cannot write {pix_fmt}; it can: {known}")
+        raise OutputError(f"{codec} cannot write {pix_fmt}; it can write {known}")
     quality = {}
     if encoder.quality:
         value = encoder.default if options.crf is None else options.crf
@@ -203,7 +204,7 @@ def choose_encoder(
     if info.hdr is not None:
         written = encoder_parameters(codec, info.hdr)
         if written is None:
-            warnings.append(f"{codec} does not take HDR10's mastering data: --codec h265 does")
+            warnings.append(f"{codec} cannot store HDR10's mastering data; --codec h265 can")
         else:
             all_options[written[0]] = ":".join(
                 filter(None, [all_options.get(written[0]), written[1]])
@@ -242,8 +243,8 @@ def _choose_pix_fmt(codec, encoder, formats, info, height, width, kind) -> tuple
     if (height % 2 or width % 2) and not encoder.odd_420 and chroma != "444":
         chroma = "444"
         warnings.append(
-            f"{width}x{height} is odd, which {codec} only takes with full chroma (4:4:4); some "
-            "players cannot show it: --codec av1 or vp9 can keep 4:2:0"
+            f"{width}x{height} is odd, which {codec} only supports with full chroma (4:4:4). Some "
+            "players cannot show that; --codec av1 or vp9 can keep 4:2:0"
         )
     depths = [d for d in (depth, 12, 10) if d <= max(depth, 10)] if depth > 8 else [8, 10]
     for bits in [*depths, 8]:
@@ -253,26 +254,26 @@ def _choose_pix_fmt(codec, encoder, formats, info, height, width, kind) -> tuple
                 name = "p010le"
             if name in formats:
                 if bits < min(depth, 10):
-                    warnings.append(f"{codec} has no {depth}-bit format here: written as {bits}")
+                    warnings.append(f"{codec} has no {depth}-bit format here; writing {bits} bits")
                 if chroma not in _HELD[sampling]:
-                    warnings.append(f"chroma is written as {sampling} ({codec} has no {chroma})")
+                    warnings.append(f"{codec} has no {chroma} chroma; writing {sampling}")
                 return name, warnings
     return formats[0], warnings
 
 
-# chroma sampling -> what to write it as, best first; -> which others it holds without loss
+# chroma sampling -> what to write it as, best first; -> the samplings it holds without loss
 _NEAREST = {
     "420": ("420", "422", "444"),
     "422": ("422", "444", "420"),
-    "440": ("444", "422", "420"),  # hardly a player shows it
+    "440": ("444", "422", "420"),  # hardly any player shows it
     "444": ("444", "422", "420"),
 }
 _HELD = {"420": ("420",), "422": ("422", "420"), "444": tuple(_NEAREST)}
 
 
 def _sampling(info: SourceInfo) -> tuple[str, int]:
-    """The coarsest chroma sampling that holds a source's, and its bits. Gray needs least; images
-    and GIFs are written as every player shows them."""
+    """The coarsest chroma sampling that holds a source's, and its bits. Gray needs the least;
+    images and GIFs are written in the form that every player shows."""
     pix_fmt = av.VideoFormat(info.pix_fmt)
     depth = max(component.bits for component in pix_fmt.components)
     is_picture = info.is_images or Path(info.name).suffix.lower() in _PICTURE_SUFFIXES
@@ -285,7 +286,7 @@ def _sampling(info: SourceInfo) -> tuple[str, int]:
 
 
 def _try(settings: EncoderSettings) -> None:
-    """Open the encoder once, so that what it refuses is known before any frame is made."""
+    """Open the encoder once, so that it fails before any frame is made."""
     names = {".mov": "mov", ".mp4": "mp4", ".mkv": "matroska"}
     with scratch_container(names[settings.segment_suffix]) as container:
         stream = settings.add_stream(container)

@@ -1,4 +1,4 @@
-"""Output containers that write nothing, to ask what FFmpeg can do."""
+"""Output containers that write nothing, to find out what FFmpeg can do."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import av
 
 @contextlib.contextmanager
 def scratch_container(container: str) -> Iterator[av.container.OutputContainer]:
-    """An output container of this format whose bytes go nowhere."""
+    """An output container of this format whose bytes are discarded."""
     opened = av.open(_Sink(), "w", format=container)
     try:
         yield opened
@@ -18,7 +18,7 @@ def scratch_container(container: str) -> Iterator[av.container.OutputContainer]:
 
 
 class _Sink:
-    """Takes bytes and forgets them."""
+    """A file that discards what is written."""
 
     name = ""
 

@@ -1,9 +1,9 @@
-"""The output on its way: finished segments in a folder beside the file, and a journal of them.
+"""The unfinished output: finished segments in a folder beside the file, and a journal of them.
 
-Every SEGMENT_FRAMES output frames are encoded to a file of their own, closed, synced and noted in
-`journal.json`. A run that stops, however it stops, loses at most the segment it was in; a new run
-with the same settings goes on there, and gives the same frames as an unbroken one, because a
-segment depends on nothing before it. `assemble.py` joins the segments.
+Every SEGMENT_FRAMES output frames are encoded to a separate file, closed, synced and noted in
+`journal.json`. A run that stops, however it stops, loses at most its current segment. A new run
+with the same settings resumes there and gives the same frames as an unbroken one, because a segment
+depends on nothing before it. `assemble.py` joins the segments.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ import av
 from zoomin_d2.files import lock_file, sync_file, write_json
 from zoomin_d2.video.errors import DiskFullError, OutputError
 from zoomin_d2.video.read.containers import file_url
+from zoomin_d2.video.read.source import DamageEvent, Source
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.write.encoder import KEYFRAME_INTERVAL, EncoderSettings
 
@@ -30,12 +31,17 @@ LOCK = "lock"
 SEGMENTS_SUFFIX = ".segments"
 MIN_FREE_BYTES = 64 * 2**20
 VERSION = 1
+# Frames that no encoder reorders. x265 reads their decoding times from memory that it never set.
+_UNORDERED = 2
 
 
 @dataclass
 class SegmentReport:
     """Counts of one segment; `last_source` is the index of the last source frame in it, `end` the
-    time at which its last frame ends (seconds, as a fraction)."""
+    time at which its last frame ends (seconds, as a fraction).
+
+    `damage` is what was found since the segment before in the part of the source that a resumed run
+    does not read again, `first_alpha` the time of a frame there that is not opaque; "": none."""
 
     frames: int = 0
     made: int = 0
@@ -43,6 +49,8 @@ class SegmentReport:
     cuts: list[float] = field(default_factory=list)
     last_source: int = -1
     end: str = ""
+    damage: list[DamageEvent] = field(default_factory=list)
+    first_alpha: str = ""
 
     def count(self, frame: OutputFrame) -> None:
         """Add one frame of the output."""
@@ -53,6 +61,12 @@ class SegmentReport:
         self.last_source = frame.source_index
         if frame.duration:
             self.end = str(frame.time + frame.duration)
+
+    def note_source(self, source: Source, start: Fraction | None, end: Fraction) -> None:
+        """Keep what was found in the source from `start` (None: its start) to `end` (seconds)."""
+        self.damage = source.damage.between(start, end)
+        if source.first_alpha is not None and source.first_alpha < end:
+            self.first_alpha = str(source.first_alpha)
 
 
 def segments_path(output: Path) -> Path:
@@ -65,10 +79,9 @@ class SegmentFolder:
 
     Args:
         output: the file that it will become.
-        settings: anything JSON that decides the frames; a journal of other settings is not
-            continued.
-        resume: go on with what is there; without it, what is there is an error, or goes
-            (`overwrite`).
+        settings: whatever decides the frames, as JSON; a run with other settings is not continued.
+        resume: continue the run in the folder. Without it, such a run is an error or, with
+            `overwrite`, deleted.
 
     Raises:
         OutputError: another run holds it, it belongs to other settings, or it exists.
@@ -97,16 +110,16 @@ class SegmentFolder:
         journal = self.path / JOURNAL
         if existed and journal.exists() and not resume and not overwrite:
             raise OutputError(
-                f"{self.path} holds an unfinished run: --resume goes on with it, --overwrite "
-                "starts anew"
+                f"{self.path} holds an unfinished run: --resume continues it, --overwrite starts "
+                "over"
             )
         if resume and journal.exists():
             content = json.loads(journal.read_text())
             if content.get("version") != VERSION or content["settings"] != _plain(self.settings):
                 different = _differences(content.get("settings", {}), _plain(self.settings))
                 raise OutputError(
-                    f"{self.path} belongs to other settings or another input ({different}): give "
-                    "the same, or --overwrite to start anew"
+                    f"{self.path} belongs to other settings or another input ({different}): use "
+                    "the same ones, or --overwrite to start over"
                 )
             self.segments = content["segments"]
         known = {s["file"] for s in self.segments} | {LOCK, JOURNAL}
@@ -115,13 +128,13 @@ class SegmentFolder:
                 file.unlink()
         absent = [s["file"] for s in self.segments if not (self.path / s["file"]).is_file()]
         if absent:
-            raise OutputError(f"{self.path} lacks {absent[0]}: --overwrite starts anew")
+            raise OutputError(f"{self.path} lacks {absent[0]}: --overwrite starts over")
         if not self.segments:
             self._write()
 
     @property
     def next_frame(self) -> int:
-        """Index of the first output frame that is not finished."""
+        """Index of the first unfinished output frame."""
         return self.segments[-1]["end"] if self.segments else 0
 
     @property
@@ -135,26 +148,33 @@ class SegmentFolder:
     def add(
         self, file: Path, first: int, end: int, read_on: tuple[Fraction, int], report: SegmentReport
     ) -> None:
-        """Note a finished segment: frames [first, end), and where to read on after it."""
+        """Note a finished segment: frames [first, end), and where to resume reading after it."""
         place = [str(read_on[0]), read_on[1]]
         entry = {"file": file.name, "first": first, "end": end, "read_on": place}
         self.segments.append({**entry, "report": asdict(report)})
         self._write()
 
+    def restore(self, source: Source) -> None:
+        """Tell a source that was just opened what earlier runs found before `resume_at`."""
+        reports = self.reports()
+        source.damage.earlier = [DamageEvent(*event) for r in reports for event in r.damage]
+        found = next((r.first_alpha for r in reports if r.first_alpha), None)
+        source.first_alpha = None if found is None else Fraction(found)
+
     def reports(self) -> list[SegmentReport]:
-        """Of every finished segment, in order."""
+        """The report of every finished segment, in order."""
         return [SegmentReport(**segment["report"]) for segment in self.segments]
 
     def files(self) -> list[Path]:
-        """Every finished segment, in order."""
+        """The file of every finished segment, in order."""
         return [self.path / segment["file"] for segment in self.segments]
 
     def release(self, remove: bool) -> None:
-        """Let go of the folder, and delete it when its segments are no longer needed."""
+        """Release the folder, and delete it if its segments are no longer needed."""
         if remove:
             shutil.rmtree(self.path, ignore_errors=True)
         self._lock.release()
-        if remove and os.name == "nt":  # Windows deletes no file that is open
+        if remove and os.name == "nt":  # Windows cannot delete an open file
             shutil.rmtree(self.path, ignore_errors=True)
 
     def _write(self) -> None:
@@ -166,7 +186,7 @@ class SegmentFolder:
 
 
 class Picture(NamedTuple):
-    """A frame of the output, and what the encoder takes of it."""
+    """A frame of the output, and its form for the encoder."""
 
     frame: OutputFrame
     picture: av.VideoFrame
@@ -176,8 +196,8 @@ class SegmentWriter:
     """Encodes frames into segments. `write` and `finish` are called by one thread at a time,
     `convert` by any number."""
 
-    def __init__(self, folder: SegmentFolder, settings: EncoderSettings):
-        self._folder, self._settings = folder, settings
+    def __init__(self, folder: SegmentFolder, settings: EncoderSettings, source: Source):
+        self._folder, self._settings, self._source = folder, settings, source
         self._container: av.container.OutputContainer | None = None
         self._first = self._next = folder.next_frame
         self._last_time: Fraction | None = None
@@ -196,7 +216,7 @@ class SegmentWriter:
         """Raises DiskFullError, OutputError."""
         frame, picture = converted
         if frame.index != self._next:
-            raise AssertionError(f"frame {frame.index} came where {self._next} was due")
+            raise AssertionError(f"expected frame {self._next}, got frame {frame.index}")
         self._check_clock(frame)
         try:
             container = self._container or self._open()
@@ -211,19 +231,19 @@ class SegmentWriter:
             raise os_error(error, f"Cannot write {self._folder.path}") from error
 
     def _check_clock(self, frame: OutputFrame) -> None:
-        """Raises OutputError if the output would show this frame and the last at one time."""
+        """Raises OutputError if the output would show this frame and the last at the same time."""
         clock, last = self._settings.clock, self._last_time
         if clock and last is not None and _tick(frame.time / clock) <= _tick(last / clock):
             raise OutputError(
                 f"Frames {frame.index - 1} and {frame.index} are {float(frame.time - last):.5f} s "
-                f"apart (at {float(frame.time):.3f} s), less than the output's clock of "
-                f"{float(clock):g} s can tell: write an .mp4 or .mov, or choose a lower rate"
+                f"apart (at {float(frame.time):.3f} s), less than a tick of the output's clock "
+                f"({float(clock):g} s): write an .mp4 or .mov, or choose a lower rate"
             )
         self._last_time = frame.time
 
     def finish(self, complete: bool) -> tuple[Path, SegmentReport] | None:
         """Close the last segment. If the run is not `complete`, the segment is not noted (a later
-        run makes it again) but returned, so that what there is can be played."""
+        run makes it again) but returned, so that the partial result can be played."""
         if self._container is None:
             return None
         try:
@@ -249,13 +269,19 @@ class SegmentWriter:
         return container
 
     def _close_segment(self, container: av.container.OutputContainer, note: bool = True) -> None:
-        container.mux(self._stream.encode())
+        packets = self._stream.encode()
+        if self._next - self._first <= _UNORDERED:
+            for packet in packets:
+                packet.dts = packet.pts
+        container.mux(packets)
         container.close()
         self._container = None
         sync_file(self._part)
         if note:
             os.replace(self._part, self._file)
             read_on = self._last_frame.read_on
+            before = self._folder.resume_at
+            self._report.note_source(self._source, before and before[0], read_on[0])
             self._folder.add(self._file, self._first, self._next, read_on, self._report)
 
     def _discard(self) -> None:
@@ -267,19 +293,19 @@ class SegmentWriter:
 
 
 def is_disk_full(error: Exception) -> bool:
-    """Whether there is no room to write, whatever raised it."""
+    """Whether an error means that the disk is full, whatever raised it."""
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def os_error(error: OSError | av.FFmpegError, what: str) -> OutputError | DiskFullError:
     """The named error of a failed write."""
     if is_disk_full(error):
-        return DiskFullError(f"{what}: the disk is full ({error}). What is finished is kept")
+        return DiskFullError(f"{what}: the disk is full ({error}). Finished work is kept")
     return OutputError(f"{what}: {error}")
 
 
 def _tick(time: Fraction) -> int:
-    """Rounded as FFmpeg does: halves up."""
+    """Rounded like FFmpeg: halves up."""
     return int((2 * time + 1) // 2)
 
 

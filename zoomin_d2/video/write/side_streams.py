@@ -18,21 +18,21 @@ from zoomin_d2.video.write.audio import AudioFormat, encode_audio
 from zoomin_d2.video.write.copied_packets import Clock, add_copy, copied_packets
 from zoomin_d2.video.write.subtitles import convert_subtitles
 
-# describe the packets of the old video stream: not true any more
+# these describe the packets of the old video stream, and are no longer true
 _STALE_TAGS = ("duration", "number_of_frames", "number_of_bytes", "bps", "_statistics")
 _PICTURES = {"mjpeg": "jpeg", "png": "png", "bmp": "bmp", "gif": "gif", "webp": "webp"}
 
 
 @dataclass
 class SideStream:
-    """One stream beside the video, and what becomes of it.
+    """One stream beside the video, and what is done with it.
 
     Attributes:
         index, kind: in the source. name: for messages, "audio stream 1 (aac)".
         how: "copy"; "encode" sound as `audio`; "convert" text subtitles to `codec`; "attach" a
             file; "cover": a picture that stands for the file.
         refused: places of the packets that the muxer refuses.
-        faults: what cannot be read or written: words -> [how often, first at (seconds)].
+        faults: what cannot be read or written: message -> [how often, first at (seconds)].
         packets, size: what was written, for the check of the finished file.
     """
 
@@ -61,7 +61,7 @@ class CopyPlan:
         video_index: the stream that is interpolated.
         clock: how times of the source become times of the output.
         streams: what goes along, in the order of the source.
-        dropped: what the output will lack, in words. warnings: what will be otherwise.
+        dropped: what the output will lack, as messages. warnings: what will differ.
     """
 
     source: Path | None
@@ -73,7 +73,7 @@ class CopyPlan:
 
     @property
     def faults(self) -> list[str]:
-        """The damage of all streams, in words."""
+        """The damage of all streams, as messages."""
         return [
             f"{stream.name}: {what} ({count}, the first at {first:.2f} s)"
             for stream in self.streams
@@ -82,7 +82,7 @@ class CopyPlan:
 
 
 class Entry(NamedTuple):
-    """A packet on its way into the output, of the video where `side` is None."""
+    """A packet on its way into the output; it belongs to the video if `side` is None."""
 
     seconds: float
     order: int
@@ -96,7 +96,7 @@ def add_side_streams(
     out: av.container.OutputContainer,
     until: Fraction | None,
 ) -> list[Iterator[Entry]]:
-    """Add the planned streams to `out`; gives their packets."""
+    """Add the planned streams to `out`; yields their packets."""
     assert plan.source is not None
     feeds, copies = [], {}
     for side in plan.streams:
@@ -123,7 +123,7 @@ def make_anew(
     out: av.container.OutputContainer,
     until: Fraction | None,
 ) -> tuple[av.stream.Stream, Iterator[av.Packet]]:
-    """Add a stream that is encoded, converted or a cover; gives its packets.
+    """Add a stream that is encoded, converted or a cover; returns its packets.
 
     Raises:
         ValueError, av.FFmpegError: the codec or the container refuses.
@@ -196,7 +196,7 @@ def _copies(source, copies, clock: Clock, until: Fraction | None) -> Iterator[En
 
 
 def _entries(packets: Iterator[av.Packet], side: SideStream, target) -> Iterator[Entry]:
-    """A fault of a stream beside the video ends this stream, not the work."""
+    """A fault of a stream beside the video ends this stream, not the job."""
     seconds = 0.0
     while True:
         try:

@@ -21,8 +21,8 @@ from zoomin_d2.video.write.segments import os_error
 
 
 class ImageFolder:
-    """Frames as `000000.png`, ... in a folder; each file is whole or absent, so a stopped run goes
-    on after the last. A depth of 16 bits is kept by PNG and TIFF."""
+    """Frames as `000000.png`, ... in a folder; each file is whole or absent, so a stopped run
+    resumes after the last one. PNG and TIFF keep a depth of 16 bits."""
 
     resumable = True
     holds_alpha = True
@@ -32,14 +32,14 @@ class ImageFolder:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise os_error(error, f"Cannot make the folder {folder}") from error
+            raise os_error(error, f"Cannot create the folder {folder}") from error
 
     def path(self, index: int) -> Path:
         """The file of output frame `index`."""
         return self._folder / f"{index:06d}{self._suffix}"
 
     def next_frame(self) -> int:
-        """The first frame that is missing, where a stopped run goes on."""
+        """The first missing frame, where a stopped run resumes."""
         index = 0
         while self.path(index).exists():
             index += 1
@@ -50,10 +50,10 @@ class ImageFolder:
         write_image(self.path(frame.index), frame.image)
 
     def finish(self) -> None:
-        """Nothing: every file is whole already."""
+        """Nothing to do: every file is already whole."""
 
     def abort(self) -> None:
-        """Nothing: what is written stays, for `resume`."""
+        """Nothing to do: written files stay, for `resume`."""
 
 
 class Y4mPipe:
@@ -81,7 +81,7 @@ class Y4mPipe:
         self._stream = stream
 
     def write(self, frame: OutputFrame) -> None:
-        """Raises OutputError, also when nobody reads any more."""
+        """Raises OutputError, also if the reader has closed the pipe."""
         picture = self._color.from_rgb(frame.image, self._pix_fmt)
         picture.pts, picture.time_base = frame.index, self._stream.codec_context.time_base
         try:
@@ -92,14 +92,14 @@ class Y4mPipe:
             raise os_error(error, "Cannot write to standard output") from error
 
     def finish(self) -> None:
-        """Hand out what is held back."""
+        """Flush what is held back."""
         with contextlib.suppress(BrokenPipeError):
             self._container.mux(self._stream.encode())
             self._container.close()
             self._file.flush()
 
     def abort(self) -> None:
-        """Close without a word; what was written is written."""
+        """Close silently; what was written stays written."""
         with contextlib.suppress(OSError, av.FFmpegError, ValueError):
             self._container.close()
 
@@ -115,7 +115,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
         DiskFullError, OutputError.
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise OutputError(f"{path}: unknown kind of image {path.suffix!r}")
+        raise OutputError(f"{path}: unknown image format {path.suffix!r}")
     if is_opaque(image):
         image = image[..., :3]
     order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
@@ -132,7 +132,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 
 class _WriteOnly:
-    """A file without seek, whatever it is: FFmpeg then does not try."""
+    """A file without `seek`, so that FFmpeg does not try to seek."""
 
     def __init__(self, file: BinaryIO):
         self._file = file

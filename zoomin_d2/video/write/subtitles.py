@@ -1,4 +1,4 @@
-"""Text subtitles for a container that does not hold the codec of the source's."""
+"""Text subtitles for a container that does not hold the source's codec."""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -16,7 +16,7 @@ _CLOCK = Fraction(1, 1000)
 
 
 def text_codec(container: str, stream: av.stream.Stream) -> str | None:
-    """The codec that `stream` can be converted to for this container; None: it is no text."""
+    """The codec that `stream` can be converted to for this container; None: it is not text."""
     context = stream.codec_context
     if stream.type != "subtitle" or context is None or context.name not in _TEXT:
         return None
@@ -38,7 +38,7 @@ def convert_subtitles(
 
     Args:
         file: what `stream` is in; opened a second time.
-        note: is told (what, seconds) of a line that cannot be read or written.
+        note: called with (what, seconds) for each line that cannot be read or written.
 
     Raises:
         ValueError, av.FFmpegError: the codec or the container refuses.

@@ -1,4 +1,4 @@
-"""Checks around a job: room on the disk before, and that the finished file is what it must be."""
+"""Checks around a job: free disk space before it, and verification of the finished file."""
 
 import shutil
 from collections import deque
@@ -19,10 +19,11 @@ from zoomin_d2.video.write.encoder import EncoderSettings
 from zoomin_d2.video.write.segments import MIN_FREE_BYTES
 from zoomin_d2.video.write.side_streams import CopyPlan, SideStream, counts, is_cover
 
-# A low guess of what an encoder at the default quality writes: never refuse what would have fit.
+# A low estimate of what an encoder at the default quality writes, so that nothing that would have
+# fit is refused.
 _BITS_PER_PIXEL = 0.02
-_HEAD = {"video": 64, "audio": 32}  # packets until the first frame must have come out
-_TAIL = {"video": 1024, "audio": 8}  # packets that are kept to decode the last frame
+_HEAD = {"video": 64, "audio": 32}  # packets within which the first frame must be decoded
+_TAIL = {"video": 1024, "audio": 8}  # packets kept to decode the last frame
 
 
 def check_space(
@@ -36,8 +37,8 @@ def check_space(
     if free < expected + MIN_FREE_BYTES:
         needed = (expected + MIN_FREE_BYTES) / 2**20
         raise DiskFullError(
-            f"{output.parent}: {free / 2**20:.0f} MiB are free, {num_frames} frames of "
-            f"{settings.width}x{settings.height} need about {needed:.0f}"
+            f"{output.parent}: {free / 2**20:.0f} MiB are free, but {num_frames} frames of "
+            f"{settings.width}x{settings.height} need about {needed:.0f} MiB"
         )
 
 
@@ -50,15 +51,15 @@ def verify_video(
     plan: CopyPlan,
     limit: Fraction | None = None,
 ) -> None:
-    """Read the finished file back. Of the video: as many frames as were made, times that grow, the
-    duration of the source to within half a frame, a first and a last frame that decode. Of what
-    lies beside it: as many packets as were written, of which the first and last decode; metadata
-    and chapters.
+    """Read the finished file back. The video must have as many frames as were written, growing
+    times, the duration of the source to within half a frame, and a first and last frame that
+    decode. The other streams must have as many packets as were written, the first and last of which
+    decode. Metadata and chapters must be there.
 
     Sets report.duration, and adds to report.dropped what is missing beside the video.
 
     Args:
-        limit: seconds of the output, where it was limited.
+        limit: seconds of the output, if it was limited.
 
     Raises:
         VerificationError: something is wrong with the video.
@@ -87,12 +88,12 @@ def _check_video(
 ) -> None:
     if video.packets != report.output_frames:
         raise VerificationError(
-            f"the file holds {video.packets} frames, {report.output_frames} were written"
+            f"the file holds {video.packets} frames, but {report.output_frames} were written"
         )
     video.times.sort()
     times = [time for time, _ in video.times]
     if any(b <= a for a, b in pairwise(times)):
-        raise VerificationError("two frames have one time")
+        raise VerificationError("two frames have the same time")
     broken = video.broken()
     if broken:
         raise VerificationError(f"the {broken} frame of the video cannot be decoded")
@@ -105,18 +106,18 @@ def _check_video(
     expected = (source.end - source.info.start) * target.slowmo
     if abs(duration - expected) > step / 2 + 2 * max(video.tick, source.info.time_base):
         raise VerificationError(
-            f"the video lasts {float(duration):.4f} s, it should last {float(expected):.4f} s"
+            f"the video lasts {float(duration):.4f} s, but should last {float(expected):.4f} s"
         )
 
 
 class _Ends:
-    """Counts the packets of a stream, and decodes the first and the last of them."""
+    """Counts the packets of a stream, and decodes the first and the last one."""
 
     def __init__(self, stream: av.stream.Stream):
         self.index = stream.index
         self.packets = self.size = 0
         self._kind, self._context = stream.type, cast(Any, stream.codec_context)
-        self._first: bool | None = None  # decoded; None: not yet
+        self._first: bool | None = None  # whether it decoded; None: not yet known
         self._tail: deque[av.Packet] = deque(maxlen=_TAIL.get(stream.type, 1))
 
     def add(self, packet: av.Packet) -> None:
@@ -134,7 +135,7 @@ class _Ends:
         self._tail.append(packet)
 
     def broken(self) -> str | None:
-        """ "first" or "last": what cannot be decoded."""
+        """Which frame cannot be decoded: "first" or "last"."""
         if self._context is None or not self.packets:
             return None
         if self._kind != "subtitle":
@@ -158,13 +159,13 @@ class _Ends:
 
 
 class _Video(_Ends):
-    """With the times of its frames, each with its duration (seconds)."""
+    """The same for the video, with the time and duration (seconds) of each frame."""
 
     def __init__(self, stream: av.stream.Stream):
         super().__init__(stream)
         self.tick = Fraction(stream.time_base or 1)
         self.times: list[tuple[Fraction, Fraction]] = []
-        # MP4 gives packets the time to the next one that is decoded, and the end as a whole
+        # MP4 stores the time to the next decoded packet, and the end of the whole stream
         self.end: Fraction | None = None
         if stream.duration and stream.time_base:
             self.end = ((stream.start_time or 0) + stream.duration) * stream.time_base
@@ -177,7 +178,7 @@ class _Video(_Ends):
 
 
 def _pair(container, sides: list[SideStream]) -> list[tuple[SideStream, Any]]:
-    """Each stream that was written and where it lies in the file: the order within a kind stays."""
+    """Each stream that was written and its place in the file: the order within a kind is kept."""
     pictures = [s for s in container.streams if is_cover(s) or s.type == "attachment"]
     pools = {"picture": iter(pictures)}
     for kind in ("video", "audio", "subtitle", "data"):
@@ -190,12 +191,12 @@ def _pair(container, sides: list[SideStream]) -> list[tuple[SideStream, Any]]:
 
 
 def _losses(side: SideStream, ends: _Ends | None, plan: CopyPlan) -> list[str]:
-    """What the file lacks of a stream, in words."""
+    """What the file lacks of a stream, as messages."""
     if ends is None:
-        return [f"{side.name}: is not in the finished file"]
+        return [f"{side.name}: missing from the finished file"]
     if side.how in ("attach", "cover"):
         return []
-    # PCM is cut into other packets, so that its bytes count
+    # muxers cut PCM into other packets, so its bytes are compared
     if ends.packets != side.packets and ends.size != side.size:
         return [f"{side.name}: {ends.packets} of {side.packets} packets are in the finished file"]
     broken = ends.broken()
@@ -213,7 +214,7 @@ def _broken_in_source(side: SideStream, plan: CopyPlan) -> str | None:
 
 
 def _lost_descriptions(container, plan: CopyPlan, limit: Fraction | None) -> list[str]:
-    """Metadata and chapters that the container did not take, in words."""
+    """Metadata and chapters that the container did not take, as messages."""
     if plan.source is None:
         return []
     losses = []

@@ -13,7 +13,7 @@ from PIL import Image
 
 from zoomin_d2.visualization.flow import draw_flow_legend, draw_flows
 from zoomin_d2.visualization.panel import draw_error
-from zoomin_d2.visualization.proposals import rank_colour
+from zoomin_d2.visualization.proposals import rank_color
 from zoomin_d2.visualization.report.saved import (
     FLOWS,
     Propose,
@@ -108,7 +108,7 @@ def _roi(
     roi_metrics: Mapping[str, RoiMetric],
 ) -> dict:
     x, y, difficulty = (0.5, 0.5, 0.0) if average is None else find_focus(box, average, truth)
-    color = ", ".join(str(round(255 * channel)) for channel in rank_colour(rank))
+    color = ", ".join(str(round(255 * channel)) for channel in rank_color(rank))
     return {
         "box": list(box),
         "focus": [x, y],  # where the zoom looks first
