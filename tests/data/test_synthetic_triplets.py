@@ -99,6 +99,6 @@ def test_command(images, tmp_path, run_command, monkeypatch):
     code, text = run_command("prepare_synthetic.py", images, *options)
     assert code == 1 and "synthetic_val exists" in text
     code, text = run_command("prepare_synthetic.py", tmp_path, "--name", "../x")
-    assert code == 1 and "no plain name" in text
+    assert code == 1 and "not a plain name" in text
     code, text = run_command("prepare_synthetic.py", tmp_path, "--num", 0)
     assert code == 1 and "--num >= 1" in text

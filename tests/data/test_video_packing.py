@@ -223,7 +223,7 @@ def test_command(videos, tmp_path, run_command):
     assert "Dataset videos_mine is ready" in text
     assert len(load(tmp_path / "videos" / "mine")) == 4
     code, text = run_command("prepare_videos.py", videos, "--name", "../../mine")
-    assert code == 2 and "no plain name" in text
+    assert code == 2 and "not a plain name" in text
     code, text = run_command("prepare_videos.py", tmp_path / "absent", *options)
     assert code == 2 and "There is no folder" in text
 

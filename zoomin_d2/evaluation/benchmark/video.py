@@ -162,7 +162,7 @@ def measure_stages(
             for made in model(before, after, ts):
                 to_image(to_samples(made, deep=False).cpu())
             before = after
-    modelling = time.perf_counter() - begun
+    modeling = time.perf_counter() - begun
     print(
         f"{model.name} on {model.device}, {report.width}x{report.height}, {report.encoder} "
         f"{preset or ''}: {report.source_frames} -> {report.output_frames} frames at "
@@ -172,7 +172,7 @@ def measure_stages(
         "whole job": whole,
         "decoding and encoding, no model": without_model,
         "decoding to RGB alone": decoding,
-        "model alone, with copies": modelling,
+        "model alone, with copies": modeling,
     }
     for stage, seconds in times.items():
         rate = report.output_frames / seconds
