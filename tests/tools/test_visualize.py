@@ -95,13 +95,11 @@ def test_images_are_told_from_keys(given, images, overrides):
 
 
 @pytest.mark.parametrize("tool", ["visualize_proposals", "visualize_data"])
-def test_no_samples_are_refused(tool, capsys):
-    main = runpy.run_path(str(REPOSITORY / f"tools/{tool}.py"))["main"]
+def test_no_samples_are_refused(tool):
     options = ["--input", "sample_clips_val"] if tool == "visualize_proposals" else []
-    with pytest.raises(SystemExit) as stopped:
-        main(["--num", "0", *options])
-    assert stopped.value.code == 2
-    assert capsys.readouterr().err.endswith(": --num is 0: it must be 1 or more\n")
+    done = _run(tool, "--num", "0", *options)
+    assert done.returncode == 2
+    assert done.stderr.endswith(": --num is 0: it must be 1 or more\n")
 
 
 @pytest.mark.parametrize(
