@@ -225,7 +225,7 @@ def test_resuming_a_finished_run_says_so(datasets_here, tmp_path):
         trainer.resume_or_load(resume=True)
         trainer.train()
         log = (tmp_path / "log.txt").read_text()
-        assert f"finished 3 iterations and SOLVER.MAX_ITER is {max_iter}. A larger" in log
+        assert f"finished 3 iterations and SOLVER.MAX_ITER is {max_iter}. To continue" in log
         assert json.loads(results.read_text())["provenance"]["iteration"] == 3
 
 

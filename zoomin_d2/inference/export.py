@@ -79,6 +79,20 @@ def export_onnx(generator: nn.Module) -> bytes:
     return buffer.getvalue()
 
 
+def _exported(
+    generator: nn.Module, frame: dict, *, checks_at_run_time: bool = True
+) -> torch.export.ExportedProgram:
+    """``checks_at_run_time``: what cannot be proven of all sizes is checked when the program runs;
+    else it is an error."""
+    return torch.export.export(
+        PredFrame(generator),
+        _example(generator),
+        dynamic_shapes={"frame_1": frame, "frame_2": frame, "t": None},
+        strict=False,
+        prefer_deferred_runtime_asserts_over_guards=checks_at_run_time,
+    )
+
+
 def export_program(generator: nn.Module) -> bytes:
     """A torch.export archive (.pt2), for `torch.export.load` and AOTInductor."""
     # torch.export specializes on a frame that fills a single cell of the coarsest grid.
@@ -88,14 +102,10 @@ def export_program(generator: nn.Module) -> bytes:
     }
     buffer = io.BytesIO()
     with torch.no_grad(), _quiet():
-        program = torch.export.export(
-            PredFrame(generator),
-            _example(generator),
-            dynamic_shapes={"frame_1": frame, "frame_2": frame, "t": None},
-            strict=False,
-            # What cannot be proven of all sizes is checked when the program runs.
-            prefer_deferred_runtime_asserts_over_guards=True,
-        )
+        try:
+            program = _exported(generator, frame)
+        except torch.fx.proxy.TraceError:  # some networks hold no checks while they are traced
+            program = _exported(generator, frame, checks_at_run_time=False)
         torch.export.save(program, buffer)
     return buffer.getvalue()
 

@@ -81,6 +81,8 @@ def test_a_grid_serves_as_the_target(write_video, make_frames, average):
             r"returned \[\(1, 3, 48, 63\)\] for 1 frames \(1, 3, 48, 64\)",
         ),
         (lambda a, b, ts: [a * float("nan")], r"not finite at 0\.000 s"),
+        (lambda a, b, ts: [a + float("inf")], r"not finite at 0\.000 s"),
+        (lambda a, b, ts: [a - float("inf")], r"not finite at 0\.000 s"),
     ],
 )
 def test_what_is_no_frame_is_an_error(write_video, make_frames, model, words):
