@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from filelock import FileLock
@@ -43,7 +44,8 @@ def test_children_hold_no_lock(tmp_path):
     try:
         killed.wait()
         os.kill(child, 0)  # it lives
-        assert files.lock_folder(tmp_path)
+        # The child lets go when it first runs, which on a loaded machine may be later than this.
+        assert any(files.lock_folder(tmp_path) or time.sleep(0.1) for _ in range(200))
     finally:
         os.kill(child, 9)
         killed.stdout.close()
