@@ -173,8 +173,7 @@ def make_parser() -> ToolParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> list[dict] | str:
-    args = make_parser().parse_args(argv)
+def analyze_models(args: Namespace) -> list[dict] | str:
     if args.profile is not None:
         args.size = args.size or [frame_size(s) for s in PROFILE_SIZES]
         return profile(args)
@@ -186,6 +185,11 @@ def main(argv: list[str] | None = None) -> list[dict] | str:
     return results
 
 
+def main(argv: list[str] | None = None) -> list[dict] | str:
+    return analyze_models(make_parser().parse_args(argv))
+
+
 if __name__ == "__main__":
-    with one_line_errors(make_parser().parse_args().debug):
-        main()
+    arguments = make_parser().parse_args()
+    with one_line_errors(arguments.debug):
+        analyze_models(arguments)
