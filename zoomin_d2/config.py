@@ -118,6 +118,9 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.PROPOSALS.MIN_SIZE = 16.0  # pixels; smaller boxes (before enlarging) are dropped
     cfg.MODEL.PROPOSALS.ENLARGE = 1.2  # factor on width and height, clipped to the frame
     cfg.MODEL.PROPOSALS.PATCH_SIZE = 64  # pixels; the side every ROI is zoomed to
+    # What is cut for each proposal: "zoomed" (the box, zoomed to PATCH_SIZE) and "native" (the
+    # PATCH_SIZE pixels around its center as they are, so that a large object's blur stays visible).
+    cfg.MODEL.PROPOSALS.PATCH_SCALES = ["zoomed"]
 
     cfg.MODEL.PERCEPTUAL = CN()
     # Phi of eq. 7: "rpn" (hidden features of the RPN head, all levels), backbone levels ("p2", ..)
@@ -127,6 +130,8 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.DISCRIMINATOR = CN()
     cfg.MODEL.DISCRIMINATOR.NAME = "none"  # "none" (baseline), "image" (gan) or "roi" (roigan)
     cfg.MODEL.DISCRIMINATOR.CHANNELS = 64  # width of the first convolution; doubles up to 8x
+    cfg.MODEL.DISCRIMINATOR.LOCAL = False  # "roi": a verdict for each place of a patch as well
+    cfg.MODEL.DISCRIMINATOR.CONDITIONAL = False  # it also sees the two input frames there
 
     # lambda_0..lambda_4 of eq. 8 and 11. The paper's images are 0..255: photometric terms are
     # computed on [0, 1] and multiplied by 255 (losses.PHOTOMETRIC_SCALE). The others need no
@@ -142,6 +147,9 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.LOSS_WEIGHTS.LAPLACIAN = 0.0
     cfg.MODEL.LOSS_WEIGHTS.GAN_D = 0.3
     cfg.MODEL.LOSS_WEIGHTS.GAN_G = 0.1
+    # Ours: where above 0, it replaces GAN_G: lambda_4 is chosen in each iteration so that the
+    # adversarial gradient of the final frame has this share of the photometric one's norm.
+    cfg.MODEL.LOSS_WEIGHTS.GAN_G_SHARE = 0.0
 
 
 def _add_solver_keys(cfg: CN) -> None:

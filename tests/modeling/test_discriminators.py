@@ -38,3 +38,24 @@ def test_config_names(small_cfg):
     small_cfg.MODEL.DISCRIMINATOR.NAME = "patch"
     with pytest.raises(ValueError, match="'patch'"):
         build_discriminator(small_cfg)
+
+
+def test_local_verdicts_add_to_the_whole():
+    torch.manual_seed(0)
+    discriminator = ROIDiscriminator(4, local=True).eval()
+    patches = torch.rand(3, 3, 64, 64)
+    logits = discriminator(patches)
+    assert logits.shape == (3, 16)
+    features = discriminator.trunk(patches * 2 - 1)
+    whole = discriminator.score(features.sum((2, 3)))
+    place = discriminator.local_score(features)[1, 0, 2, 3]
+    assert torch.allclose(logits[1, 4 * 2 + 3], whole[1, 0] + place)
+
+
+@pytest.mark.parametrize("name", ["roi", "image"])
+def test_conditional_reads_nine_channels(name, small_cfg):
+    small_cfg.MODEL.DISCRIMINATOR.NAME = name
+    small_cfg.MODEL.DISCRIMINATOR.CONDITIONAL = True
+    discriminator = build_discriminator(small_cfg)
+    assert discriminator.conditional
+    assert len(discriminator(torch.rand(2, 9, 64, 64))) == 2

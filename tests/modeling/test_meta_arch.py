@@ -219,3 +219,67 @@ def test_levels_are_compared_with_the_truth(tiny_cfg):
     # Charbonnier of 0 is epsilon = 1e-3, for colour, x and y, on each of three levels.
     weight = tiny_cfg.MODEL.LOSS_WEIGHTS.LEVELS * 255
     assert losses["loss_levels"].item() == pytest.approx(3 * 3 * 1e-3 * weight, rel=1e-3)
+
+
+def _norm_of_adversarial_gradient(model, batch):
+    """Of the final frame: the synthesis step hands it out, and only the GAN loss uses it there."""
+    step = model._outside["synthesis_step"]
+    kept = []
+
+    def keep(*arguments):
+        frame, outputs, losses = step(*arguments)
+        frame.retain_grad()
+        kept.append(frame)
+        return frame, outputs, losses
+
+    model._outside["synthesis_step"] = keep
+    model(batch)["loss_gan_g"].backward()
+    model._outside["synthesis_step"] = step
+    return kept[0].grad.norm()
+
+
+@pytest.mark.parametrize("name", ["image", "roi"])
+def test_share_of_the_photometric_gradient(model, small_cfg, make_batch, name):
+    _lend(model, small_cfg, name)
+    model.gan_g_share = 0.1
+    batch = make_batch(2, 64, 64)
+    norm = _norm_of_adversarial_gradient(model, batch)
+    record = model.step_record
+    frame = record.outputs.pred_frame.clone().requires_grad_()
+    (2 * 255 * photometric_loss(frame, record.frame_t)).backward()
+    assert norm.item() == pytest.approx(0.1 * frame.grad.norm().item(), rel=1e-4)
+    # The weight that does it is what the log shows.
+    model.gan_g_share = 0.0
+    model.loss_weights["gan_g"] = float(record.gan_weight)
+    assert _norm_of_adversarial_gradient(model, batch).item() == pytest.approx(
+        norm.item(), rel=1e-3
+    )
+
+
+def test_share_without_proposals_is_zero(model, small_cfg, make_batch):
+    _lend(model, small_cfg, "roi")
+    model.gan_g_share = 0.1
+    model.frozen_rpn.proposal_generator.min_box_size = 1e6
+    losses = model(make_batch(2, 64, 64))
+    losses["loss_gan_g"].backward()
+    assert losses["loss_gan_g"].item() == float(model.step_record.gan_weight) == 0
+
+
+def test_scales_verdicts_and_context(small_cfg, make_batch):
+    small_cfg.MODEL.PROPOSALS.PATCH_SCALES = ["zoomed", "native"]
+    small_cfg.MODEL.DISCRIMINATOR.LOCAL = True
+    small_cfg.MODEL.DISCRIMINATOR.CONDITIONAL = True
+    model = build_model(small_cfg)
+    _lend(model, small_cfg, "roi")
+    model(make_batch(2, 64, 64, hr_scale=2))["loss_gan_g"].backward()
+    record = model.step_record
+    assert record.real.shape == record.fake.shape == (2 * 8, 3, 64, 64)
+    assert record.context.shape == (2 * 8, 6, 64, 64)
+    assert record.valid.shape == (2, 8 * 16)
+    # Frames of 64 x 64 are their own native patch.
+    native = record.fake.view(2, 8, 3, 64, 64)[:, 4:]
+    fakes = record.outputs.pred_frame.clamp(0, 1)[:, None].expand_as(native)
+    assert torch.allclose(native, fakes, atol=1e-5)
+    inputs = torch.cat((record.frame_1, record.frame_2), 1)[:, None]
+    contexts = record.context.view(2, 8, 6, 64, 64)[:, 4:]
+    assert torch.allclose(contexts, inputs.expand_as(contexts), atol=1e-5)

@@ -9,6 +9,7 @@ from zoomin_d2.modeling.roi_patches import (
     crop_real_patches,
     crop_roi_patches,
     pad_proposals,
+    scale_boxes,
     valid_slots,
 )
 
@@ -94,3 +95,15 @@ def test_a_partner_of_another_size_is_named(shape):
     boxes = torch.tensor([[[0.0, 0.0, 8.0, 8.0]]])
     with pytest.raises(ValueError, match=r"frame_t_hr is \(3, \d+, \d+\): .* \(3, 128, 128\)"):
         crop_real_patches(torch.zeros(1, 3, 32, 32), [torch.zeros(shape)], [4], boxes, 16)
+
+
+def test_native_boxes_stay_in_the_frame():
+    boxes = torch.tensor([[[10.0, 10, 30, 20], [0, 0, 10, 10], [90, 40, 100, 50]]])
+    both = scale_boxes(boxes, ["zoomed", "native"], 16, (50, 100))
+    assert torch.equal(both[:, :3], boxes)
+    assert both[0, 3:].tolist() == [[12, 7, 28, 23], [0, 0, 16, 16], [84, 34, 100, 50]]
+
+
+def test_native_boxes_of_a_small_frame():
+    boxes = torch.tensor([[[2.0, 2, 8, 6]]])
+    assert scale_boxes(boxes, ["native"], 16, (10, 40))[0].tolist() == [[0, 0, 16, 10]]

@@ -161,14 +161,17 @@ RANGES: dict[str, Range] = {
     "MODEL.PROPOSALS.MIN_SIZE": _number(0),
     "MODEL.PROPOSALS.ENLARGE": _number(0, above=True),
     "MODEL.PROPOSALS.PATCH_SIZE": _whole(16),  # four halvings
+    "MODEL.PROPOSALS.PATCH_SCALES": _several(_one_of(("zoomed", "native")), least=1),
     "MODEL.PERCEPTUAL.FEATURES": _several(_NAMED),
     "MODEL.DISCRIMINATOR.NAME": _one_of(("none", "image", "roi")),
     "MODEL.DISCRIMINATOR.CHANNELS": _whole(1),
+    "MODEL.DISCRIMINATOR.LOCAL": _FLAG,
+    "MODEL.DISCRIMINATOR.CONDITIONAL": _FLAG,
     **{
         f"MODEL.LOSS_WEIGHTS.{name}": _number(0)
         for name in (
             *("PHOTOMETRIC", "LAPLACIAN", "PERCEPTUAL", "SMOOTH", "LEVELS"),
-            *("GAN_D", "GAN_G"),
+            *("GAN_D", "GAN_G", "GAN_G_SHARE"),
         )
     },
     "SOLVER.IMS_PER_BATCH": _whole(1),

@@ -24,6 +24,7 @@ from zoomin_d2.files import write_json
 from zoomin_d2.modeling import build_discriminator
 from zoomin_d2.modeling.losses import hinge_d_losses
 from zoomin_d2.modeling.meta_arch import FrameInterpolator
+from zoomin_d2.modeling.step_record import with_context
 from zoomin_d2.visualization import training_panel
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,8 @@ class AdversarialHook(HookBase):
         self._parallel.train()
         with self.model.autocast():
             # One forward for both halves: a second one before backward breaks DDP's buffers.
-            logits = self._parallel(torch.cat((record.real, record.fake)))
+            judged = [with_context(x, record.context) for x in (record.real, record.fake)]
+            logits = self._parallel(torch.cat(judged))
         logits_real, logits_fake = logits.float().view(2, *record.valid.shape)
         loss_real, loss_fake = hinge_d_losses(logits_real, logits_fake, record.valid)
         losses = {
@@ -121,6 +123,9 @@ class AdversarialHook(HookBase):
                         "[metric]logit_real": (logits_real * valid).sum() / count,
                         "[metric]logit_fake": (logits_fake * valid).sum() / count,
                         "[metric]regions_per_image": valid.sum(dim=1).float().mean(),
+                        "[metric]gan_weight": torch.as_tensor(
+                            record.gan_weight, device=valid.device
+                        ),
                     }
                 )
 

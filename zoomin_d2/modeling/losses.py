@@ -147,3 +147,10 @@ def hinge_d_losses(
 def hinge_g_loss(logits_fake: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     """``-D(P~)``, the generator's adversarial loss (eq. 10); arguments as `hinge_d_losses`."""
     return -mean_over_valid(logits_fake, valid)
+
+
+def with_gradient(
+    value: torch.Tensor, gradient: torch.Tensor, source: torch.Tensor
+) -> torch.Tensor:
+    """The scalar ``value``, whose gradient with respect to ``source`` is ``gradient``."""
+    return value + (gradient * (source - source.detach())).sum()

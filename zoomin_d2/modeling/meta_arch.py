@@ -11,6 +11,7 @@ Naming convention:
         or float in [0, 1]), t, and optionally frame_t_hr ((3, H * s, W * s)) with hr_scale s
 """
 
+from collections.abc import Sequence
 from contextlib import contextmanager
 
 import torch
@@ -32,15 +33,17 @@ from zoomin_d2.modeling.losses import (
     perceptual_loss,
     photometric_loss,
     smoothness_loss,
+    with_gradient,
 )
 from zoomin_d2.modeling.roi_patches import (
     clamp_straight_through,
     crop_real_patches,
     crop_roi_patches,
     pad_proposals,
+    scale_boxes,
     valid_slots,
 )
-from zoomin_d2.modeling.step_record import StepRecord
+from zoomin_d2.modeling.step_record import StepRecord, with_context
 from zoomin_d2.modeling.synthesis_step import SynthesisStep
 
 
@@ -64,6 +67,8 @@ class FrameInterpolator(nn.Module):
         perceptual_features: list[str],
         proposal_source: str = "real",
         patch_size: int = 64,
+        patch_scales: Sequence[str] = ("zoomed",),
+        gan_g_share: float = 0.0,
         roi_metrics: bool = False,
         use_bf16: bool = False,
         compile_generator: bool = False,
@@ -77,6 +82,9 @@ class FrameInterpolator(nn.Module):
             perceptual_features: names for FrozenRPN.features; [] switches eq. 7 off.
             proposal_source: "real", "synthesized" or "both".
             patch_size: side of the zoomed patches, pixels.
+            patch_scales: "zoomed" and "native", see `scale_boxes`.
+            gan_g_share: 0, or the adversarial gradient's share of the photometric one, both of the
+                final frame, which then decides lambda_4 in place of the weight "gan_g".
             roi_metrics: also return proposals in eval mode.
             use_bf16: bfloat16 autocast in training, on devices that have it.
             compile_generator: train generator and losses through torch.compile; takes a minute at
@@ -96,6 +104,8 @@ class FrameInterpolator(nn.Module):
         self.perceptual_features = perceptual_features
         self.proposal_source = proposal_source
         self.patch_size = patch_size
+        self.patch_scales = patch_scales
+        self.gan_g_share = gan_g_share
         self.roi_metrics = roi_metrics
         self.use_bf16 = use_bf16
         self.step_record: StepRecord | None = None
@@ -122,6 +132,8 @@ class FrameInterpolator(nn.Module):
             "perceptual_features": list(cfg.MODEL.PERCEPTUAL.FEATURES),
             "proposal_source": cfg.MODEL.PROPOSALS.SOURCE,
             "patch_size": cfg.MODEL.PROPOSALS.PATCH_SIZE,
+            "patch_scales": list(cfg.MODEL.PROPOSALS.PATCH_SCALES),
+            "gan_g_share": weights.GAN_G_SHARE,
             "roi_metrics": cfg.TEST.ROI_METRICS,
             "use_bf16": cfg.SOLVER.AMP.ENABLED,
             "compile_generator": cfg.SOLVER.COMPILE,
@@ -254,29 +266,62 @@ class FrameInterpolator(nn.Module):
     def _adversarial_loss(
         self, pred_frame: torch.Tensor, batched_inputs: list[dict], record: StepRecord
     ) -> torch.Tensor:
-        """L_g (eq. 10); puts what the discriminator will see into ``record``."""
-        pred_frame = clamp_straight_through(pred_frame)
-        if self.discriminator.is_patch_based:
-            record.proposals = self._propose(record.frame_t, record.outputs.pred_frame)
-            boxes, num_valid = pad_proposals(record.proposals, self.frozen_rpn.num_proposals)
-            record.valid = valid_slots(num_valid, boxes.shape[1])
-            fake = crop_roi_patches(pred_frame, boxes, self.patch_size)
-            partners = [x.get("frame_t_hr") for x in batched_inputs]
-            record.real = crop_real_patches(
-                record.frame_t,
-                [None if x is None else x.to(self.device, non_blocking=True) for x in partners],
-                [x.get("hr_scale", 1) for x in batched_inputs],
-                boxes,
-                self.patch_size,
-            )
-        else:
-            fake, record.real = pred_frame, record.frame_t
+        """L_g (eq. 10) times lambda_4; puts what the discriminator will see into ``record``."""
+        boxes = self._judged_boxes(batched_inputs, record)
+        if not self.gan_g_share:
+            record.gan_weight = self.loss_weights["gan_g"]
+            return record.gan_weight * self._verdict_loss(pred_frame, boxes, record)
+        frame = pred_frame.detach().requires_grad_()
+        loss = self._verdict_loss(frame, boxes, record)
+        (gradient,) = torch.autograd.grad(loss, frame)
+        photometric = self.loss_weights["photometric"] * photometric_loss(frame, record.frame_t)
+        (reference,) = torch.autograd.grad(photometric, frame)
+        smallest = torch.finfo(torch.float32).tiny
+        weight = self.gan_g_share * reference.norm() / gradient.norm().clamp(min=smallest)
+        # Without any proposal the gradient is 0, and so is its weight.
+        record.gan_weight = torch.where(gradient.norm() > 0, weight, 0)
+        return record.gan_weight * with_gradient(loss.detach(), gradient, pred_frame)
+
+    def _judged_boxes(self, batched_inputs: list[dict], record: StepRecord) -> torch.Tensor | None:
+        """Finds what is judged and its real side; the boxes (N, M, 4), None for whole images."""
+        assert self.discriminator is not None
+        inputs = (record.frame_1, record.frame_2) if self.discriminator.conditional else ()
+        if not self.discriminator.is_patch_based:
+            record.real, record.context = record.frame_t, torch.cat(inputs, 1) if inputs else None
+            return None
+        record.proposals = self._propose(record.frame_t, record.outputs.pred_frame)
+        zoomed, num_valid = pad_proposals(record.proposals, self.frozen_rpn.num_proposals)
+        boxes = scale_boxes(zoomed, self.patch_scales, self.patch_size, record.frame_t.shape[-2:])
+        slots = valid_slots(num_valid, zoomed.shape[1])
+        record.valid = slots.repeat(1, len(self.patch_scales))
+        partners = [x.get("frame_t_hr") for x in batched_inputs]
+        record.real = crop_real_patches(
+            record.frame_t,
+            [None if x is None else x.to(self.device, non_blocking=True) for x in partners],
+            [x.get("hr_scale", 1) for x in batched_inputs],
+            boxes,
+            self.patch_size,
+        )
+        patches = [crop_roi_patches(x, boxes, self.patch_size) for x in inputs]
+        record.context = torch.cat(patches, 1) if patches else None
+        return boxes
+
+    def _verdict_loss(
+        self, frame: torch.Tensor, boxes: torch.Tensor | None, record: StepRecord
+    ) -> torch.Tensor:
+        """``-D(P~)`` for the frame's patches in ``boxes``, or for the whole frame; no weight."""
+        frame = clamp_straight_through(frame)
+        fake = frame if boxes is None else crop_roi_patches(frame, boxes, self.patch_size)
         record.fake = fake.detach()
         with _frozen(self.discriminator):
-            logits = self.discriminator(fake).view(len(pred_frame), -1)
+            logits = self.discriminator(with_context(fake, record.context))
+        logits = logits.view(len(frame), -1)
         if record.valid is None:
             record.valid = torch.ones_like(logits, dtype=torch.bool)
-        return self.loss_weights["gan_g"] * hinge_g_loss(logits, record.valid)
+        elif logits.shape[1] > record.valid.shape[1]:  # several verdicts a patch
+            verdicts = logits.shape[1] // record.valid.shape[1]
+            record.valid = record.valid.repeat_interleave(verdicts, dim=1)
+        return hinge_g_loss(logits, record.valid)
 
     def _propose(self, frame_t: torch.Tensor, pred_frame: torch.Tensor) -> list[Instances]:
         if self.proposal_source == "real":

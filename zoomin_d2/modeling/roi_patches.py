@@ -2,8 +2,11 @@
 
 Shape shorthand in this module:
 
-    N: number of images; M: patches per image (PROPOSALS.NUM); S: patch side in pixels
+    N: number of images; M: patches per image (PROPOSALS.NUM for each of PATCH_SCALES)
+    S: patch side in pixels
 """
+
+from collections.abc import Sequence
 
 import torch
 from detectron2.layers import ROIAlign
@@ -29,6 +32,28 @@ def pad_proposals(proposals: list[Instances], num: int) -> tuple[torch.Tensor, t
         slot[: len(kept)] = kept
     num_valid = torch.tensor([min(len(p), num) for p in proposals], device=device)
     return boxes, num_valid
+
+
+def scale_boxes(
+    boxes: torch.Tensor, scales: Sequence[str], size: int, frame_size: Sequence[int]
+) -> torch.Tensor:
+    """For each scale in turn the boxes that are cut: (N, M, 4) -> (N, M * len(scales), 4).
+
+    Args:
+        boxes: XYXY, in pixels of the frame.
+        scales: "zoomed", the boxes themselves, which patches show at ``size`` pixels, or "native",
+            the square of ``size`` pixels around each box's center, moved into the frame.
+        frame_size: (H, W).
+    """
+    cut = {"zoomed": boxes}
+    if "native" in scales:
+        height, width = frame_size
+        limits = boxes.new_tensor([width, height])
+        side = limits.clamp(max=size)
+        corner = (boxes[..., :2] + boxes[..., 2:] - side) / 2
+        corner = torch.minimum(corner.clamp(min=0), limits - side).round()
+        cut["native"] = torch.cat((corner, corner + side), dim=-1)
+    return torch.cat([cut[scale] for scale in scales], dim=1)
 
 
 def valid_slots(num_valid: torch.Tensor, num: int) -> torch.Tensor:

@@ -24,4 +24,12 @@ class StepRecord:
     # What the discriminator judges: (N * M, 3, S, S) patches, or (N, 3, H, W) whole images.
     real: torch.Tensor | None = None
     fake: torch.Tensor | None = None
-    valid: torch.Tensor | None = None  # (N, M) bool; None when every region counts
+    # The same places of frame_1 and frame_2 (6 channels), for a conditional discriminator.
+    context: torch.Tensor | None = None
+    valid: torch.Tensor | None = None  # (N, verdicts per image) bool: which verdicts count
+    gan_weight: torch.Tensor | float = 0.0  # lambda_4 of this iteration
+
+
+def with_context(patches: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
+    """Patches or images (R, 3, S, S) followed by their context's channels, if there is one."""
+    return patches if context is None else torch.cat((patches, context), dim=1)

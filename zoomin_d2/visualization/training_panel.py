@@ -43,7 +43,7 @@ class TrainingStep(Protocol):
     proposals: list[Instances] | None  # N, with proposal_boxes
     real: Tensor | None  # (N * M, 3, S, S) patches; whole frames are not drawn again
     fake: Tensor | None
-    valid: Tensor | None  # (N, M) bool: which patches count
+    valid: Tensor | None  # (N, verdicts per image) bool: which verdicts count
 
     @property
     def outputs(self) -> GeneratorOutput: ...
@@ -79,7 +79,7 @@ def _draw_judged(step: TrainingStep, width: int) -> np.ndarray:
     assert step.proposals is not None and step.valid is not None
     assert step.real is not None and step.fake is not None  # all four come together
     boxes = step.proposals[0].proposal_boxes
-    num_shown = min(int(step.valid[0].sum()), _PATCHES_SHOWN)
+    num_shown = min(int(step.valid[0].sum()), len(boxes), _PATCHES_SHOWN)
     caption = f"proposals: {num_shown} of {len(boxes)}"
     drawn = draw_proposals(step.frame_t[0], boxes[:num_shown])
     drawn = tile_pictures([(caption, drawn)], columns=1)
