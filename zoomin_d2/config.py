@@ -130,7 +130,9 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.DISCRIMINATOR = CN()
     cfg.MODEL.DISCRIMINATOR.NAME = "none"  # "none" (baseline), "image" (gan) or "roi" (roigan)
     cfg.MODEL.DISCRIMINATOR.CHANNELS = 64  # width of the first convolution; doubles up to 8x
-    cfg.MODEL.DISCRIMINATOR.LOCAL = False  # "roi": a verdict for each place of a patch as well
+    # "whole" (one verdict), "local" (one for each place of a patch or image) or "both"; "auto" =
+    # "whole" for "roi" and "local" for "image".
+    cfg.MODEL.DISCRIMINATOR.VERDICT = "auto"
     cfg.MODEL.DISCRIMINATOR.CONDITIONAL = False  # it also sees the two input frames there
 
     # lambda_0..lambda_4 of eq. 8 and 11. The paper's images are 0..255: photometric terms are

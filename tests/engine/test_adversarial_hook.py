@@ -58,7 +58,7 @@ def test_it_steps_the_discriminator_alone(hook, make_batch):
 
 def test_logged_losses_are_weighted(hook, make_batch):
     # A discriminator that always says 1: real costs relu(1 - 1) = 0, fake relu(1 + 1) = 2.
-    score = hook.discriminator.score
+    score = hook.discriminator.whole_score or hook.discriminator.local_score
     torch.nn.utils.parametrize.remove_parametrizations(score, "weight")
     torch.nn.init.zeros_(score.weight)
     torch.nn.init.ones_(score.bias)
@@ -116,6 +116,6 @@ def test_nonfinite_loss_stops_by_iteration(small_cfg, make_batch):
     small_cfg.MODEL.DISCRIMINATOR.NAME = "roi"
     hook = _build(small_cfg)
     with torch.no_grad():
-        hook.discriminator.score.bias.fill_(float("nan"))
+        hook.discriminator.trunk[0].bias.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="iteration=0"):
         _iterate(hook, make_batch(1, 64, 64))

@@ -51,7 +51,7 @@ VALUES: dict[str, tuple[list, list]] = {
     "MODEL.PERCEPTUAL.FEATURES": NAMES,
     "MODEL.DISCRIMINATOR.NAME": (["none", "image", "roi"], ["patch", ""]),
     "MODEL.DISCRIMINATOR.CHANNELS": COUNT,
-    "MODEL.DISCRIMINATOR.LOCAL": FLAG,
+    "MODEL.DISCRIMINATOR.VERDICT": (["auto", "whole", "local", "both"], ["all", ""]),
     "MODEL.DISCRIMINATOR.CONDITIONAL": FLAG,
     "MODEL.LOSS_WEIGHTS.PHOTOMETRIC": WEIGHT,
     "MODEL.LOSS_WEIGHTS.LAPLACIAN": WEIGHT,

@@ -267,7 +267,7 @@ def test_share_without_proposals_is_zero(model, small_cfg, make_batch):
 
 def test_scales_verdicts_and_context(small_cfg, make_batch):
     small_cfg.MODEL.PROPOSALS.PATCH_SCALES = ["zoomed", "native"]
-    small_cfg.MODEL.DISCRIMINATOR.LOCAL = True
+    small_cfg.MODEL.DISCRIMINATOR.VERDICT = "both"
     small_cfg.MODEL.DISCRIMINATOR.CONDITIONAL = True
     model = build_model(small_cfg)
     _lend(model, small_cfg, "roi")

@@ -16,6 +16,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 
 from zoomin_d2.evaluation.extra_metrics import EXTRA_METRICS
 from zoomin_d2.generators import GENERATORS
+from zoomin_d2.modeling.discriminators import VERDICTS
 from zoomin_d2.modeling.meta_arch import FrameInterpolator
 
 
@@ -165,7 +166,7 @@ RANGES: dict[str, Range] = {
     "MODEL.PERCEPTUAL.FEATURES": _several(_NAMED),
     "MODEL.DISCRIMINATOR.NAME": _one_of(("none", "image", "roi")),
     "MODEL.DISCRIMINATOR.CHANNELS": _whole(1),
-    "MODEL.DISCRIMINATOR.LOCAL": _FLAG,
+    "MODEL.DISCRIMINATOR.VERDICT": _one_of(("auto", *VERDICTS)),
     "MODEL.DISCRIMINATOR.CONDITIONAL": _FLAG,
     **{
         f"MODEL.LOSS_WEIGHTS.{name}": _number(0)

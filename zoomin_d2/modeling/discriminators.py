@@ -11,83 +11,89 @@ from detectron2.config import CfgNode
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+VERDICTS = ("whole", "local", "both")
 
-class ROIDiscriminator(nn.Module):
-    """Judges each patch as a whole, or, with ``local``, place by place as well.
 
-    Four halving convolutions, then a sum over positions and a linear layer, as in SN-GAN's
-    networks for 64 x 64 images.
+class Discriminator(nn.Module):
+    """Four halving convolutions, then one verdict on all they saw, or one for each place, or both.
+
+    The verdict on the whole is a linear layer of the sum over places, as in SN-GAN's networks for
+    64 x 64 images. One place sees 46 x 46 pixels (a PatchGAN). With "both", each place's verdict is
+    the sum of the two: every part must be right, and all of it together.
 
     Args:
         channels: width of the first convolution.
-        local: one verdict for each of the (S / 16)^2 places of the trunk's last map: the verdict on
-            the whole patch plus one on that place, so that every part of a patch must be right.
-        conditional: the patches of the two input frames are judged together with the patch.
+        verdict: one of VERDICTS.
+        conditional: the same places of the two input frames are judged together with the image.
     """
+
+    is_patch_based: bool
+
+    def __init__(self, channels: int = 64, *, verdict: str = "whole", conditional: bool = False):
+        super().__init__()
+        self.trunk = _trunk(channels, 9 if conditional else 3)
+        is_whole, is_local = verdict != "local", verdict != "whole"
+        self.whole_score = spectral_norm(nn.Linear(8 * channels, 1)) if is_whole else None
+        self.local_score = spectral_norm(nn.Conv2d(8 * channels, 1, 1)) if is_local else None
+        self.conditional = conditional
+        self.register_load_state_dict_pre_hook(_rename_score)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(R, 3, H, W), or (R, 9, H, W) if conditional -> logits, no sigmoid: (R, 1) or (R, K)."""
+        features = self.trunk(images * 2 - 1)
+        verdicts = []
+        if self.whole_score is not None:
+            # The sum over the 4 x 4 places of a 64 x 64 patch, not the mean: spectral normalization
+            # bounds every layer's gain, and a mean would keep all logits so close to 0 that both
+            # hinge losses stay at 1. Larger images get the same range.
+            verdicts.append(self.whole_score(16 * features.mean(dim=(2, 3))))
+        if self.local_score is not None:
+            verdicts.append(self.local_score(features).flatten(1))
+        return sum(verdicts[1:], start=verdicts[0])
+
+
+class ROIDiscriminator(Discriminator):
+    """Judges zoomed patches of proposals (section 3.3); by default each patch as a whole."""
 
     is_patch_based = True
 
-    def __init__(self, channels: int = 64, *, local: bool = False, conditional: bool = False):
-        super().__init__()
-        self.trunk = _trunk(channels, 9 if conditional else 3)
-        self.score = spectral_norm(nn.Linear(8 * channels, 1))
-        self.local_score = spectral_norm(nn.Conv2d(8 * channels, 1, 1)) if local else None
-        self.conditional = conditional
 
-    def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """(R, 3, S, S) patches, (R, 9, S, S) if conditional -> (R, K) logits, no sigmoid."""
-        features = self.trunk(patches * 2 - 1)
-        # The sum, not the mean: spectral normalization bounds every layer's gain, and a mean would
-        # keep all logits so close to 0 that both hinge losses stay at 1.
-        whole = self.score(features.sum(dim=(2, 3)))
-        return whole if self.local_score is None else whole + self.local_score(features).flatten(1)
+class ImageDiscriminator(Discriminator):
+    """Judges the whole image; built with "local", because the recipe does not lack a wide view.
 
-
-class ImageDiscriminator(nn.Module):
-    """Judges the whole image evenly: logits of M overlapping regions.
-
-    Each logit sees 46 x 46 pixels (a PatchGAN): the whole-image recipe does not lack a wide view,
-    but the choice of where to look, and the zoom.
-
-    Args:
-        channels: width of the first convolution.
-        conditional: the two input frames are judged together with the image.
+    What it lacks is the choice of where to look, and the zoom.
     """
 
     is_patch_based = False
 
-    def __init__(self, channels: int = 64, *, conditional: bool = False):
-        super().__init__()
-        self.trunk = _trunk(channels, 9 if conditional else 3)
-        self.score = spectral_norm(nn.Conv2d(8 * channels, 1, 1))
-        self.conditional = conditional
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) images, (N, 9, H, W) if conditional -> (N, M) logits, no sigmoid."""
-        return self.score(self.trunk(images * 2 - 1)).flatten(1)
+_KINDS = {"roi": (ROIDiscriminator, "whole"), "image": (ImageDiscriminator, "local")}
 
 
-def build_discriminator(cfg: CfgNode) -> nn.Module | None:
+def build_discriminator(cfg: CfgNode) -> Discriminator | None:
     """``cfg.MODEL.DISCRIMINATOR.NAME``: "roi", "image", or None for "none".
 
     Raises:
         ValueError: for any other name.
     """
     options = cfg.MODEL.DISCRIMINATOR
-    discriminator: nn.Module
     if options.NAME == "none":
         return None
-    if options.NAME == "roi":
-        discriminator = ROIDiscriminator(
-            options.CHANNELS, local=options.LOCAL, conditional=options.CONDITIONAL
-        )
-    elif options.NAME == "image":
-        discriminator = ImageDiscriminator(options.CHANNELS, conditional=options.CONDITIONAL)
-    else:
+    if options.NAME not in _KINDS:
         raise ValueError(
             f"MODEL.DISCRIMINATOR.NAME must be none, image or roi, got '{options.NAME}'"
         )
+    kind, usual = _KINDS[options.NAME]
+    verdict = usual if options.VERDICT == "auto" else options.VERDICT
+    discriminator = kind(options.CHANNELS, verdict=verdict, conditional=options.CONDITIONAL)
     return discriminator.to(cfg.MODEL.DEVICE)
+
+
+def _rename_score(module: Discriminator, state: dict, prefix: str, *_) -> None:
+    """Checkpoints of version 0.1 call either score "score"."""
+    now = "whole_score" if module.whole_score is not None else "local_score"
+    for key in [x for x in state if x.startswith(f"{prefix}score.")]:
+        state[f"{prefix}{now}{key.removeprefix(f'{prefix}score')}"] = state.pop(key)
 
 
 def _trunk(channels: int, channels_in: int) -> nn.Sequential:

@@ -129,7 +129,7 @@ def test_skipping_without_end_stops(datasets_here, tmp_path, monkeypatch):
 def test_discriminators_loss_is_watched(datasets_here, tmp_path):
     trainer = make_trainer(datasets_here, tmp_path, config="gan")
     with torch.no_grad():
-        trainer._hooks[0].discriminator.score.bias.fill_(float("nan"))
+        trainer._hooks[0].discriminator.trunk[0].bias.fill_(float("nan"))
     with pytest.raises(NonFiniteError, match=r"loss_(d|gan)"):
         trainer.train()
 
