@@ -5,6 +5,8 @@
     tools/evaluate.py frames --pred results/ \\
         --gt ucf101_interp_ours/ --gt-pattern "{id}/frame_01_gt" \\
         --mask motion_masks_ucf101_interp/ --mask-pattern "{id}/motion_mask"
+    tools/evaluate.py frames --pred results/ --gt truth/ --roi-above 999 \\
+        --roi-masks gtFine/val/ --roi-masks-pattern "{id}_gtFine_instanceIds"
     tools/evaluate.py baselines --dataset middlebury_other ucf101_interp_test
     tools/evaluate.py baselines --dataset triplets_dev --config-file configs/roigan.yaml
 
@@ -100,8 +102,13 @@ def score_folders(
     gt: dict[str, Path],
     masks: dict[str, Path] | None,
     extra_metrics: Sequence[str] = (),
+    roi_masks: dict[str, Path] | None = None,
+    roi_above: int = 0,
 ) -> list[dict]:
     """Per image `file_name` and its numbers.
+
+    Args:
+        masks: what PSNR_masked counts. roi_masks: what the ROI numbers count, see `read_mask`.
 
     Raises:
         ValueError: a file cannot be read, or sizes differ; the message names the files.
@@ -115,8 +122,12 @@ def score_folders(
             if masks is not None:
                 paths.append(masks[frame_id])
                 mask = torch.from_numpy(read_mask(str(masks[frame_id])))
-            scores = score_image(*frames, mask=mask)
-            scores |= score_extra(extra_metrics, *frames)
+            objects = None
+            if roi_masks is not None:
+                paths.append(roi_masks[frame_id])
+                objects = torch.from_numpy(read_mask(str(roi_masks[frame_id]), roi_above))
+            scores = score_image(*frames, mask=mask, boxes=objects)
+            scores |= score_extra(extra_metrics, *frames, objects)
         except (CorruptFrameError, ValueError) as error:
             names = ", ".join(map(str, paths))
             raise ValueError(f"'{frame_id}' cannot be scored ({names}): {error}") from error
@@ -132,11 +143,17 @@ def evaluate_frames(args: Namespace) -> dict[str, float]:
     if args.mask is not None:
         masks = find_frames(args.mask, args.mask_pattern)
         require_same_ids("--mask", masks, "--gt", gt)
-    summary = summarize(score_folders(pred, gt, masks, usable_extra_metrics(args.metrics)))
+    roi_masks = None
+    if args.roi_masks is not None:
+        found = find_frames(args.roi_masks, args.roi_masks_pattern)
+        roi_masks = {k: v for k, v in found.items() if k in gt}  # data sets label further frames
+        require_same_ids("--roi-masks", roi_masks, "--gt", gt)
+    metrics = usable_extra_metrics(args.metrics)
+    summary = summarize(score_folders(pred, gt, masks, metrics, roi_masks, args.roi_above))
     print(f"{summary['num_images']} frames of {args.pred} against {args.gt}\n")
     print(format_results_table({args.pred.name: summary["results"]}, first_column="frames"))
     if args.output is not None:
-        folders = {key: str(getattr(args, key)) for key in ("pred", "gt", "mask")}
+        folders = {key: str(getattr(args, key)) for key in ("pred", "gt", "mask", "roi_masks")}
         write_results(args.output / "results.json", {"provenance": folders, **summary})
         print(f"\nPer-image numbers: {args.output / 'results.json'}")
     return summary["results"]
@@ -195,9 +212,19 @@ def make_parser() -> ToolParser:
     frames.add_argument("--gt", type=Path, required=True, help="folder of true frames")
     frames.add_argument("--mask", type=Path, help="folder of masks; non-black pixels count")
     frames.add_argument(
+        "--roi-masks", type=Path, help="folder of object masks; adds the ROI numbers inside them"
+    )
+    frames.add_argument(
+        "--roi-above",
+        type=int,
+        default=0,
+        metavar="VALUE",
+        help="only larger values in --roi-masks are objects (Cityscapes' instanceIds: 999)",
+    )
+    frames.add_argument(
         "--metrics", nargs="+", choices=EXTRA_METRICS, default=[], help="additional metrics"
     )
-    for folder in ("pred", "gt", "mask"):
+    for folder in ("pred", "gt", "mask", "roi-masks"):
         frames.add_argument(f"--{folder}-pattern", default="{id}", help="default: %(default)s")
     frames.add_output(None)
     frames.set_defaults(run=evaluate_frames)

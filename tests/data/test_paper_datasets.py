@@ -195,6 +195,15 @@ def test_cityscapes_frames_go_by_number(cityscapes_root, missing):
     assert _val_without(cityscapes_root, *missing) == [[18, 19, 20]]
 
 
+def test_cityscapes_val_at_full_size(cityscapes_root):
+    cityscapes.prepare_cityscapes(cityscapes_root, "val", show_progress=False)
+    (small,) = cityscapes.load_cityscapes(cityscapes_root, "val")
+    (record,) = cityscapes.load_cityscapes(cityscapes_root, "val", full_size=True)
+    assert record["frames"] == small["hr_frames"]
+    assert (record["height"], record["width"]) == (4 * small["height"], 4 * small["width"])
+    assert "hr_frames" not in record and record["file_name"] == small["file_name"]
+
+
 @pytest.mark.parametrize("missing", [(18,), (19,), (3, 20)])
 def test_cityscapes_counts_what_is_missing(cityscapes_root, missing):
     with pytest.raises(

@@ -68,6 +68,31 @@ def test_masks(folders):
     assert results["PSNR_unmasked"] == pytest.approx(20 * math.log10(255 / 40), abs=1e-4)
 
 
+def test_roi_masks_of_objects(folders):
+    """Instance numbers as Cityscapes has them: 1000 is an object, 7 is road."""
+    labels = np.full((12, 16), 7, dtype=np.uint16)
+    labels[2:8, 4:12] = 1000
+    pred = np.full((12, 16, 3), 100, dtype=np.uint8)
+    pred[2:8, 4:12] = 105
+    for clip, name in (("clip_a", "0.bmp"), ("clip_b", "0.png")):
+        (folders / "objects" / clip).mkdir(parents=True)
+        cv2.imwrite(str(folders / "objects" / clip / "0_ids.png"), labels)
+        Image.fromarray(pred).save(folders / "pred" / clip / name)
+    cv2.imwrite(str(folders / "objects" / "other_ids.png"), labels)  # of a frame without truth
+    options = ["--roi-masks", str(folders / "objects"), "--roi-masks-pattern", "{id}_ids"]
+    results = run(folders, *options, "--roi-above", "999", "--metrics", "sharpness")
+    assert results["ROI_IE"] == pytest.approx(5.0)
+    assert results["ROI_PSNR"] == pytest.approx(20 * math.log10(255 / 5), abs=1e-4)
+    assert run(folders, *options)["ROI_IE"] == pytest.approx(results["IE"])  # road counts
+
+
+def test_roi_mask_of_another_size(folders):
+    for clip in ("clip_a", "clip_b"):
+        save(folders / "objects" / clip / "0.png", 255, (6, 8))
+    with pytest.raises(ValueError, match=r"mask of the ROIs is \(6, 8\), the frame \(12, 16\)"):
+        run(folders, "--roi-masks", str(folders / "objects"))
+
+
 def test_patterns_pick_the_true_frames(tmp_path):
     for clip in ("1", "2"):
         for k, value in enumerate((80, 100, 120)):

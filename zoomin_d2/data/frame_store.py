@@ -134,15 +134,19 @@ def read_image(file_name: str) -> np.ndarray:
     return image
 
 
-def read_mask(file_name: str) -> np.ndarray:
+def read_mask(file_name: str, above: int = 0) -> np.ndarray:
     """Read one image file as a mask, bool (H, W): pixels that are not black count, 1 like 255.
 
     In a JPEG file, whose black is not quite black, pixels brighter than half count. An alpha
     channel is ignored. Raises CorruptFrameError.
+
+    Args:
+        above: only larger values count, in the file's own 8 or 16 bits. (In Cityscapes'
+            gtFine_instanceIds, the values above 999 are single objects.)
     """
     image = decode_image(_read(file_name), file_name, keep_16_bits=True)
     is_lossy = file_name.lower().endswith((".jpg", ".jpeg"))
-    return np.asarray((image > (127 if is_lossy else 0)).any(axis=2))
+    return np.asarray((image > (max(above, 127) if is_lossy else above)).any(axis=2))
 
 
 def _read(file_name: str) -> np.ndarray:

@@ -123,7 +123,7 @@ def score_image(
     Args:
         pred, truth: (3, H, W).
         mask: (H, W) bool; gives PSNR_masked and PSNR_unmasked.
-        boxes: (R, 4) XYXY in absolute pixels; gives ROI_PSNR and ROI_IE.
+        boxes: (R, 4) XYXY in absolute pixels, or a mask (`boxes_to_mask`); gives ROI_PSNR, ROI_IE.
 
     Raises:
         ValueError: a frame has no pixels or is not in [0, 1] (see `check_range`), or sizes differ.
@@ -166,11 +166,18 @@ def boxes_to_mask(boxes: Tensor, height: int, width: int) -> Tensor:
     """The union of boxes as a mask: True where a pixel's center (x + 0.5, y + 0.5) is in a box.
 
     Args:
-        boxes: (R, 4) XYXY in absolute pixels, Detectron2's continuous coordinates.
+        boxes: (R, 4) XYXY in absolute pixels, Detectron2's continuous coordinates; or already a
+            mask, (height, width) bool, which is returned (objects that are given by their masks).
 
     Returns:
         (height, width) bool on the boxes' device; all False for R = 0.
     """
+    if boxes.dtype == torch.bool:
+        if boxes.shape != (height, width):
+            raise ValueError(
+                f"the mask of the ROIs is {tuple(boxes.shape)}, the frame {(height, width)} (H, W)"
+            )
+        return boxes
     if boxes.dim() != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes must be (R, 4) XYXY, got {tuple(boxes.shape)}")
     x = torch.arange(width, device=boxes.device) + 0.5

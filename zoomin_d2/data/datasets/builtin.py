@@ -33,6 +33,11 @@ _PREDEFINED_SPLITS: dict[str, tuple[Callable[..., list[dict]], str, tuple]] = {
     "ucf101_interp_test": (load_ucf101_interp, "ucf101_interp", ()),
     "cityscapes_sequence_train": (load_cityscapes, "cityscapes", ("train",)),
     "cityscapes_sequence_val": (load_cityscapes, "cityscapes", ("val",)),
+    "cityscapes_sequence_val_full": (
+        partial(load_cityscapes, full_size=True),
+        "cityscapes",
+        ("val",),
+    ),
     "vimeo90k_triplet_train": (load_vimeo90k, "vimeo_triplet", ("triplet", "train")),
     "vimeo90k_triplet_test": (load_vimeo90k, "vimeo_triplet", ("triplet", "test")),
     "vimeo90k_septuplet_train": (load_vimeo90k, "vimeo_septuplet", ("septuplet", "train")),

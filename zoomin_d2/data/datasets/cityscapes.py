@@ -40,8 +40,11 @@ leftImg8bit_sequence/{train,val}/<city>/
 PREPARE = "python datasets/prepare_cityscapes.py"
 
 
-def load_cityscapes(folder: str | Path, split: str) -> list[dict]:
+def load_cityscapes(folder: str | Path, split: str, *, full_size: bool = False) -> list[dict]:
     """Records of split "train" (whole snippets) or "val" (one triplet per snippet).
+
+    Args:
+        full_size: for "val", the frames of 1024x2048 themselves, without partners.
 
     Raises:
         MissingDatasetError: not prepared, or incomplete; the message counts incomplete "val"
@@ -69,7 +72,15 @@ def load_cityscapes(folder: str | Path, split: str) -> list[dict]:
         raise MissingDatasetError(
             name, folder, problem, TREE, f"complete {SOURCE}, then: {PREPARE}"
         )
-    return [triplet for triplet in triplets if triplet is not None]
+    whole = [triplet for triplet in triplets if triplet is not None]
+    return [_enlarged(triplet) for triplet in whole] if full_size else whole
+
+
+def _enlarged(record: dict) -> dict:
+    """The record of the high-resolution frames."""
+    kept = {k: v for k, v in record.items() if k not in ("hr_frames", "hr_scale")}
+    size = {key: record[key] * record["hr_scale"] for key in ("height", "width")}
+    return {**kept, **size, "frames": record["hr_frames"]}
 
 
 class _Frame(NamedTuple):
