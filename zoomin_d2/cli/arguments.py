@@ -71,7 +71,14 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument(
         "--device",
         nargs="+",
-        help="cpu, cuda, or cuda:1; several devices share the work (default: a GPU if available)",
+        help="auto (a CUDA GPU if there is one, else the CPU; the default), cpu, cuda, cuda:1, mps "
+        "(Apple), or xpu (Intel); several devices share the work",
+    )
+    model.add_argument(
+        "--backend",
+        default="torch",
+        help="torch (default), or onnx: ONNX Runtime with the first provider that is installed, or "
+        "onnx:cpu, onnx:cuda, onnx:tensorrt, onnx:directml, onnx:openvino, onnx:coreml",
     )
     model.add_argument(
         "--dtype",
@@ -207,6 +214,7 @@ def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
             "dtype": args.dtype,
             "flow_scale": args.flow_scale,
             "quality": args.quality,
+            "backend": args.backend,
         },
     )
 

@@ -81,6 +81,7 @@ class Session:
             tile=args.tile,
             flow_scale=args.flow_scale,
             quality=args.quality,
+            backend=args.backend,
             on_change=self._tell,
         )
         self._options = make_options(args, self._model)
