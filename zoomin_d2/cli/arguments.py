@@ -157,6 +157,11 @@ def make_parser() -> argparse.ArgumentParser:
         choices=["copy", "encode", "stretch", "drop"],
         help="default: copy; with --slowmo: stretch, which keeps the pitch",
     )
+    output.add_argument(
+        "--estimate",
+        action="store_true",
+        help="make no output; measure some frames and print the time, memory, and disk needed",
+    )
     output.add_argument("--overwrite", action="store_true", help="replace an existing output")
     output.add_argument("--resume", action="store_true", help="continue an unfinished run")
     output.add_argument(

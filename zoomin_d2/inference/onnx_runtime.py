@@ -62,7 +62,7 @@ class OnnxNetwork:
         with extra("onnx", f"backend '{backend}'"):
             import onnxruntime
 
-        self._failures = (MemoryError, *_errors_of(onnxruntime))
+        self._failures: tuple[type[Exception], ...] = (MemoryError, *_errors_of(onnxruntime))
         here = [name for name, (full, _) in PROVIDERS.items() if full in _available(onnxruntime)]
         if asked is not None and asked not in here:
             raise ValueError(
