@@ -31,7 +31,7 @@ from zoomin_d2.video.write.encoder import KEYFRAME_INTERVAL
 
 PLACES = (Fraction(1, 6), Fraction(1, 2), Fraction(5, 6))  # of the length
 WARM_UP = 4  # source frames of the first excerpt, which pays for what is done once
-FEWEST, MOST = 8, 30  # source frames of each excerpt after it
+FEWEST, MOST = 12, 30  # source frames of each excerpt after it
 SECONDS = 12.0  # that all excerpts may take together, if the fewest frames do not take longer
 _SAMPLE_PACKETS = 2000  # of the input, to find the rate of its sound and subtitles
 
