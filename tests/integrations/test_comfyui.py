@@ -124,6 +124,27 @@ def test_real_frames_and_few_at_a_time(node, real_clip, monkeypatch):
         torch.testing.assert_close(made[2 * k + 1], expected, atol=2e-3, rtol=0)
 
 
+def test_a_long_batch_is_streamed(node, ramp, monkeypatch):
+    """Images become frames a few at a time, however long the batch is."""
+    module = sys.modules[type(node).__module__]
+    batches, ahead = [], []
+
+    class Watched(module._Batch):
+        def __init__(self, *args):
+            super().__init__(*args)
+            batches.append(self)
+
+    def model(frame_1, frame_2, ts):
+        ahead.append(batches[0].count - len(ahead))
+        return [frame_1 for _ in ts]
+
+    monkeypatch.setattr(module, "_Batch", Watched)
+    monkeypatch.setattr(module, "_load", lambda *_: model)
+    images = ramp.repeat(20, 1, 1, 1)[:, :4, :4]
+    assert len(node.run(images, scene_cuts=False)[0]) == 239
+    assert len(ahead) == 119 and max(ahead) <= 16
+
+
 def test_progress_and_interruption(node, ramp, comfy):
     made, _ = node.run(ramp, model="average")
     assert comfy.total == comfy.done == len(made) == 11

@@ -278,12 +278,12 @@ def _side_rate(file: Path, video_index: int) -> float:
 
 def _peak_memory() -> int | None:
     """Of this process so far, in bytes."""
-    try:
+    if os.name == "posix":
         import resource
-    except ModuleNotFoundError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    return None
 
 
 def _peak_gpu_memory() -> int | None:
