@@ -1,11 +1,20 @@
 """What a job would take: the arithmetic, by hand; and on clips, against the job itself."""
 
 import tempfile
+import threading
 
 import numpy as np
 import pytest
 
-from zoomin_d2.video import JobOptions, Target, VideoError, interpolate_source, open_source
+from zoomin_d2.video import (
+    Hooks,
+    JobOptions,
+    Target,
+    VideoError,
+    interpolate_source,
+    open_source,
+)
+from zoomin_d2.video.errors import InterruptedRunError
 from zoomin_d2.video.jobs.estimate import Estimate, Run, estimate_source, predict
 
 
@@ -83,7 +92,29 @@ def images_in(tmp_path, make_frames):
     return make
 
 
-def test_what_cannot_be_estimated(write_video, make_frames, average):
+def test_a_truncated_file(write_video, make_frames, average):
+    """Its header promises frames where there are none."""
+    clip = write_video("in.mkv", make_frames(90), gop=6)
+    data = clip.read_bytes()
+    clip.write_bytes(data[: len(data) // 2])
+    with open_source(clip) as source:
+        found = estimate_source(source, "out.mp4", average, Target(multi=2))
+    assert found.frames == 180 and 0 < found.measured_frames < 180
+
+
+def test_a_stop_leaves_nothing(write_video, make_frames, average, tmp_path, monkeypatch):
+    clip = write_video("in.mp4", make_frames(20))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before, stop = sorted(tmp_path.iterdir()), threading.Event()
+    stop.set()
+    with open_source(clip) as source, pytest.raises(InterruptedRunError, match="Stopped; an"):
+        estimate_source(source, "out.mp4", average, Target(multi=2), hooks=Hooks(stop=stop))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_cannot_be_estimated(write_video, make_frames, average, images_in):
+    with open_source(images_in(2)) as pair, pytest.raises(VideoError, match="takes no estimate"):
+        estimate_source(pair, "middle.png", average, Target(multi=2))
     clip = write_video("in.mp4", make_frames(6))
     with open_source(clip) as source, pytest.raises(VideoError, match="a file or a folder"):
         estimate_source(source, "-", average, Target(multi=2))

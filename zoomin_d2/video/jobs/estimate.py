@@ -21,7 +21,12 @@ import av
 import torch
 
 from zoomin_d2.interpolate import Interpolate
-from zoomin_d2.video.errors import BadInputError, OutputError
+from zoomin_d2.video.errors import (
+    BadInputError,
+    InterruptedRunError,
+    OutputError,
+    VideoError,
+)
 from zoomin_d2.video.jobs.container_job import Hooks, JobOptions, count_frames
 from zoomin_d2.video.jobs.run import interpolate_source, output_kind
 from zoomin_d2.video.read.containers import file_url
@@ -116,6 +121,8 @@ def estimate_source(
     total = count_frames(info, make_grid(target, info), options.limit)
     if kind == "pipe":
         raise OutputError("A pipe (-) cannot be estimated: name a file or a folder as the output")
+    if kind == "image" and info.is_images and info.num_frames == 2:
+        raise OutputError(f"{output}: one frame between two images takes no estimate")
     if not total or not info.num_frames or info.fingerprint is None:
         raise BadInputError(f"{info.name}: its length is unknown, and without it nothing follows")
     num_source = info.num_frames
@@ -124,19 +131,23 @@ def estimate_source(
     short = replace(options, resume=False, overwrite=True, limit=None, audio="drop")
     quiet = replace(hooks, progress=None)
 
-    def measure(place: Fraction, num_frames: int) -> Run:
+    def measure(place: Fraction, num_frames: int) -> Run | None:
         index = min(int(num_source * place), max(0, num_source - num_frames))
         excerpt = _Excerpt(source, index, num_frames)
         return _measure(excerpt, output, interpolate, target, short, quiet)
 
     warm = measure(Fraction(0), WARM_UP)
-    spent, runs = time.monotonic(), list[Run]()
+    if warm is None:
+        raise BadInputError(f"{info.name}: no frame can be read")
+    begun, runs = time.monotonic(), list[Run]()
     per_frame = (warm.feeding + warm.closing) / max(warm.intervals, 1)
     most = min(MOST, max(FEWEST, int(SECONDS / len(PLACES) / max(per_frame, 1e-3))))
     for place in PLACES:
-        runs.append(measure(place, most))
-        if time.monotonic() - spent > SECONDS or num_source <= most:
+        run = measure(place, most)
+        runs += [] if run is None else [run]
+        if time.monotonic() - begun > SECONDS or num_source <= most:
             break
+    runs = runs or [warm]
     seconds, size = predict(warm, runs, num_source, total)
     if kind == "video" and info.file is not None and options.audio != "drop":
         length = Fraction(num_source) / info.rate * target.slowmo
@@ -221,7 +232,8 @@ def _measure(
     target: Target,
     options: JobOptions,
     hooks: Hooks,
-) -> Run:
+) -> Run | None:
+    """None: the source has no frame there, whatever its header says."""
     times: list[float] = []
     cpu: list[float] = []
 
@@ -232,12 +244,17 @@ def _measure(
     with tempfile.TemporaryDirectory(prefix="zoomin-estimate-") as folder:
         file = Path(folder, "excerpt" + Path(output).suffix)
         begun = time.monotonic()
-        interpolate_source(
-            excerpt, file, interpolate, target, options, replace(hooks, progress=note)
-        )
+        try:
+            interpolate_source(
+                excerpt, file, interpolate, target, options, replace(hooks, progress=note)
+            )
+        except InterruptedRunError:
+            raise InterruptedRunError("Stopped; an estimate writes nothing") from None
+        except VideoError:
+            if excerpt.count == 0:
+                return None
+            raise
         end, used = time.monotonic(), time.process_time()
-        if not times:
-            raise BadInputError(f"{excerpt.info.name}: no frame can be read where it was tried")
         sizes = _sizes(file, len(times))
     return Run(
         excerpt.count - 1,
