@@ -39,7 +39,7 @@ class OnnxNetwork:
     """A generator as an `Interpolate` of float frames, run by ONNX Runtime.
 
     Args:
-        generator: in float32, on the CPU.
+        generator: is converted to float32 on the CPU.
         backend: "onnx", which takes the first provider that is installed and starts, or "onnx:"
             and a name of `PROVIDERS`.
         on_change: called with a message before the network is exported.
@@ -69,7 +69,8 @@ class OnnxNetwork:
                 f"backend '{backend}': the installed ONNX Runtime has only {', '.join(here)}; "
                 f"install {PROVIDERS[asked][1]} in its place"
             )
-        model = exported(generator, on_change)
+        model = exported(generator.float().cpu().eval(), on_change)
+        reason = "it has no provider"
         for name in [asked] if asked else [x for x in here if x != "tensorrt"]:
             session, reason = _start(onnxruntime, model, name)
             if session is not None:
