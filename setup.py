@@ -66,6 +66,7 @@ setup(
                 "scipy",
                 "hypothesis",
                 "psutil",
+                "vapoursynth>=74; python_version >= '3.12'",
             ),
             *("playwright", "axe-playwright-python"),
             *("mkdocs-material", "mkdocstrings[python]", "mypy", "nbclient", "ipykernel"),

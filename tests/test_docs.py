@@ -19,6 +19,7 @@ PAGES = sorted(
         "*.md",
         "datasets/*.md",
         "tools/*.md",
+        "integrations/*.md",
         "docs/**/*.md",
         "projects/**/*.md",
         "zoomin_d2/**/*.md",

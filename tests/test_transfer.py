@@ -51,3 +51,15 @@ def test_to_a_gpu_and_back():
     for frame, (there, here) in zip(frames, overlapped(waits, IN_FLIGHT)):
         assert there.device.type == "cpu" and there.is_pinned()
         assert torch.equal(there, frame + 1) and here is frame
+
+
+def test_a_gpu_without_streams_is_waited_for():
+    """Apple's and Intel's: what comes back is on the CPU, where frames become pictures."""
+
+    class OnGpu:
+        device, is_cuda = torch.device("mps"), False
+
+        def cpu(self):
+            return "on the CPU"
+
+    assert Transfer().download([OnGpu()])() == ["on the CPU"]

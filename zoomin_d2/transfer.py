@@ -45,8 +45,9 @@ class Transfer:
             a function that waits for the copies and returns them.
         """
         devices = {frame.device for frame in frames if frame.is_cuda}
-        if not devices:
-            return lambda: frames
+        if not devices:  # a GPU without streams of ours makes its caller wait here
+            there = [frame.cpu() for frame in frames]
+            return lambda: there
         copies, events = list(frames), []
         for device in devices:
             _, down = self._of(device)

@@ -334,3 +334,26 @@ def test_the_longest_gap(text, max_gap):
     model = types.SimpleNamespace(name="average", device="cpu", workers=1)
     options = make_options(make_parser().parse_args(arguments), model)
     assert options.stream.max_gap == max_gap
+
+
+def test_an_estimate_makes_no_output(run, clip, tmp_path):
+    source = clip(num_frames=40)
+    before = sorted(tmp_path.iterdir())
+    code, out, err = run(source, tmp_path / "out.mp4", "--estimate", "--compare", "side")
+    assert (code, err, sorted(tmp_path.iterdir())) == (0, "", before)
+    assert "for 80 frames (" in out and "of disk while it is made" in out
+    code, out, _ = run(source, tmp_path / "out.gif", "--estimate", "--json")
+    content = json.loads(out)
+    assert (code, content["event"], content["frames"]) == (0, "estimate", 80)
+    code, out, err = run(source, "-", "--estimate")
+    assert (code, out, err.count("\n")) == (5, "", 1) and "cannot be estimated" in err
+
+
+def test_backends_and_devices_in_one_line(run, clip, tmp_path):
+    for options, words in (
+        (["--backend", "tpu"], "there is no backend 'tpu': give torch, onnx, or onnx:"),
+        (["--device", "mps"], "there is no device 'mps': PyTorch finds 0 Apple GPUs here"),
+        (["--backend", "onnx"], "backend 'onnx' needs a network; 'average' is not one"),
+    ):
+        code, out, err = run(clip(), tmp_path / "out.mp4", *options)
+        assert (code, out, err.count("\n")) == (2, "", 1) and words in err

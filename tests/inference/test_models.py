@@ -1,5 +1,6 @@
 """Models by name, with all that the command offers; motion estimated on smaller frames."""
 
+import contextlib
 import threading
 
 import numpy as np
@@ -9,8 +10,10 @@ from torch import nn
 
 from zoomin_d2 import Interpolator
 from zoomin_d2.generators import GeneratorOutput
+from zoomin_d2.inference.engine import InferenceEngine, as_device
 from zoomin_d2.inference.multi_device import MultiDevice
 from zoomin_d2.layers import backward_warp, blend
+from zoomin_d2.model_zoo.generator_file import load_generator
 
 
 class _Shift(nn.Module):
@@ -100,13 +103,43 @@ def test_tiles_of_8bit_frames(weighted_average):
     ("device", "words"),
     [
         ("gpu0", "there is no device 'gpu0'"),
-        ("cuda:99", r"there is no device 'cuda:99': PyTorch finds \d GPUs"),
+        ("cuda:99", r"there is no device 'cuda:99': PyTorch finds \d CUDA GPUs"),
         ([], "at least one device"),
+        ("mps", r"there is no device 'mps': PyTorch finds 0 Apple GPUs here"),
+        ("xpu:1", r"there is no device 'xpu:1': PyTorch finds \d Intel GPUs here"),
+        ("meta", "there is no device 'meta': give auto, cpu, cuda, mps, xpu, or cuda:1"),
     ],
 )
 def test_devices_that_are_not_there(device, words):
     with pytest.raises(ValueError, match=words):
         Interpolator.from_pretrained("average", device=device)
+
+
+def test_auto_takes_what_was_tried(monkeypatch):
+    """Kinds of GPU on which nothing was tried are only taken by name."""
+    for there, expected in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        for module in (torch.xpu, torch.backends.mps):
+            monkeypatch.setattr(module, "is_available", lambda: True)
+        assert as_device("auto").type == as_device(None).type == expected
+    monkeypatch.setattr(torch.xpu, "device_count", lambda: 2)
+    assert as_device("xpu:1") == torch.device("xpu", 1)
+    assert as_device("mps").type == "mps"
+    assert Interpolator.from_pretrained("dis", device="auto").device.type == "cpu"
+
+
+def test_no_network_names_a_device(monkeypatch):
+    """On a device without values, an operation on two devices fails: all of them take theirs from
+    the frames, so that a network runs on a kind of GPU that is not at hand."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+    for name in ("fast", "paper"):
+        engine = InferenceEngine(
+            load_generator(name).generator, torch.device("meta"), torch.float32
+        )
+        for channels in (3, 4):
+            frame = torch.rand(1, channels, 20, 28, device="meta")
+            (made,) = engine(frame, frame, [0.5])
+            assert (made.device.type, made.shape) == ("meta", frame.shape)
 
 
 def test_each_device_has_its_network(small_generator):

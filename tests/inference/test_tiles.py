@@ -2,11 +2,17 @@
 
 import subprocess
 import sys
+import types
 
 import pytest
 import torch
 
-from zoomin_d2.inference.memory import free_memory, is_out_of_memory, measure_bytes_per_pixel
+from zoomin_d2.inference.memory import (
+    free_memory,
+    is_out_of_memory,
+    measure_bytes_per_pixel,
+    release_memory,
+)
 from zoomin_d2.inference.tiles import TiledInterpolate, tile_starts
 from zoomin_d2.video.errors import ModelError
 
@@ -141,3 +147,24 @@ def test_auto_measures_model_and_machine(monkeypatch):
     tiled = TiledInterpolate(hungry, "auto")
     tiled(frame, frame, [0.5])
     assert tiled.tile is None
+
+
+@pytest.mark.parametrize("kind", ["mps", "xpu"])
+def test_memory_of_other_gpus(kind, monkeypatch):
+    """Intel's are asked like NVIDIA's; Apple's do not say, so that whole frames are tried."""
+    calls = []
+
+    class Module:
+        def mem_get_info(self, device):
+            return 7, 9
+
+        def empty_cache(self):
+            calls.append("emptied")
+
+    monkeypatch.setattr(torch, "get_device_module", lambda device: Module())
+    device = torch.device(kind)
+    assert free_memory(device) == (7 if kind == "xpu" else None)
+    release_memory(device)
+    assert calls == ["emptied"]
+    like = types.SimpleNamespace(device=torch.device("mps"), dtype=torch.float32)
+    assert measure_bytes_per_pixel(lambda *_: [], like) is None

@@ -71,7 +71,14 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument(
         "--device",
         nargs="+",
-        help="cpu, cuda, or cuda:1; several devices share the work (default: a GPU if available)",
+        help="auto (a CUDA GPU if there is one, else the CPU; the default), cpu, cuda, cuda:1, mps "
+        "(Apple), or xpu (Intel); several devices share the work",
+    )
+    model.add_argument(
+        "--backend",
+        default="torch",
+        help="torch (default), or onnx: ONNX Runtime with the first provider that is installed, or "
+        "onnx:cpu, onnx:cuda, onnx:tensorrt, onnx:directml, onnx:openvino, onnx:coreml",
     )
     model.add_argument(
         "--dtype",
@@ -150,6 +157,11 @@ def make_parser() -> argparse.ArgumentParser:
         choices=["copy", "encode", "stretch", "drop"],
         help="default: copy; with --slowmo: stretch, which keeps the pitch",
     )
+    output.add_argument(
+        "--estimate",
+        action="store_true",
+        help="make no output; measure some frames and print the time, memory, and disk needed",
+    )
     output.add_argument("--overwrite", action="store_true", help="replace an existing output")
     output.add_argument("--resume", action="store_true", help="continue an unfinished run")
     output.add_argument(
@@ -207,6 +219,7 @@ def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
             "dtype": args.dtype,
             "flow_scale": args.flow_scale,
             "quality": args.quality,
+            "backend": args.backend,
         },
     )
 

@@ -1,6 +1,7 @@
 """zoomin-interpolate: make a video smoother or slower, and keep everything else in it."""
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import reduce
 from pathlib import Path
+from typing import TypeVar
 
 from zoomin_d2.cli.arguments import DTYPES, make_options, make_parser, make_target
 from zoomin_d2.cli.batch import Job, Outcome, plan_jobs, run_batch
@@ -25,10 +27,12 @@ from zoomin_d2.video import (
     make_grid,
     open_source,
 )
+from zoomin_d2.video.jobs.estimate import Estimate, estimate_source
 from zoomin_d2.video.write.compare import Comparison
 from zoomin_d2.video.write.segments import segments_path
 
 USAGE = 2
+Result = TypeVar("Result", Report, Estimate)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,6 +55,8 @@ def main(argv: list[str] | None = None) -> int:
             if args.debug:
                 raise
             return print_error(error)
+        if args.estimate:
+            return session.estimate(jobs)
         if len(jobs) == 1:
             return session.run(jobs[0]).exit_code
         return run_batch(jobs, session.run, stop, args)
@@ -81,15 +87,18 @@ class Session:
             tile=args.tile,
             flow_scale=args.flow_scale,
             quality=args.quality,
+            backend=args.backend,
             on_change=self._tell,
         )
         self._options = make_options(args, self._model)
+        self._progress: Callable[[int, int], None] | None = None
         self._draw = ProposalDrawing(self._model.device) if args.draw_proposals else None
 
     def run(self, job: Job) -> Outcome:
         """One output; errors are reported, and become an exit code."""
         args = self._args
-        self._progress = make_progress(job, args.json, args.quiet, job.output == "-")
+        progress = make_progress(job, args.json, args.quiet, job.output == "-")
+        self._progress = progress
         report, error = None, None
         try:
             report = self._interpolate(job)
@@ -98,10 +107,10 @@ class Session:
         except Exception as problem:
             error = _unexpected(problem)
         finally:
-            self._progress.close()
+            progress.close()
         outcome = Outcome(job, report, error)
-        if isinstance(self._progress, JsonLines):
-            self._progress.finish(report, error, outcome.exit_code)
+        if isinstance(progress, JsonLines):
+            progress.finish(report, error, outcome.exit_code)
         elif report is not None:
             print_report(report, args.quiet)
         elif error is not None:
@@ -110,7 +119,27 @@ class Session:
             traceback.print_exception(error)
         return outcome
 
+    def estimate(self, jobs: list[Job]) -> int:
+        """Print what each job would take; returns the first exit code that is not 0."""
+        codes = []
+        for job in jobs:
+            try:
+                found = self._with_source(job, estimate_source)
+                as_json = json.dumps({"event": "estimate", **found.as_dict()})
+                print(as_json if self._args.json else found)
+            except Exception as problem:
+                if self._args.debug:
+                    traceback.print_exception(problem)
+                error = problem if isinstance(problem, VideoError) else _unexpected(problem)
+                codes.append(print_error(error))
+            if self._stop.is_set():
+                break
+        return codes[0] if codes else 0
+
     def _interpolate(self, job: Job) -> Report:
+        return self._with_source(job, interpolate_source)
+
+    def _with_source(self, job: Job, run: Callable[..., Result]) -> Result:
         args = self._args
         with open_source(job.inputs, args.input_fps, args.raw_input) as source:
             size: tuple[int, int] | None = None
@@ -124,9 +153,7 @@ class Session:
                 size = compare.size(source.info.height, source.info.width)
                 changes.append(compare)
             hooks = Hooks(self._progress, self._stop, _chain(changes), size)
-            return interpolate_source(
-                source, job.output, self._model, self._target, self._options, hooks
-            )
+            return run(source, job.output, self._model, self._target, self._options, hooks)
 
     def _tell(self, message: str) -> None:
         if not self._args.quiet:

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 Run = Callable[[Tensor, Tensor, list[Tensor]], list[Tensor]]
 
+# Kind of device -> what a user calls it.
+DEVICES = {"cpu": "CPU", "cuda": "CUDA GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
 _MAX_GRAPHS = 4  # frame sizes kept ready; each keeps its inputs and outputs in memory
 _MAX_TIMES = 64  # values of t kept on the device; each new one costs two launches
 
@@ -41,21 +43,40 @@ def default_dtype(device: torch.device) -> torch.dtype:
 
 
 def as_device(device: str | torch.device | None) -> torch.device:
-    """A device that exists; None: a GPU if there is one, else the CPU.
+    """A device that exists.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1", "mps" (Apple), "xpu" (Intel). "auto" or None: a CUDA GPU if
+            there is one, else the CPU; the other kinds, on which nothing was tried, are only taken
+            by name.
 
     Raises:
         ValueError: there is no such device.
     """
-    if device is None:
+    if device is None or device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"there is no device '{device}': give cpu, cuda or cuda:1") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise ValueError(f"there is no device '{device}': PyTorch finds {count} GPUs here")
-    return device
+        chosen = torch.device(device)
+    except RuntimeError:
+        chosen = None
+    if chosen is None or chosen.type not in DEVICES:
+        raise ValueError(
+            f"there is no device '{device}': give auto, {', '.join(DEVICES)}, or cuda:1"
+        )
+    count = _num_devices(chosen.type)
+    if (chosen.index or 0) >= count:
+        kind = DEVICES[chosen.type]
+        raise ValueError(f"there is no device '{device}': PyTorch finds {count} {kind}s here")
+    return chosen
+
+
+def _num_devices(kind: str) -> int:
+    if kind == "cpu":
+        return 1
+    if kind == "mps":
+        return int(torch.backends.mps.is_available())
+    module = torch.cuda if kind == "cuda" else torch.xpu
+    return module.device_count() if module.is_available() else 0
 
 
 def can_use_triton(generator: nn.Module) -> TypeGuard[FastGenerator | PaperGenerator]:

@@ -26,6 +26,7 @@ from zoomin_d2.inference.engine import InferenceEngine, as_device, default_dtype
 from zoomin_d2.inference.flow_scale import FlowScaled
 from zoomin_d2.inference.frame_kinds import check_pair, from_tensor, to_tensor
 from zoomin_d2.inference.multi_device import MultiDevice
+from zoomin_d2.inference.onnx_runtime import OnnxNetwork, provider_of
 from zoomin_d2.inference.streaming import interpolate_stream
 from zoomin_d2.inference.tiles import TiledInterpolate
 from zoomin_d2.interpolate import Interpolate
@@ -62,6 +63,7 @@ class Interpolator:
         tile: int | Literal["auto"] | None = "auto",
         flow_scale: float = 1.0,
         quality: Quality = "standard",
+        backend: str = "torch",
         metadata: dict[str, str] | None = None,
         on_change: Callable[[str], None] | None = None,
     ):
@@ -70,8 +72,9 @@ class Interpolator:
             generator: any network with the interface of GENERATORS, which is moved to the device
                 and kept; or a function (frame_1, frame_2, t) -> frame without weights, like those
                 of BASELINES.
-            device: "cpu", "cuda", "cuda:1"; several, each with a copy of the network, take turns.
-                None takes a GPU if there is one, but the CPU for functions without weights.
+            device: "cpu", "cuda", "cuda:1", "mps", "xpu"; several, each with a copy of the network,
+                take turns. None or "auto" takes a CUDA GPU if there is one, but the CPU for
+                functions without weights.
             dtype: of a network. None takes float16 on a GPU, bfloat16 on a CPU that multiplies
                 matrices of it (Intel AMX: half the time, the same PSNR to 0.001 dB), float32
                 elsewhere.
@@ -83,10 +86,15 @@ class Interpolator:
                 0 and at most 1; 0.5 is for 4K with large motion.
             quality: "best" averages each frame with those of mirrored pairs, for four times the
                 work (inference/averaging.py); only for networks.
-            on_change: called with a message when the side of the tiles is chosen or halved.
+            backend: "torch"; or "onnx", "onnx:cpu", "onnx:openvino", ...: ONNX Runtime and its
+                provider run the network in float32 (inference/onnx_runtime.py). The provider
+                chooses the device.
+            on_change: called with a message when the side of the tiles is chosen or halved, or a
+                network is exported.
 
         Raises:
             ValueError: there is no such device, or an option does not fit the model.
+            ModuleNotFoundError: the backend is not installed.
         """
         is_network = isinstance(generator, nn.Module)
         several = isinstance(device, Sequence) and not isinstance(device, str)
@@ -97,6 +105,11 @@ class Interpolator:
             raise ValueError(f"quality must be 'standard' or 'best', got '{quality}'")
         if not is_network and quality != "standard":
             raise ValueError(f"quality '{quality}' needs a network; '{name}' is not one")
+        if backend != "torch":
+            changed = {"dtype": dtype not in (None, torch.float32), "compile": bool(compile)}
+            changed |= {"cuda_graphs": bool(cuda_graphs), "flow_scale": flow_scale != 1}
+            changed["device"] = any(x not in (None, "auto") for x in asked) or len(asked) > 1
+            _check_backend(backend, name, is_network, [x for x, is_so in changed.items() if is_so])
         if not asked:
             raise ValueError("device must name at least one device, got an empty list")
         self.name = name
@@ -104,16 +117,21 @@ class Interpolator:
         self._generator = generator
         self._dtype = torch.float32
         models: list[tuple[torch.device, Interpolate]] = []
-        places = [as_device(one if is_network else one or "cpu") for one in asked]
+        if not is_network or backend != "torch":
+            asked = ["cpu" if one in (None, "auto") else one for one in asked]
+        places = [as_device(one) for one in asked]
         copies = [generator, *(copy.deepcopy(generator) for _ in places[1:])]
         for place, model in zip(places, copies):
-            if isinstance(model, nn.Module):
+            if isinstance(model, nn.Module) and backend != "torch":
+                made: Interpolate = OnnxNetwork(model, backend, on_change)
+                made = for_8bit(Averaged(made) if quality == "best" else made)
+            elif isinstance(model, nn.Module):
                 precision = dtype or default_dtype(place)
                 engine = InferenceEngine(
                     model, place, precision, compile=compile, cuda_graphs=cuda_graphs
                 )
                 self._dtype = engine.dtype
-                made: Interpolate = engine
+                made = engine
                 if flow_scale != 1:
                     made = FlowScaled(engine, flow_scale)
                 if quality == "best":
@@ -129,6 +147,7 @@ class Interpolator:
             self._interpolate = MultiDevice(models)
             self._device = MultiDevice.device
         self._flow_scale, self._tile, self._quality = flow_scale, tile, quality
+        self._backend = backend
 
     @classmethod
     def from_pretrained(
@@ -232,7 +251,7 @@ class Interpolator:
             one (N, 4, H, W) per time.
         """
         with torch.no_grad():
-            if isinstance(self._generator, nn.Module):
+            if isinstance(self._generator, nn.Module) and self._backend == "torch":
                 return self._interpolate(frame_1, frame_2, ts)
             gray_1, gray_2 = (frame[:, 3:].expand(-1, 3, -1, -1) for frame in (frame_1, frame_2))
             colors = self._interpolate(frame_1[:, :3], frame_2[:, :3], ts)
@@ -298,6 +317,7 @@ class Interpolator:
             "dtype": str(self.dtype),
             "flow_scale": self._flow_scale,
             "quality": self._quality,
+            "backend": self._backend,
         }
         job = job_options(**{"model": self.name, "extra": decisive, **options})
         target = Target(multi=multi, fps=fps, slowmo=slowmo)
@@ -307,8 +327,18 @@ class Interpolator:
         devices = f", devices={self.workers}" if self.workers > 1 else ""
         return (
             f"Interpolator('{self.name}', device='{self.device}'{devices}, dtype={self.dtype}, "
-            f"tile={self._tile!r}, flow_scale={self._flow_scale:g}, quality='{self._quality}')"
+            f"tile={self._tile!r}, flow_scale={self._flow_scale:g}, quality='{self._quality}'"
+            f"{'' if self._backend == 'torch' else f', backend={self._backend!r}'})"
         )
+
+
+def _check_backend(backend: str, name: str, is_network: bool, changed: list[str]) -> None:
+    provider_of(backend)
+    if not is_network:
+        raise ValueError(f"backend '{backend}' needs a network; '{name}' is not one")
+    if changed:
+        hint = ": its provider chooses it (onnx:cuda)" if changed[0] == "device" else ""
+        raise ValueError(f"backend '{backend}' does not take the option {changed[0]}{hint}")
 
 
 def _check_time(t: float | Tensor, n: int) -> float | Tensor:

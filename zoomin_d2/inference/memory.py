@@ -12,6 +12,7 @@ from torch import Tensor
 
 from zoomin_d2.interpolate import Interpolate
 
+_WITH_STATISTICS = ("cuda", "xpu")  # GPUs that say how much memory is free and was allocated
 _PROBE = 384  # side of the frame that is measured
 _STATUS, _CLEAR, _MEMINFO = "/proc/self/status", "/proc/self/clear_refs", "/proc/meminfo"
 
@@ -29,8 +30,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def release_memory(device: torch.device) -> None:
     """Return unused memory to the system."""
     gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    if device.type != "cpu":
+        torch.get_device_module(device).empty_cache()
         return
     # The allocator would first use what it keeps for later, which a measurement would not see.
     if sys.platform == "linux":
@@ -40,8 +41,10 @@ def release_memory(device: torch.device) -> None:
 
 def free_memory(device: torch.device) -> int | None:
     """Free memory in bytes; None if it cannot be determined."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+    if device.type in _WITH_STATISTICS:
+        return torch.get_device_module(device).mem_get_info(device)[0]
+    if device.type != "cpu":
+        return None
     with contextlib.suppress(OSError, ValueError):
         for line in Path(_MEMINFO).read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -58,6 +61,8 @@ def measure_bytes_per_pixel(
         like: a frame of the device and type that will be used.
         num_times: frames made per call.
     """
+    if like.device.type not in ("cpu", *_WITH_STATISTICS):
+        return None
     probe = torch.ones(1, 3, _PROBE, _PROBE, device=like.device, dtype=like.dtype)
     ts = [(i + 1) / (num_times + 1) for i in range(num_times)]
     try:
@@ -79,22 +84,23 @@ class _Peak:
 
     def __init__(self, device: torch.device):
         self._device = device
+        self._gpu = None if device.type == "cpu" else torch.get_device_module(device)
         self.num_bytes = 0
 
     def __enter__(self) -> "_Peak":
         release_memory(self._device)
-        if self._device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self._device)
-            self._before = torch.cuda.memory_allocated(self._device)
+        if self._gpu is not None:
+            self._gpu.reset_peak_memory_stats(self._device)
+            self._before = self._gpu.memory_allocated(self._device)
         else:
             Path(_CLEAR).write_text("5")  # Linux: forget the highest resident size
             self._before = _status("VmRSS")
         return self
 
     def __exit__(self, *_) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-            self.num_bytes = torch.cuda.max_memory_allocated(self._device) - self._before
+        if self._gpu is not None:
+            self._gpu.synchronize(self._device)
+            self.num_bytes = self._gpu.max_memory_allocated(self._device) - self._before
         else:
             self.num_bytes = _status("VmHWM") - self._before
 
