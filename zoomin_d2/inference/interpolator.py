@@ -307,7 +307,7 @@ class Interpolator:
             input_fps: frames per second of images.
             hooks: progress, stopping, and changes of the frames.
             **options: fields of `JobOptions`, `StreamOptions` and `EncodeOptions`, such as
-                codec="h265", dedupe=True, overwrite=True.
+                codec="h265", dedupe=True, overwrite=True, mask="hud.png", unsure="blend".
 
         Returns:
             a report: counts of frames, scene cuts, damage, warnings.
