@@ -18,8 +18,8 @@ import numpy as np
 STEPS = 6
 TOLERANCE = 8  # levels of 255; a codec leaves still text as far apart
 EDGE = 40  # levels of 255, between the brightest and the darkest of 3 x 3 pixels
-MOVING = 0.1
-_AROUND = 11  # the smaller side of a frame / the radius of what is around a pixel
+MOVING = 0.5  # less would keep the wall behind a ball that is faster than it is wide
+_AROUND = 6  # the smaller side of a frame / the radius of what is around a pixel
 _MIN_RADIUS = 8
 _EDGE_OF_OVERLAY = 128  # weight of the pixels around an overlay, which mix it with what is behind
 _KERNEL = np.ones((3, 3), np.uint8)
