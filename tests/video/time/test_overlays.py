@@ -79,7 +79,7 @@ def test_what_a_ball_passes_is_no_overlay():
     wall[:, ::4] = 220  # edges that stand still everywhere
     frames = [Frame(wall.copy()) for _ in range(8)]
     for i, frame in enumerate(frames):
-        cv2.circle(frame.image, (10 + 15 * i, 48), 4, (255, 255, 0), -1)
+        cv2.circle(frame.image, (10 + 15 * i, 48), 6, (140, 140, 140), -1)
     between = [x for x in range(10, 118) if (x - 10) % 15 > 6 and (x - 10) % 15 < 9]
     for overlay in overlays(frames):
         assert overlay is None or not overlay[48, between].any()
