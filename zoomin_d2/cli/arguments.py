@@ -137,6 +137,7 @@ def make_parser() -> argparse.ArgumentParser:
         default="hold",
         help="for frames that cannot be read: hold the last good frame (default), or stop",
     )
+    _add_protection(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--codec",
@@ -188,6 +189,28 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_protection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("text, logos, and pixels that cannot be trusted")
+    group.add_argument(
+        "--no-still",
+        action="store_true",
+        help="interpolate text, logos and HUDs like the motion around them (default: what stands "
+        "still over motion, and equal pixels, stay as they are)",
+    )
+    group.add_argument(
+        "--mask",
+        metavar="IMAGE",
+        help="of the input's size; where it is white, the nearer frame is shown",
+    )
+    group.add_argument(
+        "--unsure",
+        choices=["keep", "nearest", "blend"],
+        default="keep",
+        help="where the model is unsure, keep what it made (default), or show the nearest frame or "
+        "a blend of both there; on a GPU, the last two take up to four times as long",
+    )
+
+
 def make_target(args: argparse.Namespace) -> Target:
     """Raises ValueError for options that contradict each other."""
     multi = args.multi
@@ -203,6 +226,9 @@ def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
         on_cut=args.on_cut,
         dedupe=args.dedupe,
         max_gap=args.max_gap,
+        keep_still=not args.no_still,
+        mask=args.mask,
+        unsure=args.unsure,
     )
     return JobOptions(
         stream=stream,

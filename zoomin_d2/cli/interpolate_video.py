@@ -179,17 +179,26 @@ def print_report(report: Report, quiet: bool) -> None:
     num_cuts = len(report.cuts)
     cuts = f", {num_cuts} scene cut{'s' * (num_cuts > 1)}" if num_cuts else ""
     repeats = f", {report.repeated_frames} repeats re-timed" if report.repeated_frames else ""
+    protected = _protected(report)
     speed = report.output_frames / max(report.seconds, 1e-3)
     print(
         f"{report.output}: {report.source_frames} -> {report.output_frames} frames "
-        f"({report.made_frames} made{cuts}{repeats}), {report.duration:.3f} s at {report.fps} fps, "
-        f"{report.width}x{report.height} {report.encoder}; took {report.seconds:.1f} s "
-        f"({speed:.1f} fps)",
+        f"({report.made_frames} made{cuts}{repeats}{protected}), {report.duration:.3f} s at "
+        f"{report.fps} fps, {report.width}x{report.height} {report.encoder}; took "
+        f"{report.seconds:.1f} s ({speed:.1f} fps)",
         file=sys.stderr,
     )
     if report.cuts:
         times = ", ".join(f"{cut:.2f}" for cut in report.cuts[:20])
         print(f"  cuts at (s): {times}{' ...' if len(report.cuts) > 20 else ''}", file=sys.stderr)
+
+
+def _protected(report: Report) -> str:
+    """What was kept still or replaced in the made frames."""
+    still = f", text kept still in {report.overlay_frames}" if report.overlay_frames else ""
+    if not report.unsure_frames:
+        return still
+    return f"{still}, {report.unsure_area:.1%} of {report.unsure_frames} replaced as unsure"
 
 
 def _unexpected(problem: Exception) -> VideoError:

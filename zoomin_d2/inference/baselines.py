@@ -16,6 +16,8 @@ from zoomin_d2.frames import to_8bit
 from zoomin_d2.layers import backward_warp, blend
 
 Baseline = Callable[[Tensor, Tensor, Tensor], Tensor]
+# What a baseline with flow blends: (warped_1, warped_2, blend_mask), as the layers define them.
+Warps = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 def average(frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
@@ -29,7 +31,12 @@ def nearest(frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
 
 
 def dis(frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
-    """OpenCV's DIS flow (preset medium) in both directions, linear motion, two warps, blended.
+    """OpenCV's DIS flow (preset medium) in both directions, linear motion, two warps, blended."""
+    return blend(*_dis_warps(frame_1, frame_2, t))
+
+
+def _dis_warps(frame_1: Tensor, frame_2: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What `dis` blends.
 
     The flows at time t come from the flows between the inputs as in Super-SloMo (Jiang et al. 2018,
     eq. 4): flow_1t = -(1 - t) t F_12 + t^2 F_21 and flow_2t = (1 - t)^2 F_12 - t (1 - t) F_21.
@@ -38,11 +45,13 @@ def dis(frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
     t = _per_image(t)
     warped_1 = backward_warp(frame_1, -(1 - t) * t * flow_12 + t**2 * flow_21)
     warped_2 = backward_warp(frame_2, (1 - t) ** 2 * flow_12 - t * (1 - t) * flow_21)
-    return blend(warped_1, warped_2, 1.0 - t)
+    return warped_1, warped_2, 1.0 - t.expand(-1, 1, *frame_1.shape[-2:])
 
 
 # Their names in `Interpolator.from_pretrained`, the command line and the evaluation.
 BASELINES: dict[str, Baseline] = {"average": average, "nearest": nearest, "dis": dis}
+# The baselines that have flow.
+WARPS: dict[Baseline, Warps] = {dis: _dis_warps}
 
 
 def _per_image(t: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from zoomin_d2.frames import to_8bit
 from zoomin_d2.generators import FastGenerator, PaperGenerator
 from zoomin_d2.generators.output import GeneratorOutput
+from zoomin_d2.inference.doubt import doubt
 from zoomin_d2.layers import backward_warp, blend
 
 logger = logging.getLogger(__name__)
@@ -177,7 +178,18 @@ class InferenceEngine:
                 return forward(*inputs)
             return self._graphs(forward, *inputs)
 
-    def _interpolate(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
+    def with_doubt(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
+        """As the call, for float frames; each result has doubt (doubt.py) as one more channel.
+
+        Always PyTorch's kernels, one by one: the fused ones give no flows.
+        """
+        inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
+        with torch.no_grad():
+            return self._interpolate(*inputs, doubtful=True)
+
+    def _interpolate(
+        self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor], doubtful: bool = False
+    ) -> list[Tensor]:
         as_8bit = frame_1.dtype == torch.uint8
         frame_1, frame_2 = (self._to_float(x) for x in (frame_1, frame_2))
         with self._autocast(frame_1.dtype):
@@ -187,6 +199,9 @@ class InferenceEngine:
         if frame_1.shape[1] == 4:
             alphas = [_blended(frame_1[:, 3:], frame_2[:, 3:], out) for out in outputs]
             frames = [torch.cat([c.float(), a], 1) for c, a in zip(frames, alphas)]
+        if doubtful:
+            doubts = [doubt(*_warped(*colors, out), out.blend_mask) for out in outputs]
+            frames = [torch.cat([c.float(), d], 1) for c, d in zip(frames, doubts)]
         if as_8bit:
             return [to_8bit(x) for x in frames]
         return [x.float() for x in frames]
@@ -257,9 +272,13 @@ class InferenceEngine:
 
 def _blended(alpha_1: Tensor, alpha_2: Tensor, out: GeneratorOutput) -> Tensor:
     """(N, 1, H, W): alpha warped and blended by the flows and the mask of the colors (eq. 1)."""
-    warped_1 = backward_warp(alpha_1.float(), out.flow_1t.float())
-    warped_2 = backward_warp(alpha_2.float(), out.flow_2t.float())
-    return blend(warped_1, warped_2, out.blend_mask.float())
+    return blend(*_warped(alpha_1, alpha_2, out), out.blend_mask.float())
+
+
+def _warped(frame_1: Tensor, frame_2: Tensor, out: GeneratorOutput) -> tuple[Tensor, Tensor]:
+    """Both (N, C, H, W) as float32, moved by the flows of an output."""
+    warped_1 = backward_warp(frame_1.float(), out.flow_1t.float())
+    return warped_1, backward_warp(frame_2.float(), out.flow_2t.float())
 
 
 def forward_many(

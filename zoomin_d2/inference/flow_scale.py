@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoomin_d2.inference.adapters import times
+from zoomin_d2.inference.doubt import doubt
 from zoomin_d2.inference.engine import InferenceEngine
 from zoomin_d2.layers import backward_warp, blend, resize_flow
 
@@ -35,6 +36,15 @@ class FlowScaled:
     ) -> list[Tensor]:
         """Frames (N, 3 or 4, H, W) as the engine takes them, float in [0, 1], of any device;
         results are on the engine's."""
+        return [frame for frame, _ in self._made(frame_1, frame_2, ts)]
+
+    def with_doubt(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
+        """As the call; each result has doubt (doubt.py) as one more channel."""
+        return [torch.cat(pair, 1) for pair in self._made(frame_1, frame_2, ts)]
+
+    def _made(
+        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
+    ) -> list[tuple[Tensor, Tensor]]:
         frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
         small = tuple(min(n, max(MIN_SIDE, round(n * self._scale))) for n in frame_1.shape[-2:])
         small_1, small_2 = (
@@ -45,7 +55,8 @@ class FlowScaled:
 
     def _at(
         self, frame_1: Tensor, frame_2: Tensor, small_1: Tensor, small_2: Tensor, t: Tensor
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
+        """A frame, and its doubt."""
         height, width = frame_1.shape[-2:]
         size = (height, width)
         device, dtype = self._engine.device, self._engine.dtype
@@ -60,4 +71,5 @@ class FlowScaled:
         detail = F.interpolate(detail, size, mode="bilinear")
         if frame_1.shape[1] == 4:  # synthesis only makes colors
             detail = F.pad(detail, (0, 0, 0, 0, 0, 1))
-        return (blend(warped_1, warped_2, mask) + detail).clamp(0, 1)
+        made = (blend(warped_1, warped_2, mask) + detail).clamp(0, 1)
+        return made, doubt(warped_1[:, :3], warped_2[:, :3], mask)

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from zoomin_d2.inference.adapters import for_8bit, from_baseline
 from zoomin_d2.inference.averaging import Averaged
-from zoomin_d2.inference.baselines import BASELINES, Baseline
+from zoomin_d2.inference.baselines import BASELINES, WARPS, Baseline
+from zoomin_d2.inference.doubt import with_doubt
 from zoomin_d2.inference.engine import InferenceEngine, as_device, default_dtype
 from zoomin_d2.inference.flow_scale import FlowScaled
 from zoomin_d2.inference.frame_kinds import check_pair, from_tensor, to_tensor
@@ -117,11 +118,13 @@ class Interpolator:
         self._generator = generator
         self._dtype = torch.float32
         models: list[tuple[torch.device, Interpolate]] = []
+        doubtful: list[tuple[torch.device, Interpolate]] = []
         if not is_network or backend != "torch":
             asked = ["cpu" if one in (None, "auto") else one for one in asked]
         places = [as_device(one) for one in asked]
         copies = [generator, *(copy.deepcopy(generator) for _ in places[1:])]
         for place, model in zip(places, copies):
+            doubted: Interpolate | None = None
             if isinstance(model, nn.Module) and backend != "torch":
                 made: Interpolate = OnnxNetwork(model, backend, on_change)
                 made = for_8bit(Averaged(made) if quality == "best" else made)
@@ -131,19 +134,23 @@ class Interpolator:
                     model, place, precision, compile=compile, cuda_graphs=cuda_graphs
                 )
                 self._dtype = engine.dtype
-                made = engine
-                if flow_scale != 1:
-                    made = FlowScaled(engine, flow_scale)
+                base = engine if flow_scale == 1 else FlowScaled(engine, flow_scale)
+                made, doubted = base, base.with_doubt
                 if quality == "best":
-                    made = Averaged(made)
+                    made, doubted = Averaged(made), Averaged(base.with_doubt)
                 if made is not engine:
                     made = for_8bit(made)
             else:
                 made = for_8bit(from_baseline(model))
+                doubted = with_doubt(WARPS[model]) if model in WARPS else None
+            if doubted is not None:
+                doubtful.append((place, TiledInterpolate(doubted, tile, on_change)))
             models.append((place, TiledInterpolate(made, tile, on_change)))
         self._device, self._interpolate = models[0]
         self.workers = len(models)
+        self._doubtful = doubtful[0][1] if doubtful else None
         if len(models) > 1:
+            self._doubtful = MultiDevice(doubtful) if doubtful else None
             self._interpolate = MultiDevice(models)
             self._device = MultiDevice.device
         self._flow_scale, self._tile, self._quality = flow_scale, tile, quality
@@ -258,6 +265,27 @@ class Interpolator:
             pairs = zip(colors, self._interpolate(gray_1, gray_2, ts))
             return [torch.cat([c, a[:, :1]], 1) for c, a in pairs]
 
+    @property
+    def with_doubt(self) -> Interpolate | None:
+        """Makes frames with their doubt (inference/doubt.py); None for methods without flow.
+
+        The function takes two float frames (N, 3 or 4, H, W), the latter as `with_alpha` does, and
+        times; it returns one frame per time with one more channel, which is the doubt, 0 to 1. On a
+        GPU it takes up to four times as long as the call: fused kernels give no flows.
+        """
+        return None if self._doubtful is None else self._frames_and_doubt
+
+    def _frames_and_doubt(
+        self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /
+    ) -> list[Tensor]:
+        assert self._doubtful is not None
+        with torch.no_grad():
+            if frame_1.shape[1] == 3 or isinstance(self._generator, nn.Module):
+                return self._doubtful(frame_1, frame_2, ts)
+            made = self._doubtful(frame_1[:, :3], frame_2[:, :3], ts)
+            alphas = self.with_alpha(frame_1, frame_2, ts)
+            return [torch.cat([a, m[:, 3:]], 1) for a, m in zip(alphas, made)]
+
     def stream(
         self, frames: Iterable[np.ndarray], ts: Sequence[float] = (0.5,)
     ) -> Iterator[list[np.ndarray]]:
@@ -298,7 +326,7 @@ class Interpolator:
             input_fps: frames per second of images.
             hooks: progress, stopping, and changes of the frames.
             **options: fields of `JobOptions`, `StreamOptions` and `EncodeOptions`, such as
-                codec="h265", dedupe=True, overwrite=True.
+                codec="h265", dedupe=True, overwrite=True, mask="hud.png", unsure="blend".
 
         Returns:
             a report: counts of frames, scene cuts, damage, warnings.

@@ -102,8 +102,8 @@ class TiledInterpolate:
         height, width = frame_1.shape[-2:]
         tile = (min(side, height), min(side, width))
         overlap = min(MAX_OVERLAP, side // 4)
-        sums = [torch.zeros_like(frame_1, dtype=torch.float32) for _ in ts]
-        weights = sums[0].new_zeros(1, 1, height, width)
+        sums: list[Tensor] = []
+        weights = frame_1.new_zeros(1, 1, height, width, dtype=torch.float32)
         for top in tile_starts(height, tile[0], overlap):
             for left in tile_starts(width, tile[1], overlap):
                 place = (..., slice(top, top + tile[0]), slice(left, left + tile[1]))
@@ -111,6 +111,8 @@ class TiledInterpolate:
                 made = self._interpolate(
                     frame_1[place].contiguous(), frame_2[place].contiguous(), ts
                 )
+                # The results may have other channels than the frames, and be on another device.
+                sums = sums or [x.new_zeros(*x.shape[:2], height, width).float() for x in made]
                 for total, piece in zip(sums, made):
                     total[place] += weight * piece
                 weights[place] += weight

@@ -14,6 +14,13 @@ class BadInputError(VideoError):
     exit_code = 3
 
 
+class OptionError(VideoError):
+    """An option does not fit the input or the model: a mask of another size, a fallback for unsure
+    pixels with a model that has no flow."""
+
+    exit_code = 2
+
+
 class DamagedVideoError(VideoError):
     """Frames of the file cannot be decoded (`on_damage="fail"`)."""
 

@@ -14,6 +14,9 @@ class Report:
         input, output: names.
         source_frames, output_frames, made_frames: counts; "made" is by the model.
         repeated_frames: left out and re-timed (dedupe).
+        overlay_frames: made frames in which text or the like was kept still.
+        unsure_frames: made frames that in part could not be trusted and were replaced there;
+            unsure_area: the mean share of such pixels in them, 0 to 1.
         cuts: seconds in the source. fps: of the output, "60000/1001".
         duration: of the output in seconds.
         damage: what could not be read, as a message; "" if nothing.
@@ -28,6 +31,9 @@ class Report:
     output_frames: int = 0
     made_frames: int = 0
     repeated_frames: int = 0
+    overlay_frames: int = 0
+    unsure_frames: int = 0
+    unsure_area: float = 0.0
     cuts: list[float] = field(default_factory=list)
     fps: str = ""
     width: int = 0

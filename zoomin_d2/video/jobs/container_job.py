@@ -28,6 +28,7 @@ from zoomin_d2.video.time.pipeline import (
     StreamOptions,
     interpolate_frames,
 )
+from zoomin_d2.video.time.protection import fingerprint
 from zoomin_d2.video.time.queues import Worker
 from zoomin_d2.video.time.timeline import Grid, Target, make_grid
 from zoomin_d2.video.write.assemble import assemble
@@ -226,6 +227,7 @@ def _report(
         output_frames=frames,
         made_frames=sum(c.made for c in counts),
         repeated_frames=sum(c.repeats for c in counts),
+        **protected(counts),
         cuts=[cut for c in counts for cut in c.cuts],
         fps=str(settings.fps),
         width=settings.width,
@@ -236,6 +238,16 @@ def _report(
         dropped=[*plan.dropped, *([] if settings.has_alpha else lost_alpha(source))],
         warnings=[*source.info.warnings, *settings.warnings, *plan.warnings],
     )
+
+
+def protected(counts: list[SegmentReport]) -> dict[str, Any]:
+    """The part of a report on pixels that were kept or replaced."""
+    unsure = sum(c.unsure for c in counts)
+    return {
+        "overlay_frames": sum(c.overlays for c in counts),
+        "unsure_frames": unsure,
+        "unsure_area": round(sum(c.unsure_area for c in counts) / max(unsure, 1), 4),
+    }
 
 
 def _end(counts: list[SegmentReport]) -> Fraction | None:
@@ -313,6 +325,7 @@ def _settings_key(
     """Everything that decides the frames of a segment."""
     stream = asdict(options.stream)
     stream.pop("queue_size")
+    stream["mask"] = fingerprint(options.stream.mask)
     return {
         "source": info.fingerprint,
         "target": {k: str(v) for k, v in asdict(target).items()},

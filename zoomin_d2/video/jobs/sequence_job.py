@@ -12,6 +12,7 @@ from zoomin_d2.video.jobs.container_job import (
     count_frames,
     feed,
     limit_frames,
+    protected,
 )
 from zoomin_d2.video.jobs.output_files import check_output, input_files
 from zoomin_d2.video.read.source import Source, lost_alpha
@@ -84,6 +85,8 @@ def run_direct_job(
     report.made_frames = counts.made
     report.output_frames = first + counts.frames
     report.cuts, report.repeated_frames = counts.cuts, counts.repeats
+    for name, count in protected([counts]).items():
+        setattr(report, name, count)
     report.damage = source.damage.describe() if source.damage else ""
     report.duration = float(report.output_frames / grid.fps)
     if not stream.alpha:
@@ -103,6 +106,8 @@ def write_between(
     stream = replace(options.stream, alpha=output.suffix.lower() in ALPHA_SUFFIXES)
     frames = interpolate_frames(source, interpolate, Target(multi=2), stream)
     made = next(frame for frame in frames if frame.index == 1)
+    counts = SegmentReport()
+    counts.count(made)
     write_image(output, made.image)
     return Report(
         source.info.name,
@@ -110,6 +115,7 @@ def write_between(
         source_frames=2,
         output_frames=1,
         made_frames=1,
+        **protected([counts]),
         height=made.image.shape[0],
         width=made.image.shape[1],
         encoder=output.suffix[1:],

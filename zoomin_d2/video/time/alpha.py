@@ -30,21 +30,21 @@ def interpolate_rgba(
     A model with a method ``with_alpha`` (zoomin_d2.Interpolator) moves alpha with the flows of the
     colors. Any other model gets alpha as a separate gray picture.
     """
-    frame_1, frame_2 = _premultiplied(frame_1), _premultiplied(frame_2)
+    frame_1, frame_2 = premultiplied(frame_1), premultiplied(frame_2)
     together = getattr(interpolate, "with_alpha", None)
     if together is not None:
-        return [_straight(frame) for frame in together(frame_1, frame_2, ts)]
+        return [straight(frame) for frame in together(frame_1, frame_2, ts)]
     colors = interpolate(frame_1[:, :3], frame_2[:, :3], ts)
     gray_1, gray_2 = (frame[:, 3:].expand(-1, 3, -1, -1) for frame in (frame_1, frame_2))
     alphas = interpolate(gray_1, gray_2, ts)
     if any(frame.shape != gray_1.shape for frame in [*colors, *alphas]):
         return colors  # which the caller refuses
     pairs = zip(colors, alphas)
-    return [_straight(torch.cat([c, a.mean(1, keepdim=True)], 1)) for c, a in pairs]
+    return [straight(torch.cat([c, a.mean(1, keepdim=True)], 1)) for c, a in pairs]
 
 
-def mix_images(image_1: np.ndarray, image_2: np.ndarray, t: float) -> np.ndarray:
-    """Like `frames.mix`, but also for straight RGBA."""
+def mix_images(image_1: np.ndarray, image_2: np.ndarray, t: float | np.ndarray) -> np.ndarray:
+    """Like `frames.mix`, but also for straight RGBA; t may be (H, W, 1)."""
     if image_1.shape[2] == 3:
         return mix(image_1, image_2, t)
     full = np.iinfo(image_1.dtype).max
@@ -57,11 +57,13 @@ def mix_images(image_1: np.ndarray, image_2: np.ndarray, t: float) -> np.ndarray
     return np.rint(mixed).astype(image_1.dtype)
 
 
-def _premultiplied(frame: Tensor) -> Tensor:
+def premultiplied(frame: Tensor) -> Tensor:
+    """(N, 4, H, W) straight RGBA with its colors multiplied by alpha."""
     return torch.cat([frame[:, :3] * frame[:, 3:], frame[:, 3:]], 1)
 
 
-def _straight(frame: Tensor) -> Tensor:
+def straight(frame: Tensor) -> Tensor:
+    """Undoes `premultiplied`; colors of transparent pixels become 0."""
     alpha = frame[:, 3:].clamp(0, 1)
     colors = torch.where(alpha > 0, frame[:, :3] / alpha.clamp(min=1e-6), 0.0)
     return torch.cat([colors.clamp(0, 1), alpha], 1)

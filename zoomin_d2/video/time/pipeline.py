@@ -5,6 +5,7 @@ the model makes the frames; nothing is invented across a cut, across a gap of lo
 the last frame. Decoding runs in its own thread, a few frames ahead; conversion to RGB in several.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,15 +15,14 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from zoomin_d2.frames import to_image, to_planes, to_samples, to_unit_range
 from zoomin_d2.interpolate import Interpolate
-from zoomin_d2.transfer import Transfer, overlapped, pairs_in_flight
-from zoomin_d2.video.errors import ModelError
+from zoomin_d2.transfer import overlapped, pairs_in_flight
 from zoomin_d2.video.read.source import Source
-from zoomin_d2.video.time.alpha import interpolate_rgba, is_opaque, mix_images, rgba
+from zoomin_d2.video.time.alpha import mix_images, rgba
+from zoomin_d2.video.time.model_calls import Model, Shown
+from zoomin_d2.video.time.overlays import find_overlays
+from zoomin_d2.video.time.protection import Mask, Protected, Protection, Unsure
 from zoomin_d2.video.time.queues import CONVERTERS, ordered_map, prefetch
 from zoomin_d2.video.time.scene_cuts import MarkedFrame, mark_steps
 from zoomin_d2.video.time.step_detection import CUT_MIN, MAX_GAP
@@ -49,6 +49,11 @@ class StreamOptions:
             the output ends with it (images: no frame is repeated).
         alpha: images are (H, W, 4) straight RGBA; transparency is interpolated with the colors.
         queue_size: source frames decoded ahead.
+        keep_still: text, logos and whatever else stands still over motion, and pixels that are
+            equal in both frames, are not interpolated (overlays.py, protection.py).
+        mask: an image of the frames' size; where it is white, the nearer source frame is shown.
+        unsure: where a made frame cannot be trusted, "keep" it, or show the "nearest" source frame
+            or a "blend" of both; the last two need a model with flow.
     """
 
     cut_threshold: float | None = CUT_MIN
@@ -58,6 +63,9 @@ class StreamOptions:
     hold_last: bool = True
     alpha: bool = False
     queue_size: int = 4
+    keep_still: bool = True
+    mask: str | os.PathLike | None = None
+    unsure: Unsure = "keep"
 
 
 @dataclass
@@ -75,6 +83,8 @@ class OutputFrame:
         held: the source frame that a player would show at this time without interpolation.
         cuts: times (source, seconds) of the scene cuts since the previous output frame.
         repeats: number of repeated source frames left out since then (dedupe).
+        unsure: share of its pixels that could not be trusted and were replaced, 0 to 1.
+        has_overlay: whether text or the like was kept still.
     """
 
     index: int
@@ -87,46 +97,16 @@ class OutputFrame:
     duration: Fraction = Fraction(0)
     cuts: tuple[float, ...] = ()
     repeats: int = 0
-
-
-@dataclass
-class _Shown:
-    """A source frame whose content is shown, as RGB, and the times of the original frames from it
-    up to the next one that is shown."""
-
-    marked: MarkedFrame
-    conversion: Future[np.ndarray]
-    times: list[Fraction]
-    read_on: tuple[Fraction, int]
-    last_duration: Fraction
-    tensor: Tensor | None = None
-
-    @property
-    def image(self) -> np.ndarray:
-        return self.conversion.result()
-
-    @property
-    def time(self) -> Fraction:
-        return self.times[0]
-
-    @property
-    def index(self) -> int:
-        return self.marked.frame.index
-
-    def as_tensor(self, transfer: Transfer, device: torch.device) -> Tensor:
-        tensor = self.tensor
-        if tensor is None:
-            planes = transfer.upload(to_planes(self.image), device)
-            tensor = self.tensor = to_unit_range(planes)
-        return tensor
+    unsure: float = 0.0
+    has_overlay: bool = False
 
 
 class _Span(NamedTuple):
     """The output frames from one shown frame up to the next (None: the end), and what happened
     since the last ones."""
 
-    a: _Shown
-    b: _Shown | None
+    a: Shown
+    b: Shown | None
     moments: list[Moment]
     cuts: tuple[float, ...]
     repeats: int
@@ -154,15 +134,20 @@ def interpolate_frames(
 
     Raises:
         ModelError: the model did not return the frames that were asked for.
+        OptionError: the mask does not fit the frames, or `unsure` the model.
     """
     options = options or StreamOptions()
     grid = make_grid(target, source.info) if isinstance(target, Target) else target
     read = source.frames(*start) if start else source.frames()
     marked = mark_steps(read, options.cut_threshold, options.max_gap)
-    shown = prefetch(_shown_frames(marked, source, options), options.queue_size)
+    size = (source.info.height, source.info.width)
+    mask = None if options.mask is None else Mask(options.mask, size)
+    protection = Protection(options.keep_still, options.unsure, mask)
+    model = Model(interpolate, options.unsure != "keep")
+    decoded = prefetch(_shown_frames(marked, source, options), options.queue_size)
+    shown = prefetch(find_overlays(decoded), 1) if options.keep_still else decoded
     spans = _spans(shown, grid, first, options.hold_last)
-    model = _Model(interpolate)
-    fill = partial(_fill, grid=grid, model=model, options=options)
+    fill = partial(_fill, grid=grid, model=model, protection=protection, options=options)
     filled = ordered_map(fill, spans, model.workers)
     try:
         for frames in overlapped(filled, pairs_in_flight(model.device, model.workers)):
@@ -170,11 +155,12 @@ def interpolate_frames(
     finally:
         filled.close()
         shown.close()
+        decoded.close()
 
 
-def _spans(shown: Iterable[_Shown], grid: Grid, first: int, hold_last: bool) -> Iterator[_Span]:
+def _spans(shown: Iterable[Shown], grid: Grid, first: int, hold_last: bool) -> Iterator[_Span]:
     """The stretches between shown frames, each with the moments that fall into it."""
-    previous: _Shown | None = None
+    previous: Shown | None = None
     cuts: list[float] = []
     repeats = 0
     for current in shown:
@@ -206,7 +192,7 @@ def _spans(shown: Iterable[_Shown], grid: Grid, first: int, hold_last: bool) -> 
 
 def _shown_frames(
     marked: Iterable[MarkedFrame], source: Source, options: StreamOptions
-) -> Iterator[_Shown]:
+) -> Iterator[Shown]:
     """Convert to RGB; if asked, merge short runs of repeats into the frame they repeat."""
     with ThreadPoolExecutor(CONVERTERS, "convert") as pool:
         convert = partial(rgba, source) if options.alpha else source.to_rgb
@@ -217,16 +203,16 @@ def _converted(
     marked: Iterable[MarkedFrame],
     convert: Callable[[Any], Future[np.ndarray]],
     options: StreamOptions,
-) -> Iterator[_Shown]:
+) -> Iterator[Shown]:
     history: deque[tuple[Fraction, int]] = deque(maxlen=CONTEXT)
 
-    def shown(item: MarkedFrame) -> _Shown:
+    def shown(item: MarkedFrame) -> Shown:
         frame = item.frame
         image = convert(frame.picture)
         frame.picture = None
-        return _Shown(item, image, [frame.time], history[0], frame.duration)
+        return Shown(item, image, [frame.time], history[0], frame.duration)
 
-    previous: _Shown | None = None
+    previous: Shown | None = None
     repeats: list[MarkedFrame] = []
     in_pause = False
     for item in marked:
@@ -258,60 +244,8 @@ def _converted(
         yield previous
 
 
-class _Model:
-    """The model, with frames moving to and from the device while it works."""
-
-    def __init__(self, interpolate: Interpolate):
-        self.device = torch.device(getattr(interpolate, "device", "cpu"))
-        self.workers: int = getattr(interpolate, "workers", 1)
-        self._interpolate, self._transfer = interpolate, Transfer()
-
-    def begin(self, a: _Shown, b: _Shown, ts: list[float]) -> Callable[[], list[np.ndarray]]:
-        """Start making the frames between two; the returned function waits for them.
-
-        Raises:
-            ModelError: the frames have a wrong shape (raised here) or values that are not finite
-                (raised by the returned function).
-        """
-        frame_1, frame_2 = (x.as_tensor(self._transfer, self.device) for x in (a, b))
-        with torch.no_grad():
-            frames = self._between(a, b, frame_1, frame_2, ts)
-        a.tensor = None  # b is the next pair's first
-        if len(frames) != len(ts) or any(f.shape != frame_1.shape for f in frames):
-            shapes = [tuple(f.shape) for f in frames]
-            raise ModelError(
-                f"The model returned {shapes} for {len(ts)} frames {tuple(frame_1.shape)}"
-            )
-        deep = a.image.dtype == np.uint16
-        # A sum is finite if all values are. It is read with the frames, because reading it now
-        # would wait for the GPU.
-        sums = [f.sum(dtype=torch.float32) for f in frames]
-        wait = self._transfer.download([*sums, *(to_samples(f, deep) for f in frames)])
-        seconds = float(a.time)
-
-        def finish() -> list[np.ndarray]:
-            results = wait()
-            if not all(map(torch.isfinite, results[: len(ts)])):
-                raise ModelError(
-                    f"The model returned values that are not finite at {seconds:.3f} s"
-                )
-            return [to_image(samples.cpu()) for samples in results[len(ts) :]]
-
-        return finish
-
-    def _between(
-        self, a: _Shown, b: _Shown, frame_1: Tensor, frame_2: Tensor, ts: list[float]
-    ) -> list[Tensor]:
-        if frame_1.shape[1] == 3:
-            return self._interpolate(frame_1, frame_2, ts)
-        if not (is_opaque(a.image) and is_opaque(b.image)):
-            return interpolate_rgba(self._interpolate, frame_1, frame_2, ts)
-        made = self._interpolate(frame_1[:, :3], frame_2[:, :3], ts)
-        return [torch.cat([frame, torch.ones_like(frame[:, :1])], 1) for frame in made]
-
-
 def _fill(
-    span: _Span, grid: Grid, model: _Model, options: StreamOptions
+    span: _Span, grid: Grid, model: Model, protection: Protection, options: StreamOptions
 ) -> Callable[[], list[OutputFrame]]:
     """Start the frames of one span; the model is called once, with all its times."""
     a, b = span.a, span.b
@@ -327,12 +261,16 @@ def _fill(
 
     def finish() -> list[OutputFrame]:
         made = iter(wait())
+        protect = None
+        if b is not None and in_shot and wanted:
+            protect = protection.between(a.image, b.image, b.overlay)
         frames = []
         for k, (moment, is_exact) in enumerate(zip(span.moments, exact)):
             if is_exact:
                 frames.append(_output(moment, a, a.image, "source"))
-            elif in_shot:
-                frames.append(_output(moment, a, next(made), "made"))
+            elif protect is not None:
+                image, doubt = next(made)
+                frames.append(_output(moment, a, protect(image, ts[k], doubt), "made"))
             elif b is None or b.marked.frame.gap_before:
                 frames.append(_output(moment, a, a.image, "held"))
             elif options.on_cut == "blend":
@@ -345,14 +283,19 @@ def _fill(
     return finish
 
 
-def _output(moment: Moment, shown: _Shown, image: np.ndarray, kind: FrameKind) -> OutputFrame:
+def _output(
+    moment: Moment, shown: Shown, image: np.ndarray | Protected, kind: FrameKind
+) -> OutputFrame:
+    done = image if isinstance(image, Protected) else Protected(image)
     return OutputFrame(
         moment.index,
         moment.time,
-        image,
+        done.image,
         kind,
         shown.index,
         shown.read_on,
         shown.image,
         moment.duration,
+        unsure=done.unsure,
+        has_overlay=done.has_overlay,
     )

@@ -41,7 +41,8 @@ class SegmentReport:
     time at which its last frame ends (seconds, as a fraction).
 
     `damage` is what was found since the segment before in the part of the source that a resumed run
-    does not read again, `first_alpha` the time of a frame there that is not opaque; "": none."""
+    does not read again, `first_alpha` the time of a frame there that is not opaque; "": none.
+    `overlays` and `unsure` count frames, `unsure_area` adds up the shares of their pixels."""
 
     frames: int = 0
     made: int = 0
@@ -51,12 +52,18 @@ class SegmentReport:
     end: str = ""
     damage: list[DamageEvent] = field(default_factory=list)
     first_alpha: str = ""
+    overlays: int = 0
+    unsure: int = 0
+    unsure_area: float = 0.0
 
     def count(self, frame: OutputFrame) -> None:
         """Add one frame of the output."""
         self.frames += 1
         self.made += frame.kind == "made"
         self.repeats += frame.repeats
+        self.overlays += frame.has_overlay
+        self.unsure += frame.unsure > 0
+        self.unsure_area += frame.unsure
         self.cuts.extend(frame.cuts)
         self.last_source = frame.source_index
         if frame.duration:
