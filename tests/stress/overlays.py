@@ -5,7 +5,8 @@
 
 Every second frame of a clip is left out, made again by `zoomin_d2.video`, and compared with the one
 that was left out: as made (--no-still), and with what stands still kept. The mean and PSNR of the
-error are those inside the overlays, outside them, and of the same clips without overlays.
+error are those inside the overlays, outside them, and of the same clips without overlays. Pairs
+across a scene cut do not count: no model makes their middle, and one of them outweighs all others.
 """
 
 import argparse
@@ -57,7 +58,7 @@ def main(argv: list[str]) -> None:
                 errors[row].append(_errors(made, truth[1::2], part))
             if args.save and truth is painted:
                 args.save.mkdir(parents=True, exist_ok=True)
-                middle = len(made[0]) // 2
+                middle = sorted(made[0])[len(made[0]) // 2]
                 views = [made[0][middle], made[1][middle], truth[2 * middle + 1]]
                 picture = cv2.cvtColor(np.concatenate(views, 1), cv2.COLOR_RGB2BGR)
                 cv2.imwrite(str(args.save / f"{Path(clip).stem}.png"), picture)
@@ -85,16 +86,17 @@ def _read(clip: Path, width: int, count: int) -> list[np.ndarray]:
     return frames[: (len(frames) - 1) // 2 * 2 + 1]
 
 
-def _made(frames, model, args, still: bool) -> tuple[list[np.ndarray], float]:
-    """The frames between every two, and how long they took."""
-    options = StreamOptions(keep_still=still, cut_threshold=None, unsure=args.unsure)
+def _made(frames, model, args, still: bool) -> tuple[dict[int, np.ndarray], float]:
+    """The made frames by the number of their pair, and how long all took."""
+    options = StreamOptions(keep_still=still, unsure=args.unsure)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "in.mkv"
         _write(file, frames, args.crf)
         start = time.monotonic()
         with open_source(str(file)) as source:
             made = list(interpolate_frames(source, model, Target(multi=2), options))
-    return [f.image for f in made if f.kind == "made"], time.monotonic() - start
+    seconds = time.monotonic() - start
+    return {f.index // 2: f.image for f in made if f.kind == "made"}, seconds
 
 
 def _write(file: Path, frames: list[np.ndarray], crf: int | None) -> None:
@@ -108,11 +110,13 @@ def _write(file: Path, frames: list[np.ndarray], crf: int | None) -> None:
         out.mux(stream.encode())
 
 
-def _errors(made, truth: list[np.ndarray], part: np.ndarray) -> np.ndarray:
+def _errors(
+    made: tuple[dict[int, np.ndarray], ...], truth: list[np.ndarray], part: np.ndarray
+) -> np.ndarray:
     """((MAE, PSNR) before, the same after) of a part of the frames, 0..255."""
     rows = []
     for images in made:
-        pairs = zip(images, truth, strict=True)
+        pairs = ((image, truth[number]) for number, image in images.items())
         error = np.stack([a[part].astype(np.float32) - b[part] for a, b in pairs])
         rows.append((np.abs(error).mean(), 10 * np.log10(255**2 / (error**2).mean())))
     return np.array(rows)
