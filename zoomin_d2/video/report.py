@@ -14,6 +14,7 @@ class Report:
         input, output: names.
         source_frames, output_frames, made_frames: counts; "made" is by the model.
         repeated_frames: left out and re-timed (dedupe).
+        blended_frames: mixed from two source frames, within fades and dissolves or across cuts.
         cuts: seconds in the source. fps: of the output, "60000/1001".
         duration: of the output in seconds.
         damage: what could not be read, as a message; "" if nothing.
@@ -28,6 +29,7 @@ class Report:
     output_frames: int = 0
     made_frames: int = 0
     repeated_frames: int = 0
+    blended_frames: int = 0
     cuts: list[float] = field(default_factory=list)
     fps: str = ""
     width: int = 0

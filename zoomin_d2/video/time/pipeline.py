@@ -21,8 +21,10 @@ from zoomin_d2.frames import to_image, to_planes, to_samples, to_unit_range
 from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.transfer import Transfer, overlapped, pairs_in_flight
 from zoomin_d2.video.errors import ModelError
-from zoomin_d2.video.read.source import Source
+from zoomin_d2.video.read.source import Source, SourceFrame
 from zoomin_d2.video.time.alpha import interpolate_rgba, is_opaque, mix_images, rgba
+from zoomin_d2.video.time.cut_list import Cut
+from zoomin_d2.video.time.loop import closed
 from zoomin_d2.video.time.queues import CONVERTERS, ordered_map, prefetch
 from zoomin_d2.video.time.scene_cuts import MarkedFrame, mark_steps
 from zoomin_d2.video.time.step_detection import CUT_MIN, MAX_GAP
@@ -38,7 +40,9 @@ class StreamOptions:
     """How frames are made.
 
     Attributes:
-        cut_threshold: smallest mean luma difference (0..255) of a scene cut; None: find none.
+        cut_threshold: smallest change (0..255, step_detection.py) of a scene cut; None: find none,
+            and no fades and dissolves.
+        cuts: the cuts, fades and dissolves of the source; None: find them.
         on_cut: between the last frame of a shot and the first of the next, show the "nearest" of
             them, or "blend" them.
         dedupe: frames that only repeat the one before are left out, and the motion between their
@@ -47,15 +51,18 @@ class StreamOptions:
             the frame before it is held until the next one; None: every pause is interpolated.
         hold_last: the last frame is shown for as long as it lasts in the source; without this
             the output ends with it (images: no frame is repeated).
+        loop: after the last frame comes the first one again.
         alpha: images are (H, W, 4) straight RGBA; transparency is interpolated with the colors.
         queue_size: source frames decoded ahead.
     """
 
     cut_threshold: float | None = CUT_MIN
+    cuts: tuple[Cut, ...] | None = None
     on_cut: Literal["nearest", "blend"] = "nearest"
     dedupe: bool = False
     max_gap: float | None = MAX_GAP
     hold_last: bool = True
+    loop: bool = False
     alpha: bool = False
     queue_size: int = 4
 
@@ -69,7 +76,7 @@ class OutputFrame:
             seconds.
         image: (H, W, 3) RGB, uint8 or uint16; with options.alpha (H, W, 4).
         kind: "source" (passed unchanged), "made" by the model, "held" (a source frame shown
-            again) or "blended" across a cut.
+            again) or "blended" across a cut, or within a fade or dissolve.
         source_index: the source frame that it is, or that comes before it.
         read_on: (time, index) of a source frame; reading from there gives the same next frames.
         held: the source frame that a player would show at this time without interpolation.
@@ -157,10 +164,10 @@ def interpolate_frames(
     """
     options = options or StreamOptions()
     grid = make_grid(target, source.info) if isinstance(target, Target) else target
-    read = source.frames(*start) if start else source.frames()
-    marked = mark_steps(read, options.cut_threshold, options.max_gap)
+    read = _read(source, start, options.loop)
+    marked = mark_steps(read, options.cut_threshold, options.max_gap, options.cuts)
     shown = prefetch(_shown_frames(marked, source, options), options.queue_size)
-    spans = _spans(shown, grid, first, options.hold_last)
+    spans = _spans(shown, grid, first, options)
     model = _Model(interpolate)
     fill = partial(_fill, grid=grid, model=model, options=options)
     filled = ordered_map(fill, spans, model.workers)
@@ -172,7 +179,16 @@ def interpolate_frames(
         shown.close()
 
 
-def _spans(shown: Iterable[_Shown], grid: Grid, first: int, hold_last: bool) -> Iterator[_Span]:
+def _read(source: Source, start: tuple[Fraction, int] | None, loop: bool) -> Iterator[SourceFrame]:
+    # a source that was just opened has decoded its first frame, and then goes to `start`
+    first = next(source.frames(), None) if loop and start else None
+    frames = source.frames(*start) if start else source.frames()
+    return closed(frames, first) if loop else frames
+
+
+def _spans(
+    shown: Iterable[_Shown], grid: Grid, first: int, options: StreamOptions
+) -> Iterator[_Span]:
     """The stretches between shown frames, each with the moments that fall into it."""
     previous: _Shown | None = None
     cuts: list[float] = []
@@ -195,7 +211,9 @@ def _spans(shown: Iterable[_Shown], grid: Grid, first: int, hold_last: bool) -> 
         repeats += len(previous.times) - 1
         moments = grid.between(previous.index, previous.times)
         index = previous.index + len(previous.times) - 1
-        moments += grid.tail(index, previous.times[-1], previous.last_duration)
+        hold_last = options.hold_last or options.loop
+        if not options.loop:  # else it is the first frame, which begins the next round
+            moments += grid.tail(index, previous.times[-1], previous.last_duration)
         end = previous.times[-1] + grid.tolerance
         wanted = [m for m in moments if m.index >= first and (hold_last or m.source_time <= end)]
         if moments and moments[0].index < first:
@@ -316,7 +334,7 @@ def _fill(
     """Start the frames of one span; the model is called once, with all its times."""
     a, b = span.a, span.b
     exact = [m.source_time - a.time <= grid.tolerance for m in span.moments]
-    in_shot = b is not None and not b.marked.frame.gap_before and not b.marked.cut_before
+    in_shot = b is not None and not b.marked.apart
     ts = (
         []
         if b is None
@@ -333,9 +351,9 @@ def _fill(
                 frames.append(_output(moment, a, a.image, "source"))
             elif in_shot:
                 frames.append(_output(moment, a, next(made), "made"))
-            elif b is None or b.marked.frame.gap_before:
+            elif b is None or b.marked.holds_last:
                 frames.append(_output(moment, a, a.image, "held"))
-            elif options.on_cut == "blend":
+            elif options.on_cut == "blend" or b.marked.transition is not None:
                 frames.append(_output(moment, a, mix_images(a.image, b.image, ts[k]), "blended"))
             else:
                 frames.append(_output(moment, a, (a if ts[k] <= 0.5 else b).image, "held"))

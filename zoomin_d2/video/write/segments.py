@@ -46,6 +46,7 @@ class SegmentReport:
     frames: int = 0
     made: int = 0
     repeats: int = 0
+    blended: int = 0
     cuts: list[float] = field(default_factory=list)
     last_source: int = -1
     end: str = ""
@@ -57,6 +58,7 @@ class SegmentReport:
         self.frames += 1
         self.made += frame.kind == "made"
         self.repeats += frame.repeats
+        self.blended += frame.kind == "blended"
         self.cuts.extend(frame.cuts)
         self.last_source = frame.source_index
         if frame.duration:
