@@ -3,6 +3,8 @@ import pytest
 
 from zoomin_d2.data.shot_analysis import analyse_video, find_runs
 from zoomin_d2.frames import CorruptFrameError
+from zoomin_d2.video.time.scene_cuts import Step
+from zoomin_d2.video.time.step_detection import NEIGHBORHOOD, judge_step
 
 FPS = 25.0
 
@@ -10,7 +12,11 @@ FPS = 25.0
 def runs_of(differences, steps=None):
     differences = np.asarray(differences, float)
     steps = np.full(len(differences), 1 / FPS) if steps is None else np.asarray(steps, float)
-    analysis = find_runs(differences, steps, FPS)
+    kinds = []
+    for i in range(len(differences)):
+        low = max(0, i - NEIGHBORHOOD)
+        kinds.append(Step(*judge_step(differences[low : i + NEIGHBORHOOD + 1], i - low)))
+    analysis = find_runs(kinds, steps, FPS)
     return analysis.shots, analysis.counts
 
 

@@ -2,12 +2,14 @@
 
 import argparse
 from fractions import Fraction
+from pathlib import Path
 from typing import Literal
 
 import torch
 
 from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.video.jobs.container_job import JobOptions
+from zoomin_d2.video.time.cut_list import read_cuts
 from zoomin_d2.video.time.pipeline import StreamOptions
 from zoomin_d2.video.time.step_detection import CUT_MIN, MAX_GAP
 from zoomin_d2.video.time.timeline import Target, parse_rate
@@ -110,7 +112,6 @@ def make_parser() -> argparse.ArgumentParser:
     frames.add_argument(
         "--cut-threshold",
         type=float,
-        default=CUT_MIN,
         help=f"from 0 to 255; higher values find fewer cuts (default: {CUT_MIN:g})",
     )
     frames.add_argument(
@@ -118,6 +119,24 @@ def make_parser() -> argparse.ArgumentParser:
         choices=["nearest", "blend"],
         default="nearest",
         help="across a cut, show the nearer frame (default) or blend both",
+    )
+    frames.add_argument(
+        "--list-cuts",
+        type=Path,
+        metavar="FILE.csv",
+        help="make no video: write the cuts, fades and dissolves of the input to this file, and "
+        "pictures of them to a .png of the same name",
+    )
+    frames.add_argument(
+        "--cuts",
+        type=Path,
+        metavar="FILE.csv",
+        help="take these instead of looking for any (from --list-cuts, edited or not)",
+    )
+    frames.add_argument(
+        "--loop",
+        action="store_true",
+        help="for clips that repeat: after the last frame comes the first one again",
     )
     frames.add_argument(
         "--dedupe", action="store_true", help="anime, telecine: spread motion over repeated frames"
@@ -219,10 +238,29 @@ def make_target(args: argparse.Namespace) -> Target:
     return Target(multi, args.fps, args.slowmo)
 
 
+def check_cut_options(args: argparse.Namespace) -> None:
+    """Raises ValueError for options on cuts and loops that contradict each other."""
+    if args.cuts is not None:
+        for name in ("list_cuts", "no_cuts", "cut_threshold"):
+            if getattr(args, name) not in (None, False):
+                raise ValueError(f"--cuts cannot be combined with --{name.replace('_', '-')}")
+    if args.list_cuts is not None and args.no_cuts:
+        raise ValueError("--list-cuts cannot be combined with --no-cuts")
+    if args.loop and args.preview is not None:
+        raise ValueError("--loop cannot be combined with --preview, which leaves out the end")
+
+
+def cut_threshold(args: argparse.Namespace) -> float:
+    """The given one, or the default."""
+    return CUT_MIN if args.cut_threshold is None else args.cut_threshold
+
+
 def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
     """The parsed options as options of a job."""
     stream = StreamOptions(
-        cut_threshold=None if args.no_cuts else args.cut_threshold,
+        cut_threshold=None if args.no_cuts else cut_threshold(args),
+        cuts=None if args.cuts is None else read_cuts(args.cuts),
+        loop=args.loop,
         on_cut=args.on_cut,
         dedupe=args.dedupe,
         max_gap=args.max_gap,

@@ -13,8 +13,15 @@ from functools import reduce
 from pathlib import Path
 from typing import TypeVar
 
-from zoomin_d2.cli.arguments import DTYPES, make_options, make_parser, make_target
+from zoomin_d2.cli.arguments import (
+    DTYPES,
+    check_cut_options,
+    make_options,
+    make_parser,
+    make_target,
+)
 from zoomin_d2.cli.batch import Job, Outcome, plan_jobs, run_batch
+from zoomin_d2.cli.cuts import print_cuts
 from zoomin_d2.cli.progress import JsonLines, make_progress
 from zoomin_d2.cli.proposals import ProposalDrawing
 from zoomin_d2.inference.interpolator import Interpolator
@@ -41,6 +48,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         make_target(args)
+        check_cut_options(args)
+        if args.list_cuts is not None:
+            return print_cuts(args)
         jobs = plan_jobs(args.paths)
     except VideoError as error:
         return print_error(error)
@@ -51,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         try:
             session = Session(args, stop)
-        except (FileNotFoundError, ValueError, ModuleNotFoundError) as error:
+        except (FileNotFoundError, ValueError, ModuleNotFoundError, VideoError) as error:
             if args.debug:
                 raise
             return print_error(error)

@@ -1,20 +1,22 @@
 """A video file in, the runs of frames that training can use out.
 
 A run is a stretch of consecutive frames of one shot, evenly spaced in time, in which every frame
-differs from the one before: any three neighbors are a valid triplet. The rules in
-video/time/step_detection.py find cuts, repeated frames and still stretches; time is uneven where a
-step differs by more than half from the file's median step.
+differs from the one before: any three neighbors are a valid triplet. The judge of
+video/time/scene_cuts.py finds cuts, fades, dissolves, repeated frames and still stretches; time is
+uneven where a step differs by more than half from the file's median step.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from zoomin_d2.data.video_file import iter_frames, probe_video
 from zoomin_d2.frames import CorruptFrameError
-from zoomin_d2.video.time.step_detection import NEIGHBORHOOD, THUMBNAIL_WIDTH, judge_step
+from zoomin_d2.video.read.source import thumbnail
+from zoomin_d2.video.time.scene_cuts import Step, StepJudge
+from zoomin_d2.video.time.step_detection import THUMBNAIL_WIDTH
 
 MIN_RUN = 3  # a triplet
 COMPLETE = 0.9  # below this share of the frames that the header promises, some count as missing
@@ -35,49 +37,47 @@ def analyse_video(file_name: str | Path) -> ShotAnalysis:
     Raises:
         CorruptFrameError: the file cannot be decoded to its end, or has no frames.
     """
-    previous, differences, times = None, [], []
+    judge = StepJudge()
+    kinds: list[Step] = []
+    times = []
     for image, time in iter_frames(file_name, thumbnail_width=THUMBNAIL_WIDTH):
-        luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        if previous is not None:
-            differences.append(float(np.abs(luma - previous).mean()))
-        previous = luma
+        kinds += judge.add(thumbnail(image))
         times.append(time)
-    if previous is None:
+    kinds += judge.finish()
+    if not times:
         raise CorruptFrameError(file_name, "has no frames")
     info = probe_video(file_name)
     fps = info.fps
     steps = np.diff([np.nan if time is None else time for time in times])
     if len(steps) and np.isfinite(steps).all() and np.median(steps) > 0:
         fps = 1.0 / float(np.median(steps))
-    analysis = find_runs(np.asarray(differences), steps, fps)
+    analysis = find_runs(kinds, steps, fps)
     # In some containers a truncated file decodes without an error: only its header shows it.
     is_short = len(times) < COMPLETE * info.num_frames
     analysis.counts["missing_frames"] = info.num_frames - len(times) if is_short else 0
     return analysis
 
 
-def find_runs(differences: np.ndarray, steps: np.ndarray, fps: float | None) -> ShotAnalysis:
-    """The rules on the n - 1 differences and time steps of n frames.
+def find_runs(kinds: Sequence[Step], steps: np.ndarray, fps: float | None) -> ShotAnalysis:
+    """The runs of n frames by their n - 1 steps.
 
     Args:
-        differences: of frame i + 1 from frame i, (n - 1,).
+        kinds: of the step from frame i to frame i + 1.
         steps: time from frame i to frame i + 1 in seconds, (n - 1,); nan where unknown.
         fps: stored in the result.
     """
-    num_steps = len(differences)
-    cut = np.zeros(num_steps, bool)
-    repeated = np.zeros(num_steps, bool)
-    still = np.zeros(num_steps, bool)
-    for i in range(num_steps):
-        low = max(0, i - NEIGHBORHOOD)
-        around = differences[low : i + NEIGHBORHOOD + 1]
-        cut[i], repeated[i], still[i] = judge_step(around, i - low)
+    num_steps = len(kinds)
+    mixed = np.array([kind.transition is not None for kind in kinds], bool)
+    ends = np.append(mixed[:-1] & ~mixed[1:], mixed[-1:])  # the new shot begins here
+    cut = np.array([kind.cut for kind in kinds], bool) | ends
+    repeated = np.array([kind.repeated for kind in kinds], bool)
+    still = np.array([kind.still for kind in kinds], bool)
     uneven = np.zeros(num_steps, bool)
     if num_steps and np.isfinite(steps).all():
         median = np.median(steps)
         uneven = np.abs(steps - median) > 0.5 * median
 
-    broken = cut | repeated | still | uneven
+    broken = cut | mixed | repeated | still | uneven
     shots: list[list[tuple[int, int]]] = [[]]
     first = 0
     for i in range(num_steps + 1):  # step i leads from frame i to frame i + 1

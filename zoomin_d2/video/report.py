@@ -17,6 +17,7 @@ class Report:
         overlay_frames: made frames in which text or the like was kept still.
         unsure_frames: made frames that in part could not be trusted and were replaced there;
             unsure_area: the mean share of such pixels in them, 0 to 1.
+        blended_frames: mixed from two source frames, within fades and dissolves or across cuts.
         cuts: seconds in the source. fps: of the output, "60000/1001".
         duration: of the output in seconds.
         damage: what could not be read, as a message; "" if nothing.
@@ -34,6 +35,7 @@ class Report:
     overlay_frames: int = 0
     unsure_frames: int = 0
     unsure_area: float = 0.0
+    blended_frames: int = 0
     cuts: list[float] = field(default_factory=list)
     fps: str = ""
     width: int = 0

@@ -3,12 +3,13 @@
 from fractions import Fraction as F
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 
 from zoomin_d2.video import JobOptions, StreamOptions, Target, interpolate_video, open_source
 from zoomin_d2.video.read.source import SourceFrame
-from zoomin_d2.video.time.pipeline import interpolate_frames
+from zoomin_d2.video.time.pipeline import CONTEXT, interpolate_frames
 from zoomin_d2.video.time.scene_cuts import mark_steps
 from zoomin_d2.video.time.step_detection import NEIGHBORHOOD, is_gap, judge_step
 
@@ -37,17 +38,104 @@ def test_the_rules_by_hand():
     assert still.still and not still.repeated
 
 
-def test_marks_are_those_of_a_window():
-    rng = np.random.default_rng(0)
-    values = rng.integers(0, 250, 60).cumsum() % 256
-    images = _grey(*values)
+def _shot(seed, num_frames, speed=1, size=(90, 160)):
+    """A blurred random picture that moves to the left by `speed` pixels a frame."""
+    rng = np.random.default_rng(seed)
+    height, width = size[0] // 10, (size[1] + num_frames * speed) // 10 + 2
+    small = rng.integers(0, 255, (height, width, 3), np.uint8)
+    wide = cv2.resize(small, (10 * width, size[0]), interpolation=cv2.INTER_CUBIC)
+    return [wide[:, speed * i : speed * i + size[1]] for i in range(num_frames)]
+
+
+def _mix(shot_1, shot_2, steps):
+    """Both shots in full; they overlap in steps - 1 frames."""
+    shares = [(k + 1) / steps for k in range(steps - 1)]
+    over = zip(shot_1[-steps + 1 :], shot_2, shares)
+    mixed = [np.rint((1 - p) * a + p * b).astype(np.uint8) for a, b, p in over]
+    return [*shot_1[: -steps + 1], *mixed, *shot_2[steps - 1 :]]
+
+
+def _marks(images):
     marked = list(mark_steps(_frames(images)))
+    cuts = [m.frame.index for m in marked if m.cut_before]
+    return cuts, [(m.frame.index, m.transition) for m in marked if m.transition]
+
+
+def test_repeats_are_those_of_a_window():
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 4, 60).cumsum() % 256
+    marked = list(mark_steps(_frames(_grey(*values))))
     d = np.abs(np.diff(values.astype(float)))
     assert len(marked) == 60
     for i, step in enumerate(marked[1:]):
         low = max(0, i - NEIGHBORHOOD)
         kind = judge_step(d[low : i + NEIGHBORHOOD + 1], i - low)
-        assert (step.cut_before, step.repeats) == (kind.cut, kind.repeated), i
+        assert (step.still, step.repeats) == (kind.still, kind.repeated), i
+
+
+@pytest.mark.parametrize("steps", [8, 16])
+def test_a_dissolve_is_found(steps):
+    cuts, mixed = _marks(_mix(_shot(0, 40), _shot(1, 40), steps))
+    assert cuts == []
+    # frames 41 - steps to 40 are led to by its steps
+    assert mixed == [(i, "dissolve") for i in range(41 - steps, 41)]
+
+
+def test_fades_are_found():
+    black = [np.zeros((90, 160, 3), np.uint8)] * 12
+    out = _mix(_shot(0, 40), black, 12)
+    cuts, mixed = _marks([*out, *_mix(black, _shot(1, 40), 12)])
+    assert cuts == []
+    assert mixed == [
+        *((i, "fade out") for i in range(29, 41)),
+        *((i, "fade in") for i in range(len(out) + 1, len(out) + 13)),
+    ]
+
+
+@pytest.mark.parametrize("speed", [1, 4, 10])
+def test_a_pan_is_no_transition(speed):
+    assert _marks(_shot(0, 50, speed)) == ([], [])
+
+
+def test_a_dark_cut_is_found():
+    dark = [(image // 12).astype(np.uint8) for image in [*_shot(0, 20), *_shot(1, 20)]]
+    assert _marks(dark) == ([20], [])
+
+
+def test_a_cut_in_chroma_is_found():
+    # luma goes on, the color planes are another shot's
+    luma, colors = (
+        [cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb) for image in shot]
+        for shot in (_shot(0, 40), [*_shot(1, 20), *_shot(2, 20)])
+    )
+    ycc = [np.dstack([(64 + y[..., 0] // 2), c[..., 1:] // 2 + 64]) for y, c in zip(luma, colors)]
+    images = [cv2.cvtColor(image.astype(np.uint8), cv2.COLOR_YCrCb2RGB) for image in ycc]
+    assert _marks(images) == ([20], [])
+
+
+@pytest.mark.parametrize("num_frames", [1, 2, 3])
+def test_a_flash_is_no_cut(num_frames):
+    images = _shot(0, 40)
+    for i in range(20, 20 + num_frames):
+        images[i] = 255 - (255 - images[i]) // 8
+    assert _marks(images) == ([], [])
+
+
+def test_a_tint_is_no_cut():
+    # a white balance that jumps: the same picture, tinted
+    images = _shot(0, 40)
+    images[20:] = [np.clip(x * np.array([1.15, 1.0, 0.85]), 0, 255) for x in images[20:]]
+    assert _marks([image.astype(np.uint8) for image in images]) == ([], [])
+
+
+def test_marks_are_the_same_from_the_middle():
+    images = _mix(_mix(_shot(0, 50), _shot(1, 60), 16), _shot(2, 50), 8) + _shot(3, 30)
+    whole = [(m.cut_before, m.transition, m.still) for m in mark_steps(_frames(images))]
+    assert sum(bool(kind) for _, kind, _ in whole) == 24 and sum(c for c, *_ in whole) == 1
+    for first in range(0, 100, 7):
+        rest = list(mark_steps(_frames(images)[first:]))[CONTEXT:]
+        found = [(m.cut_before, m.transition, m.still) for m in rest]
+        assert found == whole[first + CONTEXT :], first
 
 
 @pytest.mark.parametrize("num_frames", [0, 1, 2, 3, 8])
@@ -78,6 +166,19 @@ def test_a_cut_may_be_blended(write_video, shots, average):
     assert out[23].kind == "blended"
     mean = (out[22].image.astype(float) + out[24].image) / 2
     assert np.abs(out[23].image - mean).max() <= 0.5
+
+
+def test_a_dissolve_is_blended(write_video, average):
+    images = _mix(_shot(0, 30), _shot(1, 30), 8)
+    source = write_video("in.mkv", images, codec="ffv1", pix_fmt="yuv444p")
+    out = _run(source, average, StreamOptions(), multi=2)
+    # steps 22 to 29 lead from shot to shot
+    kinds = [frame.kind for frame in out]
+    assert [i for i, kind in enumerate(kinds) if kind == "blended"] == [*range(45, 60, 2)]
+    mean = (out[50].image.astype(float) + out[52].image) / 2
+    assert np.abs(out[51].image - mean).max() <= 0.5
+    plain = _run(source, average, StreamOptions(cut_threshold=None), multi=2)
+    assert {frame.kind for frame in plain[:-1]} == {"source", "made"}
 
 
 def test_the_threshold_decides(write_video, shots, average):

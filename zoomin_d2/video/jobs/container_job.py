@@ -23,6 +23,7 @@ from zoomin_d2.video.errors import (
 from zoomin_d2.video.jobs.output_files import check_output, failed_path, part_path, partial_path
 from zoomin_d2.video.read.source import Source, SourceInfo, lost_alpha
 from zoomin_d2.video.report import Report
+from zoomin_d2.video.time.loop import close_grid
 from zoomin_d2.video.time.pipeline import (
     OutputFrame,
     StreamOptions,
@@ -107,6 +108,8 @@ def run_video_job(
     begun = time.monotonic()
     info = source.info
     grid = make_grid(target, info)
+    if options.stream.loop:
+        grid = close_grid(grid, info, keep_length=False)
     check_output(output, options.overwrite, source)
     keep_alpha = info.has_alpha and hooks.decorate is None
     settings = choose_encoder(
@@ -228,6 +231,7 @@ def _report(
         made_frames=sum(c.made for c in counts),
         repeated_frames=sum(c.repeats for c in counts),
         **protected(counts),
+        blended_frames=sum(c.blended for c in counts),
         cuts=[cut for c in counts for cut in c.cuts],
         fps=str(settings.fps),
         width=settings.width,

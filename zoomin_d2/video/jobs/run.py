@@ -59,6 +59,21 @@ def interpolate_source(
 ) -> Report:
     """As `interpolate_video`, for a source that is already open."""
     options, output = options or JobOptions(), os.fspath(output)
+    if options.stream.loop and options.limit is not None:
+        raise OutputError("A preview has no loop: leave out the loop or the limit")
+    report = _interpolate_source(source, output, interpolate, target, options, hooks)
+    report.warnings += _notes_on_cuts(report, source, options)
+    return report
+
+
+def _interpolate_source(
+    source: Source,
+    output: str,
+    interpolate: Interpolate,
+    target: Target,
+    options: JobOptions,
+    hooks: Hooks | None,
+) -> Report:
     kind = output_kind(output)
     if source.info.is_images and source.info.num_frames == 2:
         # a user who gives two images wants the frames between them, however different they are
@@ -73,6 +88,25 @@ def interpolate_source(
     if kind == "folder" and source.info.is_images:
         options = replace(options, stream=replace(options.stream, hold_last=False))
     return run_direct_job(source, str(output), interpolate, target, options, hooks)
+
+
+def _notes_on_cuts(report: Report, source: Source, options: JobOptions) -> list[str]:
+    """What the user should know about the loop and the given cuts; the cut at the seam of the loop
+    is moved there from the report's cuts."""
+    notes = []
+    if options.stream.loop and report.cuts and report.cuts[-1] >= round(float(source.end), 3):
+        report.cuts.pop()
+        notes.append(
+            "the loop does not close: a scene cut is between its last and its first frame, and the "
+            "last frame is held"
+        )
+    late = [c.frame for c in options.stream.cuts or () if (c.frame or 0) >= report.source_frames]
+    if late and options.limit is None:
+        notes.append(
+            f"the list of cuts names frame {late[0]}, but the input has only frames 0 to "
+            f"{report.source_frames - 1}"
+        )
+    return notes
 
 
 def output_kind(output: str | Path) -> str:

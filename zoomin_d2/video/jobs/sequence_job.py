@@ -17,6 +17,7 @@ from zoomin_d2.video.jobs.container_job import (
 from zoomin_d2.video.jobs.output_files import check_output, input_files
 from zoomin_d2.video.read.source import Source, lost_alpha
 from zoomin_d2.video.report import Report
+from zoomin_d2.video.time.loop import close_grid
 from zoomin_d2.video.time.pipeline import CONTEXT, OutputFrame, interpolate_frames
 from zoomin_d2.video.time.timeline import Target, make_grid
 from zoomin_d2.video.write.animation import ANIMATIONS, GIF_MAX_FPS, AnimatedImage
@@ -49,6 +50,8 @@ def run_direct_job(
     begun = time.monotonic()
     info = source.info
     grid = make_grid(target, info)
+    if options.stream.loop:
+        grid = close_grid(grid, info, keep_length=Path(output).suffix.lower() in ANIMATIONS)
     total = count_frames(info, grid, options.limit)
     report = Report(info.name, output, fps=str(grid.fps), warnings=list(info.warnings))
     if info.file is not None:
@@ -87,6 +90,7 @@ def run_direct_job(
     report.cuts, report.repeated_frames = counts.cuts, counts.repeats
     for name, count in protected([counts]).items():
         setattr(report, name, count)
+    report.blended_frames = counts.blended
     report.damage = source.damage.describe() if source.damage else ""
     report.duration = float(report.output_frames / grid.fps)
     if not stream.alpha:

@@ -158,13 +158,16 @@ def alpha_of(frame: av.VideoFrame, deep: bool) -> np.ndarray | None:
     return upright(rgba[..., 3], frame.rotation)
 
 
-def luma_of(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
-    """A small copy of a decoded frame, (height, width) uint8 luma, before rotation."""
+def small_yuv(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
+    """A small copy of a decoded frame, (3, height, width) float32: luma (full range) and both
+    chroma planes, 0 to 255, before rotation."""
     options = {} if is_rgb(frame.format.name) else {"src_colorspace": Colorspace.ITU709}
     small = frame.reformat(
-        width, height, format="gray", interpolation=Interpolation.AREA, threads=1, **options
+        width, height, format="yuv444p", interpolation=Interpolation.AREA, threads=1, **options
     )
-    return small.to_ndarray()
+    planes = small.to_ndarray().astype(np.float32)
+    planes[0] = ((planes[0] - 16) * (255 / 219)).clip(0, 255)
+    return planes
 
 
 def upright(image: np.ndarray, rotation: int) -> np.ndarray:

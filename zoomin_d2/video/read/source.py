@@ -10,7 +10,7 @@ import av
 import cv2
 import numpy as np
 
-from zoomin_d2.video.read.color import ColorPath, luma_of
+from zoomin_d2.video.read.color import ColorPath, small_yuv
 from zoomin_d2.video.read.hdr import HdrMetadata
 from zoomin_d2.video.time.step_detection import THUMBNAIL_WIDTH
 
@@ -25,6 +25,7 @@ class SourceFrame:
         duration: how long it is shown if nothing follows.
         picture: the frame as decoded: av.VideoFrame, or (H, W, 3) RGB.
         gap_before: frames between the previous one and this one are damaged or missing.
+        closes_loop: it is the first frame once more, after the last one (time/loop.py).
     """
 
     index: int
@@ -32,6 +33,7 @@ class SourceFrame:
     duration: Fraction
     picture: Any
     gap_before: bool = False
+    closes_loop: bool = False
 
 
 @dataclass(frozen=True)
@@ -207,14 +209,16 @@ def lost_alpha(source: Source) -> list[str]:
 
 
 def thumbnail(picture: Any) -> np.ndarray:
-    """Luma of a small copy, (h, THUMBNAIL_WIDTH) float32 in 0..255, for finding cuts."""
+    """A small copy for finding cuts, (3, h, THUMBNAIL_WIDTH) float32: luma in 0..255 and two chroma
+    planes in the same unit."""
     height, width = picture_size(picture)
     size = (THUMBNAIL_WIDTH, max(1, round(height * THUMBNAIL_WIDTH / width)))
     if isinstance(picture, av.VideoFrame):
-        return luma_of(picture, *size).astype(np.float32)
+        return small_yuv(picture, *size)
     small = cv2.resize(picture[..., :3], size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    return luma / 257.0 if picture.dtype == np.uint16 else luma
+    if picture.dtype == np.uint16:
+        small /= 257.0
+    return cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb).transpose(2, 0, 1)
 
 
 def picture_size(picture: Any) -> tuple[int, int]:

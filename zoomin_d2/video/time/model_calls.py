@@ -38,7 +38,7 @@ class Shown:
 
     @property
     def begins_shot(self) -> bool:
-        return self.marked.cut_before or self.marked.frame.gap_before
+        return self.marked.apart
 
     @property
     def time(self) -> Fraction:

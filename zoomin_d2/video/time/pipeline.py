@@ -18,8 +18,10 @@ import numpy as np
 
 from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.transfer import overlapped, pairs_in_flight
-from zoomin_d2.video.read.source import Source
+from zoomin_d2.video.read.source import Source, SourceFrame
 from zoomin_d2.video.time.alpha import mix_images, rgba
+from zoomin_d2.video.time.cut_list import Cut
+from zoomin_d2.video.time.loop import closed
 from zoomin_d2.video.time.model_calls import Model, Shown
 from zoomin_d2.video.time.overlays import find_overlays
 from zoomin_d2.video.time.protection import Mask, Protected, Protection, Unsure
@@ -38,7 +40,9 @@ class StreamOptions:
     """How frames are made.
 
     Attributes:
-        cut_threshold: smallest mean luma difference (0..255) of a scene cut; None: find none.
+        cut_threshold: smallest change (0..255, step_detection.py) of a scene cut; None: find none,
+            and no fades and dissolves.
+        cuts: the cuts, fades and dissolves of the source; None: find them.
         on_cut: between the last frame of a shot and the first of the next, show the "nearest" of
             them, or "blend" them.
         dedupe: frames that only repeat the one before are left out, and the motion between their
@@ -47,6 +51,7 @@ class StreamOptions:
             the frame before it is held until the next one; None: every pause is interpolated.
         hold_last: the last frame is shown for as long as it lasts in the source; without this
             the output ends with it (images: no frame is repeated).
+        loop: after the last frame comes the first one again.
         alpha: images are (H, W, 4) straight RGBA; transparency is interpolated with the colors.
         queue_size: source frames decoded ahead.
         keep_still: text, logos and whatever else stands still over motion, and pixels that are
@@ -57,10 +62,12 @@ class StreamOptions:
     """
 
     cut_threshold: float | None = CUT_MIN
+    cuts: tuple[Cut, ...] | None = None
     on_cut: Literal["nearest", "blend"] = "nearest"
     dedupe: bool = False
     max_gap: float | None = MAX_GAP
     hold_last: bool = True
+    loop: bool = False
     alpha: bool = False
     queue_size: int = 4
     keep_still: bool = True
@@ -77,7 +84,7 @@ class OutputFrame:
             seconds.
         image: (H, W, 3) RGB, uint8 or uint16; with options.alpha (H, W, 4).
         kind: "source" (passed unchanged), "made" by the model, "held" (a source frame shown
-            again) or "blended" across a cut.
+            again) or "blended" across a cut, or within a fade or dissolve.
         source_index: the source frame that it is, or that comes before it.
         read_on: (time, index) of a source frame; reading from there gives the same next frames.
         held: the source frame that a player would show at this time without interpolation.
@@ -138,15 +145,15 @@ def interpolate_frames(
     """
     options = options or StreamOptions()
     grid = make_grid(target, source.info) if isinstance(target, Target) else target
-    read = source.frames(*start) if start else source.frames()
-    marked = mark_steps(read, options.cut_threshold, options.max_gap)
+    read = _read(source, start, options.loop)
+    marked = mark_steps(read, options.cut_threshold, options.max_gap, options.cuts)
     size = (source.info.height, source.info.width)
     mask = None if options.mask is None else Mask(options.mask, size)
     protection = Protection(options.keep_still, options.unsure, mask)
     model = Model(interpolate, options.unsure != "keep")
     decoded = prefetch(_shown_frames(marked, source, options), options.queue_size)
     shown = prefetch(find_overlays(decoded), 1) if options.keep_still else decoded
-    spans = _spans(shown, grid, first, options.hold_last)
+    spans = _spans(shown, grid, first, options)
     fill = partial(_fill, grid=grid, model=model, protection=protection, options=options)
     filled = ordered_map(fill, spans, model.workers)
     try:
@@ -158,7 +165,16 @@ def interpolate_frames(
         decoded.close()
 
 
-def _spans(shown: Iterable[Shown], grid: Grid, first: int, hold_last: bool) -> Iterator[_Span]:
+def _read(source: Source, start: tuple[Fraction, int] | None, loop: bool) -> Iterator[SourceFrame]:
+    # a source that was just opened has decoded its first frame, and then goes to `start`
+    first = next(source.frames(), None) if loop and start else None
+    frames = source.frames(*start) if start else source.frames()
+    return closed(frames, first) if loop else frames
+
+
+def _spans(
+    shown: Iterable[Shown], grid: Grid, first: int, options: StreamOptions
+) -> Iterator[_Span]:
     """The stretches between shown frames, each with the moments that fall into it."""
     previous: Shown | None = None
     cuts: list[float] = []
@@ -181,7 +197,9 @@ def _spans(shown: Iterable[Shown], grid: Grid, first: int, hold_last: bool) -> I
         repeats += len(previous.times) - 1
         moments = grid.between(previous.index, previous.times)
         index = previous.index + len(previous.times) - 1
-        moments += grid.tail(index, previous.times[-1], previous.last_duration)
+        hold_last = options.hold_last or options.loop
+        if not options.loop:  # else it is the first frame, which begins the next round
+            moments += grid.tail(index, previous.times[-1], previous.last_duration)
         end = previous.times[-1] + grid.tolerance
         wanted = [m for m in moments if m.index >= first and (hold_last or m.source_time <= end)]
         if moments and moments[0].index < first:
@@ -250,7 +268,7 @@ def _fill(
     """Start the frames of one span; the model is called once, with all its times."""
     a, b = span.a, span.b
     exact = [m.source_time - a.time <= grid.tolerance for m in span.moments]
-    in_shot = b is not None and not b.marked.frame.gap_before and not b.marked.cut_before
+    in_shot = b is not None and not b.marked.apart
     ts = (
         []
         if b is None
@@ -271,9 +289,9 @@ def _fill(
             elif protect is not None:
                 image, doubt = next(made)
                 frames.append(_output(moment, a, protect(image, ts[k], doubt), "made"))
-            elif b is None or b.marked.frame.gap_before:
+            elif b is None or b.marked.holds_last:
                 frames.append(_output(moment, a, a.image, "held"))
-            elif options.on_cut == "blend":
+            elif options.on_cut == "blend" or b.marked.transition is not None:
                 frames.append(_output(moment, a, mix_images(a.image, b.image, ts[k]), "blended"))
             else:
                 frames.append(_output(moment, a, (a if ts[k] <= 0.5 else b).image, "held"))

@@ -141,9 +141,18 @@ class SourceClock:
 
 
 class UniformGrid:
-    """Constant frame rate. `tolerance`: source times this near to a moment are that moment."""
+    """Constant frame rate. `tolerance`: source times this near to a moment are that moment.
+    `most`: frames of the whole output, at most; None: any number."""
 
-    def __init__(self, fps: Fraction, slowmo: Fraction, start: Fraction, tolerance: Fraction):
+    def __init__(
+        self,
+        fps: Fraction,
+        slowmo: Fraction,
+        start: Fraction,
+        tolerance: Fraction,
+        most: int | None = None,
+    ):
+        self._most = most
         self.fps, self.slowmo, self.start = fps, slowmo, start
         self._step = 1 / (fps * slowmo)
         self.tolerance = min(tolerance / 2, self._step / 8)
@@ -153,6 +162,7 @@ class UniformGrid:
         """The moments in [times[0], times[-1]); `index` is unused, because the times decide."""
         first = _ceil((times[0] - self.tolerance - self.start) / self._step)
         end = _ceil((times[-1] - self.tolerance - self.start) / self._step)
+        end = end if self._most is None else min(end, self._most)
         return [self._moment(n) for n in range(max(0, first), end)]
 
     def tail(self, index: int, time: Fraction, duration: Fraction) -> list[Moment]:

@@ -70,12 +70,15 @@ class AnimatedImage:
             np.ascontiguousarray(image), format=_pixels(image.shape[2], deep, "le")
         )
         pts = round((frame.time - self._start) / self._tick)
+        # rounding the ends, not the durations, keeps the sum exact
+        duration = round((frame.time + frame.duration - self._start) / self._tick) - pts
         try:
             for converted in self._convert(picture):
                 converted.pts, converted.time_base = pts, self._tick
-                converted.duration = round(frame.duration / self._tick)
+                converted.duration = duration
                 for packet in self._stream.encode(converted):
-                    packet.duration = round(frame.duration / packet.time_base)  # of the last one
+                    ticks = duration * self._tick / packet.time_base
+                    packet.duration = round(ticks)  # of the last one
                     self._container.mux(packet)
         except (OSError, av.FFmpegError) as error:
             raise os_error(error, f"Cannot write {self._path}") from error

@@ -47,6 +47,7 @@ class SegmentReport:
     frames: int = 0
     made: int = 0
     repeats: int = 0
+    blended: int = 0
     cuts: list[float] = field(default_factory=list)
     last_source: int = -1
     end: str = ""
@@ -64,6 +65,7 @@ class SegmentReport:
         self.overlays += frame.has_overlay
         self.unsure += frame.unsure > 0
         self.unsure_area += frame.unsure
+        self.blended += frame.kind == "blended"
         self.cuts.extend(frame.cuts)
         self.last_source = frame.source_index
         if frame.duration:
