@@ -9,6 +9,7 @@ import torch
 from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.video.jobs.container_job import JobOptions
 from zoomin_d2.video.time.pipeline import StreamOptions
+from zoomin_d2.video.time.shutter import check_shutter
 from zoomin_d2.video.time.step_detection import CUT_MIN, MAX_GAP
 from zoomin_d2.video.time.timeline import Target, parse_rate
 from zoomin_d2.video.write.encoder import EncodeOptions
@@ -130,6 +131,14 @@ def make_parser() -> argparse.ArgumentParser:
         default="hold",
         help="for frames that cannot be read: hold the last good frame (default), or stop",
     )
+    frames.add_argument(
+        "--shutter",
+        type=_shutter,
+        metavar="ANGLE",
+        help="motion blur of a shutter that is open for this much of the time between two output "
+        "frames, in degrees: 180 is a film camera's, 360 all of it (16 made frames for each output "
+        "frame at 180)",
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "--codec",
@@ -191,6 +200,7 @@ def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
         on_cut=args.on_cut,
         dedupe=args.dedupe,
         max_gap=args.max_gap,
+        shutter=args.shutter,
     )
     return JobOptions(
         stream=stream,
@@ -230,6 +240,15 @@ def _positive(text: str) -> Fraction:
 
 def _seconds(text: str) -> Fraction:
     return _positive(text.removesuffix("s"))
+
+
+def _shutter(text: str) -> float:
+    angle = float(_positive(text))
+    try:
+        check_shutter(angle)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return angle
 
 
 def _gap(text: str) -> float | None:

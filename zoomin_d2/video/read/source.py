@@ -10,8 +10,9 @@ import av
 import cv2
 import numpy as np
 
-from zoomin_d2.video.read.color import ColorPath, luma_of
+from zoomin_d2.video.read.color import UNSPECIFIED, ColorPath, is_rgb, luma_of
 from zoomin_d2.video.read.hdr import HdrMetadata
+from zoomin_d2.video.read.light import SRGB
 from zoomin_d2.video.time.step_detection import THUMBNAIL_WIDTH
 
 
@@ -74,6 +75,13 @@ class SourceInfo:
     stream_index: int = 0
     is_images: bool = False
     has_alpha: bool = False
+
+    @property
+    def transfer(self) -> int:
+        """H.273 code point of the transfer characteristics of RGB: sRGB for untagged pictures."""
+        tagged = self.color.tags.transfer
+        is_picture = self.is_images or (is_rgb(self.pix_fmt) and tagged == UNSPECIFIED)
+        return SRGB if is_picture else tagged
 
 
 class DamageEvent(NamedTuple):

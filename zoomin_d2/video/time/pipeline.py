@@ -25,6 +25,7 @@ from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.time.alpha import interpolate_rgba, is_opaque, mix_images, rgba
 from zoomin_d2.video.time.queues import CONVERTERS, ordered_map, prefetch
 from zoomin_d2.video.time.scene_cuts import MarkedFrame, mark_steps
+from zoomin_d2.video.time.shutter import ShutterGrid, expose
 from zoomin_d2.video.time.step_detection import CUT_MIN, MAX_GAP
 from zoomin_d2.video.time.timeline import Grid, Moment, Target, make_grid
 
@@ -48,6 +49,7 @@ class StreamOptions:
         hold_last: the last frame is shown for as long as it lasts in the source; without this
             the output ends with it (images: no frame is repeated).
         alpha: images are (H, W, 4) straight RGBA; transparency is interpolated with the colors.
+        shutter: degrees of motion blur, above 0 and at most 360 (shutter.py); None: none.
         queue_size: source frames decoded ahead.
     """
 
@@ -57,6 +59,7 @@ class StreamOptions:
     max_gap: float | None = MAX_GAP
     hold_last: bool = True
     alpha: bool = False
+    shutter: float | None = None
     queue_size: int = 4
 
 
@@ -75,6 +78,7 @@ class OutputFrame:
         held: the source frame that a player would show at this time without interpolation.
         cuts: times (source, seconds) of the scene cuts since the previous output frame.
         repeats: number of repeated source frames left out since then (dedupe).
+        shot: differs between two frames that a cut or a gap of the source separates.
     """
 
     index: int
@@ -87,6 +91,7 @@ class OutputFrame:
     duration: Fraction = Fraction(0)
     cuts: tuple[float, ...] = ()
     repeats: int = 0
+    shot: int = 0
 
 
 @dataclass
@@ -99,6 +104,7 @@ class _Shown:
     times: list[Fraction]
     read_on: tuple[Fraction, int]
     last_duration: Fraction
+    shot: int = 0
     tensor: Tensor | None = None
 
     @property
@@ -157,6 +163,23 @@ def interpolate_frames(
     """
     options = options or StreamOptions()
     grid = make_grid(target, source.info) if isinstance(target, Target) else target
+    if options.shutter is None:
+        return _frames_at(grid, source, interpolate, options, first, start)
+    exposures = ShutterGrid(grid, options.shutter)
+    first *= exposures.samples
+    frames = _frames_at(exposures, source, interpolate, options, first, start)
+    return expose(frames, exposures.samples, source.info.transfer)
+
+
+def _frames_at(
+    grid: Grid | ShutterGrid,
+    source: Source,
+    interpolate: Interpolate,
+    options: StreamOptions,
+    first: int,
+    start: tuple[Fraction, int] | None,
+) -> Generator[OutputFrame, None, None]:
+    """The frames at the moments of a grid, from index `first` on."""
     read = source.frames(*start) if start else source.frames()
     marked = mark_steps(read, options.cut_threshold, options.max_gap)
     shown = prefetch(_shown_frames(marked, source, options), options.queue_size)
@@ -172,13 +195,17 @@ def interpolate_frames(
         shown.close()
 
 
-def _spans(shown: Iterable[_Shown], grid: Grid, first: int, hold_last: bool) -> Iterator[_Span]:
+def _spans(
+    shown: Iterable[_Shown], grid: Grid | ShutterGrid, first: int, hold_last: bool
+) -> Iterator[_Span]:
     """The stretches between shown frames, each with the moments that fall into it."""
     previous: _Shown | None = None
     cuts: list[float] = []
     repeats = 0
     for current in shown:
         if previous is not None:
+            is_new_shot = current.marked.cut_before or current.marked.frame.gap_before
+            current.shot = previous.shot + is_new_shot
             if current.marked.cut_before:
                 cuts.append(round(float(current.time), 3))
             repeats += len(previous.times) - 1
@@ -195,9 +222,8 @@ def _spans(shown: Iterable[_Shown], grid: Grid, first: int, hold_last: bool) -> 
         repeats += len(previous.times) - 1
         moments = grid.between(previous.index, previous.times)
         index = previous.index + len(previous.times) - 1
-        moments += grid.tail(index, previous.times[-1], previous.last_duration)
-        end = previous.times[-1] + grid.tolerance
-        wanted = [m for m in moments if m.index >= first and (hold_last or m.source_time <= end)]
+        moments += grid.tail(index, previous.times[-1], previous.last_duration, hold_last)
+        wanted = [m for m in moments if m.index >= first]
         if moments and moments[0].index < first:
             cuts, repeats = [], 0
         if wanted:
@@ -311,7 +337,7 @@ class _Model:
 
 
 def _fill(
-    span: _Span, grid: Grid, model: _Model, options: StreamOptions
+    span: _Span, grid: Grid | ShutterGrid, model: _Model, options: StreamOptions
 ) -> Callable[[], list[OutputFrame]]:
     """Start the frames of one span; the model is called once, with all its times."""
     a, b = span.a, span.b
@@ -355,4 +381,5 @@ def _output(moment: Moment, shown: _Shown, image: np.ndarray, kind: FrameKind) -
         shown.read_on,
         shown.image,
         moment.duration,
+        shot=shown.shot,
     )
