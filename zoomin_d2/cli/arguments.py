@@ -7,7 +7,9 @@ from typing import Literal
 import torch
 
 from zoomin_d2.inference.interpolator import Interpolator
+from zoomin_d2.video.errors import FilterError
 from zoomin_d2.video.jobs.container_job import JobOptions
+from zoomin_d2.video.read.filter_graph import DEINTERLACE, parse_filters
 from zoomin_d2.video.time.pipeline import StreamOptions
 from zoomin_d2.video.time.shutter import check_shutter
 from zoomin_d2.video.time.step_detection import CUT_MIN, MAX_GAP
@@ -177,6 +179,19 @@ def make_parser() -> argparse.ArgumentParser:
     )
     output.add_argument("--quiet", action="store_true", help="print only warnings and errors")
     output.add_argument("--debug", action="store_true", help="show where errors come from")
+    before = parser.add_argument_group("before interpolation")
+    before.add_argument(
+        "--deinterlace",
+        action="store_true",
+        help="make a frame of every field (bwdif): 50i becomes 50p, to which --multi and --fps "
+        "then apply; --fps 50 adds no frames",
+    )
+    before.add_argument(
+        "--filter",
+        type=_filters,
+        metavar="FILTERS",
+        help="video filters of FFmpeg, such as crop=1920:800,unsharp; after --deinterlace",
+    )
     sources = parser.add_argument_group("input without timestamps")
     sources.add_argument("--input-fps", type=_rate, help="frame rate of images (default: 24)")
     sources.add_argument(
@@ -191,6 +206,11 @@ def make_target(args: argparse.Namespace) -> Target:
     if multi is None and args.fps is None and args.slowmo == 1:
         multi = 2
     return Target(multi, args.fps, args.slowmo)
+
+
+def filters_of(args: argparse.Namespace) -> str:
+    """The filters that frames go through before interpolation, as one chain."""
+    return ",".join(filter(None, [DEINTERLACE if args.deinterlace else "", args.filter]))
 
 
 def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
@@ -249,6 +269,14 @@ def _shutter(text: str) -> float:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return angle
+
+
+def _filters(text: str) -> str:
+    try:
+        parse_filters(text)
+    except FilterError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("--filter ")) from None
+    return text
 
 
 def _gap(text: str) -> float | None:

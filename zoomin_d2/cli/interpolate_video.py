@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import reduce
 from pathlib import Path
 
-from zoomin_d2.cli.arguments import DTYPES, make_options, make_parser, make_target
+from zoomin_d2.cli.arguments import DTYPES, filters_of, make_options, make_parser, make_target
 from zoomin_d2.cli.batch import Job, Outcome, plan_jobs, run_batch
 from zoomin_d2.cli.progress import JsonLines, make_progress
 from zoomin_d2.cli.proposals import ProposalDrawing
@@ -112,7 +112,7 @@ class Session:
 
     def _interpolate(self, job: Job) -> Report:
         args = self._args
-        with open_source(job.inputs, args.input_fps, args.raw_input) as source:
+        with open_source(job.inputs, args.input_fps, args.raw_input, filters_of(args)) as source:
             size: tuple[int, int] | None = None
             changes: list[Callable[[OutputFrame], OutputFrame]] = []
             if self._draw is not None:

@@ -14,6 +14,12 @@ class BadInputError(VideoError):
     exit_code = 3
 
 
+class FilterError(VideoError):
+    """A filter is unknown, or refuses its options or the frames of this input (`--filter`)."""
+
+    exit_code = 2
+
+
 class DamagedVideoError(VideoError):
     """Frames of the file cannot be decoded (`on_damage="fail"`)."""
 

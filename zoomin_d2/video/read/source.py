@@ -15,6 +15,9 @@ from zoomin_d2.video.read.hdr import HdrMetadata
 from zoomin_d2.video.read.light import SRGB
 from zoomin_d2.video.time.step_detection import THUMBNAIL_WIDTH
 
+# a warning of a source whose first frame is interlaced
+INTERLACED = "the video is interlaced: --deinterlace it, or edges will show combing"
+
 
 @dataclass
 class SourceFrame:
