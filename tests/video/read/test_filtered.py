@@ -69,7 +69,7 @@ def test_every_field_becomes_a_frame(interlaced, order):
     assert opened.end == F(24, 50) and info.warnings == ()
 
 
-def test_interlaced_video_suggests_the_option(interlaced, write_video, make_frames):
+def test_interlaced_video_suggests_it(interlaced, write_video, make_frames):
     with open_source(str(interlaced())) as opened:
         assert opened.info.warnings == (INTERLACED,)
     _, opened = _read(write_video("progressive.mp4", make_frames(4)), DEINTERLACE)
