@@ -52,6 +52,8 @@ def test_targets(run, clip, tmp_path, options, frames):
         (["in.mp4", "out.mp4", "--multi", "2", "--fps", "60"], "multi cannot be combined"),
         (["in.mp4", "out.mp4", "--fps", "fast"], "not a frame rate"),
         (["in.mp4", "out.mp4", "--tile", "3"], "at least 64"),
+        (["in.mp4", "out.mp4", "--shutter", "400"], "at most 360 degrees"),
+        (["in.mp4", "out.mp4", "--filter", "nonsense"], "no filter 'nonsense'"),
         (["a.mp4", "b.mp4", "out.mp4"], "several videos need a folder"),
         (["in.mp4", "out.mp4", "--flow-scale", "0.5"], "flow_scale needs a network"),
     ],
@@ -357,3 +359,13 @@ def test_backends_and_devices_in_one_line(run, clip, tmp_path):
     ):
         code, out, err = run(clip(), tmp_path / "out.mp4", *options)
         assert (code, out, err.count("\n")) == (2, "", 1) and words in err
+
+
+def test_filters_come_before_the_shutter(run, clip, tmp_path):
+    shown = ["--deinterlace", "--filter", "crop=40:20", "--fps", "50", "--shutter", "90"]
+    code, _, err = run(clip(), tmp_path / "out.mp4", *shown)
+    assert code == 0 and "24 -> 24 frames (24 made), 0.480 s at 50 fps, 40x20" in err
+    assert "not marked as interlaced" in err
+    code, _, err = run(clip(), tmp_path / "out.mp4", "--filter", "crop=99:99", "--overwrite")
+    assert code == 2 and err.startswith("zoomin-interpolate: --filter crop=99:99: ")
+    assert err.count("\n") == 1

@@ -8,9 +8,12 @@ from typing import Literal
 import torch
 
 from zoomin_d2.inference.interpolator import Interpolator
+from zoomin_d2.video.errors import FilterError
 from zoomin_d2.video.jobs.container_job import JobOptions
+from zoomin_d2.video.read.filter_graph import DEINTERLACE, parse_filters
 from zoomin_d2.video.time.cut_list import read_cuts
 from zoomin_d2.video.time.pipeline import StreamOptions
+from zoomin_d2.video.time.shutter import check_shutter
 from zoomin_d2.video.time.step_detection import CUT_MIN, MAX_GAP
 from zoomin_d2.video.time.timeline import Target, parse_rate
 from zoomin_d2.video.write.encoder import EncodeOptions
@@ -156,6 +159,14 @@ def make_parser() -> argparse.ArgumentParser:
         default="hold",
         help="for frames that cannot be read: hold the last good frame (default), or stop",
     )
+    frames.add_argument(
+        "--shutter",
+        type=_shutter,
+        metavar="ANGLE",
+        help="motion blur of a shutter that is open for this much of the time between two output "
+        "frames, in degrees: 180 is a film camera's, 360 all of it (16 made frames for each output "
+        "frame at 180)",
+    )
     _add_protection(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -200,6 +211,19 @@ def make_parser() -> argparse.ArgumentParser:
     )
     output.add_argument("--quiet", action="store_true", help="print only warnings and errors")
     output.add_argument("--debug", action="store_true", help="show where errors come from")
+    before = parser.add_argument_group("before interpolation")
+    before.add_argument(
+        "--deinterlace",
+        action="store_true",
+        help="make a frame of every field (bwdif): 50i becomes 50p, to which --multi and --fps "
+        "then apply; --fps 50 adds no frames",
+    )
+    before.add_argument(
+        "--filter",
+        type=_filters,
+        metavar="FILTERS",
+        help="video filters of FFmpeg, such as crop=1920:800,unsharp; after --deinterlace",
+    )
     sources = parser.add_argument_group("input without timestamps")
     sources.add_argument("--input-fps", type=_rate, help="frame rate of images (default: 24)")
     sources.add_argument(
@@ -255,6 +279,11 @@ def cut_threshold(args: argparse.Namespace) -> float:
     return CUT_MIN if args.cut_threshold is None else args.cut_threshold
 
 
+def filters_of(args: argparse.Namespace) -> str:
+    """The filters that frames go through before interpolation, as one chain."""
+    return ",".join(filter(None, [DEINTERLACE if args.deinterlace else "", args.filter]))
+
+
 def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
     """The parsed options as options of a job."""
     stream = StreamOptions(
@@ -267,6 +296,7 @@ def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
         keep_still=not args.no_still,
         mask=args.mask,
         unsure=args.unsure,
+        shutter=args.shutter,
     )
     return JobOptions(
         stream=stream,
@@ -307,6 +337,23 @@ def _positive(text: str) -> Fraction:
 
 def _seconds(text: str) -> Fraction:
     return _positive(text.removesuffix("s"))
+
+
+def _shutter(text: str) -> float:
+    angle = float(_positive(text))
+    try:
+        check_shutter(angle)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return angle
+
+
+def _filters(text: str) -> str:
+    try:
+        parse_filters(text)
+    except FilterError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("--filter ")) from None
+    return text
 
 
 def _gap(text: str) -> float | None:

@@ -16,6 +16,7 @@ from typing import TypeVar
 from zoomin_d2.cli.arguments import (
     DTYPES,
     check_cut_options,
+    filters_of,
     make_options,
     make_parser,
     make_target,
@@ -151,7 +152,7 @@ class Session:
 
     def _with_source(self, job: Job, run: Callable[..., Result]) -> Result:
         args = self._args
-        with open_source(job.inputs, args.input_fps, args.raw_input) as source:
+        with open_source(job.inputs, args.input_fps, args.raw_input, filters_of(args)) as source:
             size: tuple[int, int] | None = None
             changes: list[Callable[[OutputFrame], OutputFrame]] = []
             if self._draw is not None:

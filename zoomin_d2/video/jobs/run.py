@@ -28,6 +28,7 @@ def interpolate_video(
     hooks: Hooks | None = None,
     rate: Fraction | None = None,
     raw: str | None = None,
+    filters: str = "",
 ) -> Report:
     """Interpolate a video, a folder of images, two images or standard input into anything.
 
@@ -39,13 +40,14 @@ def interpolate_video(
             (1, 3, H, W) float RGB in [0, 1]. zoomin_d2.Interpolator is one.
         target: the frame rate, factor or slow motion.
         rate: frames per second of images. raw: layout of raw video on standard input.
+        filters: a chain of FFmpeg's video filters before interpolation, "crop=640:480,unsharp".
 
     Raises:
         VideoError: by name; see errors.py.
     """
     output = os.fspath(output)
     output_kind(output)  # an unknown kind of output is reported before anything is read
-    with open_source(inputs, rate, raw) as source:
+    with open_source(inputs, rate, raw, filters) as source:
         return interpolate_source(source, output, interpolate, target, options, hooks)
 
 

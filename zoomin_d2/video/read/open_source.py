@@ -8,6 +8,7 @@ from pathlib import Path
 
 from zoomin_d2.video.errors import BadInputError
 from zoomin_d2.video.read.animation import AnimationReader, is_animated
+from zoomin_d2.video.read.filtered import FilteredSource
 from zoomin_d2.video.read.images import IMAGE_SUFFIXES, ImageReader, list_images
 from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.read.source import Source
@@ -19,6 +20,7 @@ def open_source(
     inputs: str | os.PathLike | Sequence[str | os.PathLike],
     rate: Fraction | None = None,
     raw: str | None = None,
+    filters: str = "",
 ) -> Source:
     """Open one video, folder of images, standard input ("-"), or two (or more) images.
 
@@ -26,10 +28,25 @@ def open_source(
         inputs: a path, "-", or several paths of images.
         rate: frames per second of images.
         raw: "WIDTHxHEIGHT:PIX_FMT:FPS" of raw video on standard input.
+        filters: a chain of FFmpeg's video filters that the frames go through; "": none.
 
     Raises:
         BadInputError: the inputs cannot be read, or do not form one source.
+        FilterError: a filter is unknown, or refuses its options or these frames.
     """
+    source = _open(inputs, rate, raw)
+    if not filters:
+        return source
+    try:
+        return FilteredSource(source, filters)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _open(
+    inputs: str | os.PathLike | Sequence[str | os.PathLike], rate: Fraction | None, raw: str | None
+) -> Source:
     names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     paths = [Path(name) for name in names]
     if not paths:

@@ -17,7 +17,7 @@ from zoomin_d2.video.read.containers import open_container
 from zoomin_d2.video.read.decoding import Decoded, FrameDecoder, says_alpha
 from zoomin_d2.video.read.hdr import read_hdr_metadata
 from zoomin_d2.video.read.packets import clock_origin, continuous_packets
-from zoomin_d2.video.read.source import Damage, SourceFrame, SourceInfo
+from zoomin_d2.video.read.source import INTERLACED, Damage, SourceFrame, SourceInfo
 from zoomin_d2.video.read.timing import PREVIEW, Timing, measure_timing
 from zoomin_d2.video.time.timeline import SourceClock
 
@@ -222,7 +222,7 @@ class VideoReader:
 
     def _warnings(self, frame: av.VideoFrame) -> Iterator[str]:
         if frame.interlaced_frame:
-            yield "the video is interlaced: deinterlace it first, or edges will show combing"
+            yield INTERLACED
         others = [s for s in self._container.streams.video if not _is_cover(s)][1:]
         if others:
             places = ", ".join(str(s.index) for s in others)

@@ -10,9 +10,13 @@ import av
 import cv2
 import numpy as np
 
-from zoomin_d2.video.read.color import ColorPath, small_yuv
+from zoomin_d2.video.read.color import UNSPECIFIED, ColorPath, is_rgb, small_yuv
 from zoomin_d2.video.read.hdr import HdrMetadata
+from zoomin_d2.video.read.light import SRGB
 from zoomin_d2.video.time.step_detection import THUMBNAIL_WIDTH
+
+# a warning of a source whose first frame is interlaced
+INTERLACED = "the video is interlaced: --deinterlace it, or edges will show combing"
 
 
 @dataclass
@@ -76,6 +80,13 @@ class SourceInfo:
     stream_index: int = 0
     is_images: bool = False
     has_alpha: bool = False
+
+    @property
+    def transfer(self) -> int:
+        """H.273 code point of the transfer characteristics of RGB: sRGB for untagged pictures."""
+        tagged = self.color.tags.transfer
+        is_picture = self.is_images or (is_rgb(self.pix_fmt) and tagged == UNSPECIFIED)
+        return SRGB if is_picture else tagged
 
 
 class DamageEvent(NamedTuple):

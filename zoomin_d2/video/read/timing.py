@@ -70,7 +70,7 @@ def measure_timing(
     steps = [b - a for a, b in pairwise(ticks)]
     base = Fraction(stream.time_base or 1)
     declared = [Fraction(r) for r in _declared(stream) if r]
-    rate = _possible_rate(declared, [s * base for s in steps], base)
+    rate = possible_rate(declared, [s * base for s in steps], base)
     borne_out = [abs(durations[t] - step) <= min(1, step // 4) for t, step in zip(ticks, steps)]
     true_durations = sum(borne_out) >= _STEADY * len(borne_out)
     # AVI stores no presentation times; FFmpeg derives them for codecs with one reordered frame
@@ -86,8 +86,9 @@ def _declared(stream: av.VideoStream):
     return stream.average_rate, stream.guessed_rate, stream.base_rate
 
 
-def _possible_rate(declared: list[Fraction], steps: list[Fraction], tick: Fraction) -> Fraction:
-    """The first declared rate that the steps (seconds) confirm, else the measured one."""
+def possible_rate(declared: list[Fraction], steps: list[Fraction], tick: Fraction) -> Fraction:
+    """The first declared rate that the steps (seconds) confirm, else the measured one; `tick` is
+    the resolution of the times, in seconds."""
     if not steps:
         return standard_rate(declared[0]) if declared else DEFAULT_RATE
     usual = median(steps)

@@ -29,6 +29,7 @@ class Shown:
     times: list[Fraction]
     read_on: tuple[Fraction, int]
     last_duration: Fraction
+    shot: int = 0
     tensor: Tensor | None = None
     overlay: np.ndarray | None = None
 

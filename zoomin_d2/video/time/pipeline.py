@@ -27,6 +27,7 @@ from zoomin_d2.video.time.overlays import find_overlays
 from zoomin_d2.video.time.protection import Mask, Protected, Protection, Unsure
 from zoomin_d2.video.time.queues import CONVERTERS, ordered_map, prefetch
 from zoomin_d2.video.time.scene_cuts import MarkedFrame, mark_steps
+from zoomin_d2.video.time.shutter import ShutterGrid, expose
 from zoomin_d2.video.time.step_detection import CUT_MIN, MAX_GAP
 from zoomin_d2.video.time.timeline import Grid, Moment, Target, make_grid
 
@@ -53,6 +54,7 @@ class StreamOptions:
             the output ends with it (images: no frame is repeated).
         loop: after the last frame comes the first one again.
         alpha: images are (H, W, 4) straight RGBA; transparency is interpolated with the colors.
+        shutter: degrees of motion blur, above 0 and at most 360 (shutter.py); None: none.
         queue_size: source frames decoded ahead.
         keep_still: text, logos and whatever else stands still over motion, and pixels that are
             equal in both frames, are not interpolated (overlays.py, protection.py).
@@ -69,6 +71,7 @@ class StreamOptions:
     hold_last: bool = True
     loop: bool = False
     alpha: bool = False
+    shutter: float | None = None
     queue_size: int = 4
     keep_still: bool = True
     mask: str | os.PathLike | None = None
@@ -92,6 +95,7 @@ class OutputFrame:
         repeats: number of repeated source frames left out since then (dedupe).
         unsure: share of its pixels that could not be trusted and were replaced, 0 to 1.
         has_overlay: whether text or the like was kept still.
+        shot: differs between two frames that a cut or a gap of the source separates.
     """
 
     index: int
@@ -106,6 +110,7 @@ class OutputFrame:
     repeats: int = 0
     unsure: float = 0.0
     has_overlay: bool = False
+    shot: int = 0
 
 
 class _Span(NamedTuple):
@@ -145,6 +150,23 @@ def interpolate_frames(
     """
     options = options or StreamOptions()
     grid = make_grid(target, source.info) if isinstance(target, Target) else target
+    if options.shutter is None:
+        return _frames_at(grid, source, interpolate, options, first, start)
+    exposures = ShutterGrid(grid, options.shutter)
+    first *= exposures.samples
+    frames = _frames_at(exposures, source, interpolate, options, first, start)
+    return expose(frames, exposures.samples, source.info.transfer)
+
+
+def _frames_at(
+    grid: Grid | ShutterGrid,
+    source: Source,
+    interpolate: Interpolate,
+    options: StreamOptions,
+    first: int,
+    start: tuple[Fraction, int] | None,
+) -> Generator[OutputFrame, None, None]:
+    """The frames at the moments of a grid, from index `first` on."""
     read = _read(source, start, options.loop)
     marked = mark_steps(read, options.cut_threshold, options.max_gap, options.cuts)
     size = (source.info.height, source.info.width)
@@ -173,7 +195,7 @@ def _read(source: Source, start: tuple[Fraction, int] | None, loop: bool) -> Ite
 
 
 def _spans(
-    shown: Iterable[Shown], grid: Grid, first: int, options: StreamOptions
+    shown: Iterable[Shown], grid: Grid | ShutterGrid, first: int, options: StreamOptions
 ) -> Iterator[_Span]:
     """The stretches between shown frames, each with the moments that fall into it."""
     previous: Shown | None = None
@@ -181,6 +203,7 @@ def _spans(
     repeats = 0
     for current in shown:
         if previous is not None:
+            current.shot = previous.shot + current.begins_shot
             if current.marked.cut_before:
                 cuts.append(round(float(current.time), 3))
             repeats += len(previous.times) - 1
@@ -197,11 +220,10 @@ def _spans(
         repeats += len(previous.times) - 1
         moments = grid.between(previous.index, previous.times)
         index = previous.index + len(previous.times) - 1
-        hold_last = options.hold_last or options.loop
         if not options.loop:  # else it is the first frame, which begins the next round
-            moments += grid.tail(index, previous.times[-1], previous.last_duration)
-        end = previous.times[-1] + grid.tolerance
-        wanted = [m for m in moments if m.index >= first and (hold_last or m.source_time <= end)]
+            tail = previous.times[-1], previous.last_duration
+            moments += grid.tail(index, *tail, options.hold_last)
+        wanted = [m for m in moments if m.index >= first]
         if moments and moments[0].index < first:
             cuts, repeats = [], 0
         if wanted:
@@ -263,7 +285,11 @@ def _converted(
 
 
 def _fill(
-    span: _Span, grid: Grid, model: Model, protection: Protection, options: StreamOptions
+    span: _Span,
+    grid: Grid | ShutterGrid,
+    model: Model,
+    protection: Protection,
+    options: StreamOptions,
 ) -> Callable[[], list[OutputFrame]]:
     """Start the frames of one span; the model is called once, with all its times."""
     a, b = span.a, span.b
@@ -316,4 +342,5 @@ def _output(
         moment.duration,
         unsure=done.unsure,
         has_overlay=done.has_overlay,
+        shot=shown.shot,
     )

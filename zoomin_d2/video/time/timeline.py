@@ -165,10 +165,18 @@ class UniformGrid:
         end = end if self._most is None else min(end, self._most)
         return [self._moment(n) for n in range(max(0, first), end)]
 
-    def tail(self, index: int, time: Fraction, duration: Fraction) -> list[Moment]:
-        """The moments that the last source frame covers; the total is rounded, not cut."""
+    def tail(
+        self, index: int, time: Fraction, duration: Fraction, hold: bool = True
+    ) -> list[Moment]:
+        """The moments that the last source frame covers; the total is rounded, not cut. Without
+        `hold` only the one at its own time."""
         end = time + duration - self._step / 2
-        return [m for m in self.between(index, [time, time + duration]) if m.source_time < end]
+        moments = [m for m in self.between(index, [time, time + duration]) if m.source_time < end]
+        return moments if hold else [m for m in moments if m.source_time <= time + self.tolerance]
+
+    def cells(self, index: int, times: Sequence[Fraction]) -> list[Moment]:
+        """The moments that begin a step of the output which overlaps [times[0], times[-1])."""
+        return self.between(index, [times[0] - self._step, times[-1]])
 
     def count(self, num_frames: int, duration: Fraction) -> int:
         """Output frames of a source of `duration` seconds."""
@@ -205,9 +213,16 @@ class SubdivisionGrid:
                 moments.append(Moment(n, time, source_time, duration))
         return moments
 
-    def tail(self, index: int, time: Fraction, duration: Fraction) -> list[Moment]:
-        """The moments that the last source frame covers."""
-        return self.between(index, [time, time + duration])
+    def tail(
+        self, index: int, time: Fraction, duration: Fraction, hold: bool = True
+    ) -> list[Moment]:
+        """The moments that the last source frame covers; without `hold` only its own."""
+        moments = self.between(index, [time, time + duration])
+        return moments if hold else moments[:1]
+
+    def cells(self, index: int, times: Sequence[Fraction]) -> list[Moment]:
+        """The moments that begin a step of the output in [times[0], times[-1])."""
+        return self.between(index, times)
 
     def count(self, num_frames: int, duration: Fraction) -> int:
         """Output frames of `num_frames` source frames."""

@@ -1,0 +1,146 @@
+"""A chain of FFmpeg's video filters: its text, and the graph that frames are pushed through."""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from math import lcm
+from typing import Any, NamedTuple, cast
+
+import av
+import av.filter
+import av.logging
+
+from zoomin_d2.video.errors import FilterError
+from zoomin_d2.video.read.source import SourceInfo
+
+# One frame per field, so 50i becomes 50p; which field is first is up to the flags of the frames.
+DEINTERLACE = "bwdif=mode=send_field:parity=auto:deint=all"
+
+_DYNAMIC_INPUTS, _DYNAMIC_OUTPUTS = 1, 2  # AVFILTER_FLAG_*: how many depends on the options
+
+
+class Filter(NamedTuple):
+    """One filter of a chain: its name and its options as FFmpeg takes them."""
+
+    name: str
+    options: str
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.options}" if self.options else self.name
+
+
+def parse_filters(text: str) -> list[Filter]:
+    """The filters of a chain such as "crop=640:480,unsharp", quoted and escaped as for FFmpeg.
+
+    Raises:
+        FilterError: it is empty, has labels or several chains, or a filter is unknown, refuses its
+            options, or has not one input and one output.
+    """
+    filters = []
+    for word in _words(text):
+        name, _, options = word.partition("=")
+        filters.append(Filter(name.strip(), options.strip()))
+        _check(filters[-1])
+    return filters
+
+
+def _words(text: str) -> list[str]:
+    """Split at commas, and take away one level of quotes and backslashes, as FFmpeg does."""
+    words, characters = [""], iter(text)
+    for character in characters:
+        if character == "\\":
+            words[-1] += next(characters, "")
+        elif character == "'":
+            for quoted in characters:
+                if quoted == "'":
+                    break
+                words[-1] += quoted
+        elif character == ",":
+            words.append("")
+        elif character in "[];":
+            raise FilterError(
+                f"--filter {text}: give one chain of filters, such as crop=640:480,unsharp, "
+                f"without {character!r}"
+            )
+        else:
+            words[-1] += character
+    if not all(word.strip() for word in words):
+        raise FilterError(f"--filter {text}: a filter between the commas is missing")
+    return words
+
+
+def _check(wanted: Filter) -> None:
+    try:
+        known: Any = av.filter.Filter(wanted.name)  # its stubs lack inputs and outputs
+    except ValueError:
+        raise FilterError(f"--filter {wanted}: this FFmpeg has no filter '{wanted.name}'") from None
+    is_single = len(known.inputs) == 1 or known.flags & _DYNAMIC_INPUTS
+    if not is_single or not (len(known.outputs) == 1 or known.flags & _DYNAMIC_OUTPUTS):
+        raise FilterError(f"--filter {wanted}: needs one video in and one out, which it has not")
+    with _reported(wanted, ""):
+        av.filter.Graph().add(wanted.name, wanted.options or None)
+
+
+class _reported:
+    """Turns FFmpeg's errors into a FilterError with the reason that FFmpeg logs."""
+
+    def __init__(self, what: object, where: str):
+        self._what, self._where = what, where
+
+    def __enter__(self) -> None:
+        self._level = av.logging.get_level()
+        av.logging.set_level(av.logging.ERROR)
+        self._capture = av.logging.Capture()
+        self._logs = self._capture.__enter__()
+
+    def __exit__(self, kind: Any, error: BaseException | None, _trace: Any) -> None:
+        self._capture.__exit__(None, None, None)
+        av.logging.set_level(self._level)
+        if isinstance(error, av.FFmpegError):
+            reason = self._logs[0][2].strip() if self._logs else error.strerror or str(error)
+            raise FilterError(
+                f"--filter {self._what}: {reason.rstrip('.')}{self._where}"
+            ) from error
+
+
+class FilterGraph:
+    """The filters, set up for frames like the first one."""
+
+    def __init__(self, filters: Iterable[Filter], first: av.VideoFrame, info: SourceInfo):
+        self._filters = list(filters)
+        where = f" (frames of {first.width}x{first.height} {first.format.name})"
+        self.tick = Fraction(1, lcm(*(t.denominator for t in (info.time_base, 1 / info.rate))))
+        self.tick = Fraction(1, lcm(self.tick.denominator, info.start.denominator))
+        aspect = info.sample_aspect_ratio or Fraction(0)
+        if first.rotation % 180 and aspect:
+            aspect = 1 / aspect
+        properties = {
+            "video_size": f"{first.width}x{first.height}",
+            "pix_fmt": first.format.name,
+            "time_base": str(self.tick),
+            "frame_rate": str(info.rate),
+            "pixel_aspect": f"{aspect.numerator}/{aspect.denominator}",
+            "colorspace": str(int(first.colorspace)),
+            "range": str(int(first.color_range)),
+        }
+        with _reported(",".join(map(str, self._filters)), where):
+            graph = av.filter.Graph()
+            self._source = graph.add("buffer", ":".join(f"{k}={v}" for k, v in properties.items()))
+            nodes = [graph.add(f.name, f.options or None) for f in self._filters]
+            self._sink = graph.add("buffersink")
+            graph.link_nodes(self._source, *nodes, self._sink)
+            graph.configure()
+        self._graph = graph
+
+    def push(self, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
+        """Filter a frame (None: the end); the frames that come out by then."""
+        with _reported(",".join(map(str, self._filters)), ""):
+            self._source.push(frame)
+        while (filtered := self._pull()) is not None:
+            yield filtered
+
+    def _pull(self) -> av.VideoFrame | None:
+        with _reported(",".join(map(str, self._filters)), ""):
+            try:
+                return cast(av.VideoFrame, self._sink.pull())
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return None
