@@ -11,7 +11,7 @@ from zoomin_d2.video import JobOptions, StreamOptions, Target, interpolate_video
 from zoomin_d2.video.read.source import SourceFrame
 from zoomin_d2.video.time.pipeline import CONTEXT, interpolate_frames
 from zoomin_d2.video.time.scene_cuts import mark_steps
-from zoomin_d2.video.time.step_detection import NEIGHBORHOOD, is_gap, judge_step
+from zoomin_d2.video.time.step_detection import NEIGHBORHOOD, are_alike, is_gap, judge_step
 
 
 def _frames(images):
@@ -263,3 +263,11 @@ def test_a_long_gap_is_held(write_video, make_frames, average):
     assert set(kinds(0.5)) == {"held"}
     assert set(kinds(None)) == set(kinds(3)) == {"made"}
     assert len(kinds(0.5)) == 2 * 51 - 1
+
+
+def test_plain_colors_are_not_alike():
+    black, white, gray = (np.full(3 * 32 * 18, level, np.float32) for level in (16, 235, 128))
+    assert not are_alike(black, white)
+    rows = np.tile(np.linspace(0, 100, 32, dtype=np.float32), (18, 1))
+    picture = np.stack([rows, np.full_like(rows, 128), np.full_like(rows, 128)]).ravel()
+    assert are_alike(picture, picture + 20) and not are_alike(picture, gray)

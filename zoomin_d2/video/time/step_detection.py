@@ -86,6 +86,8 @@ def are_alike(coarse_1: np.ndarray, coarse_2: np.ndarray) -> bool:
     chroma both correlate. Plain colors correlate with nothing."""
     planes = [x.reshape(3, -1) for x in (coarse_1, coarse_2)]
     flat_1, flat_2 = (x - x.mean(1, keepdims=True) for x in planes)
+    if max((flat_1[0] ** 2).mean(), (flat_2[0] ** 2).mean()) < 1.0:
+        return False
     parts = zip((np.s_[:1], np.s_[1:]), MAX_ALIKE)
     return all(_correlation(flat_1[part], flat_2[part]) > most for part, most in parts)
 
