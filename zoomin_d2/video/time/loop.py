@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from zoomin_d2.video.errors import BadInputError
+from zoomin_d2.video.read.containers import open_container
 from zoomin_d2.video.read.source import SourceFrame, SourceInfo
 from zoomin_d2.video.time.timeline import Grid, SubdivisionGrid, UniformGrid
 
@@ -39,12 +40,12 @@ def close_grid(grid: Grid, info: SourceInfo, keep_length: bool) -> Grid:
     """
     if isinstance(grid, SubdivisionGrid):
         return grid
-    if not info.duration:
+    duration = info.duration or _measured(info)
+    if not duration:
         raise BadInputError(
             f"{info.name}: its length is unknown, so --loop cannot divide it evenly: give a file, "
             "or use --multi"
         )
-    duration = info.duration
     by_rate = info.num_frames / info.rate
     if abs(by_rate - duration) <= 2 * info.time_base:  # the container rounds
         duration = by_rate
@@ -53,3 +54,15 @@ def close_grid(grid: Grid, info: SourceInfo, keep_length: bool) -> Grid:
     if keep_length:
         fps, slowmo = count / (duration * grid.slowmo), grid.slowmo
     return UniformGrid(fps, slowmo, grid.start, info.time_base, count)
+
+
+def _measured(info: SourceInfo) -> Fraction | None:
+    """The length of a file by its packets (the header of an animated PNG has none)."""
+    if info.file is None:
+        return None
+    with open_container(info.file) as container:
+        packets = container.demux(container.streams[info.stream_index])
+        timed = [p for p in packets if p.size and p.pts is not None and p.time_base is not None]
+        begins = [p.pts * p.time_base for p in timed]
+        ends = [begin + (p.duration or 0) * p.time_base for begin, p in zip(begins, timed)]
+    return max(ends) - min(begins) if timed else None

@@ -12,6 +12,7 @@ import numpy as np
 
 from zoomin_d2.video.read.containers import file_url
 from zoomin_d2.video.time.pipeline import OutputFrame
+from zoomin_d2.video.write.last_duration import set_length
 from zoomin_d2.video.write.segments import os_error
 
 GIF_MAX_FPS = 50  # browsers slow down frames of less than 2/100 s
@@ -55,7 +56,7 @@ class AnimatedImage:
         self._stream = cast(av.VideoStream, added)
         self._stream.codec_context.time_base = self._tick
         self._convert: Callable[[av.VideoFrame], Iterator[av.VideoFrame]] | None = None
-        self._start = Fraction(0)
+        self._start = self._end = Fraction(0)
 
     def write(self, frame: OutputFrame) -> None:
         """Raises DiskFullError, OutputError."""
@@ -69,9 +70,10 @@ class AnimatedImage:
         picture = av.VideoFrame.from_ndarray(
             np.ascontiguousarray(image), format=_pixels(image.shape[2], deep, "le")
         )
+        self._end = frame.time + frame.duration
         pts = round((frame.time - self._start) / self._tick)
         # rounding the ends, not the durations, keeps the sum exact
-        duration = round((frame.time + frame.duration - self._start) / self._tick) - pts
+        duration = round((self._end - self._start) / self._tick) - pts
         try:
             for converted in self._convert(picture):
                 converted.pts, converted.time_base = pts, self._tick
@@ -88,6 +90,8 @@ class AnimatedImage:
         try:
             self._container.mux(self._stream.encode())
             self._container.close()
+            if self._kind.codec != "gif":
+                set_length(self._part, self._end - self._start)
             os.replace(self._part, self._path)
         except (OSError, av.FFmpegError) as error:
             raise os_error(error, f"Cannot write {self._path}") from error

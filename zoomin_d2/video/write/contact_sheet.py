@@ -8,6 +8,7 @@ from zoomin_d2.video.time.cut_list import Cut
 WIDTH = 200  # of a frame, pixels
 COLUMNS = 4  # cuts in a row
 MOST = 400  # cuts in a sheet
+BACKGROUND = 64  # gray, on which black frames show
 _TEXT, _GAP = 18, 6
 
 
@@ -35,7 +36,7 @@ class ContactSheet:
         height = max(cell.shape[0] for cell in self._cells) + _GAP
         width = 2 * WIDTH + _GAP
         rows = -(-len(self._cells) // columns)
-        sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
+        sheet = np.full((rows * height, columns * width, 3), BACKGROUND, np.uint8)
         for i, cell in enumerate(self._cells):
             top, left = i // columns * height, i % columns * width
             sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
@@ -52,7 +53,7 @@ def _small(image: np.ndarray) -> np.ndarray:
 
 
 def _text(line: str, width: int) -> np.ndarray:
-    strip = np.zeros((_TEXT, width, 3), np.uint8)
+    strip = np.full((_TEXT, width, 3), BACKGROUND, np.uint8)
     place, font = (4, _TEXT - 5), cv2.FONT_HERSHEY_SIMPLEX
     cv2.putText(strip, line, place, font, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
     return strip
