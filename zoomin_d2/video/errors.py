@@ -18,6 +18,8 @@ class OptionError(VideoError):
     """An option does not fit the input or the model: a mask of another size, a fallback for unsure
     pixels with a model that has no flow."""
 
+    exit_code = 2
+
 
 class FilterError(VideoError):
     """A filter is unknown, or refuses its options or the frames of this input (`--filter`)."""
