@@ -115,7 +115,7 @@ def test_text_that_appears_and_goes():
 
 
 @pytest.mark.parametrize("start", [1, 3])
-def test_a_step_depends_on_nearby_frames_only(start):
+def test_a_step_depends_on_nearby_frames(start):
     """A resumed run begins to read in the middle."""
     whole = overlays(pan(24))
     part = overlays(pan(24)[start:])

@@ -46,7 +46,7 @@ def test_equal_pixels_stay_exactly_equal(dtype, scale):
     assert np.array_equal(done.image, expected) and done.image.dtype == dtype
 
 
-def test_an_overlay_fades_from_one_to_the_other():
+def test_an_overlay_fades_to_the_other():
     overlay = np.zeros(SIZE, np.uint8)
     overlay[2:4, 2:4] = 255
     overlay[6, 6] = 51  # a fifth
@@ -101,7 +101,7 @@ def test_a_mostly_unsure_frame_falls_back():
     assert (done.image == 5).all() and done.unsure == pytest.approx(0.55)
 
 
-def test_a_few_pixels_do_not_make_a_frame_unsure():
+def test_a_few_pixels_do_not_count():
     doubt = np.zeros((100, 100), np.float32)
     doubt[0, :9] = 1.0
     a = np.zeros((100, 100, 3), np.uint8)
