@@ -19,6 +19,7 @@ setup(
     packages=find_packages(include=["zoomin_d2", "zoomin_d2.*"]),
     package_data={
         "zoomin_d2": ["py.typed"],
+        "zoomin_d2.cli.app": ["*.css", "*.js"],
         "zoomin_d2.model_zoo": ["configs/*.yaml", "weights/*"],
         "zoomin_d2.visualization.report": ["*.html", "*.css", "*.js", "vendor/**"],
     },
@@ -38,7 +39,7 @@ setup(
     ],
     entry_points={
         "console_scripts": [
-            "zoomin-app = zoomin_d2.cli.app:entry_point",
+            "zoomin-app = zoomin_d2.cli.app.command:entry_point",
             "zoomin-interpolate = zoomin_d2.cli.interpolate_video:entry_point",
         ]
     },

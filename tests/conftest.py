@@ -1,8 +1,5 @@
 """Shared fixtures: a small model on a randomly initialised detector, batches of known content."""
 
-import os
-import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator
 
@@ -13,6 +10,7 @@ from detectron2.config import CfgNode
 from zoomin_d2 import get_zoomin_cfg
 
 pytest_plugins = [
+    "tests.helpers.browser",
     "tests.helpers.tiny_configs",
     "tests.helpers.generators",
     "tests.helpers.videos",
@@ -74,18 +72,3 @@ def make_batch():
         return batch
 
     return make
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Headless Chromium; the test is skipped where there is none, with what to install."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    # The last one is what `make test` fetches (tools/setup_env.sh).
-    names = ("chromium", "chromium-browser", "google-chrome", f"{sys.prefix}/chromium/run")
-    path = os.environ.get("ZOOMIN_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip("no Chromium: apt install chromium, or set ZOOMIN_CHROMIUM")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()

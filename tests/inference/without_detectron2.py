@@ -64,16 +64,18 @@ def use_video(clip: Path, output: Path) -> dict:
 
 
 def use_app(clip: Path, folder: Path) -> dict:
-    from zoomin_d2.cli import app, app_jobs
+    from zoomin_d2.cli.app import jobs, page
+    from zoomin_d2.cli.app.job_queue import JobQueue
 
     folder.mkdir()
-    target, stop = app_jobs.make_target(app_jobs.SMOOTHER, 2), threading.Event()
-    limits = app_jobs.Limits()
-    options = ("average", False, limits, folder, lambda *_: None, stop)
-    _, words = app_jobs.interpolate_clip(str(clip), target, *options)
+    choices = jobs.Choices(jobs.make_target(jobs.SMOOTHER, 2), "average")
+    stop = threading.Event()
+    result = jobs.interpolate_clip(clip, None, choices, folder, lambda *_: None, stop)
+    words, _ = jobs.describe(result.report)
     sys.modules["gradio"] = None  # type: ignore[assignment]
     try:
-        app.build_app()
+        with JobQueue() as queue:
+            page.build_app(queue)
     except ModuleNotFoundError as error:
         return {"words": words, "page": str(error)}
     return {"words": words}

@@ -38,24 +38,36 @@ class Bar:
         self._bar.close()
 
 
+class Pace:
+    """How fast frames come, measured from the first report on: loading the model and the frames of
+    earlier runs do not count."""
+
+    def __init__(self) -> None:
+        self._start: tuple[float, int] | None = None
+
+    def fps(self, done: int, now: float) -> float | None:
+        """Frames per second at `now` (seconds of any clock); None at the first report."""
+        if self._start is None:
+            self._start = now, done
+            return None
+        begun, first = self._start
+        return (done - first) / max(now - begun, 1e-6)
+
+
 class JsonLines:
     """{"event": "progress", "done", "total", "fps", "eta"} twice a second."""
 
     def __init__(self, name: str, out: IO[str]):
         self._name, self._out = name, out
-        self._start: tuple[float, int] | None = None
+        self._pace = Pace()
         self._last = 0.0
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if self._start is None:
-            self._start = now, done
-            return
-        if now - self._last < JSON_INTERVAL and done != total:
+        speed = self._pace.fps(done, now)
+        if speed is None or (now - self._last < JSON_INTERVAL and done != total):
             return
         self._last = now
-        begun, first = self._start
-        speed = (done - first) / max(now - begun, 1e-6)
         eta = round((total - done) / speed, 1) if total else None
         self.emit("progress", done=done, total=total or None, fps=round(speed, 2), eta=eta)
 
