@@ -14,8 +14,9 @@ class BadInputError(VideoError):
     exit_code = 3
 
 
-class FilterError(VideoError):
-    """A filter is unknown, or refuses its options or the frames of this input (`--filter`)."""
+class OptionError(VideoError):
+    """An option does not fit the input or the model: a filter that refuses its options or these
+    frames."""
 
     exit_code = 2
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from zoomin_d2.video import Target, interpolate_frames, interpolate_video, open_source
-from zoomin_d2.video.errors import BadInputError, FilterError
+from zoomin_d2.video.errors import BadInputError, OptionError
 from zoomin_d2.video.jobs.options import job_options
 from zoomin_d2.video.read.filter_graph import DEINTERLACE, FilterGraph, parse_filters
 from zoomin_d2.video.read.filtered import FilteredSource
@@ -222,7 +222,7 @@ def test_a_filtered_pipe_cannot_be_resumed(interlaced):
     ],
 )
 def test_wrong_chains_are_named(text, words):
-    with pytest.raises(FilterError, match=words) as error:
+    with pytest.raises(OptionError, match=words) as error:
         parse_filters(text)
     assert error.value.exit_code == 2 and "\n" not in str(error.value)
 
@@ -234,9 +234,9 @@ def test_quotes_are_ffmpegs():
 
 def test_filters_that_do_not_fit_are_named(write_video, make_frames):
     source = write_video("in.mp4", make_frames(4))
-    with pytest.raises(FilterError, match=r"crop=999:999: .*64x48 yuv420p"):
+    with pytest.raises(OptionError, match=r"crop=999:999: .*64x48 yuv420p"):
         open_source(str(source), filters="crop=999:999")
-    with pytest.raises(FilterError, match="no frame comes out"):
+    with pytest.raises(OptionError, match="no frame comes out"):
         open_source(str(source), filters="trim=start=9")
-    with pytest.raises(FilterError, match="do not follow each other"):
+    with pytest.raises(OptionError, match="do not follow each other"):
         _read(source, "setpts=0")

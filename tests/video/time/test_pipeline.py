@@ -9,7 +9,7 @@ import torch
 from zoomin_d2.frames import to_image, to_planes, to_samples, to_tensor, to_unit_range
 from zoomin_d2.video import Target, interpolate_frames, make_grid, open_source
 from zoomin_d2.video.errors import ModelError
-from zoomin_d2.video.time import pipeline
+from zoomin_d2.video.time import model_calls
 
 
 class Recorder:
@@ -48,7 +48,7 @@ def _run(source, model, **target):
 def test_copies_overlap_with_the_work(write_video, make_frames, average, monkeypatch):
     source = write_video("in.mkv", make_frames(6), codec="ffv1", pix_fmt="bgr0")
     plain = _run(source, average, multi=3)
-    monkeypatch.setattr(pipeline, "Transfer", Recorder)
+    monkeypatch.setattr(model_calls, "Transfer", Recorder)
     monkeypatch.setattr(Recorder, "log", [])
     made = _run(source, OnGpu(), multi=3)
     assert [(f.index, f.time, f.kind) for f in made] == [(f.index, f.time, f.kind) for f in plain]

@@ -14,15 +14,12 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from zoomin_d2.frames import to_image, to_planes, to_samples, to_unit_range
 from zoomin_d2.interpolate import Interpolate
-from zoomin_d2.transfer import Transfer, overlapped, pairs_in_flight
-from zoomin_d2.video.errors import ModelError
+from zoomin_d2.transfer import overlapped, pairs_in_flight
 from zoomin_d2.video.read.source import Source
-from zoomin_d2.video.time.alpha import interpolate_rgba, is_opaque, mix_images, rgba
+from zoomin_d2.video.time.alpha import halves, mix_images, rgba
+from zoomin_d2.video.time.model_calls import Model, Shown
 from zoomin_d2.video.time.queues import CONVERTERS, ordered_map, prefetch
 from zoomin_d2.video.time.scene_cuts import MarkedFrame, mark_steps
 from zoomin_d2.video.time.shutter import ShutterGrid, expose
@@ -49,6 +46,7 @@ class StreamOptions:
         hold_last: the last frame is shown for as long as it lasts in the source; without this
             the output ends with it (images: no frame is repeated).
         alpha: images are (H, W, 4) straight RGBA; transparency is interpolated with the colors.
+        light: images are linear light as float16 (half_floats.py); RGBA is then premultiplied.
         shutter: degrees of motion blur, above 0 and at most 360 (shutter.py); None: none.
         queue_size: source frames decoded ahead.
     """
@@ -59,6 +57,7 @@ class StreamOptions:
     max_gap: float | None = MAX_GAP
     hold_last: bool = True
     alpha: bool = False
+    light: bool = False
     shutter: float | None = None
     queue_size: int = 4
 
@@ -70,7 +69,8 @@ class OutputFrame:
     Attributes:
         index: its place in the output. time, duration: when it is shown and for how long, in exact
             seconds.
-        image: (H, W, 3) RGB, uint8 or uint16; with options.alpha (H, W, 4).
+        image: (H, W, 3) RGB, uint8 or uint16 (options.light: float16); with options.alpha
+            (H, W, 4).
         kind: "source" (passed unchanged), "made" by the model, "held" (a source frame shown
             again) or "blended" across a cut.
         source_index: the source frame that it is, or that comes before it.
@@ -94,45 +94,12 @@ class OutputFrame:
     shot: int = 0
 
 
-@dataclass
-class _Shown:
-    """A source frame whose content is shown, as RGB, and the times of the original frames from it
-    up to the next one that is shown."""
-
-    marked: MarkedFrame
-    conversion: Future[np.ndarray]
-    times: list[Fraction]
-    read_on: tuple[Fraction, int]
-    last_duration: Fraction
-    shot: int = 0
-    tensor: Tensor | None = None
-
-    @property
-    def image(self) -> np.ndarray:
-        return self.conversion.result()
-
-    @property
-    def time(self) -> Fraction:
-        return self.times[0]
-
-    @property
-    def index(self) -> int:
-        return self.marked.frame.index
-
-    def as_tensor(self, transfer: Transfer, device: torch.device) -> Tensor:
-        tensor = self.tensor
-        if tensor is None:
-            planes = transfer.upload(to_planes(self.image), device)
-            tensor = self.tensor = to_unit_range(planes)
-        return tensor
-
-
 class _Span(NamedTuple):
     """The output frames from one shown frame up to the next (None: the end), and what happened
     since the last ones."""
 
-    a: _Shown
-    b: _Shown | None
+    a: Shown
+    b: Shown | None
     moments: list[Moment]
     cuts: tuple[float, ...]
     repeats: int
@@ -184,7 +151,7 @@ def _frames_at(
     marked = mark_steps(read, options.cut_threshold, options.max_gap)
     shown = prefetch(_shown_frames(marked, source, options), options.queue_size)
     spans = _spans(shown, grid, first, options.hold_last)
-    model = _Model(interpolate)
+    model = Model(interpolate)
     fill = partial(_fill, grid=grid, model=model, options=options)
     filled = ordered_map(fill, spans, model.workers)
     try:
@@ -196,10 +163,10 @@ def _frames_at(
 
 
 def _spans(
-    shown: Iterable[_Shown], grid: Grid | ShutterGrid, first: int, hold_last: bool
+    shown: Iterable[Shown], grid: Grid | ShutterGrid, first: int, hold_last: bool
 ) -> Iterator[_Span]:
     """The stretches between shown frames, each with the moments that fall into it."""
-    previous: _Shown | None = None
+    previous: Shown | None = None
     cuts: list[float] = []
     repeats = 0
     for current in shown:
@@ -232,10 +199,14 @@ def _spans(
 
 def _shown_frames(
     marked: Iterable[MarkedFrame], source: Source, options: StreamOptions
-) -> Iterator[_Shown]:
+) -> Iterator[Shown]:
     """Convert to RGB; if asked, merge short runs of repeats into the frame they repeat."""
     with ThreadPoolExecutor(CONVERTERS, "convert") as pool:
-        convert = partial(rgba, source) if options.alpha else source.to_rgb
+        convert: Callable[[Any], np.ndarray] = source.to_rgb
+        if options.light:
+            convert = partial(halves, source, options.alpha)
+        elif options.alpha:
+            convert = partial(rgba, source)
         yield from _converted(marked, lambda x: pool.submit(convert, x), options)
 
 
@@ -243,16 +214,16 @@ def _converted(
     marked: Iterable[MarkedFrame],
     convert: Callable[[Any], Future[np.ndarray]],
     options: StreamOptions,
-) -> Iterator[_Shown]:
+) -> Iterator[Shown]:
     history: deque[tuple[Fraction, int]] = deque(maxlen=CONTEXT)
 
-    def shown(item: MarkedFrame) -> _Shown:
+    def shown(item: MarkedFrame) -> Shown:
         frame = item.frame
         image = convert(frame.picture)
         frame.picture = None
-        return _Shown(item, image, [frame.time], history[0], frame.duration)
+        return Shown(item, image, [frame.time], history[0], frame.duration)
 
-    previous: _Shown | None = None
+    previous: Shown | None = None
     repeats: list[MarkedFrame] = []
     in_pause = False
     for item in marked:
@@ -284,60 +255,8 @@ def _converted(
         yield previous
 
 
-class _Model:
-    """The model, with frames moving to and from the device while it works."""
-
-    def __init__(self, interpolate: Interpolate):
-        self.device = torch.device(getattr(interpolate, "device", "cpu"))
-        self.workers: int = getattr(interpolate, "workers", 1)
-        self._interpolate, self._transfer = interpolate, Transfer()
-
-    def begin(self, a: _Shown, b: _Shown, ts: list[float]) -> Callable[[], list[np.ndarray]]:
-        """Start making the frames between two; the returned function waits for them.
-
-        Raises:
-            ModelError: the frames have a wrong shape (raised here) or values that are not finite
-                (raised by the returned function).
-        """
-        frame_1, frame_2 = (x.as_tensor(self._transfer, self.device) for x in (a, b))
-        with torch.no_grad():
-            frames = self._between(a, b, frame_1, frame_2, ts)
-        a.tensor = None  # b is the next pair's first
-        if len(frames) != len(ts) or any(f.shape != frame_1.shape for f in frames):
-            shapes = [tuple(f.shape) for f in frames]
-            raise ModelError(
-                f"The model returned {shapes} for {len(ts)} frames {tuple(frame_1.shape)}"
-            )
-        deep = a.image.dtype == np.uint16
-        # A sum is finite if all values are. It is read with the frames, because reading it now
-        # would wait for the GPU.
-        sums = [f.sum(dtype=torch.float32) for f in frames]
-        wait = self._transfer.download([*sums, *(to_samples(f, deep) for f in frames)])
-        seconds = float(a.time)
-
-        def finish() -> list[np.ndarray]:
-            results = wait()
-            if not all(map(torch.isfinite, results[: len(ts)])):
-                raise ModelError(
-                    f"The model returned values that are not finite at {seconds:.3f} s"
-                )
-            return [to_image(samples.cpu()) for samples in results[len(ts) :]]
-
-        return finish
-
-    def _between(
-        self, a: _Shown, b: _Shown, frame_1: Tensor, frame_2: Tensor, ts: list[float]
-    ) -> list[Tensor]:
-        if frame_1.shape[1] == 3:
-            return self._interpolate(frame_1, frame_2, ts)
-        if not (is_opaque(a.image) and is_opaque(b.image)):
-            return interpolate_rgba(self._interpolate, frame_1, frame_2, ts)
-        made = self._interpolate(frame_1[:, :3], frame_2[:, :3], ts)
-        return [torch.cat([frame, torch.ones_like(frame[:, :1])], 1) for frame in made]
-
-
 def _fill(
-    span: _Span, grid: Grid | ShutterGrid, model: _Model, options: StreamOptions
+    span: _Span, grid: Grid | ShutterGrid, model: Model, options: StreamOptions
 ) -> Callable[[], list[OutputFrame]]:
     """Start the frames of one span; the model is called once, with all its times."""
     a, b = span.a, span.b
@@ -371,7 +290,7 @@ def _fill(
     return finish
 
 
-def _output(moment: Moment, shown: _Shown, image: np.ndarray, kind: FrameKind) -> OutputFrame:
+def _output(moment: Moment, shown: Shown, image: np.ndarray, kind: FrameKind) -> OutputFrame:
     return OutputFrame(
         moment.index,
         moment.time,
