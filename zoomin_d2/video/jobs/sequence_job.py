@@ -16,7 +16,7 @@ from zoomin_d2.video.jobs.container_job import (
 )
 from zoomin_d2.video.jobs.output_files import check_output, input_files
 from zoomin_d2.video.read.exr import EXR_SUFFIX, format_for
-from zoomin_d2.video.read.source import Source, lost_alpha, lost_range
+from zoomin_d2.video.read.source import Source, lost_alpha, lost_of_images
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.pipeline import CONTEXT, OutputFrame, interpolate_frames
 from zoomin_d2.video.time.timeline import Target, make_grid
@@ -95,7 +95,7 @@ def run_direct_job(
     report.duration = float(report.output_frames / grid.fps)
     if not stream.alpha:
         report.dropped += lost_alpha(source)
-    report.dropped += lost_range(source, is_exr)
+    report.dropped += lost_of_images(source, is_exr)
     report.seconds = round(time.monotonic() - begun, 2)
     if stopped_by is not None:
         on = "; --resume continues" if sink.resumable else ""
@@ -124,7 +124,7 @@ def write_between(
         height=made.image.shape[0],
         width=made.image.shape[1],
         encoder=output.suffix[1:],
-        dropped=[*([] if stream.alpha else lost_alpha(source)), *lost_range(source, is_exr)],
+        dropped=[*([] if stream.alpha else lost_alpha(source)), *lost_of_images(source, is_exr)],
         warnings=list(source.info.warnings),
     )
 

@@ -14,6 +14,7 @@ from zoomin_d2 import frames
 from zoomin_d2.frames import CorruptFrameError, read_image
 from zoomin_d2.video.errors import BadInputError
 from zoomin_d2.video.read.color import path_for_images
+from zoomin_d2.video.read.color_profile import color_profile
 from zoomin_d2.video.read.exr import EXR_SUFFIX, ExrFormat, read_exr
 from zoomin_d2.video.read.half_floats import to_samples
 from zoomin_d2.video.read.source import Damage, SourceFrame, SourceInfo, is_opaque
@@ -68,6 +69,7 @@ class ImageReader:
             is_images=True,
             has_alpha=first.shape[2] == 4,
             exr=exr,
+            lost=_lost(files[0]) if exr is None else exr.lost,
         )
         self.first_alpha: Fraction | None = None
         self.end, self.count = Fraction(0), 0
@@ -150,6 +152,11 @@ def _number_gaps(files: list[Path]) -> list[str]:
         f"image numbers have {len(wide)} gap{'s' * (len(wide) > 1)}, the first after "
         f"{files[wide[0]].name}: the images are shown one after the other"
     ]
+
+
+def _lost(path: Path) -> tuple[str, ...]:
+    profile = color_profile(path)
+    return () if profile is None else (f"color profile (ICC): {profile}",)
 
 
 def _read(path: Path) -> tuple[np.ndarray, ExrFormat | None]:

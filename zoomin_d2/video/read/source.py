@@ -61,6 +61,7 @@ class SourceInfo:
         has_alpha: the pixel format or the container has an alpha channel. It may be opaque
             everywhere: Source.first_alpha says when it is not.
         exr: of EXR images, what they have in common.
+        lost: what no output keeps of it, as messages.
     """
 
     name: str
@@ -82,6 +83,7 @@ class SourceInfo:
     is_images: bool = False
     has_alpha: bool = False
     exr: ExrFormat | None = None
+    lost: tuple[str, ...] = ()
 
     @property
     def transfer(self) -> int:
@@ -221,13 +223,12 @@ def lost_alpha(source: Source) -> list[str]:
     return [f"transparency: the output has no alpha channel{where}"]
 
 
-def lost_range(source: Source, is_exr: bool) -> list[str]:
-    """What an output lacks of EXR images, as messages."""
-    form = source.info.exr
-    if form is None:
-        return []
-    clipped = ["light below 0 and above 1, and half floats: the output is not EXR"]
-    return [*form.lost, *([] if is_exr else clipped)]
+def lost_of_images(source: Source, is_exr: bool) -> list[str]:
+    """What an output lacks of images beside their transparency, as messages."""
+    lost = list(source.info.lost)
+    if source.info.exr is not None and not is_exr:
+        lost.append("light below 0 and above 1, and half floats: the output is not EXR")
+    return lost
 
 
 def is_opaque(image: np.ndarray) -> bool:
