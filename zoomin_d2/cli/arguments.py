@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from zoomin_d2.inference.interpolator import Interpolator
-from zoomin_d2.video.errors import FilterError
+from zoomin_d2.video.errors import OptionError
 from zoomin_d2.video.jobs.container_job import JobOptions
 from zoomin_d2.video.read.filter_graph import DEINTERLACE, parse_filters
 from zoomin_d2.video.time.cut_list import read_cuts
@@ -351,7 +351,7 @@ def _shutter(text: str) -> float:
 def _filters(text: str) -> str:
     try:
         parse_filters(text)
-    except FilterError as error:
+    except OptionError as error:
         raise argparse.ArgumentTypeError(str(error).removeprefix("--filter ")) from None
     return text
 

@@ -313,6 +313,7 @@ class Interpolator:
         multi: Any = None,
         slowmo: Any = Fraction(1),
         input_fps: Any = None,
+        filters: str = "",
         hooks: "Hooks | None" = None,
         **options: Any,
     ) -> "Report":
@@ -323,7 +324,8 @@ class Interpolator:
             inputs, output: as `zoomin_d2.video.interpolate_video` takes them.
             fps: frames per second of the output; multi: frames per frame of the input (2 if none of
                 the three is given); slowmo: how many times longer the output lasts.
-            input_fps: frames per second of images.
+            input_fps: frames per second of images. filters: a chain of FFmpeg's video filters
+                before interpolation, such as "bwdif,crop=1920:800".
             hooks: progress, stopping, and changes of the frames.
             **options: fields of `JobOptions`, `StreamOptions` and `EncodeOptions`, such as
                 codec="h265", dedupe=True, overwrite=True, mask="hud.png", unsure="blend".
@@ -349,7 +351,7 @@ class Interpolator:
         }
         job = job_options(**{"model": self.name, "extra": decisive, **options})
         target = Target(multi=multi, fps=fps, slowmo=slowmo)
-        return interpolate_video(inputs, output, self, target, job, hooks, input_fps)
+        return interpolate_video(inputs, output, self, target, job, hooks, input_fps, None, filters)
 
     def __repr__(self) -> str:
         devices = f", devices={self.workers}" if self.workers > 1 else ""

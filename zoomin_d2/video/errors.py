@@ -16,13 +16,7 @@ class BadInputError(VideoError):
 
 class OptionError(VideoError):
     """An option does not fit the input or the model: a mask of another size, a fallback for unsure
-    pixels with a model that has no flow."""
-
-    exit_code = 2
-
-
-class FilterError(VideoError):
-    """A filter is unknown, or refuses its options or the frames of this input (`--filter`)."""
+    pixels with a model that has no flow, a filter that refuses its options or these frames."""
 
     exit_code = 2
 

@@ -8,13 +8,20 @@ import cv2
 import numpy as np
 import pytest
 
-from zoomin_d2.video import Target, interpolate_frames, interpolate_video, open_source
-from zoomin_d2.video.errors import BadInputError, FilterError
+from zoomin_d2.video import Hooks, Target, interpolate_frames, interpolate_video, open_source
+from zoomin_d2.video.errors import (
+    BadInputError,
+    InterruptedRunError,
+    OptionError,
+    OutputError,
+)
+from zoomin_d2.video.jobs.container_job import StopRequest
 from zoomin_d2.video.jobs.options import job_options
 from zoomin_d2.video.read.filter_graph import DEINTERLACE, FilterGraph, parse_filters
 from zoomin_d2.video.read.filtered import FilteredSource
 from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.read.source import INTERLACED
+from zoomin_d2.video.write.segments import SEGMENT_FRAMES
 
 CLOCK = SimpleNamespace(
     time_base=F(1, 25), rate=F(25), start=F(0), sample_aspect_ratio=None
@@ -222,7 +229,7 @@ def test_a_filtered_pipe_cannot_be_resumed(interlaced):
     ],
 )
 def test_wrong_chains_are_named(text, words):
-    with pytest.raises(FilterError, match=words) as error:
+    with pytest.raises(OptionError, match=words) as error:
         parse_filters(text)
     assert error.value.exit_code == 2 and "\n" not in str(error.value)
 
@@ -234,9 +241,38 @@ def test_quotes_are_ffmpegs():
 
 def test_filters_that_do_not_fit_are_named(write_video, make_frames):
     source = write_video("in.mp4", make_frames(4))
-    with pytest.raises(FilterError, match=r"crop=999:999: .*64x48 yuv420p"):
+    with pytest.raises(OptionError, match=r"crop=999:999: .*64x48 yuv420p"):
         open_source(str(source), filters="crop=999:999")
-    with pytest.raises(FilterError, match="no frame comes out"):
+    with pytest.raises(OptionError, match="no frame comes out"):
         open_source(str(source), filters="trim=start=9")
-    with pytest.raises(FilterError, match="do not follow each other"):
+    with pytest.raises(OptionError, match="do not follow each other"):
         _read(source, "setpts=0")
+
+
+def test_a_stopped_job_with_filters_resumes(
+    write_video, make_frames, average, read_video, tmp_path
+):
+    """Also with a shutter, on a filter that remembers five frames."""
+    frames = make_frames(140, 32, 48)
+    frames[90:] = [255 - f for f in frames[90:]]
+    source, target = str(write_video("in.mp4", frames, gop=20)), Target(multi=2)
+    stop = StopRequest()
+    hooks = Hooks(progress=lambda done, _: stop.set() if done > SEGMENT_FRAMES else None, stop=stop)
+    options = {"shutter": 10.0, "preset": "ultrafast"}
+    filters = "tmix=frames=5,crop=32:20"
+
+    def run(name, hooks=None, **more):
+        job = job_options(**options, **more)
+        interpolate_video(source, tmp_path / name, average, target, job, hooks, filters=filters)
+        return read_video(tmp_path / name)
+
+    whole, times = run("whole.mp4")
+    with pytest.raises(InterruptedRunError, match="--resume"):
+        run("out.mp4", hooks)
+    with pytest.raises(OutputError, match="other settings"):
+        interpolate_video(
+            source, tmp_path / "out.mp4", average, target, job_options(resume=True, **options)
+        )
+    rest, rest_times = run("out.mp4", resume=True)
+    assert len(whole) == 280 and rest_times == times
+    assert np.array_equal(rest, whole)

@@ -7,9 +7,11 @@ from fractions import Fraction as F
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
 from zoomin_d2.video import JobOptions, Target, interpolate_video
 from zoomin_d2.video.errors import BadInputError, OutputError
+from zoomin_d2.video.read.color_profile import color_profile
 from zoomin_d2.video.read.images import ImageReader, list_images
 from zoomin_d2.video.write.encoder import EncodeOptions
 
@@ -138,3 +140,32 @@ def test_gaps_in_image_numbers_are_said(tmp_path, names, warnings):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((8, 8, 3), np.uint8))
     with ImageReader(list_images(tmp_path)) as reader:
         assert [w.partition(":")[0] for w in reader.info.warnings] == warnings
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
+@pytest.mark.parametrize("name", ["sRGB", "LAB"])
+def test_lost_color_profiles_are_named(tmp_path, average, suffix, name):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes()
+    for i in range(2):
+        image = Image.fromarray(np.zeros((16, 16, 3), np.uint8))
+        image.save(tmp_path / f"{i}.{suffix}", icc_profile=profile)
+    report = interpolate_video(list_images(tmp_path), tmp_path / "out", average, Target(multi=2))
+    expected = [] if name == "sRGB" else ["color profile (ICC): Lab identity built-in"]
+    assert report.dropped == expected
+
+
+def test_a_profile_in_16_bits_is_found(tmp_path):
+    """Of a TIFF that Pillow does not open: its tags stand after the pixels."""
+    cv2.imwrite(str(tmp_path / "a.tif"), np.zeros((8, 8, 3), np.uint16))
+    assert color_profile(tmp_path / "a.tif") is None
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    place = int.from_bytes(data[4:8], "little")
+    count = int.from_bytes(data[place : place + 2], "little")
+    entries = data[place + 2 : place + 2 + 12 * count]
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    begin = len(data) + 2 + 12 * (count + 1) + 4
+    entry = struct.pack("<HHII", 34675, 7, len(profile), begin)
+    data[4:8] = struct.pack("<I", len(data))
+    data += struct.pack("<H", count + 1) + entries + entry + struct.pack("<I", 0) + profile
+    (tmp_path / "b.tif").write_bytes(data)
+    assert color_profile(tmp_path / "b.tif") == "Lab identity built-in"

@@ -15,7 +15,7 @@ from zoomin_d2.video import (
     open_source,
 )
 from zoomin_d2.video.jobs.options import job_options
-from zoomin_d2.video.read.light import LINEAR
+from zoomin_d2.video.read.light import LINEAR, to_code
 from zoomin_d2.video.time.shutter import ShutterGrid, mean_light
 from zoomin_d2.video.time.timeline import SubdivisionGrid, UniformGrid
 
@@ -176,3 +176,19 @@ def test_reading_on_gives_the_same(write_video, make_frames, average, target):
 def test_impossible_angles(angle):
     with pytest.raises(ValueError, match="above 0 and at most 360"):
         ShutterGrid(UniformGrid(F(60), F(1), F(0), F(0)), angle)
+
+
+@pytest.mark.parametrize("length, least", [(20, 2), (40, 14)])
+def test_16_moments_are_enough(length, least):
+    """Of 255 levels, for a white edge on black that moves so many pixels; docs/video.md."""
+
+    def exposure(samples):
+        columns = np.arange(100)
+        images = []
+        for k in range(samples):
+            light = np.clip(20 + length * (k + 0.5) / samples - columns, 0, 1)
+            images.append(to_code(np.repeat(light[None, :, None], 3, 2), BT709, False))
+        return mean_light(images, BT709).astype(int)
+
+    assert np.abs(exposure(16) - exposure(512)).max() <= least
+    assert np.abs(exposure(8) - exposure(512)).max() > 2 * least

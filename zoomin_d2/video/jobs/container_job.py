@@ -21,7 +21,7 @@ from zoomin_d2.video.errors import (
     VideoError,
 )
 from zoomin_d2.video.jobs.output_files import check_output, failed_path, part_path, partial_path
-from zoomin_d2.video.read.source import Source, SourceInfo, lost_alpha
+from zoomin_d2.video.read.source import Source, SourceInfo, lost_alpha, lost_of_images
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.loop import close_grid
 from zoomin_d2.video.time.pipeline import (
@@ -239,7 +239,11 @@ def _report(
         encoder=f"{settings.codec} {settings.pix_fmt}",
         duration=float(frames / settings.fps),
         damage=source.damage.describe() if source.damage else "",
-        dropped=[*plan.dropped, *([] if settings.has_alpha else lost_alpha(source))],
+        dropped=[
+            *plan.dropped,
+            *([] if settings.has_alpha else lost_alpha(source)),
+            *lost_of_images(source, is_exr=False),
+        ],
         warnings=[*source.info.warnings, *settings.warnings, *plan.warnings],
     )
 

@@ -10,7 +10,7 @@ from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.jobs.container_job import Hooks, JobOptions, run_video_job
 from zoomin_d2.video.jobs.sequence_job import run_direct_job, write_between
-from zoomin_d2.video.read.images import IMAGE_SUFFIXES
+from zoomin_d2.video.read.images import IMAGE_SUFFIXES, is_pattern
 from zoomin_d2.video.read.open_source import PIPE, open_source
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.report import Report
@@ -34,8 +34,8 @@ def interpolate_video(
 
     Args:
         inputs: a video file, a folder of images, "-", or a list of images.
-        output: .mp4, .mov, .mkv, .webm, .gif, .apng, .webp, "-" (y4m), a folder for images,
-            or, of two images, an image file.
+        output: .mp4, .mov, .mkv, .webm, .gif, .apng, .webp, "-" (y4m), a folder for images, a
+            pattern of their names (out/shot.%04d.exr), or, of two images, an image file.
         interpolate: (frame_1, frame_2, list of t in (0, 1)) -> list of frames; frames are
             (1, 3, H, W) float RGB in [0, 1]. zoomin_d2.Interpolator is one.
         target: the frame rate, factor or slow motion.
@@ -118,6 +118,8 @@ def output_kind(output: str | Path) -> str:
     if output == PIPE:
         return "pipe"
     suffix = Path(output).suffix.lower()
+    if is_pattern(output):
+        return "folder"
     if suffix in VIDEO_SUFFIXES:
         return "video"
     if suffix in IMAGE_SUFFIXES:
@@ -127,6 +129,7 @@ def output_kind(output: str | Path) -> str:
     if suffix and not Path(output).is_dir() and not output.endswith(("/", os.sep)):
         raise OutputError(
             f"{output}: unknown kind of output {suffix!r}; known are {', '.join(VIDEO_SUFFIXES)}, "
-            f"{', '.join(ANIMATIONS)}, a folder for images (end it with /), and - for y4m"
+            f"{', '.join(ANIMATIONS)}, a folder for images (end it with /), a pattern such as "
+            "shot.%04d.exr, and - for y4m"
         )
     return "folder"

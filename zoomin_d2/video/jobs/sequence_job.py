@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from fractions import Fraction
+from glob import escape
 from pathlib import Path
 
 from zoomin_d2.interpolate import Interpolate
@@ -16,13 +17,15 @@ from zoomin_d2.video.jobs.container_job import (
     protected,
 )
 from zoomin_d2.video.jobs.output_files import check_output, input_files
-from zoomin_d2.video.read.source import Source, lost_alpha
+from zoomin_d2.video.read.exr import EXR_SUFFIX, format_for
+from zoomin_d2.video.read.source import Source, lost_alpha, lost_of_images
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.loop import close_grid
 from zoomin_d2.video.time.pipeline import CONTEXT, OutputFrame, interpolate_frames
 from zoomin_d2.video.time.timeline import Target, make_grid
 from zoomin_d2.video.write.animation import ANIMATIONS, GIF_MAX_FPS, AnimatedImage
 from zoomin_d2.video.write.copy_plan import left_behind
+from zoomin_d2.video.write.numbering import numbering_for
 from zoomin_d2.video.write.segments import SegmentReport
 from zoomin_d2.video.write.sinks import (
     ALPHA_SUFFIXES,
@@ -66,7 +69,11 @@ def run_direct_job(
     place = _place_of(source, first, total)
     # images after the first may become transparent; each file gets alpha only if it needs it
     keep_alpha = sink.holds_alpha and hooks.decorate is None
-    stream = replace(options.stream, alpha=keep_alpha and (info.has_alpha or info.is_images))
+    keep_alpha = keep_alpha and (info.has_alpha or info.is_images)
+    is_exr = report.encoder == EXR_SUFFIX[1:]
+    if is_exr and hooks.decorate is not None:
+        raise OutputError(f"{output}: comparisons and drawn proposals cannot be EXR images")
+    stream = replace(options.stream, alpha=keep_alpha, light=is_exr)
     counts = SegmentReport()
 
     def write(frame: OutputFrame) -> None:
@@ -98,6 +105,7 @@ def run_direct_job(
         report.duration = float(Fraction(counts.end) - info.start * grid.slowmo)
     if not stream.alpha:
         report.dropped += lost_alpha(source)
+    report.dropped += lost_of_images(source, is_exr)
     report.seconds = round(time.monotonic() - begun, 2)
     if stopped_by is not None:
         on = "; --resume continues" if sink.resumable else ""
@@ -110,12 +118,15 @@ def write_between(
 ) -> Report:
     """Two images in, the one halfway between them into an image file."""
     check_output(output, options.overwrite, source)
-    stream = replace(options.stream, alpha=output.suffix.lower() in ALPHA_SUFFIXES)
+    suffix = output.suffix.lower()
+    is_exr = suffix == EXR_SUFFIX
+    stream = replace(options.stream, alpha=suffix in ALPHA_SUFFIXES, light=is_exr)
     frames = interpolate_frames(source, interpolate, Target(multi=2), stream)
     made = next(frame for frame in frames if frame.index == 1)
     counts = SegmentReport()
     counts.count(made)
-    write_image(output, made.image)
+    has_alpha = source.info.has_alpha
+    write_image(output, made.image, format_for(source.info, source.info.rate, has_alpha))
     return Report(
         source.info.name,
         str(output),
@@ -126,7 +137,7 @@ def write_between(
         height=made.image.shape[0],
         width=made.image.shape[1],
         encoder=output.suffix[1:],
-        dropped=[] if stream.alpha else lost_alpha(source),
+        dropped=[*([] if stream.alpha else lost_alpha(source)), *lost_of_images(source, is_exr)],
         warnings=list(source.info.warnings),
     )
 
@@ -151,16 +162,18 @@ def _open(output, fps, size, source, options, report) -> DirectOutput:
                 f"{float(fps):.2f} fps: browsers play GIFs at {GIF_MAX_FPS} fps at most"
             )
         return AnimatedImage(path, fps)
-    report.encoder = "png"
+    pictures = input_files(source) if source.info.is_images else []
+    numbering = numbering_for(output, pictures)
+    suffix, path = numbering.suffix, numbering.folder
+    report.encoder = suffix[1:].lower()
     if path.is_file():
         raise OutputError(f"{path} is a file; images need a folder")
-    pictures = input_files(source) if source.info.is_images else []
     if path.is_dir() and any(path.samefile(file.parent) for file in pictures):
         raise OutputError(f"{path} holds the input, which would be replaced: choose another folder")
-    old = path.is_dir() and any(path.glob("*.png"))
+    old = path.is_dir() and any(path.glob(f"{escape(numbering.prefix)}*{escape(suffix)}"))
     if old and not (options.resume or options.overwrite):
         raise OutputError(f"{path} holds images: --overwrite replaces them, --resume continues")
-    folder = ImageFolder(path)
+    folder = ImageFolder(numbering, format_for(source.info, fps, source.info.has_alpha))
     if old and not options.resume:
         for index in range(folder.next_frame()):
             folder.path(index).unlink()

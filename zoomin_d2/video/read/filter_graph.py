@@ -9,7 +9,7 @@ import av
 import av.filter
 import av.logging
 
-from zoomin_d2.video.errors import FilterError
+from zoomin_d2.video.errors import OptionError
 from zoomin_d2.video.read.source import SourceInfo
 
 # One frame per field, so 50i becomes 50p; which field is first is up to the flags of the frames.
@@ -32,7 +32,7 @@ def parse_filters(text: str) -> list[Filter]:
     """The filters of a chain such as "crop=640:480,unsharp", quoted and escaped as for FFmpeg.
 
     Raises:
-        FilterError: it is empty, has labels or several chains, or a filter is unknown, refuses its
+        OptionError: it is empty, has labels or several chains, or a filter is unknown, refuses its
             options, or has not one input and one output.
     """
     filters = []
@@ -57,14 +57,14 @@ def _words(text: str) -> list[str]:
         elif character == ",":
             words.append("")
         elif character in "[];":
-            raise FilterError(
+            raise OptionError(
                 f"--filter {text}: give one chain of filters, such as crop=640:480,unsharp, "
                 f"without {character!r}"
             )
         else:
             words[-1] += character
     if not all(word.strip() for word in words):
-        raise FilterError(f"--filter {text}: a filter between the commas is missing")
+        raise OptionError(f"--filter {text}: a filter between the commas is missing")
     return words
 
 
@@ -72,16 +72,16 @@ def _check(wanted: Filter) -> None:
     try:
         known: Any = av.filter.Filter(wanted.name)  # its stubs lack inputs and outputs
     except ValueError:
-        raise FilterError(f"--filter {wanted}: this FFmpeg has no filter '{wanted.name}'") from None
+        raise OptionError(f"--filter {wanted}: this FFmpeg has no filter '{wanted.name}'") from None
     is_single = len(known.inputs) == 1 or known.flags & _DYNAMIC_INPUTS
     if not is_single or not (len(known.outputs) == 1 or known.flags & _DYNAMIC_OUTPUTS):
-        raise FilterError(f"--filter {wanted}: needs one video in and one out, which it has not")
+        raise OptionError(f"--filter {wanted}: needs one video in and one out, which it has not")
     with _reported(wanted, ""):
         av.filter.Graph().add(wanted.name, wanted.options or None)
 
 
 class _reported:
-    """Turns FFmpeg's errors into a FilterError with the reason that FFmpeg logs."""
+    """Turns FFmpeg's errors into a OptionError with the reason that FFmpeg logs."""
 
     def __init__(self, what: object, where: str):
         self._what, self._where = what, where
@@ -97,7 +97,7 @@ class _reported:
         av.logging.set_level(self._level)
         if isinstance(error, av.FFmpegError):
             reason = self._logs[0][2].strip() if self._logs else error.strerror or str(error)
-            raise FilterError(
+            raise OptionError(
                 f"--filter {self._what}: {reason.rstrip('.')}{self._where}"
             ) from error
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from zoomin_d2.video.errors import BadInputError, FilterError
+from zoomin_d2.video.errors import BadInputError, OptionError
 from zoomin_d2.video.read.color import UNSPECIFIED, alpha_of, color_path, holds_alpha, is_rgb
 from zoomin_d2.video.read.filter_graph import Filter, FilterGraph, parse_filters
 from zoomin_d2.video.read.hdr import read_hdr_metadata
@@ -37,7 +37,7 @@ class FilteredSource:
         text: the chain of filters.
 
     Raises:
-        FilterError: a filter is unknown, or refuses its options or these frames.
+        OptionError: a filter is unknown, or refuses its options or these frames.
     """
 
     def __init__(self, source: Source, text: str):
@@ -53,7 +53,7 @@ class FilteredSource:
         self._filtered = self._filter()
         preview = list(islice(self._filtered, _PREVIEW))
         if not preview:
-            raise FilterError(f"--filter {text}: no frame comes out of {source.info.name}")
+            raise OptionError(f"--filter {text}: no frame comes out of {source.info.name}")
         self.info = self._describe(preview)
         self._inputs = None
         self._size = preview[0][1].height, preview[0][1].width
@@ -88,12 +88,12 @@ class FilteredSource:
         waiting: SourceFrame | None = None
         for number, (time, picture) in enumerate(self._again()):
             if waiting is not None and time <= waiting.time:
-                raise FilterError(
+                raise OptionError(
                     f"--filter {self._text}: its frames do not follow each other at "
                     f"{float(time):.3f} s"
                 )
             if (picture.height, picture.width) != self._size:
-                raise FilterError(
+                raise OptionError(
                     f"--filter {self._text}: the frame size changes at {float(time):.3f} s"
                 )
             if waiting is not None:
@@ -150,7 +150,7 @@ class FilteredSource:
         self._is_array = isinstance(picture, np.ndarray)
         if self._is_array:
             if picture.dtype not in (np.uint8, np.uint16):
-                raise FilterError(f"--filter {self._text}: takes no EXR images")
+                raise OptionError(f"--filter {self._text}: takes no EXR images")
             if picture.shape[2] == 3:
                 full = np.iinfo(picture.dtype).max
                 picture = np.dstack([picture, np.full(picture.shape[:2], full, picture.dtype)])

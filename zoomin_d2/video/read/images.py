@@ -10,18 +10,26 @@ import cv2
 import numpy as np
 from natsort import natsorted
 
-from zoomin_d2.frames import IMAGE_SUFFIXES, CorruptFrameError, read_image
+from zoomin_d2 import frames
+from zoomin_d2.frames import CorruptFrameError, read_image
 from zoomin_d2.video.errors import BadInputError
 from zoomin_d2.video.read.color import path_for_images
-from zoomin_d2.video.read.source import Damage, SourceFrame, SourceInfo
+from zoomin_d2.video.read.color_profile import color_profile
+from zoomin_d2.video.read.exr import EXR_SUFFIX, ExrFormat, read_exr
+from zoomin_d2.video.read.half_floats import to_samples
+from zoomin_d2.video.read.source import Damage, SourceFrame, SourceInfo, is_opaque
 
 DEFAULT_RATE = Fraction(24)
+IMAGE_SUFFIXES = (*frames.IMAGE_SUFFIXES, EXR_SUFFIX)
+NUMBERED = re.compile(r"(.*?)(\d+)")  # the name of an image of a sequence, without its suffix
+PATTERN = re.compile(r"%0?(\d*)d|#+")  # the number in the name of a whole sequence
 
 
 class ImageReader:
     """Images of one size, in order, at a rate. 16-bit images stay 16-bit; EXIF rotation is applied.
 
-    A picture is (H, W, 3) RGB, or (H, W, 4) with alpha where an image is not opaque.
+    A picture is (H, W, 3) RGB, or (H, W, 4) with alpha where an image is not opaque. Those of EXR
+    are float16 as in the file (exr.py); `to_rgb` clips them to [0, 1], as sRGB of 16 bits.
 
     Raises:
         BadInputError: there are no images, or one cannot be read or has another size.
@@ -32,10 +40,10 @@ class ImageReader:
             raise BadInputError(f"{name}: holds no images ({', '.join(IMAGE_SUFFIXES)})")
         self.files: Sequence[Path] = files
         self.damage = Damage()
-        first = _read(files[0])
+        first, exr = _read(files[0])
         self._shape, self._dtype = first.shape[:2], first.dtype
         rate = rate or DEFAULT_RATE
-        deep = first.dtype == np.uint16
+        deep = first.dtype != np.uint8
         stats = [file.stat() for file in files]
         self.info = SourceInfo(
             name=name or str(files[0].parent),
@@ -57,8 +65,11 @@ class ImageReader:
                 files[-1].name,
                 str(rate),
             ],
+            sample_aspect_ratio=None if exr is None else exr.aspect,
             is_images=True,
             has_alpha=first.shape[2] == 4,
+            exr=exr,
+            lost=_lost(files[0]) if exr is None else exr.lost,
         )
         self.first_alpha: Fraction | None = None
         self.end, self.count = Fraction(0), 0
@@ -73,22 +84,24 @@ class ImageReader:
         pass
 
     def to_rgb(self, picture: np.ndarray) -> np.ndarray:
-        return picture[..., :3]
+        return to_samples(picture)[0] if picture.dtype == np.float16 else picture[..., :3]
 
     def to_alpha(self, picture: np.ndarray) -> np.ndarray | None:
-        return picture[..., 3] if picture.shape[2] == 4 else None
+        if picture.shape[2] == 3:
+            return None
+        return to_samples(picture)[1] if picture.dtype == np.float16 else picture[..., 3]
 
     def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
         duration = 1 / self.info.rate
         for i in range(index, len(self.files)):
-            image = _read(self.files[i])
+            image, _ = _read(self.files[i])
             if image.shape[:2] != self._shape or image.dtype != self._dtype:
                 sizes = [f"{s[1]}x{s[0]}" for s in (image.shape, self._shape)]
                 raise BadInputError(
                     f"{self.files[i]}: {sizes[0]} {image.dtype}, but the first image is "
                     f"{sizes[1]} {self._dtype}: all images must have the same size and type"
                 )
-            if self.first_alpha is None and image.shape[2] == 4:
+            if self.first_alpha is None and not is_opaque(image):
                 self.first_alpha = i * duration
             self.end, self.count = (i + 1) * duration, i + 1
             yield SourceFrame(i, i * duration, duration, image)
@@ -106,9 +119,26 @@ def list_images(folder: Path) -> list[Path]:
     return natsorted(files, key=lambda file: file.name)
 
 
+def is_pattern(name: str | Path) -> bool:
+    """Whether a name stands for numbered images, such as shot.%04d.exr or shot.####.exr."""
+    path = Path(name)
+    return path.suffix.lower() in IMAGE_SUFFIXES and PATTERN.search(path.name) is not None
+
+
+def list_sequence(pattern: Path) -> list[Path]:
+    """The images of a pattern (`is_pattern`), in the order of their numbers."""
+    place = PATTERN.search(pattern.name)
+    if place is None or not pattern.parent.is_dir():
+        return []
+    before, after = re.escape(pattern.name[: place.start()]), re.escape(pattern.name[place.end() :])
+    name = re.compile(rf"{before}\d+{after}")
+    found = [file for file in pattern.parent.iterdir() if name.fullmatch(file.name)]
+    return natsorted(found, key=lambda file: file.name)
+
+
 def _number_gaps(files: list[Path]) -> list[str]:
     """A warning where the numbers that end the names leave some out: the gap is closed."""
-    matches = [re.fullmatch(r"(.*?)(\d+)", file.stem) for file in files]
+    matches = [NUMBERED.fullmatch(file.stem) for file in files]
     found = [match for match in matches if match is not None]
     if len(found) < len(files) or len({match[1] for match in found}) > 1:
         return []
@@ -124,14 +154,21 @@ def _number_gaps(files: list[Path]) -> list[str]:
     ]
 
 
-def _read(path: Path) -> np.ndarray:
-    """(H, W, 3) RGB uint8 or uint16, or (H, W, 4) if it is not opaque."""
+def _lost(path: Path) -> tuple[str, ...]:
+    profile = color_profile(path)
+    return () if profile is None else (f"color profile (ICC): {profile}",)
+
+
+def _read(path: Path) -> tuple[np.ndarray, ExrFormat | None]:
+    """(H, W, 3) RGB uint8 or uint16, or (H, W, 4) if it is not opaque; or float16 of an EXR."""
+    if path.suffix.lower() == EXR_SUFFIX:
+        return read_exr(path)
     try:
         rgb = read_image(path, keep_16_bits=True, turn=True)
     except CorruptFrameError as error:
         raise BadInputError(str(error)) from error
     alpha = _alpha(np.fromfile(path, np.uint8), rgb.shape[:2])
-    return rgb if alpha is None else np.dstack([rgb, alpha])
+    return (rgb if alpha is None else np.dstack([rgb, alpha])), None
 
 
 def _alpha(data: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -9,7 +9,13 @@ from pathlib import Path
 from zoomin_d2.video.errors import BadInputError
 from zoomin_d2.video.read.animation import AnimationReader, is_animated
 from zoomin_d2.video.read.filtered import FilteredSource
-from zoomin_d2.video.read.images import IMAGE_SUFFIXES, ImageReader, list_images
+from zoomin_d2.video.read.images import (
+    IMAGE_SUFFIXES,
+    ImageReader,
+    is_pattern,
+    list_images,
+    list_sequence,
+)
 from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.read.source import Source
 
@@ -32,7 +38,7 @@ def open_source(
 
     Raises:
         BadInputError: the inputs cannot be read, or do not form one source.
-        FilterError: a filter is unknown, or refuses its options or these frames.
+        OptionError: a filter is unknown, or refuses its options or these frames.
     """
     source = _open(inputs, rate, raw)
     if not filters:
@@ -61,6 +67,8 @@ def _open(
     path = paths[0]
     if os.path.isdir(path):  # Path's own raises for a name that is too long
         return ImageReader(list_images(path), rate, str(path))
+    if is_pattern(path) and not path.exists():
+        return ImageReader(list_sequence(path), rate, str(path))
     if is_image(path):
         if is_animated(path):
             return AnimationReader(path) if path.suffix.lower() == ".webp" else VideoReader(path)

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 
 from zoomin_d2.video.read.color import UNSPECIFIED, ColorPath, is_rgb, small_yuv
+from zoomin_d2.video.read.exr import ExrFormat
+from zoomin_d2.video.read.half_floats import to_samples
 from zoomin_d2.video.read.hdr import HdrMetadata
 from zoomin_d2.video.read.light import SRGB
 from zoomin_d2.video.time.step_detection import THUMBNAIL_WIDTH
@@ -60,6 +62,8 @@ class SourceInfo:
         is_images: frames are separate images, which get their times from a rate.
         has_alpha: the pixel format or the container has an alpha channel. It may be opaque
             everywhere: Source.first_alpha says when it is not.
+        exr: of EXR images, what they have in common.
+        lost: what no output keeps of it, as messages.
     """
 
     name: str
@@ -80,6 +84,8 @@ class SourceInfo:
     stream_index: int = 0
     is_images: bool = False
     has_alpha: bool = False
+    exr: ExrFormat | None = None
+    lost: tuple[str, ...] = ()
 
     @property
     def transfer(self) -> int:
@@ -219,6 +225,22 @@ def lost_alpha(source: Source) -> list[str]:
     return [f"transparency: the output has no alpha channel{where}"]
 
 
+def lost_of_images(source: Source, is_exr: bool) -> list[str]:
+    """What an output lacks of images beside their transparency, as messages."""
+    lost = list(source.info.lost)
+    if source.info.exr is not None and not is_exr:
+        lost.append("light below 0 and above 1, and half floats: the output is not EXR")
+    return lost
+
+
+def is_opaque(image: np.ndarray) -> bool:
+    """Whether an image (H, W, 3 or 4) hides everything behind it."""
+    if image.shape[2] == 3:
+        return True
+    full = 1.0 if image.dtype == np.float16 else np.iinfo(image.dtype).max
+    return bool(image[..., 3].min() >= full)
+
+
 def thumbnail(picture: Any) -> np.ndarray:
     """A small copy for finding cuts, (3, h, THUMBNAIL_WIDTH) float32: luma in 0..255 and two chroma
     planes in the same unit."""
@@ -226,6 +248,8 @@ def thumbnail(picture: Any) -> np.ndarray:
     size = (THUMBNAIL_WIDTH, max(1, round(height * THUMBNAIL_WIDTH / width)))
     if isinstance(picture, av.VideoFrame):
         return small_yuv(picture, *size)
+    if picture.dtype == np.float16:
+        picture = to_samples(picture)[0]
     small = cv2.resize(picture[..., :3], size, interpolation=cv2.INTER_AREA).astype(np.float32)
     if picture.dtype == np.uint16:
         small /= 257.0

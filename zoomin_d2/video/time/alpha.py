@@ -1,12 +1,28 @@
 """Transparency between frames: colors are premultiplied, and alpha moves with them."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from zoomin_d2.frames import mix
 from zoomin_d2.interpolate import Interpolate
+from zoomin_d2.video.read.half_floats import from_samples
 from zoomin_d2.video.read.source import Source
+
+
+def halves(source: Source, with_alpha: bool, picture: Any) -> np.ndarray:
+    """(H, W, 3) linear light of a picture of `source` as float16; with alpha (H, W, 4), whose
+    colors are premultiplied. What is such light already comes back bit for bit."""
+    if not (isinstance(picture, np.ndarray) and picture.dtype == np.float16):
+        alpha = source.to_alpha(picture) if with_alpha else None
+        picture = from_samples(source.to_rgb(picture), alpha, source.info.transfer)
+    if not with_alpha:
+        return picture[..., :3]
+    if picture.shape[2] == 3:
+        picture = np.dstack([picture, np.ones(picture.shape[:2], np.float16)])
+    return picture
 
 
 def rgba(source: Source, picture: object) -> np.ndarray:
@@ -17,34 +33,40 @@ def rgba(source: Source, picture: object) -> np.ndarray:
     return np.dstack([image, alpha])
 
 
-def is_opaque(image: np.ndarray) -> bool:
-    """Whether an image (H, W, 3 or 4) hides everything behind it."""
-    return image.shape[2] == 3 or bool(image[..., 3].min() == np.iinfo(image.dtype).max)
-
-
 def interpolate_rgba(
     interpolate: Interpolate, frame_1: Tensor, frame_2: Tensor, ts: list[float]
 ) -> list[Tensor]:
-    """The frames between two of (1, 4, H, W) straight RGBA in [0, 1].
+    """The frames between two of (1, 4, H, W) straight RGBA in [0, 1]."""
+    pair = premultiplied(frame_1), premultiplied(frame_2)
+    return [straight(frame) for frame in interpolate_premultiplied(interpolate, *pair, ts)]
+
+
+def interpolate_premultiplied(
+    interpolate: Interpolate, frame_1: Tensor, frame_2: Tensor, ts: list[float]
+) -> list[Tensor]:
+    """The frames between two of (1, 4, H, W) premultiplied RGBA in [0, 1].
 
     A model with a method ``with_alpha`` (zoomin_d2.Interpolator) moves alpha with the flows of the
     colors. Any other model gets alpha as a separate gray picture.
     """
-    frame_1, frame_2 = premultiplied(frame_1), premultiplied(frame_2)
     together = getattr(interpolate, "with_alpha", None)
     if together is not None:
-        return [straight(frame) for frame in together(frame_1, frame_2, ts)]
+        return together(frame_1, frame_2, ts)
     colors = interpolate(frame_1[:, :3], frame_2[:, :3], ts)
     gray_1, gray_2 = (frame[:, 3:].expand(-1, 3, -1, -1) for frame in (frame_1, frame_2))
     alphas = interpolate(gray_1, gray_2, ts)
     if any(frame.shape != gray_1.shape for frame in [*colors, *alphas]):
         return colors  # which the caller refuses
     pairs = zip(colors, alphas)
-    return [straight(torch.cat([c, a.mean(1, keepdim=True)], 1)) for c, a in pairs]
+    return [torch.cat([c, a.mean(1, keepdim=True)], 1) for c, a in pairs]
 
 
 def mix_images(image_1: np.ndarray, image_2: np.ndarray, t: float | np.ndarray) -> np.ndarray:
-    """Like `frames.mix`, but also for straight RGBA; t may be (H, W, 1)."""
+    """Like `frames.mix`, but also for straight RGBA, and for linear light in half floats; t may be
+    (H, W, 1)."""
+    if image_1.dtype == np.float16:
+        light_1, light_2 = (image.astype(np.float32) for image in (image_1, image_2))
+        return ((1.0 - t) * light_1 + t * light_2).astype(np.float16)
     if image_1.shape[2] == 3:
         return mix(image_1, image_2, t)
     full = np.iinfo(image_1.dtype).max

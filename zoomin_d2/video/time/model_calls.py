@@ -13,7 +13,14 @@ from zoomin_d2.frames import to_image, to_planes, to_samples, to_unit_range
 from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.transfer import Transfer
 from zoomin_d2.video.errors import ModelError, OptionError
-from zoomin_d2.video.time.alpha import interpolate_rgba, is_opaque, premultiplied, straight
+from zoomin_d2.video.read.half_floats import from_network, to_network
+from zoomin_d2.video.read.source import is_opaque
+from zoomin_d2.video.time.alpha import (
+    interpolate_premultiplied,
+    interpolate_rgba,
+    premultiplied,
+    straight,
+)
 from zoomin_d2.video.time.scene_cuts import MarkedFrame
 
 Made = tuple[np.ndarray, np.ndarray | None]  # an image, and its doubt if it is wanted
@@ -52,7 +59,9 @@ class Shown:
     def as_tensor(self, transfer: Transfer, device: torch.device) -> Tensor:
         tensor = self.tensor
         if tensor is None:
-            planes = transfer.upload(to_planes(self.image), device)
+            image = self.image
+            image = to_network(image) if image.dtype == np.float16 else image
+            planes = transfer.upload(to_planes(image), device)
             tensor = self.tensor = to_unit_range(planes)
         return tensor
 
@@ -90,7 +99,8 @@ class Model:
             raise ModelError(
                 f"The model returned {shapes} for {len(ts)} frames {tuple(frame_1.shape)}"
             )
-        deep = a.image.dtype == np.uint16
+        deep = a.image.dtype != np.uint8
+        is_light = a.image.dtype == np.float16
         # A sum is finite if all values are. It is read with the frames, because reading it now
         # would wait for the GPU.
         sums = [f.sum(dtype=torch.float32) for f in frames]
@@ -104,6 +114,7 @@ class Model:
                     f"The model returned values that are not finite at {seconds:.3f} s"
                 )
             images = [to_image(samples.cpu()) for samples in results[count : 2 * count]]
+            images = [from_network(image) for image in images] if is_light else images
             found = [x[0, 0].cpu().numpy() for x in results[2 * count :]]
             return list(zip(images, found)) if found else [(image, None) for image in images]
 
@@ -125,7 +136,9 @@ class Model:
             if has_alpha and not opaque:
                 made = [straight(frame) for frame in made]
         elif has_alpha and not opaque:
-            made = interpolate_rgba(self._interpolate, frame_1, frame_2, ts)
+            is_light = a.image.dtype == np.float16  # whose colors are premultiplied already
+            between = interpolate_premultiplied if is_light else interpolate_rgba
+            made = between(self._interpolate, frame_1, frame_2, ts)
         else:
             made = self._interpolate(*colors, ts)
         if opaque:

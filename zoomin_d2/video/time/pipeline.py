@@ -18,8 +18,9 @@ import numpy as np
 
 from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.transfer import overlapped, pairs_in_flight
+from zoomin_d2.video.errors import OptionError
 from zoomin_d2.video.read.source import Source, SourceFrame
-from zoomin_d2.video.time.alpha import mix_images, rgba
+from zoomin_d2.video.time.alpha import halves, mix_images, rgba
 from zoomin_d2.video.time.cut_list import Cut
 from zoomin_d2.video.time.loop import closed
 from zoomin_d2.video.time.model_calls import Model, Shown
@@ -54,6 +55,7 @@ class StreamOptions:
             the output ends with it (images: no frame is repeated).
         loop: after the last frame comes the first one again.
         alpha: images are (H, W, 4) straight RGBA; transparency is interpolated with the colors.
+        light: images are linear light as float16 (half_floats.py); RGBA is then premultiplied.
         shutter: degrees of motion blur, above 0 and at most 360 (shutter.py); None: none.
         queue_size: source frames decoded ahead.
         keep_still: text, logos and whatever else stands still over motion, and pixels that are
@@ -71,6 +73,7 @@ class StreamOptions:
     hold_last: bool = True
     loop: bool = False
     alpha: bool = False
+    light: bool = False
     shutter: float | None = None
     queue_size: int = 4
     keep_still: bool = True
@@ -85,7 +88,8 @@ class OutputFrame:
     Attributes:
         index: its place in the output. time, duration: when it is shown and for how long, in exact
             seconds.
-        image: (H, W, 3) RGB, uint8 or uint16; with options.alpha (H, W, 4).
+        image: (H, W, 3) RGB, uint8 or uint16 (options.light: float16); with options.alpha
+            (H, W, 4).
         kind: "source" (passed unchanged), "made" by the model, "held" (a source frame shown
             again) or "blended" across a cut, or within a fade or dissolve.
         source_index: the source frame that it is, or that comes before it.
@@ -167,14 +171,17 @@ def _frames_at(
     start: tuple[Fraction, int] | None,
 ) -> Generator[OutputFrame, None, None]:
     """The frames at the moments of a grid, from index `first` on."""
+    if options.light and (options.mask is not None or options.unsure != "keep"):
+        raise OptionError("--mask and --unsure do not take EXR outputs: leave them out")
+    keep_still = options.keep_still and not options.light  # passed light has no 8-bit levels
     read = _read(source, start, options.loop)
     marked = mark_steps(read, options.cut_threshold, options.max_gap, options.cuts)
     size = (source.info.height, source.info.width)
     mask = None if options.mask is None else Mask(options.mask, size)
-    protection = Protection(options.keep_still, options.unsure, mask)
+    protection = Protection(keep_still, options.unsure, mask)
     model = Model(interpolate, options.unsure != "keep")
     decoded = prefetch(_shown_frames(marked, source, options), options.queue_size)
-    shown = prefetch(find_overlays(decoded), 1) if options.keep_still else decoded
+    shown = prefetch(find_overlays(decoded), 1) if keep_still else decoded
     spans = _spans(shown, grid, first, options)
     fill = partial(_fill, grid=grid, model=model, protection=protection, options=options)
     filled = ordered_map(fill, spans, model.workers)
@@ -235,7 +242,11 @@ def _shown_frames(
 ) -> Iterator[Shown]:
     """Convert to RGB; if asked, merge short runs of repeats into the frame they repeat."""
     with ThreadPoolExecutor(CONVERTERS, "convert") as pool:
-        convert = partial(rgba, source) if options.alpha else source.to_rgb
+        convert: Callable[[Any], np.ndarray] = source.to_rgb
+        if options.light:
+            convert = partial(halves, source, options.alpha)
+        elif options.alpha:
+            convert = partial(rgba, source)
         yield from _converted(marked, lambda x: pool.submit(convert, x), options)
 
 

@@ -128,8 +128,11 @@ def _moves(frame: "OutputFrame") -> bool:
 
 
 def mean_light(images: Sequence[np.ndarray], transfer: int) -> np.ndarray:
-    """The mean of (H, W, 3) RGB or (H, W, 4) straight RGBA in linear light, in their type."""
+    """The mean of (H, W, 3) RGB or (H, W, 4) straight RGBA in linear light, in their type; float16
+    is such light already."""
     kind = images[0].dtype
+    if kind == np.float16:
+        return _mean(image.astype(np.float32) for image in images).astype(kind)
     colors = _mean(_premultiplied(image, transfer) for image in images)
     if images[0].shape[2] == 3:
         return to_code(colors, transfer, kind == np.uint16)

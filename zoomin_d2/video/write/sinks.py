@@ -13,30 +13,32 @@ import numpy as np
 
 from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.read.color import ColorPath
+from zoomin_d2.video.read.exr import EXR_SUFFIX, ExrFormat, write_exr
 from zoomin_d2.video.read.images import IMAGE_SUFFIXES
-from zoomin_d2.video.time.alpha import is_opaque
+from zoomin_d2.video.read.source import is_opaque
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.write.animation import AnimatedImage
+from zoomin_d2.video.write.numbering import Numbering
 from zoomin_d2.video.write.segments import os_error
 
 
 class ImageFolder:
-    """Frames as `000000.png`, ... in a folder; each file is whole or absent, so a stopped run
-    resumes after the last one. PNG and TIFF keep a depth of 16 bits."""
+    """Frames as numbered images in a folder; each file is whole or absent, so a stopped run
+    resumes after the last one. PNG and TIFF keep a depth of 16 bits.
+
+    Args:
+        numbering: the names. exr: what EXR images have in common.
+    """
 
     resumable = True
     holds_alpha = True
 
-    def __init__(self, folder: Path, suffix: str = ".png"):
-        self._folder, self._suffix = folder, suffix
+    def __init__(self, numbering: Numbering, exr: ExrFormat | None = None):
+        self.path, self._exr = numbering.path, exr
         try:
-            folder.mkdir(exist_ok=True)
+            numbering.folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise os_error(error, f"Cannot create the folder {folder}") from error
-
-    def path(self, index: int) -> Path:
-        """The file of output frame `index`."""
-        return self._folder / f"{index:06d}{self._suffix}"
+            raise os_error(error, f"Cannot create the folder {numbering.folder}") from error
 
     def next_frame(self) -> int:
         """The first missing frame, where a stopped run resumes."""
@@ -47,7 +49,7 @@ class ImageFolder:
 
     def write(self, frame: OutputFrame) -> None:
         """Raises DiskFullError, OutputError."""
-        write_image(self.path(frame.index), frame.image)
+        write_image(self.path(frame.index), frame.image, self._exr)
 
     def finish(self) -> None:
         """Nothing to do: every file is already whole."""
@@ -104,31 +106,42 @@ class Y4mPipe:
             self._container.close()
 
 
-ALPHA_SUFFIXES = (".png", ".tif", ".tiff", ".webp")
+ALPHA_SUFFIXES = (".png", ".tif", ".tiff", ".webp", EXR_SUFFIX)
 DirectOutput = ImageFolder | AnimatedImage | Y4mPipe
 
 
-def write_image(path: Path, image: np.ndarray) -> None:
-    """(H, W, 3) RGB or (H, W, 4) RGBA to an image file that is whole or absent.
+def write_image(path: Path, image: np.ndarray, exr: ExrFormat | None = None) -> None:
+    """(H, W, 3) RGB or (H, W, 4) RGBA to an image file that is whole or absent; float16, with its
+    format, to an EXR.
 
     Raises:
         DiskFullError, OutputError.
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise OutputError(f"{path}: unknown image format {path.suffix!r}")
+    part = path.with_name(path.name + ".part")
+    try:
+        if path.suffix.lower() == EXR_SUFFIX:
+            write_exr(part, image, exr or ExrFormat())
+        else:
+            part.write_bytes(_encoded(path, image))
+        os.replace(part, path)
+    except OutputError:
+        part.unlink(missing_ok=True)
+        raise
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise os_error(error, f"Cannot write {path}") from error
+
+
+def _encoded(path: Path, image: np.ndarray) -> bytes:
     if is_opaque(image):
         image = image[..., :3]
     order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
     ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, order))
     if not ok:
         raise OutputError(f"{path}: cannot be encoded")
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(data.tobytes())
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise os_error(error, f"Cannot write {path}") from error
+    return data.tobytes()
 
 
 class _WriteOnly:
