@@ -231,6 +231,16 @@ def test_close_stops_all_and_deletes_all(tmp_path):
     assert not works[1].begun.is_set() and not queue.folder.exists()
 
 
+def test_images_wait_for_the_clip_before(queue, choose):
+    entry, work, order = choose(), Work(), []
+    work.order = order
+    queue.start(entry, "2x", work)
+    assert work.begun.wait(WAIT) and queue.num_ahead() == 1
+    threading.Timer(0.02, work.go.set).start()
+    assert queue.run(lambda: order.append("images") or 7) == 7
+    assert order == ["a.mp4", "images"] and queue.num_ahead() == 0
+
+
 def test_files_that_belong_to_a_clip(queue, choose, tmp_path):
     entry, work = choose("a.png"), Work()
     (tmp_path / "b").mkdir()

@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from zoomin_d2.cli.app.jobs import EXPECTED_ERRORS, Result
 from zoomin_d2.cli.progress import Pace
 from zoomin_d2.video.errors import InterruptedRunError
 
+T = TypeVar("T")
 State = Literal["chosen", "waiting", "running", "done", "failed", "canceled"]
 MAX_CLIPS = 20  # of one visitor that are not done yet
 KEEP_SECONDS = 3600.0
@@ -129,8 +130,13 @@ class JobQueue:
                 self._forget(entry)
             return [e for e in self._entries if e.owner == owner]
 
-    def num_ahead(self, entry: Entry) -> int:
-        """How many jobs, of any visitor, end before this one starts."""
+    def run(self, function: Callable[[], T]) -> T:
+        """Call a function as a job that is not listed: models serve one thread at a time. Returns
+        when it has ended, after all jobs before it."""
+        return self._pool.submit(function).result()
+
+    def num_ahead(self, entry: Entry | None = None) -> int:
+        """How many jobs, of any visitor, end before this one, or one added now, starts."""
         with self._lock:
             before = itertools.takewhile(lambda e: e is not entry, self._entries)
             return sum(e.state in ("waiting", "running") for e in before)

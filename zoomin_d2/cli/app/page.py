@@ -4,6 +4,7 @@ import os
 import secrets
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from zoomin_d2.cli.app.job_queue import Entry, JobQueue
 from zoomin_d2.cli.app.jobs import (
@@ -61,7 +62,7 @@ def build_app(queue: JobQueue, limits: Limits | None = None):
         import gradio as gr
     limits = limits or Limits()
     # The names in this folder cannot be guessed: each visitor learns only their own.
-    gr.set_static_paths([queue.folder])
+    gr.set_static_paths([str(queue.folder)])
 
     def told(error: Exception) -> gr.Error:
         """A message on the page, without a traceback in the terminal."""
@@ -119,7 +120,10 @@ def build_app(queue: JobQueue, limits: Limits | None = None):
 
     def run_images(first, second, num, model, draw):
         try:
-            made = interpolate_images(first, second, int(num), model, draw, limits)
+            if ahead := queue.num_ahead():
+                gr.Info(f"Jobs before it: {ahead}")
+            ask = partial(interpolate_images, first, second, int(num), model, draw, limits)
+            made = queue.run(ask)
             return gr.Gallery(made, visible=True)
         except EXPECTED_ERRORS as error:
             raise told(error) from error
@@ -189,16 +193,20 @@ def build_app(queue: JobQueue, limits: Limits | None = None):
             go_images = gr.Button("Interpolate", variant="primary", elem_id="go-images")
             # Hidden while empty: Gradio names its empty state in a way that axe rejects.
             gallery = gr.Gallery(
-                **{"label": "Result", "columns": 3, "object_fit": "contain"},
-                **{"elem_id": "gallery", "visible": False},
+                label="Result", columns=3, object_fit="contain", elem_id="gallery", visible=False
             )
             image_inputs = [first, second, num, image_model, image_draw]
             go_images.click(run_images, image_inputs, gallery, concurrency_limit=1)
         kind.change(numbers_of, kind, value)
         view = [listed, result, shown]
-        quiet = {"queue": False, "show_progress": "hidden"}
+        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
         wanted = [mask, kind, value, model, quality, cuts, keep_still, unsure, draw]
-        refreshed = {"fn": refresh, "inputs": [visitor, shown], "outputs": view, **quiet}
+        refreshed: dict[str, Any] = {
+            "fn": refresh,
+            "inputs": [visitor, shown],
+            "outputs": view,
+            **quiet,
+        }
         uploads.upload(choose, [visitor, uploads], [visitor, uploads]).then(**refreshed)
         go.click(start, [visitor, *wanted], None).success(**refreshed)
         mask.upload(name_mask, mask, [mask, no_mask])
