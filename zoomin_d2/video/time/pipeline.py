@@ -28,6 +28,7 @@ from zoomin_d2.video.time.timeline import Grid, Moment, Target, make_grid
 
 MAX_REPEATS = 3  # a longer run of equal frames is a pause in the motion, not a lower frame rate
 FrameKind = Literal["source", "made", "held", "blended"]
+MOST_PIXELS = 2**27  # made by one call of the model: 64 frames of 1080p, 16 of 4K
 CONTEXT = 32  # source frames before a place that decide what happens there, with a margin
 
 
@@ -150,7 +151,8 @@ def _frames_at(
     read = source.frames(*start) if start else source.frames()
     marked = mark_steps(read, options.cut_threshold, options.max_gap)
     shown = prefetch(_shown_frames(marked, source, options), options.queue_size)
-    spans = _spans(shown, grid, first, options.hold_last)
+    most = max(1, MOST_PIXELS // (source.info.height * source.info.width))
+    spans = _pieces(_spans(shown, grid, first, options.hold_last), most)
     model = Model(interpolate)
     fill = partial(_fill, grid=grid, model=model, options=options)
     filled = ordered_map(fill, spans, model.workers)
@@ -195,6 +197,14 @@ def _spans(
             cuts, repeats = [], 0
         if wanted:
             yield _Span(previous, None, wanted, tuple(cuts), repeats)
+
+
+def _pieces(spans: Iterable[_Span], most: int) -> Iterator[_Span]:
+    """The spans in parts of at most `most` moments, all of which are in memory together."""
+    for span in spans:
+        yield span._replace(moments=span.moments[:most])
+        for k in range(most, len(span.moments), most):
+            yield span._replace(moments=span.moments[k : k + most], cuts=(), repeats=0)
 
 
 def _shown_frames(
