@@ -9,7 +9,7 @@ import torch
 from zoomin_d2.frames import to_image, to_planes, to_samples, to_tensor, to_unit_range
 from zoomin_d2.video import Target, interpolate_frames, make_grid, open_source
 from zoomin_d2.video.errors import ModelError
-from zoomin_d2.video.time import model_calls
+from zoomin_d2.video.time import model_calls, pipeline
 
 
 class Recorder:
@@ -62,6 +62,25 @@ def test_copies_overlap_with_the_work(write_video, make_frames, average, monkeyp
     # The first pair is waited for when the third one is on its way back.
     assert log.index("wait 0") == log.index("down 2") + 1
     assert log.index("wait 1") == log.index("down 3") + 1
+
+
+def test_many_frames_are_made_in_parts(write_video, make_frames, average, monkeypatch):
+    """A call of the model never makes more pixels than MOST_PIXELS; the frames are the same."""
+    frames = make_frames(20)
+    frames[10:] = [255 - f for f in frames[10:]]
+    source = write_video("in.mkv", frames, codec="ffv1", pix_fmt="bgr0")
+    whole = _run(source, average, multi=12)
+    monkeypatch.setattr(pipeline, "MOST_PIXELS", 5 * 48 * 64)
+    sizes = set()
+
+    def noted(frame_1, frame_2, ts):
+        sizes.add(len(ts))
+        return average(frame_1, frame_2, ts)
+
+    parts = _run(source, noted, multi=12)
+    assert sizes == {4, 5, 2}  # of twelve moments: a source frame and 4 made ones, 5, 2
+    assert [(f.index, f.cuts) for f in parts] == [(f.index, f.cuts) for f in whole]
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(parts, whole))
 
 
 def test_a_grid_serves_as_the_target(write_video, make_frames, average):

@@ -34,6 +34,7 @@ from zoomin_d2.video.time.timeline import Grid, Moment, Target, make_grid
 
 MAX_REPEATS = 3  # a longer run of equal frames is a pause in the motion, not a lower frame rate
 FrameKind = Literal["source", "made", "held", "blended"]
+MOST_PIXELS = 2**27  # made by one call of the model: 64 frames of 1080p, 16 of 4K
 CONTEXT = 32  # source frames before a place that decide what happens there, with a margin
 
 
@@ -182,7 +183,8 @@ def _frames_at(
     model = Model(interpolate, options.unsure != "keep")
     decoded = prefetch(_shown_frames(marked, source, options), options.queue_size)
     shown = prefetch(find_overlays(decoded), 1) if keep_still else decoded
-    spans = _spans(shown, grid, first, options)
+    most = max(1, MOST_PIXELS // (source.info.height * source.info.width))
+    spans = _pieces(_spans(shown, grid, first, options), most)
     fill = partial(_fill, grid=grid, model=model, protection=protection, options=options)
     filled = ordered_map(fill, spans, model.workers)
     try:
@@ -235,6 +237,14 @@ def _spans(
             cuts, repeats = [], 0
         if wanted:
             yield _Span(previous, None, wanted, tuple(cuts), repeats)
+
+
+def _pieces(spans: Iterable[_Span], most: int) -> Iterator[_Span]:
+    """The spans in parts of at most `most` moments, all of which are in memory together."""
+    for span in spans:
+        yield span._replace(moments=span.moments[:most])
+        for k in range(most, len(span.moments), most):
+            yield span._replace(moments=span.moments[k : k + most], cuts=(), repeats=0)
 
 
 def _shown_frames(
