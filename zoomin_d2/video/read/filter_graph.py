@@ -1,6 +1,7 @@
 """A chain of FFmpeg's video filters: its text, and the graph that frames are pushed through."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from math import lcm
 from typing import Any, NamedTuple, cast
@@ -15,6 +16,7 @@ from zoomin_d2.video.read.source import SourceInfo
 # One frame per field, so 50i becomes 50p; which field is first is up to the flags of the frames.
 DEINTERLACE = "bwdif=mode=send_field:parity=auto:deint=all"
 
+_FINEST = 2**28  # ticks per second; filters may make them finer
 _DYNAMIC_INPUTS, _DYNAMIC_OUTPUTS = 1, 2  # AVFILTER_FLAG_*: how many depends on the options
 
 
@@ -76,30 +78,33 @@ def _check(wanted: Filter) -> None:
     is_single = len(known.inputs) == 1 or known.flags & _DYNAMIC_INPUTS
     if not is_single or not (len(known.outputs) == 1 or known.flags & _DYNAMIC_OUTPUTS):
         raise OptionError(f"--filter {wanted}: needs one video in and one out, which it has not")
-    with _reported(wanted, ""):
+    with _explained(wanted):
         av.filter.Graph().add(wanted.name, wanted.options or None)
 
 
-class _reported:
-    """Turns FFmpeg's errors into a OptionError with the reason that FFmpeg logs."""
+@contextmanager
+def _reported(what: object, where: str = "") -> Iterator[None]:
+    """Turns an error of FFmpeg into an OptionError."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise OptionError(f"--filter {what}: {error.strerror or error}{where}") from error
 
-    def __init__(self, what: object, where: str):
-        self._what, self._where = what, where
 
-    def __enter__(self) -> None:
-        self._level = av.logging.get_level()
-        av.logging.set_level(av.logging.ERROR)
-        self._capture = av.logging.Capture()
-        self._logs = self._capture.__enter__()
-
-    def __exit__(self, kind: Any, error: BaseException | None, _trace: Any) -> None:
-        self._capture.__exit__(None, None, None)
-        av.logging.set_level(self._level)
-        if isinstance(error, av.FFmpegError):
-            reason = self._logs[0][2].strip() if self._logs else error.strerror or str(error)
-            raise OptionError(
-                f"--filter {self._what}: {reason.rstrip('.')}{self._where}"
-            ) from error
+@contextmanager
+def _explained(what: object, where: str = "") -> Iterator[None]:
+    """The same, with the reason that FFmpeg logs. Only for setting up: while filters run, threads
+    of theirs would wait for Python to log."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as logs:
+            yield
+    except av.FFmpegError as error:
+        reason = logs[0][2].strip() if logs else error.strerror or str(error)
+        raise OptionError(f"--filter {what}: {reason.rstrip('.')}{where}") from error
+    finally:
+        av.logging.set_level(level)
 
 
 class FilterGraph:
@@ -108,8 +113,9 @@ class FilterGraph:
     def __init__(self, filters: Iterable[Filter], first: av.VideoFrame, info: SourceInfo):
         self._filters = list(filters)
         where = f" (frames of {first.width}x{first.height} {first.format.name})"
-        self.tick = Fraction(1, lcm(*(t.denominator for t in (info.time_base, 1 / info.rate))))
-        self.tick = Fraction(1, lcm(self.tick.denominator, info.start.denominator))
+        exact = lcm(*(t.denominator for t in (info.time_base, 1 / info.rate, info.start)))
+        # of times: all are whole numbers of it, unless FFmpeg could not hold the fraction
+        self.tick = Fraction(1, exact if exact <= _FINEST else info.time_base.denominator)
         aspect = info.sample_aspect_ratio or Fraction(0)
         if first.rotation % 180 and aspect:
             aspect = 1 / aspect
@@ -122,7 +128,8 @@ class FilterGraph:
             "colorspace": str(int(first.colorspace)),
             "range": str(int(first.color_range)),
         }
-        with _reported(",".join(map(str, self._filters)), where):
+        self._text = ",".join(map(str, self._filters))
+        with _explained(self._text, where):
             graph = av.filter.Graph()
             self._source = graph.add("buffer", ":".join(f"{k}={v}" for k, v in properties.items()))
             nodes = [graph.add(f.name, f.options or None) for f in self._filters]
@@ -133,13 +140,13 @@ class FilterGraph:
 
     def push(self, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
         """Filter a frame (None: the end); the frames that come out by then."""
-        with _reported(",".join(map(str, self._filters)), ""):
+        with _reported(self._text):
             self._source.push(frame)
         while (filtered := self._pull()) is not None:
             yield filtered
 
     def _pull(self) -> av.VideoFrame | None:
-        with _reported(",".join(map(str, self._filters)), ""):
+        with _reported(self._text):
             try:
                 return cast(av.VideoFrame, self._sink.pull())
             except (av.error.BlockingIOError, av.error.EOFError):
