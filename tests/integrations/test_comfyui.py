@@ -105,7 +105,7 @@ def test_a_cut_is_not_crossed(node, ramp):
     torch.testing.assert_close(crossed[22], (ramp[5] + after[0]) / 2, atol=1e-4, rtol=0)
     # of two images, the frames between are wanted however different they are
     pair, _ = node.run(torch.stack([ramp[5], after[0]]), model="average")
-    torch.testing.assert_close(pair[1], crossed[22])
+    torch.testing.assert_close(pair[1], crossed[22], atol=2e-5, rtol=0)
 
 
 def test_real_frames_and_few_at_a_time(node, real_clip, monkeypatch):
@@ -121,7 +121,8 @@ def test_real_frames_and_few_at_a_time(node, real_clip, monkeypatch):
     pair = [image.permute(2, 0, 1)[None] for image in images]
     for k in range(3):
         expected = model(pair[k], pair[k + 1], 0.5)[0].permute(1, 2, 0)
-        torch.testing.assert_close(made[2 * k + 1], expected, atol=2e-3, rtol=0)
+        # (Equal pixels are put back, which the model changes by a level or two.)
+            torch.testing.assert_close(made[2 * k + 1], expected, atol=8e-3, rtol=0)
 
 
 def test_a_long_batch_is_streamed(node, ramp, monkeypatch):
