@@ -122,7 +122,7 @@ def test_real_frames_and_few_at_a_time(node, real_clip, monkeypatch):
     for k in range(3):
         expected = model(pair[k], pair[k + 1], 0.5)[0].permute(1, 2, 0)
         # (Equal pixels are put back, which the model changes by a level or two.)
-            torch.testing.assert_close(made[2 * k + 1], expected, atol=8e-3, rtol=0)
+        torch.testing.assert_close(made[2 * k + 1], expected, atol=8e-3, rtol=0)
 
 
 def test_a_long_batch_is_streamed(node, ramp, monkeypatch):
