@@ -11,7 +11,7 @@ import pytest
 from tests.cli.app.conftest import FRAMES
 from zoomin_d2.cli.app import jobs
 from zoomin_d2.cli.app.jobs import RATE, SLOWER, SMOOTHER, Choices, Limits
-from zoomin_d2.video import Report, Target, VideoError
+from zoomin_d2.video import Report, Target, VideoError, interpolate_source
 from zoomin_d2.video.errors import InterruptedRunError
 
 TWICE = Target(multi=2)
@@ -104,15 +104,17 @@ def test_stop_while_the_model_loads(real_clip, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_stop_after_the_last_frame(real_clip, tmp_path):
+def test_stop_after_the_last_frame(real_clip, tmp_path, monkeypatch):
     stop = threading.Event()
-    end = 2 * FRAMES
+
+    def until_written(*arguments):
+        report = interpolate_source(*arguments)
+        stop.set()
+        return report
+
+    monkeypatch.setattr(jobs, "interpolate_source", until_written)
     with pytest.raises(InterruptedRunError):
-        run(
-            *(real_clip, tmp_path, Choices(TWICE, "average")),
-            progress=lambda done, total: stop.set() if done == end else None,
-            stop=stop,
-        )
+        run(real_clip, tmp_path, Choices(TWICE, "average"), stop=stop)
 
 
 @pytest.mark.parametrize(
