@@ -20,7 +20,7 @@ from zoomin_d2 import Interpolator
 from zoomin_d2.inference.baselines import BASELINES
 from zoomin_d2.video import OutputFrame, StreamOptions, Target, interpolate_frames, make_grid
 from zoomin_d2.video.read.color import path_for_images
-from zoomin_d2.video.read.source import Damage, SourceFrame, SourceInfo
+from zoomin_d2.video.read.source import ClosedOnExit, Damage, SourceFrame, SourceInfo
 from zoomin_d2.video.time.step_detection import CUT_MIN
 
 
@@ -105,7 +105,7 @@ class InterpolateFrames:
         return result[:count], float(grid.fps)
 
 
-class _Batch:
+class _Batch(ClosedOnExit):
     """A batch of images as a source of 16-bit frames (zoomin_d2.video.read.source.Source)."""
 
     def __init__(self, images: Tensor, rate: Fraction):
@@ -144,15 +144,6 @@ class _Batch:
 
     def to_alpha(self, picture: np.ndarray) -> None:
         return None
-
-    def close(self) -> None:
-        pass
-
-    def __enter__(self) -> "_Batch":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 def _shown(frame: OutputFrame, rate: Fraction, count: int) -> int | None:

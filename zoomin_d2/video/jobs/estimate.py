@@ -30,7 +30,7 @@ from zoomin_d2.video.errors import (
 from zoomin_d2.video.jobs.container_job import Hooks, JobOptions, count_frames
 from zoomin_d2.video.jobs.run import interpolate_source, output_kind
 from zoomin_d2.video.read.containers import file_url
-from zoomin_d2.video.read.source import Damage, Source, SourceFrame
+from zoomin_d2.video.read.source import ClosedOnExit, Damage, Source, SourceFrame
 from zoomin_d2.video.time.timeline import Target, make_grid
 from zoomin_d2.video.write.encoder import KEYFRAME_INTERVAL
 
@@ -191,7 +191,7 @@ def predict(
     return seconds, round(num_keys * mean(keys) + (num_frames - num_keys) * mean(others))
 
 
-class _Excerpt:
+class _Excerpt(ClosedOnExit):
     """Some frames of a source in a row as a source of unknown length; its clock begins as the
     whole one's does."""
 
@@ -214,15 +214,6 @@ class _Excerpt:
             self.end, self.count = frame.time - shift + frame.duration, i + 1
             yield SourceFrame(i, frame.time - shift, frame.duration, frame.picture)
         self.first_alpha = None if self._source.first_alpha is None else self.info.start
-
-    def close(self) -> None:
-        pass
-
-    def __enter__(self) -> "_Excerpt":
-        return self
-
-    def __exit__(self, *_) -> None:
-        pass
 
 
 def _measure(

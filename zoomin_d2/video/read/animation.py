@@ -13,14 +13,14 @@ from PIL import Image, UnidentifiedImageError
 from zoomin_d2.frames import why_too_large
 from zoomin_d2.video.errors import BadInputError
 from zoomin_d2.video.read.color import path_for_images
-from zoomin_d2.video.read.source import Damage, SourceFrame, SourceInfo
+from zoomin_d2.video.read.source import ClosedOnExit, Damage, SourceFrame, SourceInfo
 
 _TICK = Fraction(1, 1000)
 _LEAST = 10  # ms; browsers take shorter ones as 100
 _INSTEAD = 100
 
 
-class AnimationReader:
+class AnimationReader(ClosedOnExit):
     """An animated WebP. A picture is (H, W, 3) RGB, or (H, W, 4) with alpha where a frame is not
     opaque.
 
@@ -53,12 +53,6 @@ class AnimationReader:
         )
         self.first_alpha: Fraction | None = None
         self.end, self.count = Fraction(0), 0
-
-    def __enter__(self) -> "AnimationReader":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
 
     def close(self) -> None:
         self._image.close()

@@ -18,7 +18,7 @@ from zoomin_d2.video.errors import BadInputError, OptionError
 from zoomin_d2.video.read.color import UNSPECIFIED, alpha_of, color_path, holds_alpha, is_rgb
 from zoomin_d2.video.read.filter_graph import Filter, FilterGraph, parse_filters
 from zoomin_d2.video.read.hdr import read_hdr_metadata
-from zoomin_d2.video.read.source import INTERLACED, Source, SourceFrame, SourceInfo
+from zoomin_d2.video.read.source import INTERLACED, ClosedOnExit, Source, SourceFrame, SourceInfo
 from zoomin_d2.video.read.timing import possible_rate
 
 _DEINTERLACERS = {"bwdif", "yadif", "w3fdif", "estdif", "nnedi"}
@@ -29,7 +29,7 @@ _ASPECT_UNIT = 7200  # pixels that stand for a pixel aspect of 1
 _MAX_ASPECT_TERM = 200
 
 
-class FilteredSource:
+class FilteredSource(ClosedOnExit):
     """A source whose frames went through filters.
 
     Args:
@@ -59,12 +59,6 @@ class FilteredSource:
         self._size = preview[0][1].height, preview[0][1].width
         self._preview = preview
         self.end, self.count = self.info.start, 0
-
-    def __enter__(self) -> "FilteredSource":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
 
     def close(self) -> None:
         self._filtered.close()

@@ -17,7 +17,7 @@ from zoomin_d2.video.read.color import path_for_images
 from zoomin_d2.video.read.color_profile import color_profile
 from zoomin_d2.video.read.exr import EXR_SUFFIX, ExrFormat, read_exr
 from zoomin_d2.video.read.half_floats import to_samples
-from zoomin_d2.video.read.source import Damage, SourceFrame, SourceInfo, is_opaque
+from zoomin_d2.video.read.source import ClosedOnExit, Damage, SourceFrame, SourceInfo, is_opaque
 
 DEFAULT_RATE = Fraction(24)
 IMAGE_SUFFIXES = (*frames.IMAGE_SUFFIXES, EXR_SUFFIX)
@@ -25,7 +25,7 @@ NUMBERED = re.compile(r"(.*?)(\d+)")  # the name of an image of a sequence, with
 PATTERN = re.compile(r"%0?(\d*)d|#+")  # the number in the name of a whole sequence
 
 
-class ImageReader:
+class ImageReader(ClosedOnExit):
     """Images of one size, in order, at a rate. 16-bit images stay 16-bit; EXIF rotation is applied.
 
     A picture is (H, W, 3) RGB, or (H, W, 4) with alpha where an image is not opaque. Those of EXR
@@ -73,15 +73,6 @@ class ImageReader:
         )
         self.first_alpha: Fraction | None = None
         self.end, self.count = Fraction(0), 0
-
-    def __enter__(self) -> "ImageReader":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
-
-    def close(self) -> None:
-        pass
 
     def to_rgb(self, picture: np.ndarray) -> np.ndarray:
         return to_samples(picture)[0] if picture.dtype == np.float16 else picture[..., :3]

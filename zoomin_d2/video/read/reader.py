@@ -17,7 +17,7 @@ from zoomin_d2.video.read.containers import open_container
 from zoomin_d2.video.read.decoding import Decoded, FrameDecoder, says_alpha
 from zoomin_d2.video.read.hdr import read_hdr_metadata
 from zoomin_d2.video.read.packets import clock_origin, continuous_packets
-from zoomin_d2.video.read.source import INTERLACED, Damage, SourceFrame, SourceInfo
+from zoomin_d2.video.read.source import INTERLACED, ClosedOnExit, Damage, SourceFrame, SourceInfo
 from zoomin_d2.video.read.timing import PREVIEW, Timing, measure_timing
 from zoomin_d2.video.time.timeline import SourceClock
 
@@ -25,7 +25,7 @@ GAP = Fraction(3, 2)  # of a frame's usual duration: frames are missing
 _PREVIEW_BYTES = 32 * 2**20
 
 
-class VideoReader:
+class VideoReader(ClosedOnExit):
     """One video stream of a file (or of a pipe, which cannot go back).
 
     Args:
@@ -62,12 +62,6 @@ class VideoReader:
         self.files: Sequence[Path] = [] if self.info.file is None else [self.info.file]
         self.first_alpha: Fraction | None = None
         self.end, self.count = self.info.start, 0
-
-    def __enter__(self) -> "VideoReader":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
 
     def close(self) -> None:
         if hasattr(self._frames, "close"):

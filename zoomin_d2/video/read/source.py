@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import av
 import cv2
@@ -215,6 +215,22 @@ class Source(Protocol):
     def __enter__(self) -> "Source": ...
 
     def __exit__(self, *_) -> None: ...
+
+
+S = TypeVar("S", bound="ClosedOnExit")
+
+
+class ClosedOnExit:
+    """The part of a Source that all kinds share: a `with` block closes it at its end."""
+
+    def close(self) -> None:
+        """Let go of what is open; by default nothing is."""
+
+    def __enter__(self: S) -> S:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def lost_alpha(source: Source) -> list[str]:
