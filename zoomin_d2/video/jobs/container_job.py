@@ -230,8 +230,7 @@ def _report(
         output_frames=frames,
         made_frames=sum(c.made for c in counts),
         repeated_frames=sum(c.repeats for c in counts),
-        **protected(counts),
-        blended_frames=sum(c.blended for c in counts),
+        **kinds_of_frames(counts),
         cuts=[cut for c in counts for cut in c.cuts],
         fps=str(settings.fps),
         width=settings.width,
@@ -248,10 +247,11 @@ def _report(
     )
 
 
-def protected(counts: list[SegmentReport]) -> dict[str, Any]:
-    """The part of a report on pixels that were kept or replaced."""
+def kinds_of_frames(counts: list[SegmentReport]) -> dict[str, Any]:
+    """The part of a report on frames that were blended, or in part kept or replaced."""
     unsure = sum(c.unsure for c in counts)
     return {
+        "blended_frames": sum(c.blended for c in counts),
         "overlay_frames": sum(c.overlays for c in counts),
         "unsure_frames": unsure,
         "unsure_area": round(sum(c.unsure_area for c in counts) / max(unsure, 1), 4),

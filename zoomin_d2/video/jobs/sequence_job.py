@@ -13,8 +13,8 @@ from zoomin_d2.video.jobs.container_job import (
     JobOptions,
     count_frames,
     feed,
+    kinds_of_frames,
     limit_frames,
-    protected,
 )
 from zoomin_d2.video.jobs.output_files import check_output, input_files
 from zoomin_d2.video.read.exr import EXR_SUFFIX, format_for
@@ -96,9 +96,8 @@ def run_direct_job(
     report.made_frames = counts.made
     report.output_frames = first + counts.frames
     report.cuts, report.repeated_frames = counts.cuts, counts.repeats
-    for name, count in protected([counts]).items():
+    for name, count in kinds_of_frames([counts]).items():
         setattr(report, name, count)
-    report.blended_frames = counts.blended
     report.damage = source.damage.describe() if source.damage else ""
     report.duration = float(report.output_frames / grid.fps)
     if counts.end:  # frames may last unequally
@@ -133,7 +132,7 @@ def write_between(
         source_frames=2,
         output_frames=1,
         made_frames=1,
-        **protected([counts]),
+        **kinds_of_frames([counts]),
         height=made.image.shape[0],
         width=made.image.shape[1],
         encoder=output.suffix[1:],
