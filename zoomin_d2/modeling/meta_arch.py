@@ -276,10 +276,10 @@ class FrameInterpolator(nn.Module):
         (gradient,) = torch.autograd.grad(loss, frame)
         photometric = self.loss_weights["photometric"] * photometric_loss(frame, record.frame_t)
         (reference,) = torch.autograd.grad(photometric, frame)
-        smallest = torch.finfo(torch.float32).tiny
-        weight = self.gan_g_share * reference.norm() / gradient.norm().clamp(min=smallest)
+        norm = gradient.norm()
+        weight = self.gan_g_share * reference.norm() / norm
         # Without any proposal the gradient is 0, and so is its weight.
-        record.gan_weight = torch.where(gradient.norm() > 0, weight, 0)
+        record.gan_weight = torch.where(norm > 0, weight, 0)
         return record.gan_weight * with_gradient(loss.detach(), gradient, pred_frame)
 
     def _judged_boxes(self, batched_inputs: list[dict], record: StepRecord) -> torch.Tensor | None:
