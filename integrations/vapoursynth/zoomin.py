@@ -82,8 +82,10 @@ def interpolate(
 
 
 def mark_cuts(clip: vs.VideoNode, threshold: float = CUT_MIN) -> vs.VideoNode:
-    """The clip with _SceneChangePrev and _SceneChangeNext set by the rules that
-    zoomin-interpolate has.
+    """The clip with _SceneChangePrev and _SceneChangeNext set at hard cuts, by luma alone.
+
+    zoomin-interpolate also finds cuts in chroma and between dark shots, fades, and dissolves, for
+    which it reads the frames in order.
 
     Args:
         clip: of any format. threshold: smallest mean luma difference of a cut, 0 to 255.
