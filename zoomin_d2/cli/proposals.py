@@ -10,6 +10,7 @@ import torch
 from zoomin_d2.extras import extra
 from zoomin_d2.frames import to_tensor
 from zoomin_d2.video.time.pipeline import OutputFrame
+from zoomin_d2.video.time.pixels import Pixels
 
 NUM_BOXES = 12
 
@@ -50,4 +51,4 @@ class ProposalDrawing:
             color = [full * channel for channel in self._color(rank)]
             width = 2 * thick if frame.kind == "made" else thick
             cv2.rectangle(image, (x0, y0), (x1 - 1, y1 - 1), color, width)
-        return replace(frame, image=image)
+        return replace(frame, pixels=Pixels(image))

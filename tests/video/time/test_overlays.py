@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from zoomin_d2.video.time.overlays import STEPS, find_overlays
+from zoomin_d2.video.time.pixels import Pixels
 
 HEIGHT, WIDTH = 96, 128
 TEXT = (slice(40, 52), slice(50, 90))
@@ -17,6 +18,10 @@ class Frame:
     image: np.ndarray
     begins_shot: bool = False
     overlay: np.ndarray | None = None
+
+    @property
+    def luma(self) -> np.ndarray:
+        return Pixels(self.image).luma
 
 
 def texture(width: int) -> np.ndarray:

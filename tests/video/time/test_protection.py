@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from zoomin_d2.video.errors import OptionError
 from zoomin_d2.video.time.protection import Mask, Protection, equal_pixels
@@ -10,8 +11,13 @@ from zoomin_d2.video.time.protection import Mask, Protection, equal_pixels
 SIZE = (20, 30)
 
 
-def plain(value, dtype=np.uint8, channels=3):
-    return np.full((*SIZE, channels), value, dtype)
+def plain(value, channels=3):
+    return torch.full((1, channels, *SIZE), value / 255)
+
+
+def levels(frame):
+    """(C, H, W) in levels of 255."""
+    return frame[0] * 255
 
 
 def mask_file(tmp_path, weights):
@@ -19,53 +25,61 @@ def mask_file(tmp_path, weights):
     return tmp_path / "mask.png"
 
 
+def protected(protection, a, b, made, t, doubt=None, overlay=None):
+    """Levels of a changed frame, and its unsure share."""
+    done = protection.between(a, b, overlay)(made, t, doubt)
+    return levels(done.frame), done.unsure
+
+
 def test_off_means_off():
     made = plain(7)
-    protect = Protection(False, "keep", None).between(plain(1), plain(1), None)
-    assert protect(made, 0.5, None).image is made
+    done = Protection(False, "keep", None).between(plain(1), plain(1), None)(made, 0.5, None)
+    assert done.frame is made and done.unsure is None and done.still is None
 
 
 def test_equal_pixels_need_equal_neighbors():
     a, b = plain(10), plain(20)
-    b[3, 4] = 10  # by chance
-    b[10:14, 10:15] = 10
+    b[..., 3, 4] = a[..., 3, 4]  # by chance
+    b[..., 10:14, 10:15] = a[..., 10:14, 10:15]
+    b[:, 0, 0, :] = a[:, 0, 0, :]  # one channel
     found = equal_pixels(a, b)
-    assert found.dtype == np.uint8 and np.count_nonzero(found) == 20
-    assert (found[10:14, 10:15] == 255).all()
-    assert equal_pixels(a, plain(11)) is None
+    assert found.shape == (1, 1, *SIZE) and found.sum() == 20
+    assert found[..., 10:14, 10:15].all()
+    b[..., :2, :2] = a[..., :2, :2]  # beyond the border, all is equal
+    assert equal_pixels(a, b)[..., :2, :2].all()
 
 
-@pytest.mark.parametrize(("dtype", "scale"), [(np.uint8, 1), (np.uint16, 257)])
-def test_equal_pixels_stay_exactly_equal(dtype, scale):
-    a = np.random.default_rng(0).integers(0, 200, (*SIZE, 3)).astype(dtype) * scale
-    made = (a + 16 * scale).astype(dtype)
-    made[5, 5, 1] += scale  # something that passes between the two
-    done = Protection(True, "keep", None).between(a, a.copy(), None)(made, 0.3, None)
-    expected = a.copy()
-    expected[5, 5] = made[5, 5]
-    assert np.array_equal(done.image, expected) and done.image.dtype == dtype
+@pytest.mark.parametrize("full", [255, 65535])
+def test_equal_pixels_stay_exactly_equal(full):
+    a = torch.randint(0, full * 2 // 3, (1, 3, *SIZE), generator=torch.Generator().manual_seed(0))
+    a = a / full
+    made = a + 16 / 255
+    made[..., 1, 5, 5] += 1 / 255  # something that passes between the two
+    done = Protection(True, "keep", None).between(a, a.clone(), None)(made, 0.3, None)
+    expected = a.clone()
+    expected[..., 5, 5] = made[..., 5, 5]
+    assert torch.equal(done.frame, expected)
+    assert (~done.still).nonzero().tolist() == [[0, 0, 5, 5]]
 
 
 def test_an_overlay_fades_to_the_other():
-    overlay = np.zeros(SIZE, np.uint8)
+    overlay = torch.zeros(SIZE, dtype=torch.uint8)
     overlay[2:4, 2:4] = 255
     overlay[6, 6] = 51  # a fifth
-    done = Protection(True, "keep", None).between(plain(100), plain(108), overlay)
-    done = done(plain(200), 0.25, None)
-    assert done.has_overlay
-    assert (done.image[2:4, 2:4] == 102).all()
-    assert (done.image[6, 6] == 180).all()  # 200 + (102 - 200) / 5 = 180.4
-    assert np.count_nonzero(done.image != 200) == 5 * 3
+    protection = Protection(True, "keep", None)
+    done, _ = protected(protection, plain(100), plain(108), plain(200), 0.25, overlay=overlay)
+    assert (done[:, 2:4, 2:4] - 102).abs().max() < 0.01
+    assert (done[:, 6, 6] - 180.4).abs().max() < 0.01  # 200 + (102 - 200) / 5
+    assert ((done - 200).abs() > 0.01).sum() == 5 * 3
 
 
 def test_transparent_colors_do_not_bleed():
     """Straight alpha: the colors of a clear pixel do not count."""
-    a, b = plain(0, channels=4), plain(0, channels=4)
-    a[..., :] = (90, 90, 90, 255)
-    b[..., :] = (10, 10, 10, 0)
-    overlay = np.full(SIZE, 255, np.uint8)
-    done = Protection(True, "keep", None).between(a, b, overlay)(b, 0.5, None)
-    assert (done.image == (90, 90, 90, 128)).all()
+    a, b = plain(90, channels=4), plain(10, channels=4)
+    a[:, 3], b[:, 3] = 1, 0
+    overlay = torch.full(SIZE, 255, dtype=torch.uint8)
+    done, _ = protected(Protection(True, "keep", None), a, b, b, 0.5, overlay=overlay)
+    assert (done[:3] - 90).abs().max() < 0.01 and (done[3] - 127.5).abs().max() < 0.01
 
 
 @pytest.mark.parametrize(("t", "nearer"), [(0.25, 10), (0.5, 10), (0.75, 20)])
@@ -73,40 +87,34 @@ def test_the_mask_shows_the_nearer_frame(tmp_path, t, nearer):
     weights = np.zeros(SIZE, np.uint8)
     weights[:5], weights[5] = 255, 51
     mask = Mask(mask_file(tmp_path, weights), SIZE)
-    image = Protection(False, "keep", mask).between(plain(10), plain(20), None)
-    image = image(plain(200), t, None).image
-    assert (image[:5] == nearer).all() and (image[6:] == 200).all()
-    assert (image[5] == 200 - (200 - nearer) / 5).all()
+    done, _ = protected(Protection(False, "keep", mask), plain(10), plain(20), plain(200), t)
+    expected = torch.full_like(done, 200)
+    expected[:, :5], expected[:, 5] = nearer, 200 - (200 - nearer) / 5
+    assert (done - expected).abs().max() < 0.01
 
 
-@pytest.mark.parametrize(("unsure", "value"), [("nearest", 40), ("blend", 20)])
+@pytest.mark.parametrize(("unsure", "value"), [("nearest", 40), ("blend", 20.4)])
 def test_unsure_pixels_are_replaced(unsure, value):
     """0.12 and above wholly, 0.08 and below not, softly between."""
-    doubt = np.full(SIZE, 0.08, np.float32)
-    doubt[3, :6], doubt[4, 0] = 0.12, 0.10
-    done = Protection(False, unsure, None).between(plain(0), plain(40), None)
-    # t = 0.51: 40 is nearer, the fade is 20.4
-    done = done(plain(200), 0.51, doubt)
-    assert (done.image[3, :6] == value).all()
-    assert abs(int(done.image[4, 0, 0]) - (200 + value) / 2) <= 1
-    assert np.count_nonzero(done.image != 200) == 7 * 3
-    assert done.unsure == pytest.approx(7 / 600, abs=1 / 600)
+    doubt = torch.full((1, 1, *SIZE), 0.08)
+    doubt[..., 3, :6], doubt[..., 4, 0] = 0.12, 0.10
+    # at t = 0.51, 40 is nearer, and the fade is 20.4
+    done, share = protected(
+        Protection(False, unsure, None), plain(0), plain(40), plain(200), 0.51, doubt
+    )
+    expected = torch.full_like(done, 200)
+    expected[:, 3, :6], expected[:, 4, 0] = value, (200 + value) / 2
+    assert (done - expected).abs().max() < 0.01
+    assert share == pytest.approx(7 / 600, abs=1 / 600)
 
 
 def test_a_mostly_unsure_frame_falls_back():
-    doubt = np.full(SIZE, 0.12, np.float32)
-    doubt[:9] = 0.0  # 11 of 20 rows are unsure
-    done = Protection(False, "nearest", None).between(plain(5), plain(9), None)
-    done = done(plain(200), 0.4, doubt)
-    assert (done.image == 5).all() and done.unsure == pytest.approx(0.55)
-
-
-def test_a_few_pixels_do_not_count():
-    doubt = np.zeros((100, 100), np.float32)
-    doubt[0, :9] = 1.0
-    a = np.zeros((100, 100, 3), np.uint8)
-    done = Protection(False, "blend", None).between(a, a, None)(a + 9, 0.5, doubt)
-    assert done.unsure == 0 and (done.image[0, :9] == 0).all()
+    doubt = torch.full((1, 1, *SIZE), 0.12)
+    doubt[..., :9, :] = 0.0  # 11 of 20 rows are unsure
+    done, share = protected(
+        Protection(False, "nearest", None), plain(5), plain(9), plain(200), 0.4, doubt
+    )
+    assert (done - 5).abs().max() < 0.01 and share == pytest.approx(0.55)
 
 
 def test_wrong_masks_are_named(tmp_path):

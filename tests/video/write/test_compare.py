@@ -6,12 +6,12 @@ import numpy as np
 
 from zoomin_d2.video import Hooks, Target, interpolate_video, open_source
 from zoomin_d2.video.time.pipeline import OutputFrame, interpolate_frames
+from zoomin_d2.video.time.pixels import Pixels
 from zoomin_d2.video.write.compare import Comparison
 
 
 def _frame(dtype=np.uint8):
-    held = np.full((120, 160, 3), 10, dtype)
-    made = np.full((120, 160, 3), 200, dtype)
+    held, made = (Pixels(np.full((120, 160, 3), value, dtype)) for value in (10, 200))
     return OutputFrame(1, F(1, 50), made, "made", 0, (F(0), 0), held)
 
 
@@ -38,7 +38,7 @@ def test_the_left_side_holds_the_input(tmp_path, write_video, make_frames, avera
         frames = list(interpolate_frames(opened, average, Target(fps=F(60))))
     for frame in frames:
         index = int(frame.time * 25)
-        assert np.abs(frame.held.astype(int) - before[index]).max() == 0
+        assert np.abs(frame.held.image.astype(int) - before[index]).max() == 0
     compare = Comparison("side", ("input 25 fps", "result 60 fps"))
     hooks = Hooks(decorate=compare, size=compare.size(96, 128))
     report = interpolate_video(

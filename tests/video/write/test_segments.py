@@ -23,6 +23,7 @@ from zoomin_d2.video.jobs.container_job import StopRequest
 from zoomin_d2.video.jobs.output_files import partial_path
 from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.time.pipeline import OutputFrame
+from zoomin_d2.video.time.pixels import Pixels
 from zoomin_d2.video.time.timeline import make_grid
 from zoomin_d2.video.write.encoder import EncodeOptions, choose_encoder
 from zoomin_d2.video.write.segments import SEGMENT_FRAMES, SegmentFolder, SegmentWriter
@@ -271,13 +272,13 @@ def test_decoding_times_of_short_segments(tmp_path, write_video, make_frames, nu
     video = VideoReader(write_video("in.mp4", make_frames(3)))
     grid = make_grid(MULTI, video.info)
     settings = choose_encoder("out.mp4", H265, video.info, grid.fps, grid.time_base, (32, 64))
-    image = np.zeros((32, 64, 3), np.uint8)
+    black = Pixels(np.zeros((32, 64, 3), np.uint8))
     step = 1 / (grid.fps * grid.time_base)
     for attempt in range(20):
         folder = SegmentFolder(tmp_path / f"{attempt}.mp4", {}, resume=False, overwrite=False)
         writer = SegmentWriter(folder, settings, video)
         for i in range(num_frames):
-            frame = OutputFrame(i, i / grid.fps, image, "held", 0, (F(0), 0), image)
+            frame = OutputFrame(i, i / grid.fps, black, "held", 0, (F(0), 0), black)
             writer.write(writer.convert(frame))
         writer.finish(complete=True)
         with av.open(str(folder.files()[0])) as segment:

@@ -64,7 +64,7 @@ class ComparisonVideo:
         if frame.kind == "made":
             # Within the frame: a player that seeks to its first tick may round to the one before.
             self._made.append(self._end + float(frame.duration) / 2)
-        self._worker.put((frame.time - self._start, frame.held, frame.image))
+        self._worker.put((frame.time - self._start, frame.held.image, frame.image))
 
     def _write(self, item: tuple[Fraction, np.ndarray, np.ndarray]) -> None:
         time, *halves = item

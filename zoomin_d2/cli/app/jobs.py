@@ -20,6 +20,7 @@ from zoomin_d2.video import Hooks, Report, Target, VideoError, interpolate_sourc
 from zoomin_d2.video.errors import InterruptedRunError
 from zoomin_d2.video.jobs.options import job_options
 from zoomin_d2.video.time.pipeline import OutputFrame
+from zoomin_d2.video.time.pixels import Pixels
 from zoomin_d2.video.time.protection import Unsure
 from zoomin_d2.video.time.timeline import parse_rate
 
@@ -281,7 +282,8 @@ def interpolate_images(
     for t, picture in zip(ts, model(first, second, ts)):
         if draw:
             start = (Fraction(0), 0)
-            output = OutputFrame(len(shown), Fraction(t), picture, "made", 0, start, first)
+            pixels, held = Pixels(picture), Pixels(first)
+            output = OutputFrame(len(shown), Fraction(t), pixels, "made", 0, start, held)
             picture = proposals_of(model.device)(output).image
         shown.append((picture, f"t = {t:.3g}"))
     return [*shown, (second, "frame 2")]

@@ -115,7 +115,8 @@ def run_video_job(
     settings = choose_encoder(
         output, options.encode, info, grid.fps, grid.time_base, hooks.size, keep_alpha
     )
-    options = replace(options, stream=replace(options.stream, alpha=settings.has_alpha))
+    stream = replace(options.stream, alpha=settings.has_alpha, stored_as=settings.pix_fmt)
+    options = replace(options, stream=stream)
     until = None if options.limit is None else options.limit * target.slowmo
     plan = CopyPlan(None)
     if info.file is not None:
@@ -332,7 +333,7 @@ def _settings_key(
 ) -> dict[str, Any]:
     """Everything that decides the frames of a segment."""
     stream = asdict(options.stream)
-    stream.pop("queue_size")
+    del stream["queue_size"], stream["stored_as"]
     stream["mask"] = fingerprint(options.stream.mask)
     return {
         "source": info.fingerprint,

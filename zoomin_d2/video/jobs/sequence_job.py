@@ -73,7 +73,8 @@ def run_direct_job(
     is_exr = report.encoder == EXR_SUFFIX[1:]
     if is_exr and hooks.decorate is not None:
         raise OutputError(f"{output}: comparisons and drawn proposals cannot be EXR images")
-    stream = replace(options.stream, alpha=keep_alpha, light=is_exr)
+    stored_as = sink.pix_fmt if isinstance(sink, Y4mPipe) else None
+    stream = replace(options.stream, alpha=keep_alpha, light=is_exr, stored_as=stored_as)
     counts = SegmentReport()
 
     def write(frame: OutputFrame) -> None:

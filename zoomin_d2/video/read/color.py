@@ -95,9 +95,14 @@ class ColorPath(NamedTuple):
                 dst_colorspace=self.matrix,
                 dst_color_range=_range(self.full_range),
             )
-            frame.colorspace = self.tags.matrix
         elif pix_fmt != frame.format.name:
             frame = _reformat(frame, pix_fmt)
+        return self.tagged(frame)
+
+    def tagged(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame, with the tags of this video."""
+        if not is_rgb(frame.format.name):
+            frame.colorspace, frame.color_range = self.tags.matrix, _range(self.full_range)
         frame.color_primaries, frame.color_trc = self.tags.primaries, self.tags.transfer
         return frame
 

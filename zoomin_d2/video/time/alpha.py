@@ -79,6 +79,15 @@ def mix_images(image_1: np.ndarray, image_2: np.ndarray, t: float | np.ndarray) 
     return np.rint(mixed).astype(image_1.dtype)
 
 
+def mix_colors(frame_1: Tensor, frame_2: Tensor, t: float | Tensor) -> Tensor:
+    """(1 - t) * frame_1 + t * frame_2 of (N, 3, H, W) RGB, or of (N, 4, H, W) straight RGBA, in
+    which the colors of clear pixels do not count; t in [0, 1], also (N, 1, H, W)."""
+    if frame_1.shape[1] == 3:
+        return frame_1 + (frame_2 - frame_1) * t
+    first, second = premultiplied(frame_1), premultiplied(frame_2)
+    return straight(first + (second - first) * t)
+
+
 def premultiplied(frame: Tensor) -> Tensor:
     """(N, 4, H, W) straight RGBA with its colors multiplied by alpha."""
     return torch.cat([frame[:, :3] * frame[:, 3:], frame[:, 3:]], 1)

@@ -1,9 +1,11 @@
 """What the model gets and gives: two shown frames at a time, on its device, and those between."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
+from itertools import chain, islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,26 +15,37 @@ from zoomin_d2.frames import to_image, to_planes, to_samples, to_unit_range
 from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.transfer import Transfer
 from zoomin_d2.video.errors import ModelError, OptionError
+from zoomin_d2.video.read.color import ColorPath
 from zoomin_d2.video.read.half_floats import from_network, to_network
 from zoomin_d2.video.read.source import is_opaque
+from zoomin_d2.video.time import yuv_on_device
 from zoomin_d2.video.time.alpha import (
     interpolate_premultiplied,
     interpolate_rgba,
     premultiplied,
     straight,
 )
+from zoomin_d2.video.time.pixels import Pixels, Still
+from zoomin_d2.video.time.protection import MIN_SHARE, Protection
 from zoomin_d2.video.time.scene_cuts import MarkedFrame
 
-Made = tuple[np.ndarray, np.ndarray | None]  # an image, and its doubt if it is wanted
+
+class Made(NamedTuple):
+    """A made frame, the share of its pixels that were unsure and were replaced, 0 to 1, and whether
+    an overlay was kept still in it."""
+
+    pixels: Pixels
+    unsure: float
+    has_overlay: bool
 
 
 @dataclass
 class Shown:
-    """A source frame whose content is shown, as RGB, and the times of the original frames from it
-    up to the next one that is shown."""
+    """A source frame whose content is shown, and the times of the original frames from it up to the
+    next one that is shown."""
 
     marked: MarkedFrame
-    conversion: Future[np.ndarray]
+    pixels: Pixels
     times: list[Fraction]
     read_on: tuple[Fraction, int]
     last_duration: Fraction
@@ -41,8 +54,12 @@ class Shown:
     overlay: np.ndarray | None = None
 
     @property
+    def luma(self) -> np.ndarray:
+        return self.pixels.luma
+
+    @property
     def image(self) -> np.ndarray:
-        return self.conversion.result()
+        return self.pixels.image
 
     @property
     def begins_shot(self) -> bool:
@@ -56,23 +73,27 @@ class Shown:
     def index(self) -> int:
         return self.marked.frame.index
 
-    def as_tensor(self, transfer: Transfer, device: torch.device) -> Tensor:
-        tensor = self.tensor
-        if tensor is None:
-            image = self.image
-            image = to_network(image) if image.dtype == np.float16 else image
-            planes = transfer.upload(to_planes(image), device)
-            tensor = self.tensor = to_unit_range(planes)
-        return tensor
-
 
 class Model:
-    """The model, with frames moving to and from the device while it works."""
+    """The model, with frames moving to and from the device while it works.
 
-    def __init__(self, interpolate: Interpolate, doubt: bool = False):
-        """Raises OptionError if doubt is wanted and the model has none."""
+    Args:
+        protection: what is changed in the frames that it makes.
+        color: of the source. stored_as: the pixel format of the output, if frames may come in it.
+
+    Raises:
+        OptionError: the protection needs doubt, and the model has none.
+    """
+
+    def __init__(
+        self,
+        interpolate: Interpolate,
+        protection: Protection,
+        color: ColorPath,
+        stored_as: str | None = None,
+    ):
         self._with_doubt: Interpolate | None = None
-        if doubt:
+        if protection.needs_doubt:
             self._with_doubt = getattr(interpolate, "with_doubt", None)
             if self._with_doubt is None:
                 raise OptionError(
@@ -82,6 +103,14 @@ class Model:
         self.device = torch.device(getattr(interpolate, "device", "cpu"))
         self.workers: int = getattr(interpolate, "workers", 1)
         self._interpolate, self._transfer = interpolate, Transfer()
+        self._protection, self._color = protection, color
+        self._stored_as = stored_as
+
+    def converts(self, pix_fmt: str | None, height: int, width: int) -> bool:
+        """Whether frames of a pixel format go to the device, or come from it, in this format. On a
+        CPU, swscale is faster."""
+        on_gpu = self.device.type == "cuda"
+        return on_gpu and yuv_on_device.is_convertible(pix_fmt, height, width)
 
     def begin(self, a: Shown, b: Shown, ts: list[float]) -> Callable[[], list[Made]]:
         """Start making the frames between two; the returned function waits for them.
@@ -90,35 +119,79 @@ class Model:
             ModelError: the frames have a wrong shape (raised here) or values that are not finite
                 (raised by the returned function).
         """
-        frame_1, frame_2 = (x.as_tensor(self._transfer, self.device) for x in (a, b))
+        frame_1, frame_2 = self._as_tensor(a), self._as_tensor(b)
         with torch.no_grad():
             frames, doubts = self._between(a, b, frame_1, frame_2, ts)
-        a.tensor = None  # b is the next pair's first
-        if len(frames) != len(ts) or any(f.shape != frame_1.shape for f in frames):
-            shapes = [tuple(f.shape) for f in frames]
-            raise ModelError(
-                f"The model returned {shapes} for {len(ts)} frames {tuple(frame_1.shape)}"
-            )
-        deep = a.image.dtype != np.uint8
-        is_light = a.image.dtype == np.float16
-        # A sum is finite if all values are. It is read with the frames, because reading it now
-        # would wait for the GPU.
-        sums = [f.sum(dtype=torch.float32) for f in frames]
-        wait = self._transfer.download([*sums, *(to_samples(f, deep) for f in frames), *doubts])
-        seconds, count = float(a.time), len(ts)
+            a.tensor = None  # b is the next pair's first
+            if len(frames) != len(ts) or any(f.shape != frame_1.shape for f in frames):
+                shapes = [tuple(f.shape) for f in frames]
+                raise ModelError(
+                    f"The model returned {shapes} for {len(ts)} frames {tuple(frame_1.shape)}"
+                )
+            # A sum is finite if all values are. It is read with the frames, because reading it now
+            # would wait for the GPU.
+            sums = [f.sum(dtype=torch.float32) for f in frames]
+            where = frames[0].device  # one of several takes its frames from the CPU
+            overlay = None
+            if b.overlay is not None:
+                overlay = self._transfer.upload(torch.from_numpy(b.overlay), where)
+            protect = self._protection.between(frame_1.to(where), frame_2.to(where), overlay)
+            doubt_of = iter(doubts)
+            protected = [protect(f, t, next(doubt_of, None)) for f, t in zip(frames, ts)]
+            samples, to_pixels = self._stored(a, [x.frame for x in protected])
+        shares = [x.unsure for x in protected if x.unsure is not None]
+        planes, masks = a.pixels.planes, []
+        if planes is not None and planes.pix_fmt == self._stored_as:
+            masks = [x.still[0, 0].to(torch.uint8) * 255 for x in protected if x.still is not None]
+        groups = (sums, shares, masks, samples)
+        wait = self._transfer.download(list(chain.from_iterable(groups)))
+        seconds = float(a.time)
 
         def finish() -> list[Made]:
-            results = wait()
-            if not all(map(torch.isfinite, results[:count])):
+            results = iter(wait())
+            finite, unsure, still, stored = (list(islice(results, len(x))) for x in groups)
+            if not all(map(torch.isfinite, finite)):
                 raise ModelError(
                     f"The model returned values that are not finite at {seconds:.3f} s"
                 )
-            images = [to_image(samples.cpu()) for samples in results[count : 2 * count]]
-            images = [from_network(image) for image in images] if is_light else images
-            found = [x[0, 0].cpu().numpy() for x in results[2 * count :]]
-            return list(zip(images, found)) if found else [(image, None) for image in images]
+            pixels = to_pixels(stored)
+            for frame, mask in zip(pixels, still):
+                assert planes is not None
+                frame.still = Still(mask.cpu().numpy(), planes)
+            shares_of = map(float, unsure)
+            return [Made(x, _counted(next(shares_of, 0.0)), overlay is not None) for x in pixels]
 
         return finish
+
+    def _as_tensor(self, shown: Shown) -> Tensor:
+        if shown.tensor is None:
+            planes = shown.pixels.planes
+            if planes is not None and self.converts(planes.pix_fmt, *planes.arrays[0].shape):
+                upload = partial(self._transfer.upload, device=self.device)
+                shown.tensor = yuv_on_device.to_rgb(planes, self._color, upload)
+            else:
+                image = shown.image
+                image = to_network(image) if image.dtype == np.float16 else image
+                samples = self._transfer.upload(to_planes(image), self.device)
+                shown.tensor = to_unit_range(samples)
+        return shown.tensor
+
+    def _stored(
+        self, a: Shown, frames: list[Tensor]
+    ) -> tuple[list[Tensor], Callable[[list[Tensor]], list[Pixels]]]:
+        """What to copy from the device, and what it then becomes."""
+        stored_as, color = self._stored_as, self._color
+        if frames[0].shape[1] == 3 and self.converts(stored_as, *frames[0].shape[2:]):
+            assert stored_as is not None
+            planes = yuv_on_device.from_rgb(frames, color, stored_as)
+            return planes, partial(yuv_on_device.to_pixels, color=color, pix_fmt=stored_as)
+        deep, is_light = a.image.dtype != np.uint8, a.image.dtype == np.float16
+
+        def to_pixels(samples: list[Tensor]) -> list[Pixels]:
+            images = [to_image(x.cpu()) for x in samples]
+            return [Pixels(from_network(image) if is_light else image) for image in images]
+
+        return [to_samples(f, deep) for f in frames], to_pixels
 
     def _between(
         self, a: Shown, b: Shown, frame_1: Tensor, frame_2: Tensor, ts: list[float]
@@ -144,3 +217,8 @@ class Model:
         if opaque:
             made = [torch.cat([frame, torch.ones_like(frame[:, :1])], 1) for frame in made]
         return made, doubts
+
+
+def _counted(share: float) -> float:
+    """A share of unsure pixels; a very small one does not count."""
+    return share if share >= MIN_SHARE else 0.0

@@ -31,7 +31,7 @@ class Shown(Protocol):
     overlay: np.ndarray | None  # set here: the overlays of the step that leads to it
 
     @property
-    def image(self) -> np.ndarray: ...  # (H, W, 3 or 4), uint8 or uint16
+    def luma(self) -> np.ndarray: ...  # (H, W) uint8
 
     @property
     def begins_shot(self) -> bool: ...
@@ -51,7 +51,7 @@ def find_overlays(frames: Iterable[F]) -> Iterator[F]:
     edges: deque[np.ndarray] = deque(maxlen=STEPS + 1)  # of the last frames, 255 on an edge
     last_luma = None
     for frame in frames:
-        luma = _luma(frame.image)
+        luma = frame.luma
         if last_luma is None or frame.begins_shot or luma.shape != last_luma.shape:
             yield from waiting
             for kept in (waiting, stills, edges):
@@ -92,12 +92,6 @@ def _in_all(masks: Iterable[np.ndarray]) -> np.ndarray:
     for other in others:
         first = cv2.bitwise_and(first, other)
     return first
-
-
-def _luma(image: np.ndarray) -> np.ndarray:
-    code = cv2.COLOR_RGBA2GRAY if image.shape[2] == 4 else cv2.COLOR_RGB2GRAY
-    luma = cv2.cvtColor(image, code)
-    return luma if luma.dtype == np.uint8 else cv2.convertScaleAbs(luma, alpha=1 / 257)
 
 
 def _at_most(values: np.ndarray, level: int) -> np.ndarray:

@@ -8,24 +8,27 @@ the last frame. Decoding runs in its own thread, a few frames ahead; conversion 
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
+import av
 import numpy as np
 
 from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.transfer import overlapped, pairs_in_flight
 from zoomin_d2.video.errors import OptionError
+from zoomin_d2.video.read.planes import planes_of
 from zoomin_d2.video.read.source import Source, SourceFrame
 from zoomin_d2.video.time.alpha import halves, mix_images, rgba
 from zoomin_d2.video.time.cut_list import Cut
 from zoomin_d2.video.time.loop import closed
 from zoomin_d2.video.time.model_calls import Model, Shown
 from zoomin_d2.video.time.overlays import find_overlays
-from zoomin_d2.video.time.protection import Mask, Protected, Protection, Unsure
+from zoomin_d2.video.time.pixels import Pixels
+from zoomin_d2.video.time.protection import Mask, Protection, Unsure
 from zoomin_d2.video.time.queues import CONVERTERS, ordered_map, prefetch
 from zoomin_d2.video.time.scene_cuts import MarkedFrame, mark_steps
 from zoomin_d2.video.time.shutter import ShutterGrid, expose
@@ -64,6 +67,8 @@ class StreamOptions:
         mask: an image of the frames' size; where it is white, the nearer source frame is shown.
         unsure: where a made frame cannot be trusted, "keep" it, or show the "nearest" source frame
             or a "blend" of both; the last two need a model with flow.
+        stored_as: FFmpeg's pixel format of the output; what the source has in it is not converted,
+            and a GPU gives made frames in it. None: RGB.
     """
 
     cut_threshold: float | None = CUT_MIN
@@ -80,6 +85,7 @@ class StreamOptions:
     keep_still: bool = True
     mask: str | os.PathLike | None = None
     unsure: Unsure = "keep"
+    stored_as: str | None = None
 
 
 @dataclass
@@ -89,8 +95,8 @@ class OutputFrame:
     Attributes:
         index: its place in the output. time, duration: when it is shown and for how long, in exact
             seconds.
-        image: (H, W, 3) RGB, uint8 or uint16 (options.light: float16); with options.alpha
-            (H, W, 4).
+        pixels: what it shows. Their `image` is (H, W, 3) RGB, uint8 or uint16 (options.light:
+            float16); with options.alpha (H, W, 4).
         kind: "source" (passed unchanged), "made" by the model, "held" (a source frame shown
             again) or "blended" across a cut, or within a fade or dissolve.
         source_index: the source frame that it is, or that comes before it.
@@ -105,17 +111,22 @@ class OutputFrame:
 
     index: int
     time: Fraction
-    image: np.ndarray
+    pixels: Pixels
     kind: FrameKind
     source_index: int
     read_on: tuple[Fraction, int]
-    held: np.ndarray
+    held: Pixels
     duration: Fraction = Fraction(0)
     cuts: tuple[float, ...] = ()
     repeats: int = 0
     unsure: float = 0.0
     has_overlay: bool = False
     shot: int = 0
+
+    @property
+    def image(self) -> np.ndarray:
+        """That of `pixels`."""
+        return self.pixels.image
 
 
 class _Span(NamedTuple):
@@ -180,12 +191,14 @@ def _frames_at(
     size = (source.info.height, source.info.width)
     mask = None if options.mask is None else Mask(options.mask, size)
     protection = Protection(keep_still, options.unsure, mask)
-    model = Model(interpolate, options.unsure != "keep")
-    decoded = prefetch(_shown_frames(marked, source, options), options.queue_size)
+    stored_as = options.stored_as if options.shutter is None else None  # averages RGB
+    model = Model(interpolate, protection, source.info.color, stored_as)
+    in_rgb = options.alpha or options.light or not model.converts(source.info.pix_fmt, *size)
+    decoded = prefetch(_shown_frames(marked, source, options, in_rgb), options.queue_size)
     shown = prefetch(find_overlays(decoded), 1) if keep_still else decoded
     most = max(1, MOST_PIXELS // (source.info.height * source.info.width))
     spans = _pieces(_spans(shown, grid, first, options), most)
-    fill = partial(_fill, grid=grid, model=model, protection=protection, options=options)
+    fill = partial(_fill, grid=grid, model=model, options=options)
     filled = ordered_map(fill, spans, model.workers)
     try:
         for frames in overlapped(filled, pairs_in_flight(model.device, model.workers)):
@@ -248,30 +261,37 @@ def _pieces(spans: Iterable[_Span], most: int) -> Iterator[_Span]:
 
 
 def _shown_frames(
-    marked: Iterable[MarkedFrame], source: Source, options: StreamOptions
+    marked: Iterable[MarkedFrame], source: Source, options: StreamOptions, in_rgb: bool
 ) -> Iterator[Shown]:
-    """Convert to RGB; if asked, merge short runs of repeats into the frame they repeat."""
+    """The frames, converted to RGB ahead of their use if they will be needed `in_rgb`; if asked,
+    short runs of repeats are merged into the frame they repeat."""
+    convert: Callable[[Any], np.ndarray] = source.to_rgb
+    if options.light:
+        convert = partial(halves, source, options.alpha)
+    elif options.alpha:
+        convert = partial(rgba, source)
+    full_range = source.info.color.full_range
     with ThreadPoolExecutor(CONVERTERS, "convert") as pool:
-        convert: Callable[[Any], np.ndarray] = source.to_rgb
-        if options.light:
-            convert = partial(halves, source, options.alpha)
-        elif options.alpha:
-            convert = partial(rgba, source)
-        yield from _converted(marked, lambda x: pool.submit(convert, x), options)
+
+        def pixels(picture: Any) -> Pixels:
+            is_upright = isinstance(picture, av.VideoFrame) and picture.rotation % 360 == 0
+            planes = planes_of(picture, full_range) if is_upright else None
+            image = pool.submit(convert, picture).result if in_rgb else partial(convert, picture)
+            return Pixels(image, planes)
+
+        yield from _merged(marked, pixels, options)
 
 
-def _converted(
-    marked: Iterable[MarkedFrame],
-    convert: Callable[[Any], Future[np.ndarray]],
-    options: StreamOptions,
+def _merged(
+    marked: Iterable[MarkedFrame], pixels: Callable[[Any], Pixels], options: StreamOptions
 ) -> Iterator[Shown]:
     history: deque[tuple[Fraction, int]] = deque(maxlen=CONTEXT)
 
     def shown(item: MarkedFrame) -> Shown:
         frame = item.frame
-        image = convert(frame.picture)
+        found = pixels(frame.picture)
         frame.picture = None
-        return Shown(item, image, [frame.time], history[0], frame.duration)
+        return Shown(item, found, [frame.time], history[0], frame.duration)
 
     previous: Shown | None = None
     repeats: list[MarkedFrame] = []
@@ -306,11 +326,7 @@ def _converted(
 
 
 def _fill(
-    span: _Span,
-    grid: Grid | ShutterGrid,
-    model: Model,
-    protection: Protection,
-    options: StreamOptions,
+    span: _Span, grid: Grid | ShutterGrid, model: Model, options: StreamOptions
 ) -> Callable[[], list[OutputFrame]]:
     """Start the frames of one span; the model is called once, with all its times."""
     a, b = span.a, span.b
@@ -326,42 +342,36 @@ def _fill(
 
     def finish() -> list[OutputFrame]:
         made = iter(wait())
-        protect = None
-        if b is not None and in_shot and wanted:
-            protect = protection.between(a.image, b.image, b.overlay)
         frames = []
         for k, (moment, is_exact) in enumerate(zip(span.moments, exact)):
             if is_exact:
-                frames.append(_output(moment, a, a.image, "source"))
-            elif protect is not None:
-                image, doubt = next(made)
-                frames.append(_output(moment, a, protect(image, ts[k], doubt), "made"))
+                frames.append(_output(moment, a, a.pixels, "source"))
             elif b is None or b.marked.holds_last:
-                frames.append(_output(moment, a, a.image, "held"))
+                frames.append(_output(moment, a, a.pixels, "held"))
+            elif in_shot:
+                pixels, unsure, has_overlay = next(made)
+                frames.append(_output(moment, a, pixels, "made"))
+                frames[-1].unsure, frames[-1].has_overlay = unsure, has_overlay
             elif options.on_cut == "blend" or b.marked.transition is not None:
-                frames.append(_output(moment, a, mix_images(a.image, b.image, ts[k]), "blended"))
+                mixed = mix_images(a.image, b.image, ts[k])
+                frames.append(_output(moment, a, Pixels(mixed), "blended"))
             else:
-                frames.append(_output(moment, a, (a if ts[k] <= 0.5 else b).image, "held"))
+                frames.append(_output(moment, a, (a if ts[k] <= 0.5 else b).pixels, "held"))
         frames[0].cuts, frames[0].repeats = span.cuts, span.repeats
         return frames
 
     return finish
 
 
-def _output(
-    moment: Moment, shown: Shown, image: np.ndarray | Protected, kind: FrameKind
-) -> OutputFrame:
-    done = image if isinstance(image, Protected) else Protected(image)
+def _output(moment: Moment, shown: Shown, pixels: Pixels, kind: FrameKind) -> OutputFrame:
     return OutputFrame(
         moment.index,
         moment.time,
-        done.image,
+        pixels,
         kind,
         shown.index,
         shown.read_on,
-        shown.image,
+        shown.pixels,
         moment.duration,
-        unsure=done.unsure,
-        has_overlay=done.has_overlay,
         shot=shown.shot,
     )

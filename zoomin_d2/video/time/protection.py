@@ -3,16 +3,17 @@
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import cv2
-import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from zoomin_d2.frames import CorruptFrameError, read_image
 from zoomin_d2.video.errors import OptionError
-from zoomin_d2.video.time.alpha import mix_images
+from zoomin_d2.video.time.alpha import mix_colors
 
 Unsure = Literal["keep", "nearest", "blend"]
 
@@ -22,23 +23,7 @@ WHOLE_FRAME = 0.5  # a larger share of unsure pixels replaces the whole frame
 MIN_SHARE = 0.001  # a frame with a smaller share of unsure pixels does not count
 # Pixels that are equal in both frames are kept where the made frame is at most so many levels of
 # 255 off: a larger difference may be something that passes between the two.
-EQUAL_WITHIN = 16
-_KERNEL = np.ones((3, 3), np.uint8)
-
-
-@dataclass(frozen=True)
-class Protected:
-    """A made frame after this module.
-
-    Attributes:
-        image: (H, W, 3 or 4), as it was made.
-        unsure: the share of its pixels that were unsure, 0 to 1; 0 below MIN_SHARE.
-        has_overlay: whether pixels of an overlay were kept.
-    """
-
-    image: np.ndarray
-    unsure: float = 0.0
-    has_overlay: bool = False
+_EQUAL_WITHIN = 16.5 / 255
 
 
 class Mask:
@@ -76,18 +61,21 @@ def fingerprint(mask: str | os.PathLike | None) -> str | None:
         return None
 
 
-def equal_pixels(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
-    """(H, W) uint8, 255 where 3 x 3 pixels are equal in two frames; None if nowhere.
+class Protected(NamedTuple):
+    """A made frame as changed here, (1, 3 or 4, H, W).
 
-    A single equal pixel in something that moves is chance.
+    Attributes:
+        unsure: the share of its pixels that were unsure, (), 0 to 1; None: no doubt was given.
+        still: (1, 1, H, W) bool, the pixels that are those of both frames; None: not looked for.
     """
-    equal = _within(cv2.absdiff(a, b), 0)
-    equal = cv2.morphologyEx(equal, cv2.MORPH_OPEN, _KERNEL)
-    return equal if equal.any() else None
+
+    frame: Tensor
+    unsure: Tensor | None
+    still: Tensor | None
 
 
 class Protection:
-    """Changes the made frames of one video.
+    """Changes the made frames of one video, on the device on which they are made.
 
     Args:
         keep_still: equal pixels and overlays stay as they are.
@@ -103,73 +91,71 @@ class Protection:
             raise OptionError(f"unsure must be {', '.join(get_args(Unsure))}, got '{unsure}'")
         self._keep_still, self._unsure, self._mask = keep_still, unsure, mask
 
+    @property
+    def needs_doubt(self) -> bool:
+        return self._unsure != "keep"
+
     def between(
-        self, a: np.ndarray, b: np.ndarray, overlay: np.ndarray | None
-    ) -> Callable[[np.ndarray, float, np.ndarray | None], Protected]:
+        self, a: Tensor, b: Tensor, overlay: Tensor | None
+    ) -> Callable[[Tensor, float, Tensor | None], Protected]:
         """What changes the frames between two: called with a made frame, its time in (0, 1), and
-        its doubt, (H, W) in [0, 1] or None.
+        its doubt, (1, 1, H, W) in [0, 1] or None.
 
         Args:
-            a, b: (H, W, 3 or 4), the frames before and after.
+            a, b: (1, 3, H, W) RGB or (1, 4, H, W) straight RGBA in [0, 1], the frames before and
+                after.
             overlay: (H, W) uint8 weights from overlays.py; None: no overlay.
         """
         equal = equal_pixels(a, b) if self._keep_still else None
+        kept = None if overlay is None else _weights(overlay)
+        mask = None
+        if self._mask is not None:
+            mask = _weights(torch.from_numpy(self._mask.weights).to(a.device))
 
-        def protect(image: np.ndarray, t: float, doubt: np.ndarray | None) -> Protected:
-            nearer, share = a if t <= 0.5 else b, 0.0
+        def protect(made: Tensor, t: float, doubt: Tensor | None) -> Protected:
+            nearer, share, still = a if t <= 0.5 else b, None, None
             if doubt is not None:
                 weights, share = _unsure_weights(doubt)
-                other = nearer if self._unsure == "nearest" else _Faded(a, b, t)
-                image = _mixed(image, other, weights)
+                other = nearer if self._unsure == "nearest" else mix_colors(a, b, t)
+                made = mix_colors(made, other, weights)
             if equal is not None:
-                image = _with_equal(image, a, equal)
-            if overlay is not None:
-                image = _mixed(image, _Faded(a, b, t), overlay)
-            if self._mask is not None:  # what changes in it, like a counter, must not fade
-                image = _mixed(image, nearer, self._mask.weights)
-            return Protected(image, share, overlay is not None)
+                still = equal & ((made - a).abs().amax(1, keepdim=True) <= _EQUAL_WITHIN)
+                made = torch.where(still, a, made)
+            if kept is not None:
+                made = mix_colors(made, mix_colors(a, b, t), kept)
+            if mask is not None:  # what changes in it, like a counter, must not fade
+                made = mix_colors(made, nearer, mask)
+            return Protected(made, share, still)
 
         return protect
 
 
-def _unsure_weights(doubt: np.ndarray) -> tuple[np.ndarray, float]:
-    """How much of every pixel to replace, (H, W) uint8, and the share of unsure pixels."""
-    weights = np.clip((doubt - DOUBT_FROM) * (255 / (DOUBT_TO - DOUBT_FROM)), 0, 255)
-    share = float((weights > 127).mean())
-    weights = np.full_like(weights, 255) if share > WHOLE_FRAME else np.rint(weights)
-    return weights.astype(np.uint8), share if share >= MIN_SHARE else 0.0
+def equal_pixels(a: Tensor, b: Tensor) -> Tensor:
+    """(1, 1, H, W) bool of two frames (1, C, H, W): where 3 x 3 pixels are equal in them.
+
+    A single equal pixel in something that moves is chance.
+    """
+    apart = (a != b).any(1, keepdim=True)
+    return _dilated(~_dilated(apart))
 
 
-def _with_equal(made: np.ndarray, a: np.ndarray, equal: np.ndarray) -> np.ndarray:
-    scale = 1 if a.dtype == np.uint8 else 257
-    close = _within(cv2.absdiff(made, a), EQUAL_WITHIN * scale)
-    made = made.copy()
-    cv2.copyTo(a, cv2.bitwise_and(equal, close), made)
-    return made
+def _dilated(mask: Tensor) -> Tensor:
+    """(1, 1, H, W) bool: where any of 3 x 3 pixels is set."""
+    for dim in (2, 3):
+        size = mask.shape[dim]
+        wide = F.pad(mask, (0, 0, 1, 1) if dim == 2 else (1, 1, 0, 0))
+        first, middle, last = (wide.narrow(dim, k, size) for k in range(3))
+        mask = first | middle | last
+    return mask
 
 
-class _Faded:
-    """A cross-fade of two frames, made only where it is asked for."""
-
-    def __init__(self, a: np.ndarray, b: np.ndarray, t: float):
-        self._a, self._b, self._t = a, b, t
-
-    def __getitem__(self, place: np.ndarray) -> np.ndarray:
-        a, b = self._a[place][None], self._b[place][None]
-        return mix_images(a, b, self._t)[0]
+def _weights(levels: Tensor) -> Tensor:
+    """(H, W) uint8 -> (1, 1, H, W) float32 in [0, 1]."""
+    return levels[None, None].float() / 255
 
 
-def _mixed(made: np.ndarray, other: np.ndarray | _Faded, weights: np.ndarray) -> np.ndarray:
-    """`made` with `other` in it, by weights (H, W) uint8; straight alpha counts."""
-    place = weights > 0
-    if not place.any():
-        return made
-    weight = weights[place][None, :, None].astype(np.float32) / 255
-    result = made.copy()
-    result[place] = mix_images(made[place][None], other[place][None], weight)[0]
-    return result
-
-
-def _within(difference: np.ndarray, level: int) -> np.ndarray:
-    """(H, W) uint8, 255 where every channel of a difference is at most `level`."""
-    return cv2.inRange(difference, (0,) * 4, (level,) * 4)
+def _unsure_weights(doubt: Tensor) -> tuple[Tensor, Tensor]:
+    """How much of every pixel to replace, (1, 1, H, W), and the share of unsure pixels, ()."""
+    weights = ((doubt.float() - DOUBT_FROM) / (DOUBT_TO - DOUBT_FROM)).clamp(0, 1)
+    share = (weights > 0.5).float().mean()
+    return torch.where(share > WHOLE_FRAME, torch.ones_like(weights), weights), share

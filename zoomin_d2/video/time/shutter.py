@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoomin_d2.video.read.light import to_code, to_light
+from zoomin_d2.video.time.pixels import Pixels
 from zoomin_d2.video.time.timeline import Grid, Moment
 
 if TYPE_CHECKING:
@@ -117,10 +118,11 @@ def _shown(exposure: "list[OutputFrame]", after: "OutputFrame", transfer: int) -
     middle = next((f for f in (after, before) if _moves(f)), None)
     if middle is None:  # in a cut or a gap
         return replace(before, time=after.time, duration=after.duration)
-    images = [f.image for f in exposure if _moves(f) and f.shot == middle.shot]
-    if all(image is images[0] for image in images):
-        return replace(after, image=images[0], kind=middle.kind)
-    return replace(after, image=mean_light(images, transfer), kind="made")
+    pixels = [f.pixels for f in exposure if _moves(f) and f.shot == middle.shot]
+    if all(x is pixels[0] for x in pixels):
+        return replace(after, pixels=pixels[0], kind=middle.kind)
+    mean = mean_light([x.image for x in pixels], transfer)
+    return replace(after, pixels=Pixels(mean), kind="made")
 
 
 def _moves(frame: "OutputFrame") -> bool:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from zoomin_d2.video.time.pipeline import OutputFrame
+from zoomin_d2.video.time.pixels import Pixels
 
 Layout = Literal["side", "split"]
 
@@ -29,19 +30,20 @@ class Comparison:
         return (height, 2 * width) if self._layout == "side" else (height, width)
 
     def __call__(self, frame: OutputFrame) -> OutputFrame:
-        height, width = frame.image.shape[:2]
+        before, after = frame.held.image, frame.image
+        width = after.shape[1]
         if self._layout == "side":
-            image, middle = np.concatenate([frame.held, frame.image], axis=1), width
+            image, middle = np.concatenate([before, after], axis=1), width
         else:
             middle = width // 2
-            image = np.concatenate([frame.held[:, :middle], frame.image[:, middle:]], axis=1)
+            image = np.concatenate([before[:, :middle], after[:, middle:]], axis=1)
         white = np.iinfo(image.dtype).max
-        line = max(1, height // 360)
+        line = max(1, image.shape[0] // 360)
         image[:, middle - line : middle + line] = white
         right = image.shape[1]
         _label(image, self._labels[0], 0, middle - line)
         _label(image, f"{self._labels[1]}: {frame.kind}", middle + line, right)
-        return replace(frame, image=image)
+        return replace(frame, pixels=Pixels(image))
 
 
 def _label(image: np.ndarray, text: str, left: int, right: int) -> None:

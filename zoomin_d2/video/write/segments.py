@@ -24,6 +24,7 @@ from zoomin_d2.video.read.containers import file_url
 from zoomin_d2.video.read.source import DamageEvent, Source
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.write.encoder import KEYFRAME_INTERVAL, EncoderSettings
+from zoomin_d2.video.write.encoder_input import encoder_input
 
 SEGMENT_FRAMES = KEYFRAME_INTERVAL
 JOURNAL = "journal.json"
@@ -214,7 +215,7 @@ class SegmentWriter:
     def convert(self, frame: OutputFrame) -> Picture:
         """The frame as the encoder takes it. Raises OutputError."""
         try:
-            picture = self._settings.color.from_rgb(frame.image, self._settings.pix_fmt)
+            picture = encoder_input(frame.pixels, self._settings.color, self._settings.pix_fmt)
         except (OSError, av.FFmpegError) as error:
             raise os_error(error, f"Cannot convert frame {frame.index}") from error
         ticks = round(frame.time / self._settings.time_base)

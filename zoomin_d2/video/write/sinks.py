@@ -18,6 +18,7 @@ from zoomin_d2.video.read.images import IMAGE_SUFFIXES
 from zoomin_d2.video.read.source import is_opaque
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.write.animation import AnimatedImage
+from zoomin_d2.video.write.encoder_input import encoder_input
 from zoomin_d2.video.write.numbering import Numbering
 from zoomin_d2.video.write.segments import os_error
 
@@ -59,7 +60,11 @@ class ImageFolder:
 
 
 class Y4mPipe:
-    """yuv4mpeg on a pipe: 4:2:0 (4:4:4 for odd sizes), 8 or 10 bits."""
+    """yuv4mpeg on a pipe: 4:2:0 (4:4:4 for odd sizes), 8 or 10 bits.
+
+    Attributes:
+        pix_fmt: of its frames.
+    """
 
     resumable = False
     holds_alpha = False
@@ -68,7 +73,7 @@ class Y4mPipe:
         self, fps: Fraction, size: tuple[int, int], color: ColorPath, file: BinaryIO | None = None
     ):
         chroma = "444" if size[0] % 2 or size[1] % 2 else "420"
-        self._pix_fmt = f"yuv{chroma}p" + ("10le" if color.deep else "")
+        self.pix_fmt = f"yuv{chroma}p" + ("10le" if color.deep else "")
         self._color = color
         self._file = file or sys.stdout.buffer
         # anything but yuv420p and friends counts as an extension of the format
@@ -77,14 +82,14 @@ class Y4mPipe:
         )
         stream = self._container.add_stream("wrapped_avframe", rate=fps)
         stream.height, stream.width = size
-        stream.pix_fmt = self._pix_fmt
+        stream.pix_fmt = self.pix_fmt
         stream.codec_context.time_base = 1 / fps
         stream.codec_context.color_range = 2 if color.full_range else 1
         self._stream = stream
 
     def write(self, frame: OutputFrame) -> None:
         """Raises OutputError, also if the reader has closed the pipe."""
-        picture = self._color.from_rgb(frame.image, self._pix_fmt)
+        picture = encoder_input(frame.pixels, self._color, self.pix_fmt)
         picture.pts, picture.time_base = frame.index, self._stream.codec_context.time_base
         try:
             self._container.mux(self._stream.encode(picture))

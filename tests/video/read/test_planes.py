@@ -1,0 +1,88 @@
+"""Samples of YUV frames, plane by plane."""
+
+import av
+import numpy as np
+import pytest
+
+from zoomin_d2.video import open_source
+from zoomin_d2.video.read.planes import luma_of, planes_of, put_samples, to_picture
+
+FORMATS = ["yuv420p", "yuvj422p", "yuv444p10le", "nv12", "p010le", "gray", "yuva420p"]
+
+
+def noise(pix_fmt: str, width: int = 50, height: int = 35, seed: int = 0) -> av.VideoFrame:
+    """Random bits in every row; its rows are longer than they are wide."""
+    frame = av.VideoFrame(width, height, pix_fmt)
+    rng = np.random.default_rng(seed)
+    for plane in frame.planes:
+        plane.update(rng.integers(0, 256, plane.buffer_size, np.uint8))
+    return frame
+
+
+@pytest.mark.parametrize("pix_fmt", FORMATS)
+def test_a_copy_has_the_same_samples(pix_fmt):
+    frame = noise(pix_fmt)
+    planes = planes_of(frame, False)
+    assert planes.pix_fmt == pix_fmt.replace("yuvj", "yuv")
+    copy = planes_of(to_picture(planes), False)
+    for ours, theirs, plane in zip(copy.arrays, planes.arrays, frame.planes, strict=True):
+        assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
+        assert ours.shape[0] == plane.height and np.array_equal(ours, theirs)
+        assert plane.line_size > ours.shape[1] * ours.itemsize
+
+
+def test_the_order_of_samples():
+    image = np.arange(54 * 64).astype(np.uint16).reshape(54, 64) % 1024
+    planes = planes_of(av.VideoFrame.from_ndarray(image, format="yuv420p10le"), False)
+    assert np.array_equal(planes.arrays[0], image[:36])
+    assert np.array_equal(planes.arrays[1].ravel(), image[36:45].ravel())
+
+
+@pytest.mark.parametrize("pix_fmt", ["rgb24", "gbrp", "uyvy422", "gray10be", "grayf32le", "pal8"])
+def test_other_formats_have_no_planes(pix_fmt):
+    assert planes_of(av.VideoFrame(16, 16, pix_fmt), False) is None
+
+
+def test_a_flipped_video_is_read(write_video, make_frames):
+    """FFmpeg's vflip gives rows in reverse order, without a copy."""
+    source = write_video("in.mkv", make_frames(2), codec="ffv1")
+    with open_source(str(source), filters="vflip") as opened:
+        picture = next(opened.frames()).picture
+        assert picture.planes[0].line_size < 0 and planes_of(picture, False) is None
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "full_range", "samples", "levels"),
+    [
+        ("yuv420p", False, [0, 16, 125, 235, 255], [0, 0, 127, 255, 255]),
+        ("yuv420p", True, [0, 16, 125, 235, 255], [0, 16, 125, 235, 255]),
+        ("yuv422p10le", False, [64, 500, 940], [0, 127, 255]),
+        ("p010le", False, [64 << 6, 500 << 6, 940 << 6], [0, 127, 255]),
+        ("gray16le", True, [0, 256, 65535], [0, 1, 255]),
+    ],
+)
+def test_luma(pix_fmt, full_range, samples, levels):
+    planes = planes_of(av.VideoFrame(16, 16, pix_fmt), full_range)
+    planes.arrays[0][0, : len(samples)] = samples
+    luma = luma_of(planes)
+    assert luma.dtype == np.uint8 and luma[0, : len(levels)].tolist() == levels
+
+
+@pytest.mark.parametrize("pix_fmt", FORMATS)
+def test_samples_are_put_where_all_pixels_are(pix_fmt):
+    old, new = noise(pix_fmt, seed=1), planes_of(noise(pix_fmt), False)
+    before = [array.copy() for array in planes_of(old, False).arrays]
+    mask = np.zeros((35, 50), np.uint8)
+    mask[4:9, 11:21] = 255
+    put_samples(old, new, mask)
+    for k, (plane, was, source) in enumerate(zip(old.planes, before, new.arrays, strict=True)):
+        now = planes_of(old, False).arrays[k]
+        high, wide = plane.height < 35, plane.width < 50
+        # of halved rows 4 to 8, the last one has only one of two rows in the mask
+        rows = slice(2, 4) if high else slice(4, 9)
+        columns = slice(6, 10) if wide else slice(11, 21)
+        if was.shape[1] > plane.width:  # u and v
+            columns = slice(12, 20)
+        expected = was.copy()
+        expected[rows, columns] = source[rows, columns]
+        assert np.array_equal(now, expected)

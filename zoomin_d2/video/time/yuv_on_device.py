@@ -1,0 +1,84 @@
+"""4:2:0 video to a device and back as its planes: half the bytes of RGB, and no core converts."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from av.video.reformatter import Colorspace
+from torch import Tensor
+
+from zoomin_d2.layers import yuv
+from zoomin_d2.video.read.color import ColorPath
+from zoomin_d2.video.read.planes import Planes, to_picture
+from zoomin_d2.video.time.pixels import Pixels
+
+
+class _Layout(NamedTuple):
+    """Bits of a sample, its step in the file's integers, and whether u and v share a plane."""
+
+    bits: int
+    step: int = 1
+    semi_planar: bool = False
+
+
+# by FFmpeg's name of the pixel format
+_LAYOUTS = {
+    "yuv420p": _Layout(8),
+    "yuv420p10le": _Layout(10),
+    "nv12": _Layout(8, semi_planar=True),
+    "p010le": _Layout(10, 64, semi_planar=True),
+}
+_MATRICES = {
+    Colorspace.ITU709: "bt709",
+    Colorspace.ITU601: "bt601",
+    Colorspace.FCC: "fcc",
+    Colorspace.SMPTE240M: "smpte240m",
+    Colorspace.BT2020: "bt2020",
+}
+
+
+def is_convertible(pix_fmt: str | None, height: int, width: int) -> bool:
+    """Whether this module converts frames of FFmpeg's pixel format and of this size."""
+    return pix_fmt in _LAYOUTS and height % 2 == width % 2 == 0
+
+
+def to_rgb(planes: Planes, color: ColorPath, upload: Callable[[Tensor], Tensor]) -> Tensor:
+    """(1, 3, H, W) float32 RGB in [0, 1], on the device to which `upload` copies."""
+    layout = _LAYOUTS[planes.pix_fmt]
+    y, *chroma = (upload(torch.from_numpy(array)) for array in planes.arrays)
+    u, v = (chroma[0][:, 0::2], chroma[0][:, 1::2]) if layout.semi_planar else chroma
+    samples = [x[None, None].float() / layout.step for x in (y, u, v)]
+    return yuv.planes_to_rgb(yuv.Planes(*samples), _kind(color, layout))
+
+
+def from_rgb(frames: list[Tensor], color: ColorPath, pix_fmt: str) -> list[Tensor]:
+    """(1, 3, H, W) RGB in [0, 1] -> their planes (rows, columns), those of a frame together, as
+    `to_pixels` takes them."""
+    layout = _LAYOUTS[pix_fmt]
+    found: list[Tensor] = []
+    for frame in frames:
+        y, u, v = (x[0, 0] for x in yuv.rgb_to_planes(frame, _kind(color, layout)))
+        planes = [y, torch.stack((u, v), 2).flatten(1)] if layout.semi_planar else [y, u, v]
+        if layout.step > 1:
+            planes = [(x.to(torch.int32) * layout.step).to(torch.uint16) for x in planes]
+        found += planes
+    return found
+
+
+def to_pixels(samples: list[Tensor], color: ColorPath, pix_fmt: str) -> list[Pixels]:
+    """What `from_rgb` made, on the CPU, as frames."""
+    arrays = [x.cpu().numpy() for x in samples]
+    number = 2 if _LAYOUTS[pix_fmt].semi_planar else 3
+    every = [arrays[k : k + number] for k in range(0, len(arrays), number)]
+    planes = [Planes(pix_fmt, x, color.full_range) for x in every]
+    return [Pixels(partial(_in_rgb, x, color), x) for x in planes]
+
+
+def _in_rgb(planes: Planes, color: ColorPath) -> np.ndarray:
+    return color.to_rgb(to_picture(planes))
+
+
+def _kind(color: ColorPath, layout: _Layout) -> yuv.YUVFormat:
+    return yuv.YUVFormat(_MATRICES[color.matrix], color.full_range, layout.bits)
