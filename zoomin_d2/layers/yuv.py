@@ -67,7 +67,7 @@ def planes_to_rgb(planes: Planes, kind: YUVFormat) -> Tensor:
 
 
 def rgb_to_planes(rgb: Tensor, kind: YUVFormat) -> Planes:
-    """(N, 3, H, W) float, clipped to [0, 1] -> planes of uint8, or uint16 above 8 bits.
+    """(N, 3, H, W) float, clipped to [0, 1] -> planes of int32.
 
     Raises:
         ValueError: odd sizes.
@@ -82,9 +82,8 @@ def rgb_to_planes(rgb: Tensor, kind: YUVFormat) -> Planes:
     chroma = torch.cat(((blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)), dim=1)
     samples = _halved(chroma) * chroma_range + 2 ** (kind.bits - 1)
     largest = 2**kind.bits - 1
-    dtype = torch.uint8 if kind.bits == 8 else torch.uint16
     whole = [
-        x.round().clamp(0, largest).to(torch.int32).to(dtype)
+        x.round().clamp(0, largest).to(torch.int32)
         for x in (luma * luma_range + offset, *samples.split(1, dim=1))
     ]
     return Planes(*whole)

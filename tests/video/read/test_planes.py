@@ -69,7 +69,7 @@ def test_luma(pix_fmt, full_range, samples, levels):
 
 
 @pytest.mark.parametrize("pix_fmt", FORMATS)
-def test_samples_are_put_where_all_pixels_are(pix_fmt):
+def test_samples_under_a_mask_are_put(pix_fmt):
     old, new = noise(pix_fmt, seed=1), planes_of(noise(pix_fmt), False)
     before = [array.copy() for array in planes_of(old, False).arrays]
     mask = np.zeros((35, 50), np.uint8)

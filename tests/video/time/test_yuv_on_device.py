@@ -68,7 +68,7 @@ def test_odd_sizes_go_through_rgb(write_video, make_frames, average, log, size):
     assert all(np.array_equal(a.image, b.image) for a, b in zip(made, plain, strict=True))
 
 
-def test_an_overlay_and_still_pixels_on_the_device(write_video, make_frames, average, log):
+def test_an_overlay_on_the_device(write_video, make_frames, average, log):
     frames = smooth(make_frames, 12)
     for frame in frames:
         frame[36:44, 8:56:4] = frame[36:44, 9:56:4] = 235  # text

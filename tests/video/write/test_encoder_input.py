@@ -102,9 +102,7 @@ def test_frames_across_a_cut_keep_every_bit(tmp_path, write_video, make_frames, 
     assert [same(after[k], before[4]) for k in (11, 12)] == [True, True]
 
 
-def test_other_formats_and_rotation_go_through_rgb(
-    tmp_path, write_video, make_frames, average, read_video
-):
+def test_others_go_through_rgb(tmp_path, write_video, make_frames, average, read_video):
     """4:2:0 as 4:4:4, and a phone's upright video."""
     source = write_video("in.mp4", make_frames(3), rotation=90)
     options = JobOptions(encode=EncodeOptions(codec="ffv1", pix_fmt="yuv444p"))

@@ -257,7 +257,7 @@ def test_unconvertible_frame_is_named(tmp_path, source, average, monkeypatch):
         raise OSError(12, "Cannot allocate memory")
 
     monkeypatch.setattr("zoomin_d2.video.read.color.ColorPath.from_rgb", fail)
-    with pytest.raises(OutputError, match="Cannot convert frame 0"):
+    with pytest.raises(OutputError, match="Cannot convert frame 1"):
         interpolate_video(str(source), str(tmp_path / "out.mp4"), average, MULTI, OPTIONS)
     assert not (tmp_path / "out.mp4").exists()
 

@@ -47,9 +47,9 @@ def is_convertible(pix_fmt: str | None, height: int, width: int) -> bool:
 def to_rgb(planes: Planes, color: ColorPath, upload: Callable[[Tensor], Tensor]) -> Tensor:
     """(1, 3, H, W) float32 RGB in [0, 1], on the device to which `upload` copies."""
     layout = _LAYOUTS[planes.pix_fmt]
-    y, *chroma = (upload(torch.from_numpy(array)) for array in planes.arrays)
+    y, *chroma = (_widened(upload(_narrow(array))) for array in planes.arrays)
     u, v = (chroma[0][:, 0::2], chroma[0][:, 1::2]) if layout.semi_planar else chroma
-    samples = [x[None, None].float() / layout.step for x in (y, u, v)]
+    samples = [x[None, None] // layout.step for x in (y, u, v)]
     return yuv.planes_to_rgb(yuv.Planes(*samples), _kind(color, layout))
 
 
@@ -61,19 +61,30 @@ def from_rgb(frames: list[Tensor], color: ColorPath, pix_fmt: str) -> list[Tenso
     for frame in frames:
         y, u, v = (x[0, 0] for x in yuv.rgb_to_planes(frame, _kind(color, layout)))
         planes = [y, torch.stack((u, v), 2).flatten(1)] if layout.semi_planar else [y, u, v]
-        if layout.step > 1:
-            planes = [(x.to(torch.int32) * layout.step).to(torch.uint16) for x in planes]
-        found += planes
+        dtype = torch.uint8 if layout.bits == 8 else torch.int16
+        found += [(x * layout.step).to(dtype) for x in planes]
     return found
 
 
 def to_pixels(samples: list[Tensor], color: ColorPath, pix_fmt: str) -> list[Pixels]:
     """What `from_rgb` made, on the CPU, as frames."""
     arrays = [x.cpu().numpy() for x in samples]
+    arrays = [x.view(np.uint16) if x.dtype == np.int16 else x for x in arrays]
     number = 2 if _LAYOUTS[pix_fmt].semi_planar else 3
     every = [arrays[k : k + number] for k in range(0, len(arrays), number)]
     planes = [Planes(pix_fmt, x, color.full_range) for x in every]
     return [Pixels(partial(_in_rgb, x, color), x) for x in planes]
+
+
+def _narrow(array: np.ndarray) -> Tensor:
+    """uint8, or uint16 as int16: PyTorch does little with uint16 on a GPU."""
+    return torch.from_numpy(array.view(np.int16) if array.dtype == np.uint16 else array)
+
+
+def _widened(samples: Tensor) -> Tensor:
+    """What `_narrow` made, on any device, as int32."""
+    wide = samples.to(torch.int32)
+    return wide & 0xFFFF if samples.dtype == torch.int16 else wide
 
 
 def _in_rgb(planes: Planes, color: ColorPath) -> np.ndarray:
