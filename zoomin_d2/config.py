@@ -102,6 +102,8 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.GENERATOR.FAST.SYNTHESIS_CHANNELS = [32, 64]  # at 1/2 and 1/4
     # "bilinear", or "mixed": for each pixel the synthesis chooses between bilinear and bicubic.
     cfg.MODEL.GENERATOR.FAST.LAST_WARP = "bilinear"
+    # How far frames get the fine structure of those around them, 0 to 2; not while training.
+    cfg.MODEL.GENERATOR.FAST.DETAIL = 0.0
     # Width of a decoder that refines the motion at full size; 0 = none.
     cfg.MODEL.GENERATOR.FAST.REFINE_CHANNELS = 0
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Models in, how sharp their made frames are out: the pulse one sees at 24 -> 60 fps.
 
-    docs/lab/sharpness_pulse.py fast fine fast-roigan --dataset triplets_dev
+    docs/lab/sharpness_pulse.py fast fast:0.5 fast:1 fast-roigan --dataset triplets_dev
+
+A number after a model's name is the strength of detail (generators/detail.py).
 
 Two ratios per triplet, 1 = as sharp, printed as their mean: the mean gradient length, as
 TEST.METRICS "sharpness" has it, and the variance of the Laplacian (8-bit luma). At t = 0.5 the
@@ -38,7 +40,11 @@ def main(args: argparse.Namespace) -> None:
     register_all_interpolation()
     records = DatasetCatalog.get(args.dataset)
     store = FrameStore()
-    models = {name: Interpolator.from_pretrained(name, device=args.device) for name in args.models}
+    models = {}
+    for name in args.models:
+        model, _, detail = name.partition(":")
+        options = {"device": args.device, "detail": float(detail) if detail else None}
+        models[name] = Interpolator.from_pretrained(model, **options)
     rows: dict[str, list[list[float]]] = {name: [] for name in ["truth", *models]}
     for record in records:
         first, truth, last = (store.read(x) for x in record["frames"])

@@ -39,6 +39,7 @@ VALUES: dict[str, tuple[list, list]] = {
     "MODEL.GENERATOR.FAST.SYNTHESIS_CHANNELS": ([[1, 2]], [[1, 3], [0, 2], [2, 0], [2]]),
     "MODEL.GENERATOR.FAST.LINEAR_BLOCKS": FOUR_FROM_0,
     "MODEL.GENERATOR.FAST.LAST_WARP": (["bilinear", "mixed"], ["bicubic", "", 1]),
+    "MODEL.GENERATOR.FAST.DETAIL": ([0, 0.5, 2.0], [-0.1, 2.1, "full"]),
     "MODEL.GENERATOR.FAST.REFINE_CHANNELS": SIZE,
     "MODEL.FROZEN_RPN.CONFIG_FILE": (["zoo:rpn_R_18_FPN"], ["", 1]),
     "MODEL.FROZEN_RPN.WEIGHTS": FILE,

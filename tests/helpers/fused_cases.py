@@ -25,12 +25,12 @@ def odd_fast():
 
 
 def odd_fine():
-    """All that `fast` can have: a mixed warp, linear blocks, a volume at 1/4, refinement."""
+    """All that `fast` can have: mixed warp, linear blocks, a volume at 1/4, refinement, detail."""
     cfg = odd_fast()
     fast = cfg.MODEL.GENERATOR.FAST
     fast.DECODER_BLOCKS, fast.LINEAR_BLOCKS = [1, 1, 1, 1], [1, 0, 0, 1]
     fast.CORRELATION_RADII = [0, 1, 0, 1]
-    fast.LAST_WARP, fast.REFINE_CHANNELS = "mixed", 12
+    fast.LAST_WARP, fast.REFINE_CHANNELS, fast.DETAIL = "mixed", 12, 1.0
     return cfg
 
 

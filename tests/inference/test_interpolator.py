@@ -155,6 +155,26 @@ def test_from_pretrained(small_generator, tmp_path):
     assert np.abs(found - 255.0 * expected.numpy()).max() < 1.5
 
 
+def test_detail_is_chosen_by_the_caller():
+    first, second = _noise(40, 48, 3), _noise(40, 48, 3)[::-1].copy()
+    options = {"device": "cpu", "dtype": torch.float32}
+    plain = Interpolator.from_pretrained("fast", **options)
+    sharp = Interpolator.from_pretrained("fast", detail=1, **options)
+    assert "detail=1" in repr(sharp) and "detail" not in repr(plain)
+    assert sharp.generator.detail == 1 and plain.generator.detail == 0
+    frames = [x(first, second).astype(float) for x in (plain, sharp)]
+    rough = [np.abs(np.diff(x, axis=1)).mean() for x in frames]
+    assert rough[1] > 1.1 * rough[0]
+    off = Interpolator.from_pretrained("fast-roigan", detail=0, **options)
+    on = Interpolator.from_pretrained("fast-roigan", **options)
+    assert (off.generator.detail, on.generator.detail) == (0, 1)
+    with pytest.raises(ValueError, match="detail must be between 0 and 2, got -1"):
+        Interpolator.from_pretrained("fast", detail=-1)
+    for name in ("dis", "paper"):
+        with pytest.raises(ValueError, match=f"needs a network like 'fast'; '{name}' is not"):
+            Interpolator.from_pretrained(name, detail=1)
+
+
 def test_import_stays_light():
     script = (
         "import sys; sys.modules['detectron2._C'] = None\n"

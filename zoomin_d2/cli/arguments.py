@@ -110,6 +110,12 @@ def make_parser() -> argparse.ArgumentParser:
         default="standard",
         help="best: average each frame with those of mirrored pairs, for four times the work",
     )
+    model.add_argument(
+        "--detail",
+        type=float,
+        help="0 to 2: how far made frames get the fine structure of the frames around them "
+        "(default: 1 for fast-roigan, 0 for the others)",
+    )
     frames = parser.add_argument_group("frames")
     frames.add_argument("--no-cuts", action="store_true", help="do not look for scene cuts")
     frames.add_argument(
@@ -313,6 +319,7 @@ def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
             "dtype": args.dtype,
             "flow_scale": args.flow_scale,
             "quality": args.quality,
+            "detail": args.detail,
             "backend": args.backend,
         },
     )

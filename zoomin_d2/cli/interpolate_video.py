@@ -98,6 +98,7 @@ class Session:
             tile=args.tile,
             flow_scale=args.flow_scale,
             quality=args.quality,
+            detail=args.detail,
             backend=args.backend,
             on_change=self._tell,
         )

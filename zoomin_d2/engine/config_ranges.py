@@ -16,6 +16,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 
 from zoomin_d2.evaluation.extra_metrics import EXTRA_METRICS
 from zoomin_d2.generators import GENERATORS
+from zoomin_d2.generators.detail import MAX_STRENGTH
 from zoomin_d2.modeling.discriminators import VERDICTS
 from zoomin_d2.modeling.meta_arch import FrameInterpolator
 
@@ -154,6 +155,7 @@ RANGES: dict[str, Range] = {
     "MODEL.GENERATOR.FAST.SYNTHESIS_CHANNELS": _SYNTHESIS,
     "MODEL.GENERATOR.FAST.LINEAR_BLOCKS": _several(_whole(0), 4),
     "MODEL.GENERATOR.FAST.LAST_WARP": _one_of(("bilinear", "mixed")),
+    "MODEL.GENERATOR.FAST.DETAIL": _number(0, MAX_STRENGTH),
     "MODEL.GENERATOR.FAST.REFINE_CHANNELS": _whole(0),
     "MODEL.FROZEN_RPN.CONFIG_FILE": _NAMED,
     "MODEL.FROZEN_RPN.WEIGHTS": _TEXT,

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from zoomin_d2.generators.detail import MAX_STRENGTH, detail_energy, restore_detail
 from zoomin_d2.generators.motion_decoder import (
     FeaturePyramid,
     MotionDecoder,
@@ -109,6 +110,8 @@ class FastGenerator(nn.Module):
         last_warp: "bilinear", or "mixed": the synthesis chooses, for each pixel, a mix of the
             bilinear and the bicubic one.
         refine_channels: width of a decoder at full size; 0 = none.
+        detail: how far frames made after training get the fine structure of the frames around them
+            (generators/detail.py): 0 not at all, 1 fully, at most 2.
     """
 
     size_divisibility = 16
@@ -125,6 +128,7 @@ class FastGenerator(nn.Module):
         linear_blocks: Sequence[int] = (0, 0, 0, 0),
         last_warp: str = "bilinear",
         refine_channels: int = 0,
+        detail: float = 0.0,
     ):
         super().__init__()
         per_level = (
@@ -140,7 +144,7 @@ class FastGenerator(nn.Module):
             raise ValueError(
                 f"MODEL.GENERATOR.FAST.LAST_WARP must be bilinear or mixed, got '{last_warp}'"
             )
-        self.last_warp = last_warp
+        self.last_warp, self.detail = last_warp, detail
         self.pyramid = FeaturePyramid(pyramid_channels)
         # A level passes a quarter of its hidden channels, pixel shuffled, to the next finer one.
         hidden_channels = [c // 4 for c in decoder_channels[1:]] + [0]
@@ -168,6 +172,17 @@ class FastGenerator(nn.Module):
             outputs=5 if last_warp == "mixed" else 4,
         )
 
+    @property
+    def detail(self) -> float:
+        """Strength of generators/detail.py; may be changed at any time. Raises ValueError."""
+        return self._detail
+
+    @detail.setter
+    def detail(self, strength: float) -> None:
+        if not 0 <= strength <= MAX_STRENGTH:
+            raise ValueError(f"detail must be between 0 and {MAX_STRENGTH:g}, got {strength:g}")
+        self._detail = float(strength)
+
     def forward(
         self, frame_1: torch.Tensor, frame_2: torch.Tensor, t: torch.Tensor
     ) -> GeneratorOutput:
@@ -187,11 +202,15 @@ class FastGenerator(nn.Module):
             ts: one (N,) tensor per output frame.
         """
         size = tuple(frame_1.shape[-2:])
+        energies = None
+        if self.detail and not self.training:
+            energies = torch.cat((detail_energy(frame_1), detail_energy(frame_2)))
         frame_1 = pad_to_multiple(frame_1, self.size_divisibility)
         frame_2 = pad_to_multiple(frame_2, self.size_divisibility)
         frames = torch.cat((frame_1, frame_2))
         features = self.pyramid(frames)
-        return [self._interpolate(frames, features, Time.of(t), size) for t in ts]
+        times = [Time.of(t) for t in ts]
+        return [self._interpolate(frames, features, time, size, energies) for time in times]
 
     def _interpolate(
         self,
@@ -199,6 +218,7 @@ class FastGenerator(nn.Module):
         features: list[torch.Tensor],
         time: Time,
         size: tuple[int, int],
+        energies: torch.Tensor | None,
     ) -> GeneratorOutput:
         # Both frames of all pairs go through one warp, (2N, C, h, w), frame_1 of all pairs first.
         motion = hidden = coarse_hidden = None
@@ -230,4 +250,7 @@ class FastGenerator(nn.Module):
         if not self.training:  # while training, clipping would cut the gradient of saturated pixels
             pred_frame = pred_frame.clamp(0, 1)
         outputs = (pred_frame, coarse_frame, *flows.chunk(2), blend_mask)
-        return GeneratorOutput(*(crop(x, size) for x in outputs), tuple(level_frames))
+        pred_frame, *rest = (crop(x, size) for x in outputs)
+        if energies is not None:
+            pred_frame = restore_detail(pred_frame, energies, motion, time, self.detail)
+        return GeneratorOutput(pred_frame, *rest, tuple(level_frames))

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoomin_d2.generators import FastGenerator
 from zoomin_d2.inference.adapters import for_8bit, from_baseline
 from zoomin_d2.inference.averaging import Averaged
 from zoomin_d2.inference.baselines import BASELINES, WARPS, Baseline
@@ -64,6 +65,7 @@ class Interpolator:
         tile: int | Literal["auto"] | None = "auto",
         flow_scale: float = 1.0,
         quality: Quality = "standard",
+        detail: float | None = None,
         backend: str = "torch",
         metadata: dict[str, str] | None = None,
         on_change: Callable[[str], None] | None = None,
@@ -87,6 +89,8 @@ class Interpolator:
                 0 and at most 1; 0.5 is for 4K with large motion.
             quality: "best" averages each frame with those of mirrored pairs, for four times the
                 work (inference/averaging.py); only for networks.
+            detail: how far frames get the fine structure of the frames around them, 0 to 2
+                (generators/detail.py); only for networks like `fast`. None: as the model was made.
             backend: "torch"; or "onnx", "onnx:cpu", "onnx:openvino", ...: ONNX Runtime and its
                 provider run the network in float32 (inference/onnx_runtime.py). The provider
                 chooses the device.
@@ -106,6 +110,10 @@ class Interpolator:
             raise ValueError(f"quality must be 'standard' or 'best', got '{quality}'")
         if not is_network and quality != "standard":
             raise ValueError(f"quality '{quality}' needs a network; '{name}' is not one")
+        if detail is not None:
+            if not isinstance(generator, FastGenerator):
+                raise ValueError(f"detail needs a network like 'fast'; '{name}' is not one")
+            generator.detail = detail
         if backend != "torch":
             changed = {"dtype": dtype not in (None, torch.float32), "compile": bool(compile)}
             changed |= {"cuda_graphs": bool(cuda_graphs), "flow_scale": flow_scale != 1}
@@ -154,7 +162,7 @@ class Interpolator:
             self._interpolate = MultiDevice(models)
             self._device = MultiDevice.device
         self._flow_scale, self._tile, self._quality = flow_scale, tile, quality
-        self._backend = backend
+        self._backend, self._detail = backend, getattr(generator, "detail", 0.0)
 
     @classmethod
     def from_pretrained(
@@ -347,6 +355,7 @@ class Interpolator:
             "dtype": str(self.dtype),
             "flow_scale": self._flow_scale,
             "quality": self._quality,
+            "detail": self._detail,
             "backend": self._backend,
         }
         job = job_options(**{"model": self.name, "extra": decisive, **options})
@@ -358,6 +367,7 @@ class Interpolator:
         return (
             f"Interpolator('{self.name}', device='{self.device}'{devices}, dtype={self.dtype}, "
             f"tile={self._tile!r}, flow_scale={self._flow_scale:g}, quality='{self._quality}'"
+            f"{f', detail={self._detail:g}' if self._detail else ''}"
             f"{'' if self._backend == 'torch' else f', backend={self._backend!r}'})"
         )
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent
 # sha256 of every weight file that ships.
 WEIGHTS_SHA256: dict[str, str] = {
     "fast": "8927f27e7bce05bfda6e8c9233de382eee6c56b5a19af0ed6f88922178457584",
-    "fast-roigan": "c40c36e3ac47723cee5ed88198a920504a5e68a52b820b259a128688793b5c7e",
+    "fast-roigan": "fb1d5b85d18f49a434f78503e5a1f6f4cbccd041e9f5f3bd0b46cc9ccd3270ff",
     "fine": "f4009a2c8719689a46ef510b6105010d671d2020c02227587bf57152100cd9ee",
     "paper": "21c7a0dcce939e16cbc24002dfb01aaf4c35db5e3348a72a154ce60813f3b863",
     "paper-roigan": "e69c657f13f89442bfa03ad1862c9263c1931ed971f56cfb060fb82ad9a7e57c",

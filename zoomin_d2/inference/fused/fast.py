@@ -14,8 +14,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from zoomin_d2.frames import to_8bit
+from zoomin_d2.generators.detail import detail_energy, restore_detail
 from zoomin_d2.generators.fast import FastGenerator, LightSynthesis
-from zoomin_d2.generators.motion_decoder import MotionDecoder
+from zoomin_d2.generators.motion_decoder import MotionDecoder, Time
 from zoomin_d2.layers.kernels.compose import compose
 from zoomin_d2.layers.kernels.conv import FusedConv, padded
 from zoomin_d2.layers.kernels.correlation import correlate_into
@@ -212,7 +214,7 @@ class FastTriton:
         if generator.refine is not None:
             self.refine = _Refinement(generator.refine, outputs[0] // 4)
         self.synthesis = _Synthesis(generator.synthesis, *outputs)
-        self.mixed = generator.last_warp == "mixed"
+        self.mixed, self.detail = generator.last_warp == "mixed", generator.detail
         self._grid = generator.size_divisibility
         self._compiled: set[tuple] = set()
 
@@ -230,7 +232,15 @@ class FastTriton:
             self._compiled.add(key)
             compile_ahead(lambda: self(frame_1, frame_2, ts[:1]), min(os.cpu_count() or 1, 16))
         features = self._pyramid(frame_1, frame_2)
-        return [self._interpolate(frame_1, frame_2, features, t) for t in ts]
+        if not self.detail:
+            return [self._interpolate(frame_1, frame_2, features, t)[0] for t in ts]
+        energies = torch.cat((detail_energy(frame_1), detail_energy(frame_2)))
+        made = []
+        for t in ts:
+            pred, motion = self._interpolate(frame_1, frame_2, features, t)
+            pred = restore_detail(pred, energies, motion, Time.of(t), self.detail)
+            made.append(to_8bit(pred) if frame_1.dtype == torch.uint8 else pred.to(frame_1.dtype))
+        return made
 
     def _pyramid(self, frame_1: Tensor, frame_2: Tensor) -> list[Tensor]:
         n, _, height, width = frame_1.shape
@@ -250,7 +260,8 @@ class FastTriton:
 
     def _interpolate(
         self, frame_1: Tensor, frame_2: Tensor, features: list[Tensor], t: Tensor
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
+        """A frame, and the motion of the finest decoder."""
         n = len(t)
         synthesis = self.synthesis
         # The hidden of the two finest levels is the context: it is written where synthesis reads.
@@ -267,5 +278,7 @@ class FastTriton:
             refinement = self.refine(frame_1, frame_2, motion, hidden, t, self.tune)
         warp_frames(frame_1, frame_2, motion, refinement, t, x[..., synthesis.context :])
         correction = synthesis(x, merged, self.tune)
-        pred = torch.empty_like(frame_1)
-        return compose(frame_1, frame_2, motion, refinement, correction, t, pred, mixed=self.mixed)
+        dtype = torch.float32 if self.detail else frame_1.dtype  # rounded once, at the end
+        pred = torch.empty_like(frame_1, dtype=dtype)
+        compose(frame_1, frame_2, motion, refinement, correction, t, pred, mixed=self.mixed)
+        return pred, motion
