@@ -98,3 +98,13 @@ def test_every_layout_there_and_back(pix_fmt):
         assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs)
     assert np.array_equal(second.planes.arrays[0], planes.arrays[0][:, ::-1])
     assert np.abs(first.image.astype(int) - second.image[:, ::-1]).max() <= 2 * unit
+
+
+@pytest.mark.parametrize("option", ["light", "alpha"])
+def test_light_and_alpha_go_through_rgb(write_video, make_frames, average, log, option):
+    """Of a source without alpha, for an output with it, or for EXR images."""
+    source = write_video("in.mkv", smooth(make_frames, 3), codec="ffv1", pix_fmt="yuv420p")
+    made, _ = run(source, OnGpu(), None, **{option: True})
+    plain, _ = run(source, average, None, **{option: True})
+    for ours, theirs in zip(made, plain, strict=True):
+        assert np.array_equal(ours.image, theirs.image)

@@ -80,6 +80,7 @@ class Model:
     Args:
         protection: what is changed in the frames that it makes.
         color: of the source. stored_as: the pixel format of the output, if frames may come in it.
+        as_rgb: frames reach it as images, because these hold light or alpha, which planes lack.
 
     Raises:
         OptionError: the protection needs doubt, and the model has none.
@@ -91,6 +92,7 @@ class Model:
         protection: Protection,
         color: ColorPath,
         stored_as: str | None = None,
+        as_rgb: bool = False,
     ):
         self._with_doubt: Interpolate | None = None
         if protection.needs_doubt:
@@ -104,13 +106,13 @@ class Model:
         self.workers: int = getattr(interpolate, "workers", 1)
         self._interpolate, self._transfer = interpolate, Transfer()
         self._protection, self._color = protection, color
-        self._stored_as = stored_as
+        self._stored_as, self._as_rgb = stored_as, as_rgb
 
     def converts(self, pix_fmt: str | None, height: int, width: int) -> bool:
         """Whether frames of a pixel format go to the device, or come from it, in this format. On a
         CPU, swscale is faster."""
-        on_gpu = self.device.type == "cuda"
-        return on_gpu and yuv_on_device.is_convertible(pix_fmt, height, width)
+        can = self.device.type == "cuda" and not self._as_rgb
+        return can and yuv_on_device.is_convertible(pix_fmt, height, width)
 
     def begin(self, a: Shown, b: Shown, ts: list[float]) -> Callable[[], list[Made]]:
         """Start making the frames between two; the returned function waits for them.
@@ -181,7 +183,7 @@ class Model:
     ) -> tuple[list[Tensor], Callable[[list[Tensor]], list[Pixels]]]:
         """What to copy from the device, and what it then becomes."""
         stored_as, color = self._stored_as, self._color
-        if frames[0].shape[1] == 3 and self.converts(stored_as, *frames[0].shape[2:]):
+        if self.converts(stored_as, *frames[0].shape[2:]):
             assert stored_as is not None
             planes = yuv_on_device.from_rgb(frames, color, stored_as)
             return planes, partial(yuv_on_device.to_pixels, color=color, pix_fmt=stored_as)

@@ -192,8 +192,9 @@ def _frames_at(
     mask = None if options.mask is None else Mask(options.mask, size)
     protection = Protection(keep_still, options.unsure, mask)
     stored_as = options.stored_as if options.shutter is None else None  # averages RGB
-    model = Model(interpolate, protection, source.info.color, stored_as)
-    in_rgb = options.alpha or options.light or not model.converts(source.info.pix_fmt, *size)
+    as_rgb = options.alpha or options.light
+    model = Model(interpolate, protection, source.info.color, stored_as, as_rgb)
+    in_rgb = not model.converts(source.info.pix_fmt, *size)
     decoded = prefetch(_shown_frames(marked, source, options, in_rgb), options.queue_size)
     shown = prefetch(find_overlays(decoded), 1) if keep_still else decoded
     most = max(1, MOST_PIXELS // (source.info.height * source.info.width))
