@@ -13,7 +13,7 @@ SIZES = [(1, 1), (64, 64), (50, 81), (97, 130), (16, 200)]
 TIMES = (0.5, 0.2, 0.9)
 
 
-@pytest.fixture(scope="module", params=["paper", "fast", "fine"])
+@pytest.fixture(scope="module", params=["paper", "fast", "fine", "fast-roigan"])
 def generator(request):
     return load_generator(request.param).generator
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoomin_d2.generators.motion_decoder import Time, both_flows
-from zoomin_d2.layers import backward_warp
+from zoomin_d2.layers import backward_warp, crop, pad_to_multiple
 
 MAX_STRENGTH = 2.0
 _CELL = 4  # pixels, of energies
@@ -45,17 +45,17 @@ def restore_detail(
         motion: (N, 5, H' / 2, W' / 2) float32, of the finest decoder; H', W': H and W, padded.
         strength: 0 changes nothing, 1 gives full strength.
     """
-    height, width = energies.shape[-2:]
-    flows = F.avg_pool2d(both_flows(motion, time), 2)[..., :height, :width] / 2
+    size = tuple(energies.shape[-2:])
+    flows = crop(F.avg_pool2d(both_flows(motion, time), 2) / 2, size)
     mask = torch.sigmoid(motion[:, 4:] + time.mask_shift)
-    mask = F.avg_pool2d(mask, 2)[..., :height, :width]
+    mask = crop(F.avg_pool2d(mask, 2), size)
     wanted_1, wanted_2 = backward_warp(energies, flows).chunk(2)
     wanted = mask * wanted_1 + (1 - mask) * wanted_2
     detail = _detail(frame)
     gain = ((wanted + _EPSILON) / (_energy(detail) + _EPSILON)).sqrt().clamp(1, _MAX_GAIN) - 1
     gain = F.interpolate(gain, scale_factor=float(_CELL), mode="bilinear")
-    added = strength * gain[..., : frame.shape[2], : frame.shape[3]] * detail
-    return (_unit(frame) + added).clamp(0, 1)
+    gain = crop(gain, tuple(frame.shape[-2:]))
+    return (_unit(frame) + strength * gain * detail).clamp(0, 1)
 
 
 def _unit(frame: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def _detail(frame: Tensor) -> Tensor:
 
 
 def _energy(detail: Tensor) -> Tensor:
-    return _smooth(F.avg_pool2d(detail.square(), _CELL, ceil_mode=True))
+    return _smooth(F.avg_pool2d(pad_to_multiple(detail.square(), _CELL), _CELL))
 
 
 def _smooth(x: Tensor) -> Tensor:

@@ -174,7 +174,8 @@ class FastGenerator(nn.Module):
 
     @property
     def detail(self) -> float:
-        """Strength of generators/detail.py; may be changed at any time. Raises ValueError."""
+        """Strength of generators/detail.py; fused kernels and CUDA graphs keep the one of their
+        first call. The setter raises ValueError."""
         return self._detail
 
     @detail.setter
