@@ -103,3 +103,29 @@ def test_odd_sizes_are_refused():
     y, c = torch.zeros(1, 1, 4, 6), torch.zeros(1, 1, 2, 2)
     with pytest.raises(ValueError, match="chroma 2x2"):
         planes_to_rgb(Planes(y, c, c), YUVFormat("bt709", False))
+
+
+def test_weights_reach_a_device_once(monkeypatch):
+    """A copy of numbers waits for all that the device computes."""
+    kind, rgb = YUVFormat("bt709", full_range=False), torch.rand(1, 3, 6, 4)
+    before = rgb_to_planes(rgb, kind)
+    planes_to_rgb(before, kind)
+    monkeypatch.setattr(torch, "tensor", None)
+    after = rgb_to_planes(rgb, kind)
+    assert all(map(torch.equal, before, after))
+    assert planes_to_rgb(after, kind).shape == rgb.shape
+
+
+def test_channels_last_is_convolved_in_float32(monkeypatch):
+    """cuDNN takes channels-last, and rounds to TF32 (10 bits) by default."""
+    formats, conv2d = [], torch.nn.functional.conv2d
+
+    def record(x, weight, **options):
+        formats.append(x.is_contiguous(memory_format=torch.channels_last))
+        return conv2d(x, weight, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", record)
+    rgb = torch.rand(1, 3, 8, 12).contiguous(memory_format=torch.channels_last)
+    kind = YUVFormat("bt709", full_range=False)
+    planes_to_rgb(rgb_to_planes(rgb, kind), kind)
+    assert formats == [False] * 6

@@ -106,11 +106,12 @@ def _cubic(x: float) -> float:
 
 
 @lru_cache
-def _taps(halving: bool) -> tuple[float, ...]:
-    """Eight taps at a distance of half a pixel (halving), or four for a quarter pixel."""
+def _taps(halving: bool, device: torch.device) -> Tensor:
+    """Eight taps at a distance of half a pixel (halving), or four for a quarter pixel; kept,
+    because copying numbers to a device waits for what it computes."""
     distances = [(i - 3.5) / 2 for i in range(8)] if halving else [-1.75, -0.75, 0.25, 1.25]
     taps = [_cubic(x) for x in distances]
-    return tuple(x / sum(taps) for x in taps)
+    return torch.tensor([x / sum(taps) for x in taps], device=device)
 
 
 def _filtered(x: Tensor, taps: Tensor, stride: int) -> Tensor:
@@ -122,13 +123,14 @@ def _filtered(x: Tensor, taps: Tensor, stride: int) -> Tensor:
 
 
 def _halved(x: Tensor) -> Tensor:
-    taps = torch.tensor(_taps(halving=True), device=x.device)
-    return _filtered(F.pad(x, (3, 3, 3, 3), mode="replicate"), taps, stride=2)
+    # cuDNN would take what is channels-last, and round to TF32
+    padded = F.pad(x, (3, 3, 3, 3), mode="replicate").contiguous()
+    return _filtered(padded, _taps(True, x.device), stride=2)
 
 
 def _doubled(x: Tensor) -> Tensor:
     """Pixels at -1/4 and +1/4 of each chroma sample, in both directions."""
-    early = torch.tensor(_taps(halving=False), device=x.device)
+    early = _taps(False, x.device)
     for dim in (3, 2):
         pad = (2, 2, 0, 0) if dim == 3 else (0, 0, 2, 2)
         padded = F.pad(x, pad, mode="replicate")
