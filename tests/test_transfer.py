@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from zoomin_d2 import transfer
 from zoomin_d2.transfer import IN_FLIGHT, Transfer, overlapped, pairs_in_flight
 
 CPU = torch.device("cpu")
@@ -35,19 +36,29 @@ def test_a_failure_keeps_its_place():
 
 
 def test_a_cpu_copies_nothing():
-    transfer, frame = Transfer(), torch.rand(1, 3, 4, 4)
-    assert transfer.upload(frame, CPU) is frame
-    assert transfer.download([frame])()[0] is frame
+    copies, frame = Transfer(), torch.rand(1, 3, 4, 4)
+    assert copies.upload(frame, CPU) is frame
+    assert copies.download([frame])()[0] is frame
     assert pairs_in_flight(CPU) == 1
     assert pairs_in_flight(CPU, workers=2) == 2 * IN_FLIGHT
     assert pairs_in_flight(torch.device("cuda")) == IN_FLIGHT
 
 
+def test_gaps_between_rows_are_not_copied(monkeypatch):
+    """A decoder's rows are longer than they are wide."""
+    new = torch.empty_like
+    # page-locked memory needs a GPU
+    monkeypatch.setattr(torch, "empty_like", lambda x, pin_memory: new(x))
+    frame = torch.arange(40).view(4, 10)[:, :8]
+    packed = transfer._page_locked(frame)
+    assert packed.is_contiguous() and torch.equal(packed, frame) and not frame.is_contiguous()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_to_a_gpu_and_back():
-    device, transfer = torch.device("cuda:0"), Transfer()
+    device, copies = torch.device("cuda:0"), Transfer()
     frames = [torch.randint(0, 256, (1, 3, 270, 480), dtype=torch.uint8) for _ in range(20)]
-    waits = (transfer.download([transfer.upload(f, device) + 1, f]) for f in frames)
+    waits = (copies.download([copies.upload(f, device) + 1, f]) for f in frames)
     for frame, (there, here) in zip(frames, overlapped(waits, IN_FLIGHT)):
         assert there.device.type == "cpu" and there.is_pinned()
         assert torch.equal(there, frame + 1) and here is frame

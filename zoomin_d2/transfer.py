@@ -33,7 +33,7 @@ class Transfer:
         up, _ = self._of(device)
         compute = torch.cuda.current_stream(device)
         with torch.cuda.stream(up):
-            moved = frame.pin_memory().to(device, non_blocking=True)
+            moved = _page_locked(frame).to(device, non_blocking=True)
         compute.wait_stream(up)
         moved.record_stream(compute)  # its memory is not reused before `compute` is done with it
         return moved
@@ -72,6 +72,12 @@ class Transfer:
             if device not in self._streams:
                 self._streams[device] = (torch.cuda.Stream(device), torch.cuda.Stream(device))
             return self._streams[device]
+
+
+def _page_locked(frame: Tensor) -> Tensor:
+    """A copy without gaps between its rows, as planes of a decoder have them: PyTorch would copy
+    such rows once more on the CPU, into memory that is not page-locked, and wait."""
+    return torch.empty_like(frame, pin_memory=True).copy_(frame)
 
 
 def pairs_in_flight(device: torch.device, workers: int = 1) -> int:
