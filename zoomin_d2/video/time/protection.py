@@ -46,11 +46,18 @@ class Mask:
         except CorruptFrameError as error:
             raise OptionError(f"mask {error.file_name}: {error.reason}") from error
         self.weights = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        self._copies: dict[torch.device, Tensor] = {}
         if image.shape[:2] != size:
             raise OptionError(
                 f"mask {file} has {image.shape[1]}x{image.shape[0]} pixels, but the frames have "
                 f"{size[1]}x{size[0]}: make it that size"
             )
+
+    def on(self, device: torch.device) -> Tensor:
+        """(1, 1, H, W) float32 in [0, 1], copied once: a copy waits for what a GPU computes."""
+        if device not in self._copies:
+            self._copies[device] = _weights(torch.from_numpy(self.weights).to(device))
+        return self._copies[device]
 
 
 def fingerprint(mask: str | os.PathLike | None) -> str | None:
@@ -108,9 +115,7 @@ class Protection:
         """
         equal = equal_pixels(a, b) if self._keep_still else None
         kept = None if overlay is None else _weights(overlay)
-        mask = None
-        if self._mask is not None:
-            mask = _weights(torch.from_numpy(self._mask.weights).to(a.device))
+        mask = None if self._mask is None else self._mask.on(a.device)
 
         def protect(made: Tensor, t: float, doubt: Tensor | None) -> Protected:
             nearer, share, still = a if t <= 0.5 else b, None, None
