@@ -22,7 +22,7 @@ def noise(pix_fmt: str, width: int = 50, height: int = 35, seed: int = 0) -> av.
 @pytest.mark.parametrize("pix_fmt", FORMATS)
 def test_a_copy_has_the_same_samples(pix_fmt):
     frame = noise(pix_fmt)
-    planes = planes_of(frame, False)
+    planes = planes_of(frame, "yuvj" in pix_fmt)
     assert planes.pix_fmt == pix_fmt.replace("yuvj", "yuv")
     copy = planes_of(to_picture(planes), False)
     for ours, theirs, plane in zip(copy.arrays, planes.arrays, frame.planes, strict=True):
@@ -38,9 +38,18 @@ def test_the_order_of_samples():
     assert np.array_equal(planes.arrays[1].ravel(), image[36:45].ravel())
 
 
-@pytest.mark.parametrize("pix_fmt", ["rgb24", "gbrp", "uyvy422", "gray10be", "grayf32le", "pal8"])
+OTHERS = ["rgb24", "gbrp", "uyvy422", "gray10be", "grayf32le", "pal8", "monob"]
+
+
+@pytest.mark.parametrize("pix_fmt", OTHERS)
 def test_other_formats_have_no_planes(pix_fmt):
     assert planes_of(av.VideoFrame(16, 16, pix_fmt), False) is None
+
+
+def test_full_range_within_a_limited_video():
+    """Its samples are converted, because the output's tags do not fit them."""
+    frame = av.VideoFrame(16, 16, "yuvj420p")
+    assert planes_of(frame, False) is None and planes_of(frame, True) is not None
 
 
 def test_a_flipped_video_is_read(write_video, make_frames):
@@ -70,13 +79,13 @@ def test_luma(pix_fmt, full_range, samples, levels):
 
 @pytest.mark.parametrize("pix_fmt", FORMATS)
 def test_samples_under_a_mask_are_put(pix_fmt):
-    old, new = noise(pix_fmt, seed=1), planes_of(noise(pix_fmt), False)
-    before = [array.copy() for array in planes_of(old, False).arrays]
+    old, new = noise(pix_fmt, seed=1), planes_of(noise(pix_fmt), "yuvj" in pix_fmt)
+    before = [array.copy() for array in planes_of(old, "yuvj" in pix_fmt).arrays]
     mask = np.zeros((35, 50), np.uint8)
     mask[4:9, 11:21] = 255
     put_samples(old, new, mask)
     for k, (plane, was, source) in enumerate(zip(old.planes, before, new.arrays, strict=True)):
-        now = planes_of(old, False).arrays[k]
+        now = planes_of(old, "yuvj" in pix_fmt).arrays[k]
         high, wide = plane.height < 35, plane.width < 50
         # of halved rows 4 to 8, the last one has only one of two rows in the mask
         rows = slice(2, 4) if high else slice(4, 9)

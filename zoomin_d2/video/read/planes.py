@@ -27,16 +27,20 @@ class Planes(NamedTuple):
 
 def planes_of(picture: av.VideoFrame, full_range: bool) -> Planes | None:
     """The planes of a decoded frame, as views of its memory, before rotation; None: they are not
-    YUV with luma in a plane of its own, or their rows are in reverse order (FFmpeg's vflip)."""
+    YUV with luma in a plane of its own, or their rows are in reverse order (FFmpeg's vflip), or
+    their format has another range."""
     pixel_format = picture.format
     inside = [
         [part for part in pixel_format.components if part.plane == k]
         for k in range(len(picture.planes))
     ]
-    size = (max(part.bits for part in pixel_format.components) + 7) // 8
+    bits = max(part.bits for part in pixel_format.components)
+    size = (bits + 7) // 8
     if (
         is_rgb(pixel_format.name)
         or len(inside[0]) > 1
+        or bits < 8  # several pixels in a byte
+        or (pixel_format.name.startswith("yuvj") and not full_range)  # it changes within the video
         or (size > 1 and pixel_format.is_big_endian)
         or size > 2  # floats
         or any(plane.line_size <= 0 for plane in picture.planes)
