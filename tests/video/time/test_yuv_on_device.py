@@ -1,5 +1,7 @@
 """Frames go to a GPU, and come back, as planes; the GPU is made up, all stays on the CPU."""
 
+import threading
+
 import av
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from tests.video.time.test_pipeline import OnGpu, Recorder
 from zoomin_d2.video import StreamOptions, Target, interpolate_frames, open_source
 from zoomin_d2.video.read.color import ColorPath, ColorTags
 from zoomin_d2.video.read.planes import planes_of
+from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.time import model_calls, yuv_on_device
 from zoomin_d2.video.write.encoder_input import encoder_input
 
@@ -108,3 +111,31 @@ def test_light_and_alpha_go_through_rgb(write_video, make_frames, average, log, 
     plain, _ = run(source, average, None, **{option: True})
     for ours, theirs in zip(made, plain, strict=True):
         assert np.array_equal(ours.image, theirs.image)
+
+
+@pytest.fixture
+def conversions(monkeypatch):
+    """The names of the threads that convert frames to RGB."""
+    threads, to_rgb = [], VideoReader.to_rgb
+
+    def record(reader, picture):
+        threads.append(threading.current_thread().name)
+        return to_rgb(reader, picture)
+
+    monkeypatch.setattr(VideoReader, "to_rgb", record)
+    return threads
+
+
+def test_a_phones_video_is_converted_ahead(write_video, make_frames, log, conversions):
+    """Turned frames do not go to the GPU as planes: threads convert them, not the model's."""
+    source = write_video("in.mp4", make_frames(4), rotation=90)
+    run(source, OnGpu(), "yuv420p")
+    assert len(conversions) == 4 and all(name.startswith("convert") for name in conversions)
+
+
+@pytest.mark.parametrize("stored_as", ["yuv420p", "yuv422p10le"])
+def test_planes_are_not_converted_too(write_video, make_frames, log, conversions, stored_as):
+    """Full range under the name yuvj420p, and outputs of other formats."""
+    source = write_video("in.avi", make_frames(4), codec="mjpeg", pix_fmt="yuvj420p")
+    made, _ = run(source, OnGpu(), stored_as)
+    assert [f.kind for f in made[:2]] == ["source", "made"] and not conversions

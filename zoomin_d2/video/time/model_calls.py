@@ -17,6 +17,7 @@ from zoomin_d2.transfer import Transfer
 from zoomin_d2.video.errors import ModelError, OptionError
 from zoomin_d2.video.read.color import ColorPath
 from zoomin_d2.video.read.half_floats import from_network, to_network
+from zoomin_d2.video.read.planes import Planes
 from zoomin_d2.video.read.source import is_opaque
 from zoomin_d2.video.time import yuv_on_device
 from zoomin_d2.video.time.alpha import (
@@ -108,11 +109,9 @@ class Model:
         self._protection, self._color = protection, color
         self._stored_as, self._as_rgb = stored_as, as_rgb
 
-    def converts(self, pix_fmt: str | None, height: int, width: int) -> bool:
-        """Whether frames of a pixel format go to the device, or come from it, in this format. On a
-        CPU, swscale is faster."""
-        can = self.device.type == "cuda" and not self._as_rgb
-        return can and yuv_on_device.is_convertible(pix_fmt, height, width)
+    def takes(self, planes: Planes | None) -> bool:
+        """Whether a frame goes to the device as its planes."""
+        return planes is not None and self._converts(planes.pix_fmt, *planes.arrays[0].shape)
 
     def begin(self, a: Shown, b: Shown, ts: list[float]) -> Callable[[], list[Made]]:
         """Start making the frames between two; the returned function waits for them.
@@ -137,7 +136,8 @@ class Model:
             overlay = None
             if b.overlay is not None:
                 overlay = self._transfer.upload(torch.from_numpy(b.overlay), where)
-            protect = self._protection.between(frame_1.to(where), frame_2.to(where), overlay)
+            first, second = (self._beside(frame, where) for frame in (frame_1, frame_2))
+            protect = self._protection.between(first, second, overlay)
             doubt_of = iter(doubts)
             protected = [protect(f, t, next(doubt_of, None)) for f, t in zip(frames, ts)]
             samples, to_pixels = self._stored(a, [x.frame for x in protected])
@@ -165,29 +165,42 @@ class Model:
 
         return finish
 
+    def _converts(self, pix_fmt: str | None, height: int, width: int) -> bool:
+        """Whether frames go to the device, or come from it, in a pixel format. On a CPU, swscale is
+        faster."""
+        can = self.device.type == "cuda" and not self._as_rgb
+        return can and yuv_on_device.is_convertible(pix_fmt, height, width)
+
     def _as_tensor(self, shown: Shown) -> Tensor:
-        if shown.tensor is None:
+        tensor = shown.tensor  # read once: with several devices, another thread may clear it
+        if tensor is None:
             planes = shown.pixels.planes
-            if planes is not None and self.converts(planes.pix_fmt, *planes.arrays[0].shape):
+            if planes is not None and self.takes(planes):
                 upload = partial(self._transfer.upload, device=self.device)
-                shown.tensor = yuv_on_device.to_rgb(planes, self._color, upload)
+                tensor = yuv_on_device.to_rgb(planes, self._color, upload)
             else:
                 image = shown.image
                 image = to_network(image) if image.dtype == np.float16 else image
                 samples = self._transfer.upload(to_planes(image), self.device)
-                shown.tensor = to_unit_range(samples)
-        return shown.tensor
+                tensor = to_unit_range(samples)
+            shown.tensor = tensor
+        return tensor
+
+    def _beside(self, frame: Tensor, where: torch.device) -> Tensor:
+        """A frame on the device of the made ones, without waiting for these."""
+        return frame if frame.device == where else self._transfer.upload(frame, where)
 
     def _stored(
         self, a: Shown, frames: list[Tensor]
     ) -> tuple[list[Tensor], Callable[[list[Tensor]], list[Pixels]]]:
         """What to copy from the device, and what it then becomes."""
         stored_as, color = self._stored_as, self._color
-        if self.converts(stored_as, *frames[0].shape[2:]):
+        if self._converts(stored_as, *frames[0].shape[2:]):
             assert stored_as is not None
             planes = yuv_on_device.from_rgb(frames, color, stored_as)
             return planes, partial(yuv_on_device.to_pixels, color=color, pix_fmt=stored_as)
-        deep, is_light = a.image.dtype != np.uint8, a.image.dtype == np.float16
+        is_light = self._as_rgb and a.image.dtype == np.float16
+        deep = is_light or color.deep  # asking the image for it would convert it
 
         def to_pixels(samples: list[Tensor]) -> list[Pixels]:
             images = [to_image(x.cpu()) for x in samples]

@@ -194,8 +194,7 @@ def _frames_at(
     stored_as = options.stored_as if options.shutter is None else None  # averages RGB
     as_rgb = options.alpha or options.light
     model = Model(interpolate, protection, source.info.color, stored_as, as_rgb)
-    in_rgb = not model.converts(source.info.pix_fmt, *size)
-    decoded = prefetch(_shown_frames(marked, source, options, in_rgb), options.queue_size)
+    decoded = prefetch(_shown_frames(marked, source, options, model), options.queue_size)
     shown = prefetch(find_overlays(decoded), 1) if keep_still else decoded
     most = max(1, MOST_PIXELS // (source.info.height * source.info.width))
     spans = _pieces(_spans(shown, grid, first, options), most)
@@ -262,10 +261,10 @@ def _pieces(spans: Iterable[_Span], most: int) -> Iterator[_Span]:
 
 
 def _shown_frames(
-    marked: Iterable[MarkedFrame], source: Source, options: StreamOptions, in_rgb: bool
+    marked: Iterable[MarkedFrame], source: Source, options: StreamOptions, model: Model
 ) -> Iterator[Shown]:
-    """The frames, converted to RGB ahead of their use if they will be needed `in_rgb`; if asked,
-    short runs of repeats are merged into the frame they repeat."""
+    """The frames, converted to RGB ahead of their use if the model takes them so; if asked, short
+    runs of repeats are merged into the frame they repeat."""
     convert: Callable[[Any], np.ndarray] = source.to_rgb
     if options.light:
         convert = partial(halves, source, options.alpha)
@@ -277,8 +276,9 @@ def _shown_frames(
         def pixels(picture: Any) -> Pixels:
             is_upright = isinstance(picture, av.VideoFrame) and picture.rotation % 360 == 0
             planes = planes_of(picture, full_range) if is_upright else None
-            image = pool.submit(convert, picture).result if in_rgb else partial(convert, picture)
-            return Pixels(image, planes)
+            if model.takes(planes):
+                return Pixels(partial(convert, picture), planes)
+            return Pixels(pool.submit(convert, picture).result, planes)
 
         yield from _merged(marked, pixels, options)
 
