@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from zoomin_d2.generators import FastGenerator
-from zoomin_d2.generators.detail import detail_energy, restore_detail
+from zoomin_d2.generators.detail import detail_energies, motion_of_energies, restore_detail
 from zoomin_d2.generators.motion_decoder import Time
 
 HALF = Time.of(torch.tensor([0.5]))
@@ -23,8 +23,9 @@ def still(frame):
 
 
 def restored(frame, first, second, motion, time=HALF, strength=1.0):
-    energies = torch.cat((detail_energy(first), detail_energy(second)))
-    return restore_detail(frame, energies, motion, time, strength)
+    energies = detail_energies(first, second)
+    at_energies = motion_of_energies(motion, time, tuple(energies.shape[2:]))
+    return restore_detail(frame, energies, *at_energies, strength)
 
 
 def luma_detail(frame):
@@ -40,12 +41,9 @@ def test_energy_of_a_checkerboard():
     and 1/81 after two."""
     rows, columns = torch.meshgrid(torch.arange(40), torch.arange(40), indexing="ij")
     board = ((rows + columns) % 2).float().expand(1, 3, 40, 40)
-    energy = detail_energy(board)
-    assert energy.shape == (1, 1, 10, 10)
-    assert energy[0, 0, 5, 5].item() == pytest.approx((0.5 * (1 - 1 / 81)) ** 2, rel=1e-5)
-    assert detail_energy((board * 255).to(torch.uint8))[0, 0, 5, 5] == pytest.approx(
-        energy[0, 0, 5, 5].item(), rel=1e-5
-    )
+    energies = detail_energies(board, (board * 255).to(torch.uint8))
+    assert energies.shape == (2, 1, 10, 10)
+    assert energies[:, 0, 5, 5].tolist() == pytest.approx(2 * [(0.5 * (1 - 1 / 81)) ** 2], rel=1e-5)
 
 
 def test_weak_detail_becomes_as_strong():

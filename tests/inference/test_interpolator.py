@@ -175,6 +175,20 @@ def test_detail_is_chosen_by_the_caller():
             Interpolator.from_pretrained(name, detail=1)
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_detail_at_a_smaller_flow_scale(channels):
+    """It is that of the whole frames, not only of the small ones in which motion is found."""
+    seeds = (torch.Generator().manual_seed(k) for k in (0, 1))
+    pair = [0.3 + 0.4 * torch.rand(1, channels, 46, 61, generator=seed) for seed in seeds]
+    rough = []
+    for detail in (0, 1):
+        model = Interpolator.from_pretrained("fast", "cpu", flow_scale=0.5, detail=detail)
+        (made,) = model.with_alpha(*pair, [0.5]) if channels == 4 else model(*pair, [0.5])
+        assert made.shape == pair[0].shape
+        rough.append(made[:, :3].diff(dim=3).abs().mean())
+    assert rough[1] > 1.2 * rough[0]
+
+
 def test_import_stays_light():
     script = (
         "import sys; sys.modules['detectron2._C'] = None\n"

@@ -35,7 +35,7 @@ def tensors_of_numbers_are_refused(monkeypatch):
 @pytest.mark.parametrize("name", sorted(GENERATORS))
 def test_generators(name):
     cfg = get_zoomin_cfg()
-    cfg.MODEL.GENERATOR.NAME = name
+    cfg.MODEL.GENERATOR.NAME, cfg.MODEL.GENERATOR.FAST.DETAIL = name, 1.0
     generator = build_generator(cfg).eval()
     frames, t = torch.rand(2, 1, 3, 50, 70), torch.full((1,), 0.5)
     with torch.no_grad(), Refuse():

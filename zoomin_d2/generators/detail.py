@@ -29,32 +29,41 @@ _EPSILON = 1e-6  # a quarter of a level of 255, squared: in flat areas the gain 
 _LUMA = (0.299, 0.587, 0.114)
 
 
-def detail_energy(frame: Tensor) -> Tensor:
-    """E of frames (N, 3, H, W), uint8 or float in [0, 1]: (N, 1, h, w) float32."""
-    return _energy(_detail(frame))
+def detail_energies(frame_1: Tensor, frame_2: Tensor) -> Tensor:
+    """E of frames (N, 3, H, W), uint8 or float in [0, 1]: (2N, 1, h, w) float32, of every frame_1,
+    then of every frame_2."""
+    return torch.cat([_energy(_detail(frame)) for frame in (frame_1, frame_2)])
+
+
+def motion_of_energies(motion: Tensor, time: Time, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Flows (2N, 2, h, w), every flow_1t first, and the blend mask (N, 1, h, w), on a grid of
+    `size` (h, w).
+
+    Args:
+        motion: (N, 5, H' / 2, W' / 2) float32, of the finest decoder; H', W': H and W, padded.
+    """
+    flows = F.avg_pool2d(both_flows(motion, time), 2) / 2
+    mask = F.avg_pool2d(torch.sigmoid(motion[:, 4:] + time.mask_shift), 2)
+    return crop(flows, size), crop(mask, size)
 
 
 def restore_detail(
-    frame: Tensor, energies: Tensor, motion: Tensor, time: Time, strength: float
+    frame: Tensor, energies: Tensor, flows: Tensor, mask: Tensor, strength: float
 ) -> Tensor:
     """The frame with stronger detail, (N, 3, H, W) float32, clipped to [0, 1].
 
     Args:
         frame: (N, 3, H, W), uint8 or float in [0, 1].
-        energies: (2N, 1, h, w), of every frame_1, then of every frame_2.
-        motion: (N, 5, H' / 2, W' / 2) float32, of the finest decoder; H', W': H and W, padded.
+        energies: (2N, 1, h, w), of detail_energies.
+        flows, mask: as motion_of_energies gives them.
         strength: 0 changes nothing, 1 gives full strength.
     """
-    size = tuple(energies.shape[-2:])
-    flows = crop(F.avg_pool2d(both_flows(motion, time), 2) / 2, size)
-    mask = torch.sigmoid(motion[:, 4:] + time.mask_shift)
-    mask = crop(F.avg_pool2d(mask, 2), size)
     wanted_1, wanted_2 = backward_warp(energies, flows).chunk(2)
     wanted = mask * wanted_1 + (1 - mask) * wanted_2
     detail = _detail(frame)
     gain = ((wanted + _EPSILON) / (_energy(detail) + _EPSILON)).sqrt().clamp(1, _MAX_GAIN) - 1
     gain = F.interpolate(gain, scale_factor=float(_CELL), mode="bilinear")
-    gain = crop(gain, tuple(frame.shape[-2:]))
+    gain = crop(gain, (frame.shape[2], frame.shape[3]))
     return (_unit(frame) + strength * gain * detail).clamp(0, 1)
 
 

@@ -15,7 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from zoomin_d2.generators.detail import MAX_STRENGTH, detail_energy, restore_detail
+from zoomin_d2.generators.detail import (
+    MAX_STRENGTH,
+    detail_energies,
+    motion_of_energies,
+    restore_detail,
+)
 from zoomin_d2.generators.motion_decoder import (
     FeaturePyramid,
     MotionDecoder,
@@ -205,7 +210,7 @@ class FastGenerator(nn.Module):
         size = tuple(frame_1.shape[-2:])
         energies = None
         if self.detail and not self.training:
-            energies = torch.cat((detail_energy(frame_1), detail_energy(frame_2)))
+            energies = detail_energies(frame_1, frame_2)
         frame_1 = pad_to_multiple(frame_1, self.size_divisibility)
         frame_2 = pad_to_multiple(frame_2, self.size_divisibility)
         frames = torch.cat((frame_1, frame_2))
@@ -253,5 +258,6 @@ class FastGenerator(nn.Module):
         outputs = (pred_frame, coarse_frame, *flows.chunk(2), blend_mask)
         pred_frame, *rest = (crop(x, size) for x in outputs)
         if energies is not None:
-            pred_frame = restore_detail(pred_frame, energies, motion, time, self.detail)
+            at_energies = motion_of_energies(motion, time, (energies.shape[2], energies.shape[3]))
+            pred_frame = restore_detail(pred_frame, energies, *at_energies, self.detail)
         return GeneratorOutput(pred_frame, *rest, tuple(level_frames))

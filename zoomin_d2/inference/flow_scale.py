@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zoomin_d2.generators.detail import detail_energies, restore_detail
 from zoomin_d2.inference.adapters import times
 from zoomin_d2.inference.doubt import doubt
 from zoomin_d2.inference.engine import InferenceEngine
@@ -20,7 +21,7 @@ class FlowScaled:
     Its flows and blend mask are enlarged and warp the full-size frames (eq. 1). The change that
     synthesis made to the small frame, its difference from the small blend, is enlarged and added.
     The generator finds motion of up to 1 / scale times more pixels, in scale^2 of the time and
-    memory.
+    memory. Detail (generators/detail.py) is restored once more, at full size.
 
     Raises:
         ValueError: scale is not in (0, 1].
@@ -67,9 +68,17 @@ class FlowScaled:
             for frame, flow in ((frame_1, out.flow_1t), (frame_2, out.flow_2t))
         )
         mask = F.interpolate(out.blend_mask.float(), size, mode="bilinear")
-        detail = (out.pred_frame - out.coarse_frame).float()
-        detail = F.interpolate(detail, size, mode="bilinear")
+        change = (out.pred_frame - out.coarse_frame).float()
+        change = F.interpolate(change, size, mode="bilinear")
         if frame_1.shape[1] == 4:  # synthesis only makes colors
-            detail = F.pad(detail, (0, 0, 0, 0, 0, 1))
-        made = (blend(warped_1, warped_2, mask) + detail).clamp(0, 1)
+            change = F.pad(change, (0, 0, 0, 0, 0, 1))
+        made = (blend(warped_1, warped_2, mask) + change).clamp(0, 1)
+        strength = getattr(self._engine.generator, "detail", 0.0)
+        if strength:
+            energies = detail_energies(frame_1[:, :3], frame_2[:, :3])
+            grid = (energies.shape[2], energies.shape[3])
+            flows = torch.cat([resize_flow(f.float(), grid) for f in (out.flow_1t, out.flow_2t)])
+            coarse_mask = F.interpolate(mask, grid, mode="area")
+            colors = restore_detail(made[:, :3], energies, flows, coarse_mask, strength)
+            made = torch.cat((colors, made[:, 3:]), 1)
         return made, doubt(warped_1[:, :3], warped_2[:, :3], mask)

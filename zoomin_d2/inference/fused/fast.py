@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from zoomin_d2.frames import to_8bit
-from zoomin_d2.generators.detail import detail_energy, restore_detail
+from zoomin_d2.generators.detail import detail_energies, motion_of_energies, restore_detail
 from zoomin_d2.generators.fast import FastGenerator, LightSynthesis
 from zoomin_d2.generators.motion_decoder import MotionDecoder, Time
 from zoomin_d2.layers.kernels.compose import compose
@@ -234,11 +234,12 @@ class FastTriton:
         features = self._pyramid(frame_1, frame_2)
         if not self.detail:
             return [self._interpolate(frame_1, frame_2, features, t)[0] for t in ts]
-        energies = torch.cat((detail_energy(frame_1), detail_energy(frame_2)))
+        energies = detail_energies(frame_1, frame_2)
         made = []
         for t in ts:
             pred, motion = self._interpolate(frame_1, frame_2, features, t)
-            pred = restore_detail(pred, energies, motion, Time.of(t), self.detail)
+            at_energies = motion_of_energies(motion, Time.of(t), tuple(energies.shape[2:]))
+            pred = restore_detail(pred, energies, *at_energies, self.detail)
             made.append(to_8bit(pred) if frame_1.dtype == torch.uint8 else pred.to(frame_1.dtype))
         return made
 
