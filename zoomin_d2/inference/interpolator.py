@@ -28,7 +28,7 @@ from zoomin_d2.inference.engine import InferenceEngine, as_device, default_dtype
 from zoomin_d2.inference.flow_scale import FlowScaled
 from zoomin_d2.inference.frame_kinds import check_pair, from_tensor, to_tensor
 from zoomin_d2.inference.multi_device import MultiDevice
-from zoomin_d2.inference.onnx_runtime import OnnxNetwork, provider_of
+from zoomin_d2.inference.onnx_runtime import OnnxNetwork, check_options
 from zoomin_d2.inference.streaming import interpolate_stream
 from zoomin_d2.inference.tiles import TiledInterpolate
 from zoomin_d2.interpolate import Interpolate
@@ -118,7 +118,7 @@ class Interpolator:
             changed = {"dtype": dtype not in (None, torch.float32), "compile": bool(compile)}
             changed |= {"cuda_graphs": bool(cuda_graphs), "flow_scale": flow_scale != 1}
             changed["device"] = any(x not in (None, "auto") for x in asked) or len(asked) > 1
-            _check_backend(backend, name, is_network, [x for x, is_so in changed.items() if is_so])
+            check_options(backend, name, is_network, [x for x, is_so in changed.items() if is_so])
         if not asked:
             raise ValueError("device must name at least one device, got an empty list")
         self.name = name
@@ -370,15 +370,6 @@ class Interpolator:
             f"{f', detail={self._detail:g}' if self._detail else ''}"
             f"{'' if self._backend == 'torch' else f', backend={self._backend!r}'})"
         )
-
-
-def _check_backend(backend: str, name: str, is_network: bool, changed: list[str]) -> None:
-    provider_of(backend)
-    if not is_network:
-        raise ValueError(f"backend '{backend}' needs a network; '{name}' is not one")
-    if changed:
-        hint = ": its provider chooses it (onnx:cuda)" if changed[0] == "device" else ""
-        raise ValueError(f"backend '{backend}' does not take the option {changed[0]}{hint}")
 
 
 def _check_time(t: float | Tensor, n: int) -> float | Tensor:

@@ -118,6 +118,17 @@ def provider_of(backend: str) -> str | None:
     return name or None
 
 
+def check_options(backend: str, name: str, is_network: bool, changed: list[str]) -> None:
+    """Raises ValueError if there is no such backend, or it cannot run the model `name` with the
+    options of an Interpolator that were changed."""
+    provider_of(backend)
+    if not is_network:
+        raise ValueError(f"backend '{backend}' needs a network; '{name}' is not one")
+    if changed:
+        hint = ": its provider chooses it (onnx:cuda)" if changed[0] == "device" else ""
+        raise ValueError(f"backend '{backend}' does not take the option {changed[0]}{hint}")
+
+
 def exported(generator: nn.Module, on_change: Callable[[str], None] | None = None) -> bytes:
     """The network as ONNX: from the cache if it is there and whole, else exported and kept."""
     folder, key = cache_folder(), _key(generator)
