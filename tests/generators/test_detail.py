@@ -97,7 +97,7 @@ def test_the_nearer_frame_counts_more():
 
 
 @pytest.mark.parametrize("size", [(33, 50), (16, 16), (47, 31)])
-def test_the_generator_restores_detail_in_use(size):
+def test_a_generator_restores_detail_in_use(size):
     """Only in eval mode; other outputs stay the same."""
     torch.manual_seed(0)
     plain = FastGenerator().eval()

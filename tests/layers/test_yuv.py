@@ -116,7 +116,7 @@ def test_weights_reach_a_device_once(monkeypatch):
     assert planes_to_rgb(after, kind).shape == rgb.shape
 
 
-def test_channels_last_is_convolved_in_float32(monkeypatch):
+def test_channels_last_is_made_contiguous(monkeypatch):
     """cuDNN takes channels-last, and rounds to TF32 (10 bits) by default."""
     formats, conv2d = [], torch.nn.functional.conv2d
 
