@@ -13,7 +13,7 @@ average of the inputs is farthest from the truth), whatever the methods made of 
 pictures of docs/index.md and docs/model_zoo.md:
 
     docs/tools/make_figures.py teaser --dataset sample_clips_train \\
-        --image bikes_mp4/002/0/17 --num 2 --model fast --output docs/images/teaser.webp
+        --image bikes_mp4/002/0/17 --num 2 --model fast-roigan --output docs/images/teaser.webp
     docs/tools/make_figures.py rois --dataset sample_clips_train sample_clips_val --num 6 \\
         --model fast fast-roigan --output docs/images/rois.webp
 """
