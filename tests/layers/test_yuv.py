@@ -79,7 +79,6 @@ def test_as_swscale_within_a_level(kind):
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_round_trip_as_swscale(kind):
-    # (swscale's own deep RGB has white at 65280 of 65535: only there and back can be compared.)
     _, planes, _, again = _through_swscale(kind)
     ours = rgb_to_planes(planes_to_rgb(planes, kind), kind)
     # swscale itself moves deep luma of full range by up to two levels.

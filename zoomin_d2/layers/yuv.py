@@ -28,11 +28,13 @@ MATRICES = {
 
 
 class YUVFormat(NamedTuple):
-    """What the samples mean: a name in MATRICES, the range, and the bits of a sample (8 to 16)."""
+    """What the samples mean: a name in MATRICES, the range, the bits of a sample (8 to 16), and the
+    RGB of white, at most 1."""
 
     matrix: str
     full_range: bool
     bits: int = 8
+    white: float = 1.0
 
 
 class Planes(NamedTuple):
@@ -63,7 +65,7 @@ def planes_to_rgb(planes: Planes, kind: YUVFormat) -> Tensor:
     red_part, blue_part = 2 * (1 - kr) * red, 2 * (1 - kb) * blue
     green_part = (kr * red_part + kb * blue_part) / (1 - kr - kb)
     rgb = torch.cat((luma + red_part, luma - green_part, luma + blue_part), dim=1)
-    return rgb.clamp(0, 1)
+    return (rgb * kind.white).clamp(0, 1)
 
 
 def rgb_to_planes(rgb: Tensor, kind: YUVFormat) -> Planes:
@@ -77,7 +79,7 @@ def rgb_to_planes(rgb: Tensor, kind: YUVFormat) -> Planes:
         raise ValueError(f"4:2:0 needs even sizes, got {width}x{height}")
     offset, luma_range, chroma_range = _levels(kind)
     kr, kb = MATRICES[kind.matrix]
-    red, green, blue = rgb.float().clamp(0, 1).split(1, dim=1)
+    red, green, blue = (rgb.float().clamp(0, 1) / kind.white).split(1, dim=1)
     luma = kr * red + (1 - kr - kb) * green + kb * blue
     chroma = torch.cat(((blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)), dim=1)
     samples = _halved(chroma) * chroma_range + 2 ** (kind.bits - 1)

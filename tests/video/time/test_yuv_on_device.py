@@ -3,6 +3,7 @@
 import threading
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -139,3 +140,28 @@ def test_planes_are_not_converted_too(write_video, make_frames, log, conversions
     source = write_video("in.avi", make_frames(4), codec="mjpeg", pix_fmt="yuvj420p")
     made, _ = run(source, OnGpu(), stored_as)
     assert [f.kind for f in made[:2]] == ["source", "made"] and not conversions
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p10le"])
+@pytest.mark.parametrize("stored_as", ["yuv420p10le", "yuv444p10le"])
+def test_deep_frames_are_as_bright(write_video, log, pix_fmt, stored_as):
+    """Swscale's white is 65280 of 65535: frames that pass it, and others, must not alternate."""
+    ramp = np.linspace(0, 255, 64).astype(np.uint8)
+    still = np.broadcast_to(ramp[None, :, None], (48, 64, 3)).copy()
+    source = write_video("in.mkv", 3 * [still], codec="ffv1", pix_fmt=pix_fmt)
+    made, color = run(source, OnGpu(), stored_as, keep_still=False)
+    assert [f.kind for f in made[:2]] == ["source", "made"] and color.deep
+    pictures = [encoder_input(f.pixels, color, stored_as) for f in made[:2]]
+    first, second = (planes_of(x, False).arrays[0].astype(int) for x in pictures)
+    assert first.max() == 940 and np.abs(first - second).max() <= 1
+    first, second = (f.image.astype(int) for f in made[:2])
+    assert np.abs(first - second).max() <= 96  # 1.5 of 1023 levels
+
+
+def test_deep_images_are_as_bright(tmp_path, log):
+    image = np.full((16, 16, 3), 65535, np.uint16)
+    for k in range(2):
+        cv2.imwrite(str(tmp_path / f"{k}.png"), image)
+    made, color = run(tmp_path, OnGpu(), "yuv420p10le", keep_still=False)
+    pictures = [encoder_input(f.pixels, color, "yuv420p10le") for f in made[:2]]
+    assert len({int(planes_of(x, False).arrays[0].max()) for x in pictures}) == 1

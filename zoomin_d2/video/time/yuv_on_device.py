@@ -37,6 +37,9 @@ _MATRICES = {
     Colorspace.SMPTE240M: "smpte240m",
     Colorspace.BT2020: "bt2020",
 }
+# White of 16 bits, limited and full range, as swscale has it: other frames of a video pass through
+# swscale, and must look the same.
+_DEEP_WHITE = (65280 / 65535, 65472 / 65535)
 
 
 def is_convertible(pix_fmt: str | None, height: int, width: int) -> bool:
@@ -92,4 +95,5 @@ def _in_rgb(planes: Planes, color: ColorPath) -> np.ndarray:
 
 
 def _kind(color: ColorPath, layout: _Layout) -> yuv.YUVFormat:
-    return yuv.YUVFormat(_MATRICES[color.matrix], color.full_range, layout.bits)
+    white = _DEEP_WHITE[color.full_range] if color.deep else 1.0
+    return yuv.YUVFormat(_MATRICES[color.matrix], color.full_range, layout.bits, white)
