@@ -31,6 +31,7 @@ from zoomin_d2.video.jobs.container_job import Hooks, JobOptions, count_frames
 from zoomin_d2.video.jobs.run import interpolate_source, output_kind
 from zoomin_d2.video.read.containers import file_url
 from zoomin_d2.video.read.source import ClosedOnExit, Damage, Source, SourceFrame
+from zoomin_d2.video.report import duration_words
 from zoomin_d2.video.time.timeline import Target, make_grid
 from zoomin_d2.video.write.encoder import KEYFRAME_INTERVAL
 
@@ -73,8 +74,8 @@ class Estimate:
         if self.gpu_memory is not None:
             memory += f", {_bytes(self.gpu_memory)} of the GPU's"
         return (
-            f"{self.input} -> {self.output}: about {_duration(self.seconds)} for {self.frames} "
-            f"frames ({self.frames / max(self.seconds, 1e-3):.1f} fps){memory}, "
+            f"{self.input} -> {self.output}: about {duration_words(self.seconds)} for "
+            f"{self.frames} frames ({self.frames / max(self.seconds, 1e-3):.1f} fps){memory}, "
             f"{_bytes(self.size)} of output ({_bytes(self.disk)} of disk while it is made); "
             f"measured on {self.measured_frames} frames"
         )
@@ -311,10 +312,3 @@ def _bytes(number: int) -> str:
         if number >= size:
             return f"{number / size:.3g} {unit}"
     return f"{number / 1e3:.3g} kB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.3g} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
