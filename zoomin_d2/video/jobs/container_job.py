@@ -109,7 +109,7 @@ def run_video_job(
     info = source.info
     grid = make_grid(target, info)
     if options.stream.loop:
-        grid = close_grid(grid, info, keep_length=False)
+        grid = close_grid(grid, source, keep_length=False)
     check_output(output, options.overwrite, source)
     keep_alpha = info.has_alpha and hooks.decorate is None
     settings = choose_encoder(

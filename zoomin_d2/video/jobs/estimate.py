@@ -205,6 +205,10 @@ class _Excerpt(ClosedOnExit):
         self.first_alpha: Fraction | None = None
         self.to_rgb, self.to_alpha = source.to_rgb, source.to_alpha
 
+    def again(self) -> "_Excerpt | None":
+        source = self._source.again()
+        return None if source is None else _Excerpt(source, self._index, self._num_frames)
+
     def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
         begin = self.info.start + self._index / self.info.rate
         read = self._source.frames(begin, self._index)

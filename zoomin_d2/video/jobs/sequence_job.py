@@ -55,7 +55,7 @@ def run_direct_job(
     info = source.info
     grid = make_grid(target, info)
     if options.stream.loop:
-        grid = close_grid(grid, info, keep_length=Path(output).suffix.lower() in ANIMATIONS)
+        grid = close_grid(grid, source, keep_length=Path(output).suffix.lower() in ANIMATIONS)
     total = count_frames(info, grid, options.limit)
     report = Report(info.name, output, fps=str(grid.fps), warnings=list(info.warnings))
     if info.file is not None:

@@ -71,6 +71,10 @@ class FilteredSource(ClosedOnExit):
         alpha = alpha_of(picture, self.info.color.deep)
         return None if alpha is None or alpha.min() == np.iinfo(alpha.dtype).max else alpha
 
+    def again(self) -> "FilteredSource | None":
+        source = self._source.again()
+        return None if source is None else FilteredSource(source, self._text)
+
     def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
         """As Source.frames; `index` is not needed, because all frames are filtered."""
         if start is not None:
