@@ -30,6 +30,7 @@ from zoomin_d2.video.errors import (
 from zoomin_d2.video.jobs.container_job import Hooks, JobOptions, count_frames
 from zoomin_d2.video.jobs.run import interpolate_source, output_kind
 from zoomin_d2.video.read.containers import file_url
+from zoomin_d2.video.read.filtered import FilteredSource
 from zoomin_d2.video.read.source import ClosedOnExit, Damage, Source, SourceFrame
 from zoomin_d2.video.report import duration_words
 from zoomin_d2.video.time.timeline import Target, make_grid
@@ -129,7 +130,10 @@ def estimate_source(
     num_source = info.num_frames
     if options.limit is not None:
         num_source = min(num_source, math.ceil(options.limit * info.rate))
-    short = replace(options, resume=False, overwrite=True, limit=None, audio="drop")
+    stream = replace(options.stream, loop=False)  # an excerpt has no seam
+    short = replace(options, stream=stream, resume=False, overwrite=True, limit=None, audio="drop")
+    # what is filtered is filtered from its start on, each time
+    places = (Fraction(0),) if isinstance(source, FilteredSource) else PLACES
     quiet = replace(hooks, progress=None)
 
     def measure(place: Fraction, num_frames: int) -> Run | None:
@@ -142,8 +146,8 @@ def estimate_source(
         raise BadInputError(f"{info.name}: no frame can be read")
     begun, runs = time.monotonic(), list[Run]()
     per_frame = (warm.feeding + warm.closing) / max(warm.intervals, 1)
-    most = min(MOST, max(FEWEST, int(SECONDS / len(PLACES) / max(per_frame, 1e-3))))
-    for place in PLACES:
+    most = min(MOST, max(FEWEST, int(SECONDS / len(places) / max(per_frame, 1e-3))))
+    for place in places:
         run = measure(place, most)
         runs += [] if run is None else [run]
         if time.monotonic() - begun > SECONDS or num_source <= most:
@@ -251,6 +255,8 @@ def _measure(
                 return None
             raise
         end, used = time.monotonic(), time.process_time()
+        if not times:
+            return None
         sizes = _sizes(file, len(times))
     return Run(
         excerpt.count - 1,
