@@ -268,8 +268,9 @@ def check_cut_options(args: argparse.Namespace) -> None:
         for name in ("list_cuts", "no_cuts", "cut_threshold"):
             if getattr(args, name) not in (None, False):
                 raise ValueError(f"--cuts cannot be combined with --{name.replace('_', '-')}")
-    if args.list_cuts is not None and args.no_cuts:
-        raise ValueError("--list-cuts cannot be combined with --no-cuts")
+    if args.list_cuts is not None and (args.no_cuts or args.estimate):
+        other = "--no-cuts" if args.no_cuts else "--estimate"
+        raise ValueError(f"--list-cuts cannot be combined with {other}")
     if args.loop and args.preview is not None:
         raise ValueError("--loop cannot be combined with --preview, which leaves out the end")
 

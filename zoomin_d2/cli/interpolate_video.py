@@ -35,6 +35,7 @@ from zoomin_d2.video import (
     make_grid,
     open_source,
 )
+from zoomin_d2.video.errors import InterruptedRunError
 from zoomin_d2.video.jobs.estimate import Estimate, estimate_source
 from zoomin_d2.video.write.compare import Comparison
 from zoomin_d2.video.write.segments import segments_path
@@ -55,6 +56,8 @@ def main(argv: list[str] | None = None) -> int:
         jobs = plan_jobs(args.paths)
     except VideoError as error:
         return print_error(error)
+    except KeyboardInterrupt:
+        return print_error(InterruptedRunError("Stopped; no list of cuts was written"))
     except (OSError, ValueError) as error:
         parser.error(str(error))
     stop = threading.Event()
