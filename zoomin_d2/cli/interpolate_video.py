@@ -195,12 +195,12 @@ def print_report(report: Report, quiet: bool) -> None:
     blended = f", {report.blended_frames} blended" if report.blended_frames else ""
     repeats = f", {report.repeated_frames} repeats re-timed" if report.repeated_frames else ""
     protected = _protected(report)
+    times = f"{report.duration:.3f} s at {report.fps} fps, " if report.fps else ""  # else one image
     speed = report.output_frames / max(report.seconds, 1e-3)
     print(
         f"{report.output}: {report.source_frames} -> {report.output_frames} frames "
         f"({report.made_frames} made{blended}{cuts}{repeats}{protected}), "
-        f"{report.duration:.3f} s at {report.fps} fps, "
-        f"{report.width}x{report.height} {report.encoder}; took {report.seconds:.1f} s "
+        f"{times}{report.width}x{report.height} {report.encoder}; took {report.seconds:.1f} s "
         f"({speed:.1f} fps)",
         file=sys.stderr,
     )

@@ -24,6 +24,7 @@ from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.video.errors import (
     BadInputError,
     InterruptedRunError,
+    OptionError,
     OutputError,
     VideoError,
 )
@@ -250,6 +251,8 @@ def _measure(
             )
         except InterruptedRunError:
             raise InterruptedRunError("Stopped; an estimate writes nothing") from None
+        except OptionError:
+            raise
         except VideoError:
             if excerpt.count == 0:
                 return None
