@@ -43,6 +43,8 @@ def test_cuts_as_json(run, shots, tmp_path):
         (["--cuts", "c.csv", "--list-cuts", "d.csv"], "combined with --list-cuts"),
         (["--list-cuts", "d.csv", "--no-cuts"], "combined with --no-cuts"),
         (["--list-cuts", "d.csv", "--estimate"], "combined with --estimate"),
+        (["--cut-threshold", "nan"], "must be from 0 to 255: nan"),
+        (["--cut-threshold", "-5"], "must be from 0 to 255: -5"),
         (["--loop", "--preview", "1s"], "--loop cannot be combined with --preview"),
         (["--cuts", "none.csv"], "none.csv: No such file"),
         (["--list-cuts", "d.csv"], "--list-cuts takes one input and makes no other output"),

@@ -114,7 +114,7 @@ def make_parser() -> argparse.ArgumentParser:
     frames.add_argument("--no-cuts", action="store_true", help="do not look for scene cuts")
     frames.add_argument(
         "--cut-threshold",
-        type=float,
+        type=_threshold,
         help=f"from 0 to 255; higher values find fewer cuts (default: {CUT_MIN:g})",
     )
     frames.add_argument(
@@ -355,6 +355,16 @@ def _filters(text: str) -> str:
     except OptionError as error:
         raise argparse.ArgumentTypeError(str(error).removeprefix("--filter ")) from None
     return text
+
+
+def _threshold(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"not a number: {text!r}") from None
+    if not 0 <= value <= 255:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 255: {text}")
+    return value
 
 
 def _gap(text: str) -> float | None:

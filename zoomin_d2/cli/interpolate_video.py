@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         check_cut_options(args)
         if args.list_cuts is not None:
             return print_cuts(args)
-        jobs = plan_jobs(args.paths)
+        jobs = plan_jobs(args.paths, make_folder=not args.estimate)
     except VideoError as error:
         return print_error(error)
     except KeyboardInterrupt:
