@@ -178,8 +178,10 @@ def test_impossible_angles(angle):
         ShutterGrid(UniformGrid(F(60), F(1), F(0), F(0)), angle)
 
 
-@pytest.mark.parametrize("length, least", [(20, 2), (40, 14)])
-def test_16_moments_are_enough(length, least):
+@pytest.mark.parametrize(
+    "samples, length, apart", [(16, 20, 2), (16, 40, 14), (8, 20, 28), (8, 40, 39)]
+)
+def test_how_many_moments_are_enough(samples, length, apart):
     """Of 255 levels, for a white edge on black that moves so many pixels; docs/video.md."""
 
     def exposure(samples):
@@ -190,5 +192,34 @@ def test_16_moments_are_enough(length, least):
             images.append(to_code(np.repeat(light[None, :, None], 3, 2), BT709, False))
         return mean_light(images, BT709).astype(int)
 
-    assert np.abs(exposure(16) - exposure(512)).max() <= least
-    assert np.abs(exposure(8) - exposure(512)).max() > 2 * least
+    assert np.abs(exposure(samples) - exposure(512)).max() == apart
+
+
+LOOPED = StreamOptions(shutter=360, loop=True)
+
+
+@pytest.mark.parametrize("target", [{"multi": 2}, {"fps": 25}, {"fps": 60}, {"slowmo": 2}], ids=str)
+def test_the_last_exposure_sees_the_first(write_video, make_frames, average, target):
+    """Brightness grows by 2 levels a frame, and falls by 22 from the last frame to the first."""
+    source = write_video("in.mkv", make_frames(12, 32, 48), codec="ffv1", pix_fmt="yuv444p")
+    plain = _run(source, average, options=StreamOptions(loop=True), **target)
+    looped = _run(source, average, options=LOOPED, **target)
+    open_end = _run(source, average, 360, **target)
+    assert [(f.index, f.time, f.duration) for f in looped] == [
+        (f.index, f.time, f.duration) for f in plain
+    ]
+    step = 1 / len(plain) * 12  # source frames of an exposure
+    levels = [float(f.image.mean()) for f in (looped[-1], open_end[-1])]
+    # half of it lies on the way down; without the loop it ends with the last frame
+    assert levels[0] < levels[1] - 22 * step / 16
+
+
+@pytest.mark.parametrize("name, fps, count", [("o.gif", 35, 14), ("o.mp4", 36, 14)])
+def test_a_blurred_loop_keeps_its_length(
+    tmp_path, write_video, make_frames, average, name, fps, count
+):
+    source = write_video("in.mkv", make_frames(10), codec="ffv1", pix_fmt="yuv444p")
+    options = job_options(shutter=180.0, loop=True)
+    report = interpolate_video(source, tmp_path / name, average, Target(fps=fps), options)
+    assert (report.output_frames, F(report.fps)) == (count, fps)
+    assert report.duration == pytest.approx(count / fps, abs=1e-3)

@@ -302,3 +302,13 @@ def test_a_short_last_segment_joins(tmp_path, write_video, make_frames, average,
     assert sorted(p.pts for p in packets) == [i * tick for i in range(total)]
     delays = {p.pts - p.dts for p in (packets[0], packets[SEGMENT_FRAMES], packets[-1])}
     assert delays == {packets[0].pts - packets[0].dts}
+
+
+def test_a_short_last_frame_ends_in_time(write_video, make_frames, average, tmp_path):
+    """Of 5 frames a second the last one is shown for 0.16 s; encoders reorder the frames made."""
+    source = write_video("in.mp4", make_frames(24))
+    for name in ("out.mp4", "out.mov", "out.mkv"):
+        report = interpolate_video(
+            source, tmp_path / name, average, Target(multi=2), filters="fps=5"
+        )
+        assert report.duration == pytest.approx(0.96, abs=0.001)

@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Protocol
 
 NTSC = Fraction(1000, 1001)
+MAX_FPS = 10_000
 MIN_TICKS_PER_SECOND = 10_000
 MAX_TICKS_PER_SECOND = 1_000_000
 Rate = int | float | str | Fraction  # "60000/1001", "59.94"
@@ -72,8 +73,8 @@ class Target:
             raise ValueError("multi cannot be combined with fps or slowmo")
         if self.multi is not None and self.multi < 2:
             raise ValueError(f"multi must be at least 2, got {self.multi}")
-        if self.fps is not None and not 0 < self.fps <= 10_000:
-            raise ValueError(f"fps must be above 0 and at most 10000, got {self.fps}")
+        if self.fps is not None and not 0 < self.fps <= MAX_FPS:
+            raise ValueError(f"fps must be above 0 and at most {MAX_FPS}, got {self.fps}")
         if not 1 <= self.slowmo <= 1000:
             raise ValueError(f"slowmo must be from 1 to 1000, got {self.slowmo}")
 
@@ -168,10 +169,11 @@ class UniformGrid:
     def tail(
         self, index: int, time: Fraction, duration: Fraction, hold: bool = True
     ) -> list[Moment]:
-        """The moments that the last source frame covers; the total is rounded, not cut. Without
-        `hold` only the one at its own time."""
+        """The moments that the last source frame covers; the total is rounded, not cut, but there
+        is at least one. Without `hold` only the one at its own time."""
         end = time + duration - self._step / 2
-        moments = [m for m in self.between(index, [time, time + duration]) if m.source_time < end]
+        covered = self.between(index, [time, time + duration])
+        moments = [m for m in covered if m.source_time < end or m.index == 0]
         return moments if hold else [m for m in moments if m.source_time <= time + self.tolerance]
 
     def cells(self, index: int, times: Sequence[Fraction]) -> list[Moment]:
