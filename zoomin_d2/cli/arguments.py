@@ -99,10 +99,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     model.add_argument(
         "--flow-scale",
-        type=float,
+        type=_flow_scale,
         default=1.0,
         help="estimate motion on frames of this size, relative to the input's (default: 1; 0.5 for "
-        "4K with large motion)",
+        "large motion; auto: 1 or 0.5, whichever fits each pair better)",
     )
     model.add_argument(
         "--quality",
@@ -376,6 +376,13 @@ def _threshold(text: str) -> float:
 
 def _gap(text: str) -> float | None:
     return None if text == "off" else float(_seconds(text))
+
+
+def _flow_scale(text: str) -> float | Literal["auto"]:
+    try:
+        return "auto" if text == "auto" else float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be auto or a number, not {text!r}") from error
 
 
 def _tile(text: str) -> int | Literal["auto"] | None:
