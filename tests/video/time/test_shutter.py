@@ -214,6 +214,31 @@ def test_the_last_exposure_sees_the_first(write_video, make_frames, average, tar
     assert levels[0] < levels[1] - 22 * step / 16
 
 
+@pytest.mark.parametrize("target", [{"multi": 2}, {"fps": 25}, {"fps": 75}], ids=str)
+def test_the_first_exposure_sees_the_last(write_video, make_frames, average, target):
+    """Turned by half of its length, a loop has the same exposures, in another order."""
+    frames = make_frames(12, 32, 48)
+    sources = [
+        write_video(f"{k}.mkv", frames[k:] + frames[:k], codec="ffv1", pix_fmt="yuv444p")
+        for k in (0, 6)
+    ]
+    options = StreamOptions(shutter=360, loop=True, cut_threshold=None)
+    plain, turned = (_run(source, average, options=options, **target) for source in sources)
+    half = len(plain) // 2
+    assert [f.index for f in plain] == [f.index for f in turned] == list(range(2 * half))
+    for a, b in zip(plain, turned[half:] + turned[:half]):
+        assert np.abs(a.image.astype(int) - b.image).max() <= 1
+
+
+def test_a_blurred_loop_resumes(write_video, make_frames, average):
+    source = write_video("in.mkv", make_frames(12, 32, 48), codec="ffv1", pix_fmt="yuv444p")
+    whole = _run(source, average, options=LOOPED, multi=8)
+    assert whole[40].read_on[1] == -1  # near the start of what is read
+    rest = _run(source, average, first=41, start=whole[40].read_on, options=LOOPED, multi=8)
+    assert [f.index for f in rest] == list(range(41, 96))
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(whole[41:], rest))
+
+
 @pytest.mark.parametrize("name, fps, count", [("o.gif", 35, 14), ("o.mp4", 36, 14)])
 def test_a_blurred_loop_keeps_its_length(
     tmp_path, write_video, make_frames, average, name, fps, count

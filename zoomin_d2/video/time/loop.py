@@ -1,5 +1,6 @@
 """Clips that are shown in a loop: after the last frame, the first one comes again."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
@@ -8,18 +9,34 @@ from zoomin_d2.video.read.source import Source, SourceFrame
 from zoomin_d2.video.time.timeline import Grid, SubdivisionGrid, UniformGrid
 
 
+def last_frame(source: Source) -> SourceFrame | None:
+    """The last frame of a source, which is read once more; None: a pipe, or it has no frames."""
+    whole = source.again()
+    if whole is None:
+        return None
+    with whole:
+        found = deque(whole.frames(), maxlen=1)
+    return found[0] if found else None
+
+
 def closed(
-    frames: Iterable[SourceFrame], first: SourceFrame | None = None
+    frames: Iterable[SourceFrame],
+    first: SourceFrame | None = None,
+    before: SourceFrame | None = None,
 ) -> Iterator[SourceFrame]:
     """The frames, and the first one once more when the last one has been shown.
 
     Args:
         frames: of a whole source, or the rest of it.
         first: the first frame of the source if `frames` begins later.
+        before: the last frame of the source, to come before the first one, with index -1, for those
+            who look back from it.
     """
     last = None
     for frame in frames:
         # a copy: whoever takes a frame also takes its picture away
+        if before is not None and first is None:
+            yield SourceFrame(-1, frame.time - before.duration, before.duration, before.picture)
         first = first or SourceFrame(frame.index, frame.time, frame.duration, frame.picture)
         last = frame
         yield frame

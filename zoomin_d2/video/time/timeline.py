@@ -159,12 +159,13 @@ class UniformGrid:
         self.tolerance = min(tolerance / 2, self._step / 8)
         self.time_base = _time_base(fps)
 
-    def between(self, index: int, times: Sequence[Fraction]) -> list[Moment]:
-        """The moments in [times[0], times[-1]); `index` is unused, because the times decide."""
+    def between(self, index: int, times: Sequence[Fraction], least: int = 0) -> list[Moment]:
+        """The moments in [times[0], times[-1]) from number `least` on; `index` is unused, because
+        the times decide."""
         first = _ceil((times[0] - self.tolerance - self.start) / self._step)
         end = _ceil((times[-1] - self.tolerance - self.start) / self._step)
         end = end if self._most is None else min(end, self._most)
-        return [self._moment(n) for n in range(max(0, first), end)]
+        return [self._moment(n) for n in range(max(least, first), end)]
 
     def tail(
         self, index: int, time: Fraction, duration: Fraction, hold: bool = True
@@ -177,8 +178,9 @@ class UniformGrid:
         return moments if hold else [m for m in moments if m.source_time <= time + self.tolerance]
 
     def cells(self, index: int, times: Sequence[Fraction]) -> list[Moment]:
-        """The moments that begin a step of the output which overlaps [times[0], times[-1])."""
-        return self.between(index, [times[0] - self._step, times[-1]])
+        """The moments that begin a step of the output which overlaps [times[0], times[-1]); the
+        first of all may begin before the output, as number -1."""
+        return self.between(index, [times[0] - self._step, times[-1]], least=-1)
 
     def count(self, num_frames: int, duration: Fraction) -> int:
         """Output frames of a source of `duration` seconds."""
