@@ -50,3 +50,21 @@ def test_the_table_tells_losses():
     assert [o.exit_code for o in outcomes] == [0, 9]
     table = make_table(outcomes, 2)
     assert "incomplete" in table and "1 of 2 done, 1 failed" in table
+
+
+def test_an_estimate_makes_no_folder(run, clip, tmp_path):
+    code, out, _ = run(clip("a.mp4"), clip("b.mp4"), tmp_path / "new", "--estimate")
+    assert code == 0 and out.count("for 24 frames") == 2
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--input-fps", "10"], "in.mp4 has its own times: --filter setpts=N/10/TB changes them"),
+        (["--raw-input", "64x48:rgb24:25"], "--raw-input is for standard input"),
+    ],
+)
+def test_options_of_other_inputs_are_refused(run, clip, tmp_path, options, words):
+    code, _, err = run(clip(), tmp_path / "out.mp4", *options)
+    assert (code, err.count("\n")) == (2, 1) and words in err

@@ -42,6 +42,9 @@ def test_cuts_as_json(run, shots, tmp_path):
         (["--cuts", "c.csv", "--cut-threshold", "10"], "combined with --cut-threshold"),
         (["--cuts", "c.csv", "--list-cuts", "d.csv"], "combined with --list-cuts"),
         (["--list-cuts", "d.csv", "--no-cuts"], "combined with --no-cuts"),
+        (["--list-cuts", "d.csv", "--estimate"], "combined with --estimate"),
+        (["--cut-threshold", "nan"], "must be from 0 to 255: nan"),
+        (["--cut-threshold", "-5"], "must be from 0 to 255: -5"),
         (["--loop", "--preview", "1s"], "--loop cannot be combined with --preview"),
         (["--cuts", "none.csv"], "none.csv: No such file"),
         (["--list-cuts", "d.csv"], "--list-cuts takes one input and makes no other output"),
@@ -64,6 +67,24 @@ def test_list_errors_have_their_codes(run, tmp_path, shots):
     code, _, err = run(tmp_path / "none.mp4", "--list-cuts", tmp_path / "c.csv")
     assert code == 3 and "no such file" in err
     assert run(shots, "--list-cuts", tmp_path / "c.txt")[0] == 5
+
+
+def test_the_list_is_of_filtered_frames(run, shots, tmp_path):
+    cuts = tmp_path / "cuts.csv"
+    filters = ["--filter", "fps=50"]
+    assert run(shots, "--list-cuts", cuts, *filters)[0] == 0
+    assert [cut.frame for cut in read_cuts(cuts)] == [24]
+    code, _, err = run(shots, tmp_path / "out.mp4", "--cuts", cuts, *filters)
+    assert code == 0 and "cuts at (s): 0.48" in err and "warning" not in err
+
+
+def test_a_stopped_list_is_absent(run, shots, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoomin_d2.video.jobs.list_cuts.write_cuts", stop)
+    code, out, err = run(shots, "--list-cuts", tmp_path / "cuts.csv")
+    assert (code, out) == (130, "") and err.endswith("Stopped; no list of cuts was written\n")
 
 
 def test_a_loop_on_the_command_line(run, write_video, make_frames, tmp_path, read_video):

@@ -207,8 +207,12 @@ def test_images_in_numeric_order(run, images, tmp_path):
 def test_two_images(run, images, tmp_path):
     folder = images()
     pair = folder / "2.png", folder / "10.png"
-    assert run(*pair, tmp_path / "middle.png")[0] == 0
+    code, _, err = run(*pair, tmp_path / "middle.png")
+    assert code == 0 and ": 2 -> 1 frames (1 made), 40x30 png; took" in err
     assert (cv2.imread(str(tmp_path / "middle.png")) == 60).all()
+    assert run(*pair, tmp_path / "both.png", "--compare", "side")[0] == 0
+    both = cv2.imread(str(tmp_path / "both.png"))
+    assert both.shape == (30, 80, 3) and (both[-1, ::79] == [[20], [60]]).all()
     assert run(*pair, tmp_path / "between", "--multi", "4", "--no-cuts")[0] == 0
     made = sorted((tmp_path / "between").iterdir())
     assert [cv2.imread(str(p)).mean() for p in made] == [20, 40, 60, 80, 100]

@@ -106,9 +106,27 @@ def test_the_summary_counts(painted, run, tmp_path):
 def test_what_does_not_fit_ends_with_2(run, clip, tmp_path, monkeypatch, options, words):
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("small.png", np.zeros((8, 8), np.uint8))
-    code, _, err = run(clip(), tmp_path / "out.mp4", *options)
-    assert (code, err.count("\n")) == (2, 1) and words in err
-    assert not (tmp_path / "out.mp4").exists()
+    source = clip()
+    before = sorted(tmp_path.iterdir())
+    for output in ("out.mp4", "out.gif", "new/", "out.mp4 --estimate"):
+        code, _, err = run(source, *output.split(), *options)
+        assert (code, err.count("\n")) == (2, 1) and words in err
+        assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_refused_job_replaces_nothing(run, clip, tmp_path):
+    folder, exr = tmp_path / "old", tmp_path / "new"
+    assert run(clip(), f"{folder}/")[0] == 0
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    code, _, err = run(clip(), folder, "--overwrite", "--mask", "none.png")
+    assert code == 2 and "cannot be read" in err
+    assert {file: file.read_bytes() for file in folder.iterdir()} == before
+    for options in (["--mask", folder / "000000.png"], ["--unsure", "blend"]):
+        code, _, err = run(clip(), exr / "a.%04d.exr", *options, model="dis")
+        assert code == 2 and "--mask and --unsure do not take EXR outputs" in err
+    code, _, err = run(clip(), exr / "a.%04d.exr", "--compare", "side")
+    assert code == 5 and "cannot be EXR images" in err
+    assert not exr.exists()
 
 
 def test_another_mask_is_another_job(tmp_path):

@@ -99,10 +99,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     model.add_argument(
         "--flow-scale",
-        type=float,
+        type=_flow_scale,
         default=1.0,
         help="estimate motion on frames of this size, relative to the input's (default: 1; 0.5 for "
-        "4K with large motion)",
+        "large motion; auto: 1 or 0.5, whichever fits each pair better)",
     )
     model.add_argument(
         "--quality",
@@ -120,7 +120,7 @@ def make_parser() -> argparse.ArgumentParser:
     frames.add_argument("--no-cuts", action="store_true", help="do not look for scene cuts")
     frames.add_argument(
         "--cut-threshold",
-        type=float,
+        type=_threshold,
         help=f"from 0 to 255; higher values find fewer cuts (default: {CUT_MIN:g})",
     )
     frames.add_argument(
@@ -274,8 +274,9 @@ def check_cut_options(args: argparse.Namespace) -> None:
         for name in ("list_cuts", "no_cuts", "cut_threshold"):
             if getattr(args, name) not in (None, False):
                 raise ValueError(f"--cuts cannot be combined with --{name.replace('_', '-')}")
-    if args.list_cuts is not None and args.no_cuts:
-        raise ValueError("--list-cuts cannot be combined with --no-cuts")
+    if args.list_cuts is not None and (args.no_cuts or args.estimate):
+        other = "--no-cuts" if args.no_cuts else "--estimate"
+        raise ValueError(f"--list-cuts cannot be combined with {other}")
     if args.loop and args.preview is not None:
         raise ValueError("--loop cannot be combined with --preview, which leaves out the end")
 
@@ -363,8 +364,25 @@ def _filters(text: str) -> str:
     return text
 
 
+def _threshold(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"not a number: {text!r}") from None
+    if not 0 <= value <= 255:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 255: {text}")
+    return value
+
+
 def _gap(text: str) -> float | None:
     return None if text == "off" else float(_seconds(text))
+
+
+def _flow_scale(text: str) -> float | Literal["auto"]:
+    try:
+        return "auto" if text == "auto" else float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be auto or a number, not {text!r}") from error
 
 
 def _tile(text: str) -> int | Literal["auto"] | None:

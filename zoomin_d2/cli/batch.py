@@ -50,8 +50,11 @@ class Outcome:
         return 0 if self.report is None else self.report.exit_code
 
 
-def plan_jobs(paths: list[str]) -> list[Job]:
+def plan_jobs(paths: list[str], make_folder: bool = True) -> list[Job]:
     """The jobs of a command line: inputs, and the output last.
+
+    Args:
+        make_folder: create the folder that several outputs go to.
 
     Raises:
         ValueError: there is no output, or there are several videos for one file.
@@ -63,10 +66,10 @@ def plan_jobs(paths: list[str]) -> list[Job]:
     *inputs, output = paths
     if len(inputs) == 1 and _is_folder_of_videos(inputs[0]):
         inputs = [str(f) for f in sorted(Path(inputs[0]).iterdir()) if _is_video(f)]
-        return _into_folder(inputs, output)
+        return _into_folder(inputs, output, make_folder)
     if len(inputs) == 1 or all(is_image(Path(i)) for i in inputs):
         return [Job(inputs, output)]
-    return _into_folder(inputs, output)
+    return _into_folder(inputs, output, make_folder)
 
 
 def run_batch(
@@ -111,11 +114,12 @@ def make_table(outcomes: list[Outcome], num_jobs: int) -> str:
     return table + end
 
 
-def _into_folder(inputs: list[str], output: str) -> list[Job]:
+def _into_folder(inputs: list[str], output: str, make_folder: bool) -> list[Job]:
     folder = Path(output)
     if output == PIPE or folder.is_file() or (folder.suffix and not folder.is_dir()):
         raise ValueError(f"several videos need a folder as the output, not {output}")
-    folder.mkdir(parents=True, exist_ok=True)
+    if make_folder:
+        folder.mkdir(parents=True, exist_ok=True)
     jobs: list[Job] = []
     taken: set[str] = set()  # casefolded; includes the files that a job writes along the way
     for name in inputs:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from zoomin_d2.cli.arguments import cut_threshold
+from zoomin_d2.cli.arguments import cut_threshold, filters_of
 from zoomin_d2.cli.batch import Job
 from zoomin_d2.cli.progress import JsonLines, make_progress
 from zoomin_d2.video.jobs.list_cuts import list_cuts
@@ -24,7 +24,7 @@ def print_cuts(args: argparse.Namespace) -> int:
     if len(args.paths) > 1 and not all(is_image(Path(path)) for path in args.paths):
         raise ValueError("--list-cuts takes one input and makes no other output than its list")
     progress = make_progress(Job(args.paths, str(args.list_cuts)), args.json, args.quiet, False)
-    with open_source(args.paths, args.input_fps, args.raw_input) as source:
+    with open_source(args.paths, args.input_fps, args.raw_input, filters_of(args)) as source:
         try:
             cuts = list_cuts(source, args.list_cuts, cut_threshold(args), args.overwrite, progress)
         finally:

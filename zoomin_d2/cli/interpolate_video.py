@@ -35,6 +35,7 @@ from zoomin_d2.video import (
     make_grid,
     open_source,
 )
+from zoomin_d2.video.errors import InterruptedRunError
 from zoomin_d2.video.jobs.estimate import Estimate, estimate_source
 from zoomin_d2.video.write.compare import Comparison
 from zoomin_d2.video.write.segments import segments_path
@@ -52,9 +53,11 @@ def main(argv: list[str] | None = None) -> int:
         check_cut_options(args)
         if args.list_cuts is not None:
             return print_cuts(args)
-        jobs = plan_jobs(args.paths)
+        jobs = plan_jobs(args.paths, make_folder=not args.estimate)
     except VideoError as error:
         return print_error(error)
+    except KeyboardInterrupt:
+        return print_error(InterruptedRunError("Stopped; no list of cuts was written"))
     except (OSError, ValueError) as error:
         parser.error(str(error))
     stop = threading.Event()
@@ -193,12 +196,12 @@ def print_report(report: Report, quiet: bool) -> None:
     blended = f", {report.blended_frames} blended" if report.blended_frames else ""
     repeats = f", {report.repeated_frames} repeats re-timed" if report.repeated_frames else ""
     protected = _protected(report)
+    times = f"{report.duration:.3f} s at {report.fps} fps, " if report.fps else ""  # else one image
     speed = report.output_frames / max(report.seconds, 1e-3)
     print(
         f"{report.output}: {report.source_frames} -> {report.output_frames} frames "
         f"({report.made_frames} made{blended}{cuts}{repeats}{protected}), "
-        f"{report.duration:.3f} s at {report.fps} fps, "
-        f"{report.width}x{report.height} {report.encoder}; took {report.seconds:.1f} s "
+        f"{times}{report.width}x{report.height} {report.encoder}; took {report.seconds:.1f} s "
         f"({speed:.1f} fps)",
         file=sys.stderr,
     )

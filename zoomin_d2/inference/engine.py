@@ -187,11 +187,35 @@ class InferenceEngine:
         with torch.no_grad():
             return self._interpolate(*inputs, doubtful=True)
 
+    def with_outputs(
+        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
+    ) -> list[tuple[Tensor, GeneratorOutput]]:
+        """As the call, for float frames, with everything that the generator gave for each frame.
+
+        Always PyTorch's kernels, one by one, as `with_doubt`.
+        """
+        inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
+        with torch.no_grad():
+            frames, outputs = self._frames_and_outputs(*inputs)
+        return [(frame.float(), out) for frame, out in zip(frames, outputs)]
+
     def _interpolate(
         self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor], doubtful: bool = False
     ) -> list[Tensor]:
         as_8bit = frame_1.dtype == torch.uint8
         frame_1, frame_2 = (self._to_float(x) for x in (frame_1, frame_2))
+        frames, outputs = self._frames_and_outputs(frame_1, frame_2, ts)
+        if doubtful:
+            colors = frame_1[:, :3], frame_2[:, :3]
+            doubts = [doubt(*warped(*colors, out), out.blend_mask) for out in outputs]
+            frames = [torch.cat([c.float(), d], 1) for c, d in zip(frames, doubts)]
+        if as_8bit:
+            return [to_8bit(x) for x in frames]
+        return [x.float() for x in frames]
+
+    def _frames_and_outputs(
+        self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
+    ) -> tuple[list[Tensor], list[GeneratorOutput]]:
         with self._autocast(frame_1.dtype):
             colors = frame_1[:, :3], frame_2[:, :3]
             outputs = forward_many(self.generator, *colors, ts)
@@ -199,12 +223,7 @@ class InferenceEngine:
         if frame_1.shape[1] == 4:
             alphas = [_blended(frame_1[:, 3:], frame_2[:, 3:], out) for out in outputs]
             frames = [torch.cat([c.float(), a], 1) for c, a in zip(frames, alphas)]
-        if doubtful:
-            doubts = [doubt(*_warped(*colors, out), out.blend_mask) for out in outputs]
-            frames = [torch.cat([c.float(), d], 1) for c, d in zip(frames, doubts)]
-        if as_8bit:
-            return [to_8bit(x) for x in frames]
-        return [x.float() for x in frames]
+        return frames, outputs
 
     def _fused_or_plain(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
         """Kernels that nobody asked for explicitly: one may not compile, or not fit, here."""
@@ -272,10 +291,10 @@ class InferenceEngine:
 
 def _blended(alpha_1: Tensor, alpha_2: Tensor, out: GeneratorOutput) -> Tensor:
     """(N, 1, H, W): alpha warped and blended by the flows and the mask of the colors (eq. 1)."""
-    return blend(*_warped(alpha_1, alpha_2, out), out.blend_mask.float())
+    return blend(*warped(alpha_1, alpha_2, out), out.blend_mask.float())
 
 
-def _warped(frame_1: Tensor, frame_2: Tensor, out: GeneratorOutput) -> tuple[Tensor, Tensor]:
+def warped(frame_1: Tensor, frame_2: Tensor, out: GeneratorOutput) -> tuple[Tensor, Tensor]:
     """Both (N, C, H, W) as float32, moved by the flows of an output."""
     warped_1 = backward_warp(frame_1.float(), out.flow_1t.float())
     return warped_1, backward_warp(frame_2.float(), out.flow_2t.float())

@@ -1,18 +1,38 @@
 """Motion estimated on smaller frames, applied to the full ones."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from zoomin_d2.generators.detail import detail_energies, restore_detail
+from zoomin_d2.generators.output import GeneratorOutput
 from zoomin_d2.inference.adapters import times
 from zoomin_d2.inference.doubt import doubt
-from zoomin_d2.inference.engine import InferenceEngine
+from zoomin_d2.inference.engine import InferenceEngine, warped
 from zoomin_d2.layers import backward_warp, blend, resize_flow
 
 MIN_SIDE = 32
+# Found on clips of fast motion (docs/lab): below, in pixels, half the size is no better; and motion
+# found there may fit a little worse, because it is smooth.
+LARGE_MOTION = 24.0
+MARGIN = 1.15
+
+
+class WarpedFrame(NamedTuple):
+    """A made frame (N, 3 or 4, H, W), both frames warped to its time (N, 3, H, W), and the blend
+    mask."""
+
+    frame: Tensor
+    warped_1: Tensor
+    warped_2: Tensor
+    mask: Tensor
+
+    def with_doubt(self) -> Tensor:
+        """The frame with doubt (doubt.py) as one more channel."""
+        return torch.cat((self.frame, doubt(self.warped_1, self.warped_2, self.mask)), 1)
 
 
 class FlowScaled:
@@ -37,15 +57,16 @@ class FlowScaled:
     ) -> list[Tensor]:
         """Frames (N, 3 or 4, H, W) as the engine takes them, float in [0, 1], of any device;
         results are on the engine's."""
-        return [frame for frame, _ in self._made(frame_1, frame_2, ts)]
+        return [made.frame for made in self.made(frame_1, frame_2, ts)]
 
     def with_doubt(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
         """As the call; each result has doubt (doubt.py) as one more channel."""
-        return [torch.cat(pair, 1) for pair in self._made(frame_1, frame_2, ts)]
+        return [made.with_doubt() for made in self.made(frame_1, frame_2, ts)]
 
-    def _made(
+    def made(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
-    ) -> list[tuple[Tensor, Tensor]]:
+    ) -> list[WarpedFrame]:
+        """As the call, with what the frames were made from."""
         frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
         small = tuple(min(n, max(MIN_SIDE, round(n * self._scale))) for n in frame_1.shape[-2:])
         small_1, small_2 = (
@@ -56,8 +77,7 @@ class FlowScaled:
 
     def _at(
         self, frame_1: Tensor, frame_2: Tensor, small_1: Tensor, small_2: Tensor, t: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """A frame, and its doubt."""
+    ) -> WarpedFrame:
         height, width = frame_1.shape[-2:]
         size = (height, width)
         device, dtype = self._engine.device, self._engine.dtype
@@ -81,4 +101,52 @@ class FlowScaled:
             coarse_mask = F.interpolate(mask, grid, mode="area")
             colors = restore_detail(made[:, :3], energies, flows, coarse_mask, strength)
             made = torch.cat((colors, made[:, 3:]), 1)
-        return made, doubt(warped_1[:, :3], warped_2[:, :3], mask)
+        return WarpedFrame(made, warped_1[:, :3], warped_2[:, :3], mask)
+
+
+class AutoScaled:
+    """An `interpolate` for small and large motion: where the flows of a pair are long, it is made
+    once more with motion found at half the size, and what fits better is taken, which is where the
+    two warped frames agree more.
+
+    One choice is made for all frames of a call. It waits for a GPU, whose fused kernels it cannot
+    use, because they give no flows.
+    """
+
+    def __init__(self, engine: InferenceEngine):
+        self._engine, self._half = engine, FlowScaled(engine, 0.5)
+
+    def __call__(
+        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], /
+    ) -> list[Tensor]:
+        """As `FlowScaled`."""
+        return [made.frame for made in self._made(frame_1, frame_2, ts)]
+
+    def with_doubt(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
+        """As `FlowScaled`."""
+        return [made.with_doubt() for made in self._made(frame_1, frame_2, ts)]
+
+    def _made(
+        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
+    ) -> list[WarpedFrame]:
+        frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
+        outputs = self._engine.with_outputs(frame_1, frame_2, ts)
+        colors = frame_1[:, :3], frame_2[:, :3]
+        full = [
+            WarpedFrame(frame, *warped(*colors, out), out.blend_mask.float())
+            for frame, out in outputs
+        ]
+        if max(_motion(out) for _, out in outputs) <= LARGE_MOTION:
+            return full
+        half = self._half.made(frame_1, frame_2, ts)
+        return half if _disagreement(half) < MARGIN * _disagreement(full) else full
+
+
+def _motion(out: GeneratorOutput) -> float:
+    """Of the pair, in pixels: the mean length of the way from frame_1 to frame_2."""
+    lengths = [flow.float().square().sum(1).sqrt() for flow in (out.flow_1t, out.flow_2t)]
+    return float(sum(lengths).mean())  # type: ignore[union-attr]
+
+
+def _disagreement(made: list[WarpedFrame]) -> float:
+    return sum(float((x.warped_1 - x.warped_2).abs().mean()) for x in made)

@@ -25,7 +25,7 @@ from zoomin_d2.inference.averaging import Averaged
 from zoomin_d2.inference.baselines import BASELINES, WARPS, Baseline
 from zoomin_d2.inference.doubt import with_doubt
 from zoomin_d2.inference.engine import InferenceEngine, as_device, default_dtype
-from zoomin_d2.inference.flow_scale import FlowScaled
+from zoomin_d2.inference.flow_scale import AutoScaled, FlowScaled
 from zoomin_d2.inference.frame_kinds import check_pair, from_tensor, to_tensor
 from zoomin_d2.inference.multi_device import MultiDevice
 from zoomin_d2.inference.onnx_runtime import OnnxNetwork, check_options
@@ -63,7 +63,7 @@ class Interpolator:
         compile: bool | str = False,
         cuda_graphs: bool | None = None,
         tile: int | Literal["auto"] | None = "auto",
-        flow_scale: float = 1.0,
+        flow_scale: float | Literal["auto"] = 1.0,
         quality: Quality = "standard",
         detail: float | None = None,
         backend: str = "torch",
@@ -86,7 +86,8 @@ class Interpolator:
             tile: side in pixels of the overlapping tiles that large frames are cut into; "auto":
                 as large as the free memory allows; None: whole frames.
             flow_scale: motion is estimated on frames of this size relative to the given ones, above
-                0 and at most 1; 0.5 is for 4K with large motion.
+                0 and at most 1; 0.5 is for large motion, "auto" chooses between 0.5 and 1 for each
+                pair, without fused kernels (inference/flow_scale.py).
             quality: "best" averages each frame with those of mirrored pairs, for four times the
                 work (inference/averaging.py); only for networks.
             detail: how far frames get the fine structure of the frames around them, 0 to 2
@@ -104,6 +105,8 @@ class Interpolator:
         is_network = isinstance(generator, nn.Module)
         several = isinstance(device, Sequence) and not isinstance(device, str)
         asked = list(cast(Sequence[Device], device)) if several else [cast(Device | None, device)]
+        if isinstance(flow_scale, str) and flow_scale != "auto":
+            raise ValueError(f"flow_scale must be a number or 'auto', got '{flow_scale}'")
         if not is_network and flow_scale != 1:
             raise ValueError(f"flow_scale needs a network; '{name}' is not one")
         if quality not in get_args(Quality):
@@ -142,7 +145,11 @@ class Interpolator:
                     model, place, precision, compile=compile, cuda_graphs=cuda_graphs
                 )
                 self._dtype = engine.dtype
-                base = engine if flow_scale == 1 else FlowScaled(engine, flow_scale)
+                base: InferenceEngine | FlowScaled | AutoScaled = engine
+                if flow_scale == "auto":
+                    base = AutoScaled(engine)
+                elif flow_scale != 1:
+                    base = FlowScaled(engine, flow_scale)
                 made, doubted = base, base.with_doubt
                 if quality == "best":
                     made, doubted = Averaged(made), Averaged(base.with_doubt)
@@ -366,10 +373,15 @@ class Interpolator:
         devices = f", devices={self.workers}" if self.workers > 1 else ""
         return (
             f"Interpolator('{self.name}', device='{self.device}'{devices}, dtype={self.dtype}, "
-            f"tile={self._tile!r}, flow_scale={self._flow_scale:g}, quality='{self._quality}'"
+            f"tile={self._tile!r}, flow_scale={_number(self._flow_scale)}, "
+            f"quality='{self._quality}'"
             f"{f', detail={self._detail:g}' if self._detail else ''}"
             f"{'' if self._backend == 'torch' else f', backend={self._backend!r}'})"
         )
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _check_time(t: float | Tensor, n: int) -> float | Tensor:

@@ -1,5 +1,6 @@
-"""The report of a finished job."""
+"""The report of a finished job, and durations in words."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -54,3 +55,14 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def duration_words(seconds: float) -> str:
+    """3.2 s is "4 s", 75 s is "1 min 15 s", 7201 s is "2 h 1 min": never less than it takes."""
+    whole = math.ceil(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = math.ceil(whole / 60)
+    return f"{minutes // 60} h {minutes % 60} min"

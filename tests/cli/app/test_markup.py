@@ -6,20 +6,12 @@ import pytest
 
 from zoomin_d2.cli.app.job_queue import Entry
 from zoomin_d2.cli.app.jobs import Result
-from zoomin_d2.cli.app.markup import duration_words, queue_html, result_html, words_of_state
+from zoomin_d2.cli.app.markup import queue_html, result_html, words_of_state
 from zoomin_d2.video.report import Report
 
 
 def entry(state, name="a.mp4", id=1, **fields) -> Entry:
     return Entry(id, "me", name, Path("x"), summary="60 fps", state=state, **fields)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.2, "1 s"), (3.0, "3 s"), (59.1, "1 min 0 s"), (75, "1 min 15 s"), (7500, "2 h 5 min")],
-)
-def test_durations(seconds, words):
-    assert duration_words(seconds) == words
 
 
 @pytest.mark.parametrize(

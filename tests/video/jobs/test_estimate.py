@@ -9,6 +9,7 @@ import pytest
 from zoomin_d2.video import (
     Hooks,
     JobOptions,
+    StreamOptions,
     Target,
     VideoError,
     interpolate_source,
@@ -76,6 +77,15 @@ def test_limits_rates_and_short_clips(write_video, make_frames, average, images_
     assert found.frames == 60 and found.measured_frames <= 3 * 72
     with open_source(images_in(3)) as source:
         assert estimate_source(source, "out.mp4", average, Target(multi=4)).frames == 12
+
+
+@pytest.mark.parametrize("filters, frames", [("", 48), ("fps=5", 48), ("crop=32:32", 48)])
+def test_filters_and_loops(write_video, make_frames, average, tmp_path, filters, frames):
+    clip = write_video("in.mp4", make_frames(24))
+    options = JobOptions(stream=StreamOptions(loop=True))
+    with open_source(clip, filters=filters) as source:
+        found = estimate_source(source, "o.mp4", average, Target(fps=50), options)
+    assert found.frames == frames and found.measured_frames >= frames - 10
 
 
 @pytest.fixture

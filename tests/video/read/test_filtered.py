@@ -203,6 +203,15 @@ def test_reading_on_repeats_the_state(interlaced, average, filters):
         assert np.array_equal(a.image, b.image)
 
 
+def test_it_can_be_read_again(interlaced):
+    with open_source(str(interlaced()), filters=DEINTERLACE) as source:
+        whole = [(f.index, f.time) for f in source.frames()]
+        for start in (F(0), F(1, 5)):  # the first one stops early, as an estimate does
+            again = (frame for frame, _ in zip(source.frames(start), range(5)))
+            expected = [x for x in whole if x[1] >= start][:5]
+            assert [(f.index, f.time) for f in again] == expected
+
+
 def test_other_filters_are_another_source(interlaced):
     source = str(interlaced())
     with open_source(source, filters="hflip") as a, open_source(source, filters="vflip") as b:

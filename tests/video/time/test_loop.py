@@ -7,12 +7,14 @@ import pytest
 
 from zoomin_d2.video import JobOptions, StreamOptions, Target, interpolate_video, open_source
 from zoomin_d2.video.errors import BadInputError, OutputError
+from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.read.source import SourceFrame
 from zoomin_d2.video.time.loop import close_grid, closed
 from zoomin_d2.video.time.pipeline import CONTEXT, interpolate_frames
 from zoomin_d2.video.time.timeline import make_grid
 
 LOOP = StreamOptions(loop=True)
+LOOP_JOB = JobOptions(stream=LOOP)
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def test_the_seam_is_interpolated(clip, average):
 def test_frames_divide_the_loop(clip, average, fps, count):
     with open_source(clip) as source:
         grid = make_grid(Target(fps=fps), source.info)
-        grids = {keep: close_grid(grid, source.info, keep) for keep in (True, False)}
+        grids = {keep: close_grid(grid, source, keep) for keep in (True, False)}
     by_length = _run(clip, average, grids[True])
     assert [f.time for f in by_length] == [F(2 * i, 5 * count) for i in range(count)]
     assert by_length[-1].time + by_length[-1].duration == F(2, 5)
@@ -64,8 +66,7 @@ def test_a_seam_that_is_a_cut_is_held(tmp_path, write_video, make_frames, averag
     frames = [*frames[:15], *(255 - f for f in frames[15:])]
     source = write_video("in.mkv", frames, codec="ffv1", pix_fmt="yuv444p")
     output = tmp_path / "out.mkv"
-    options = JobOptions(stream=LOOP)
-    report = interpolate_video(source, output, average, Target(multi=4), options)
+    report = interpolate_video(source, output, average, Target(multi=4), LOOP_JOB)
     assert report.cuts == [0.6]
     assert [w for w in report.warnings if "does not close" in w]
     out = _run(source, average, Target(multi=4))
@@ -94,15 +95,37 @@ def test_repeats_at_the_seam(write_video, make_frames, average):
     assert out[-1].time + out[-1].duration == F(17, 25)
 
 
-def test_a_pipe_needs_whole_factors(make_frames):
-    class Info:
-        duration, file, name = None, None, "standard input"
-        rate, start, time_base = F(25), F(0), F(1, 25)
+def test_a_pipe_needs_whole_factors(clip):
+    with open(clip, "rb") as file, VideoReader(file) as pipe:
+        grid = make_grid(Target(multi=2), pipe.info)
+        assert close_grid(grid, pipe, True) is grid
+        with pytest.raises(BadInputError, match=r"length is unknown.*--multi"):
+            close_grid(make_grid(Target(fps=60), pipe.info), pipe, True)
 
-    grid = make_grid(Target(multi=2), Info)
-    assert close_grid(grid, Info, True) is grid
-    with pytest.raises(BadInputError, match=r"length is unknown.*--multi"):
-        close_grid(make_grid(Target(fps=60), Info), Info, True)
+
+def test_headers_are_not_believed(tmp_path, write_video, make_frames, average):
+    """The frames are uneven, so the last one lasts longer than the header says."""
+    source = write_video("vfr.mp4", make_frames(9), times=[0, 3, 4, 6, 9, 12, 15, 18, 21])
+    report = interpolate_video(source, tmp_path / "o.mp4", average, Target(fps=50), LOOP_JOB)
+    with open_source(source) as opened:
+        assert opened.info.duration < F(22, 25) < report.duration
+        list(opened.frames())
+    assert abs(report.duration - float(opened.end)) <= 0.01
+
+
+@pytest.mark.parametrize("kind", ["longer sound", "slower by a filter"])
+def test_the_pictures_alone_decide(tmp_path, write_video, make_frames, average, kind):
+    rate, filters, length = F(25), "setpts=2*PTS", 0.8
+    if kind == "longer sound":  # .mkv files tell only the length of the whole
+        rate, filters, length = F(25, 2), "", 0.4
+    images = make_frames(10)
+    source = write_video("in.mkv", images, rate, time_base=F(1, 25), audio="aac")
+    for output in (tmp_path / "o.mkv", tmp_path / "o.gif"):
+        report = interpolate_video(
+            source, output, average, Target(fps=36), LOOP_JOB, filters=filters
+        )
+        assert report.output_frames == round(36 * length)
+    assert report.duration == pytest.approx(length, abs=0.001)
 
 
 def test_a_preview_has_no_loop(clip, average, tmp_path):
@@ -117,14 +140,14 @@ def test_images_close_without_a_copy(tmp_path, make_frames, average):
     (tmp_path / "in").mkdir()
     for i, image in enumerate(make_frames(5)):
         write_image(tmp_path / "in" / f"{i}.png", image)
-    options = JobOptions(stream=LOOP)
-    report = interpolate_video(tmp_path / "in", tmp_path / "out", average, Target(multi=3), options)
+    folders = tmp_path / "in", tmp_path / "out"
+    report = interpolate_video(*folders, average, Target(multi=3), LOOP_JOB)
     assert report.output_frames == 15 and report.made_frames == 10
 
 
 def test_sound_stays_as_it_is(tmp_path, write_video, make_frames, average, packets):
     source = write_video("in.mp4", make_frames(20), audio="aac")
     output = tmp_path / "out.mp4"
-    report = interpolate_video(source, output, average, Target(fps=50), JobOptions(stream=LOOP))
+    report = interpolate_video(source, output, average, Target(fps=50), LOOP_JOB)
     assert (report.output_frames, report.duration) == (40, 0.8)  # as long as the source
     assert packets(output, "audio") == packets(source, "audio")

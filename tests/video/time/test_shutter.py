@@ -178,8 +178,10 @@ def test_impossible_angles(angle):
         ShutterGrid(UniformGrid(F(60), F(1), F(0), F(0)), angle)
 
 
-@pytest.mark.parametrize("length, least", [(20, 2), (40, 14)])
-def test_16_moments_are_enough(length, least):
+@pytest.mark.parametrize(
+    "samples, length, apart", [(16, 20, 2), (16, 40, 14), (8, 20, 28), (8, 40, 39)]
+)
+def test_how_many_moments_are_enough(samples, length, apart):
     """Of 255 levels, for a white edge on black that moves so many pixels; docs/video.md."""
 
     def exposure(samples):
@@ -190,5 +192,59 @@ def test_16_moments_are_enough(length, least):
             images.append(to_code(np.repeat(light[None, :, None], 3, 2), BT709, False))
         return mean_light(images, BT709).astype(int)
 
-    assert np.abs(exposure(16) - exposure(512)).max() <= least
-    assert np.abs(exposure(8) - exposure(512)).max() > 2 * least
+    assert np.abs(exposure(samples) - exposure(512)).max() == apart
+
+
+LOOPED = StreamOptions(shutter=360, loop=True)
+
+
+@pytest.mark.parametrize("target", [{"multi": 2}, {"fps": 25}, {"fps": 60}, {"slowmo": 2}], ids=str)
+def test_the_last_exposure_sees_the_first(write_video, make_frames, average, target):
+    """Brightness grows by 2 levels a frame, and falls by 22 from the last frame to the first."""
+    source = write_video("in.mkv", make_frames(12, 32, 48), codec="ffv1", pix_fmt="yuv444p")
+    plain = _run(source, average, options=StreamOptions(loop=True), **target)
+    looped = _run(source, average, options=LOOPED, **target)
+    open_end = _run(source, average, 360, **target)
+    assert [(f.index, f.time, f.duration) for f in looped] == [
+        (f.index, f.time, f.duration) for f in plain
+    ]
+    step = 1 / len(plain) * 12  # source frames of an exposure
+    levels = [float(f.image.mean()) for f in (looped[-1], open_end[-1])]
+    # half of it lies on the way down; without the loop it ends with the last frame
+    assert levels[0] < levels[1] - 22 * step / 16
+
+
+@pytest.mark.parametrize("target", [{"multi": 2}, {"fps": 25}, {"fps": 75}], ids=str)
+def test_the_first_exposure_sees_the_last(write_video, make_frames, average, target):
+    """Turned by half of its length, a loop has the same exposures, in another order."""
+    frames = make_frames(12, 32, 48)
+    sources = [
+        write_video(f"{k}.mkv", frames[k:] + frames[:k], codec="ffv1", pix_fmt="yuv444p")
+        for k in (0, 6)
+    ]
+    options = StreamOptions(shutter=360, loop=True, cut_threshold=None)
+    plain, turned = (_run(source, average, options=options, **target) for source in sources)
+    half = len(plain) // 2
+    assert [f.index for f in plain] == [f.index for f in turned] == list(range(2 * half))
+    for a, b in zip(plain, turned[half:] + turned[:half]):
+        assert np.abs(a.image.astype(int) - b.image).max() <= 1
+
+
+def test_a_blurred_loop_resumes(write_video, make_frames, average):
+    source = write_video("in.mkv", make_frames(12, 32, 48), codec="ffv1", pix_fmt="yuv444p")
+    whole = _run(source, average, options=LOOPED, multi=8)
+    assert whole[40].read_on[1] == -1  # near the start of what is read
+    rest = _run(source, average, first=41, start=whole[40].read_on, options=LOOPED, multi=8)
+    assert [f.index for f in rest] == list(range(41, 96))
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(whole[41:], rest))
+
+
+@pytest.mark.parametrize("name, fps, count", [("o.gif", 35, 14), ("o.mp4", 36, 14)])
+def test_a_blurred_loop_keeps_its_length(
+    tmp_path, write_video, make_frames, average, name, fps, count
+):
+    source = write_video("in.mkv", make_frames(10), codec="ffv1", pix_fmt="yuv444p")
+    options = job_options(shutter=180.0, loop=True)
+    report = interpolate_video(source, tmp_path / name, average, Target(fps=fps), options)
+    assert (report.output_frames, F(report.fps)) == (count, fps)
+    assert report.duration == pytest.approx(count / fps, abs=1e-3)

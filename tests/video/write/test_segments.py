@@ -136,7 +136,7 @@ def test_unfinished_run_is_not_mixed(tmp_path, source, average):
         interpolate_video(str(source), str(output), average, MULTI, OPTIONS, _stop_after(300))
     with pytest.raises(OutputError, match="--resume continues it, --overwrite starts over"):
         interpolate_video(str(source), str(output), average, MULTI, OPTIONS)
-    with pytest.raises(OutputError, match=r"other settings or another input \(target"):
+    with pytest.raises(OutputError, match=r"other settings or another input \(multi"):
         interpolate_video(str(source), str(output), average, Target(multi=3), RESUME)
     options = JobOptions(overwrite=True)
     report = interpolate_video(str(source), str(output), average, MULTI, options)
@@ -302,3 +302,26 @@ def test_a_short_last_segment_joins(tmp_path, write_video, make_frames, average,
     assert sorted(p.pts for p in packets) == [i * tick for i in range(total)]
     delays = {p.pts - p.dts for p in (packets[0], packets[SEGMENT_FRAMES], packets[-1])}
     assert delays == {packets[0].pts - packets[0].dts}
+
+
+def test_a_short_last_frame_ends_in_time(write_video, make_frames, average, tmp_path):
+    """Of 5 frames a second the last one is shown for 0.16 s; encoders reorder the frames made."""
+    source = write_video("in.mp4", make_frames(24))
+    for name in ("out.mp4", "out.mov", "out.mkv"):
+        report = interpolate_video(
+            source, tmp_path / name, average, Target(multi=2), filters="fps=5"
+        )
+        assert report.duration == pytest.approx(0.96, abs=0.001)
+
+
+def test_what_differs_is_named(tmp_path):
+    def folder(settings, resume=False):
+        return SegmentFolder(tmp_path / "out.mp4", settings, resume, False)
+
+    folder({"model": "fast", "frames": {"loop": False, "shutter": None}}).release(remove=False)
+    with pytest.raises(OutputError, match=r"\(loop: False then, True now\)"):
+        folder({"model": "fast", "frames": {"loop": True, "shutter": None}}, resume=True)
+    journal = tmp_path / "out.mp4.segments/journal.json"
+    journal.write_text(journal.read_text().replace('"version": 2', '"version": 1'))
+    with pytest.raises(OutputError, match=r"another version of zoomin_d2.*--overwrite"):
+        folder({"model": "fast", "frames": {"loop": False, "shutter": None}}, resume=True)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from zoomin_d2.cli.app.job_queue import Entry
 from zoomin_d2.cli.app.jobs import describe, for_a_visitor
+from zoomin_d2.video.report import duration_words
 
 # Gradio sends files from here; relative, so that a proxy may serve the page under any path.
 FILE_URL = "gradio_api/file="
@@ -68,16 +69,6 @@ def words_of_state(entry: Entry, ahead: int) -> str:
     frames = f"{entry.done} of {entry.total} frames" if entry.total else f"{entry.done} frames"
     left = "" if entry.seconds_left is None else f", {duration_words(entry.seconds_left)} left"
     return frames + left
-
-
-def duration_words(seconds: float) -> str:
-    """3.2 s is "4 s", 75 s is "1 min 15 s", 2 h 5 min: never less than it takes."""
-    whole = int(-(-seconds // 1))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _item(entry: Entry, ahead: int, is_shown: bool) -> str:

@@ -20,6 +20,7 @@ from zoomin_d2.video.errors import (
     VerificationError,
     VideoError,
 )
+from zoomin_d2.video.jobs.frame_check import check_frames
 from zoomin_d2.video.jobs.output_files import check_output, failed_path, part_path, partial_path
 from zoomin_d2.video.read.source import Source, SourceInfo, lost_alpha, lost_of_images
 from zoomin_d2.video.report import Report
@@ -109,7 +110,7 @@ def run_video_job(
     info = source.info
     grid = make_grid(target, info)
     if options.stream.loop:
-        grid = close_grid(grid, info, keep_length=False)
+        grid = close_grid(grid, source, keep_length=False)
     check_output(output, options.overwrite, source)
     keep_alpha = info.has_alpha and hooks.decorate is None
     settings = choose_encoder(
@@ -122,6 +123,7 @@ def run_video_job(
     if info.file is not None:
         index = info.stream_index
         plan = plan_copy(info.file, output, index, target.slowmo, options.audio, until)
+    check_frames(source, interpolate, grid, stream)
     key = _settings_key(info, settings, target, options)
     folder = SegmentFolder(output, key, options.resume, options.overwrite)
     done = False

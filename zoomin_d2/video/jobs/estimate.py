@@ -24,13 +24,16 @@ from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.video.errors import (
     BadInputError,
     InterruptedRunError,
+    OptionError,
     OutputError,
     VideoError,
 )
 from zoomin_d2.video.jobs.container_job import Hooks, JobOptions, count_frames
 from zoomin_d2.video.jobs.run import interpolate_source, output_kind
 from zoomin_d2.video.read.containers import file_url
+from zoomin_d2.video.read.filtered import FilteredSource
 from zoomin_d2.video.read.source import ClosedOnExit, Damage, Source, SourceFrame
+from zoomin_d2.video.report import duration_words
 from zoomin_d2.video.time.timeline import Target, make_grid
 from zoomin_d2.video.write.encoder import KEYFRAME_INTERVAL
 
@@ -73,8 +76,8 @@ class Estimate:
         if self.gpu_memory is not None:
             memory += f", {_bytes(self.gpu_memory)} of the GPU's"
         return (
-            f"{self.input} -> {self.output}: about {_duration(self.seconds)} for {self.frames} "
-            f"frames ({self.frames / max(self.seconds, 1e-3):.1f} fps){memory}, "
+            f"{self.input} -> {self.output}: about {duration_words(self.seconds)} for "
+            f"{self.frames} frames ({self.frames / max(self.seconds, 1e-3):.1f} fps){memory}, "
             f"{_bytes(self.size)} of output ({_bytes(self.disk)} of disk while it is made); "
             f"measured on {self.measured_frames} frames"
         )
@@ -128,7 +131,10 @@ def estimate_source(
     num_source = info.num_frames
     if options.limit is not None:
         num_source = min(num_source, math.ceil(options.limit * info.rate))
-    short = replace(options, resume=False, overwrite=True, limit=None, audio="drop")
+    stream = replace(options.stream, loop=False)  # an excerpt has no seam
+    short = replace(options, stream=stream, resume=False, overwrite=True, limit=None, audio="drop")
+    # what is filtered is filtered from its start on, each time
+    places = (Fraction(0),) if isinstance(source, FilteredSource) else PLACES
     quiet = replace(hooks, progress=None)
 
     def measure(place: Fraction, num_frames: int) -> Run | None:
@@ -141,8 +147,8 @@ def estimate_source(
         raise BadInputError(f"{info.name}: no frame can be read")
     begun, runs = time.monotonic(), list[Run]()
     per_frame = (warm.feeding + warm.closing) / max(warm.intervals, 1)
-    most = min(MOST, max(FEWEST, int(SECONDS / len(PLACES) / max(per_frame, 1e-3))))
-    for place in PLACES:
+    most = min(MOST, max(FEWEST, int(SECONDS / len(places) / max(per_frame, 1e-3))))
+    for place in places:
         run = measure(place, most)
         runs += [] if run is None else [run]
         if time.monotonic() - begun > SECONDS or num_source <= most:
@@ -204,6 +210,10 @@ class _Excerpt(ClosedOnExit):
         self.first_alpha: Fraction | None = None
         self.to_rgb, self.to_alpha = source.to_rgb, source.to_alpha
 
+    def again(self) -> "_Excerpt | None":
+        source = self._source.again()
+        return None if source is None else _Excerpt(source, self._index, self._num_frames)
+
     def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
         begin = self.info.start + self._index / self.info.rate
         read = self._source.frames(begin, self._index)
@@ -241,11 +251,15 @@ def _measure(
             )
         except InterruptedRunError:
             raise InterruptedRunError("Stopped; an estimate writes nothing") from None
+        except OptionError:
+            raise
         except VideoError:
             if excerpt.count == 0:
                 return None
             raise
         end, used = time.monotonic(), time.process_time()
+        if not times:
+            return None
         sizes = _sizes(file, len(times))
     return Run(
         excerpt.count - 1,
@@ -311,10 +325,3 @@ def _bytes(number: int) -> str:
         if number >= size:
             return f"{number / size:.3g} {unit}"
     return f"{number / 1e3:.3g} kB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.3g} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

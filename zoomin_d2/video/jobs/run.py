@@ -86,7 +86,7 @@ def _interpolate_source(
     if kind == "image" and (is_pair or Path(output).suffix.lower() not in ANIMATIONS):
         if not is_pair:
             raise OutputError(f"{output}: a single output image needs exactly two input images")
-        return write_between(source, Path(output), interpolate, options)
+        return write_between(source, Path(output), interpolate, options, hooks)
     if kind == "folder" and source.info.is_images:
         options = replace(options, stream=replace(options.stream, hold_last=False))
     return run_direct_job(source, str(output), interpolate, target, options, hooks)

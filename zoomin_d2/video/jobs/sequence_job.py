@@ -16,6 +16,7 @@ from zoomin_d2.video.jobs.container_job import (
     kinds_of_frames,
     limit_frames,
 )
+from zoomin_d2.video.jobs.frame_check import check_frames
 from zoomin_d2.video.jobs.output_files import check_output, input_files
 from zoomin_d2.video.read.exr import EXR_SUFFIX, format_for
 from zoomin_d2.video.read.source import Source, lost_alpha, lost_of_images
@@ -25,7 +26,7 @@ from zoomin_d2.video.time.pipeline import CONTEXT, OutputFrame, interpolate_fram
 from zoomin_d2.video.time.timeline import Target, make_grid
 from zoomin_d2.video.write.animation import ANIMATIONS, GIF_MAX_FPS, AnimatedImage
 from zoomin_d2.video.write.copy_plan import left_behind
-from zoomin_d2.video.write.numbering import numbering_for
+from zoomin_d2.video.write.numbering import Numbering, numbering_for
 from zoomin_d2.video.write.segments import SegmentReport
 from zoomin_d2.video.write.sinks import (
     ALPHA_SUFFIXES,
@@ -55,7 +56,7 @@ def run_direct_job(
     info = source.info
     grid = make_grid(target, info)
     if options.stream.loop:
-        grid = close_grid(grid, info, keep_length=Path(output).suffix.lower() in ANIMATIONS)
+        grid = close_grid(grid, source, keep_length=Path(output).suffix.lower() in ANIMATIONS)
     total = count_frames(info, grid, options.limit)
     report = Report(info.name, output, fps=str(grid.fps), warnings=list(info.warnings))
     if info.file is not None:
@@ -64,15 +65,16 @@ def run_direct_job(
             report.warnings.append(f"the output holds only pictures, without {', '.join(names)}")
     size = hooks.size or (info.height, info.width)
     report.height, report.width = size
-    sink = _open(output, grid.fps, size, source, options, report)
+    numbering = _numbering(output, source)
+    is_exr = numbering is not None and numbering.suffix.lower() == EXR_SUFFIX
+    _check_decoration(output, is_exr, hooks.decorate)
+    check_frames(source, interpolate, grid, replace(options.stream, light=is_exr))
+    sink = _open(output, numbering, grid.fps, size, source, options, report)
     first = sink.next_frame() if options.resume and isinstance(sink, ImageFolder) else 0
     place = _place_of(source, first, total)
     # images after the first may become transparent; each file gets alpha only if it needs it
     keep_alpha = sink.holds_alpha and hooks.decorate is None
     keep_alpha = keep_alpha and (info.has_alpha or info.is_images)
-    is_exr = report.encoder == EXR_SUFFIX[1:]
-    if is_exr and hooks.decorate is not None:
-        raise OutputError(f"{output}: comparisons and drawn proposals cannot be EXR images")
     stored_as = sink.pix_fmt if isinstance(sink, Y4mPipe) else None
     stream = replace(options.stream, alpha=keep_alpha, light=is_exr, stored_as=stored_as)
     counts = SegmentReport()
@@ -114,17 +116,26 @@ def run_direct_job(
 
 
 def write_between(
-    source: Source, output: Path, interpolate: Interpolate, options: JobOptions
+    source: Source,
+    output: Path,
+    interpolate: Interpolate,
+    options: JobOptions,
+    hooks: Hooks | None = None,
 ) -> Report:
     """Two images in, the one halfway between them into an image file."""
+    decorate = None if hooks is None else hooks.decorate
     check_output(output, options.overwrite, source)
     suffix = output.suffix.lower()
     is_exr = suffix == EXR_SUFFIX
-    stream = replace(options.stream, alpha=suffix in ALPHA_SUFFIXES, light=is_exr)
+    _check_decoration(output, is_exr, decorate)
+    keep_alpha = suffix in ALPHA_SUFFIXES and decorate is None
+    stream = replace(options.stream, alpha=keep_alpha, light=is_exr)
     frames = interpolate_frames(source, interpolate, Target(multi=2), stream)
     made = next(frame for frame in frames if frame.index == 1)
     counts = SegmentReport()
     counts.count(made)
+    if decorate is not None:
+        made = decorate(made)
     has_alpha = source.info.has_alpha
     write_image(output, made.image, format_for(source.info, source.info.rate, has_alpha))
     return Report(
@@ -142,7 +153,19 @@ def write_between(
     )
 
 
-def _open(output, fps, size, source, options, report) -> DirectOutput:
+def _check_decoration(output: str | Path, is_exr: bool, decorate: object) -> None:
+    if is_exr and decorate is not None:
+        raise OutputError(f"{output}: comparisons and drawn proposals cannot be EXR images")
+
+
+def _numbering(output: str, source: Source) -> Numbering | None:
+    """The names of the images of an output; None: it is no folder of images."""
+    if output == "-" or Path(output).suffix.lower() in ANIMATIONS:
+        return None
+    return numbering_for(output, input_files(source) if source.info.is_images else [])
+
+
+def _open(output, numbering, fps, size, source, options, report) -> DirectOutput:
     if output == "-":
         report.encoder = "y4m"
         return Y4mPipe(fps, size, source.info.color)
@@ -163,7 +186,6 @@ def _open(output, fps, size, source, options, report) -> DirectOutput:
             )
         return AnimatedImage(path, fps)
     pictures = input_files(source) if source.info.is_images else []
-    numbering = numbering_for(output, pictures)
     suffix, path = numbering.suffix, numbering.folder
     report.encoder = suffix[1:].lower()
     if path.is_file():

@@ -63,6 +63,9 @@ class AnimationReader(ClosedOnExit):
     def to_alpha(self, picture: np.ndarray) -> np.ndarray | None:
         return picture[..., 3] if picture.shape[2] == 4 else None
 
+    def again(self) -> "AnimationReader":
+        return AnimationReader(self.files[0])
+
     def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
         time = Fraction(0)
         for i, (picture, duration) in enumerate(self._read()):

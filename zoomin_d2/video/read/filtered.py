@@ -50,7 +50,8 @@ class FilteredSource(ClosedOnExit):
         self._inputs: list[av.VideoFrame] | None = []  # until the first frame comes out
         self._last: SourceFrame | None = None  # of the source
         self._gaps: list[Fraction] = []
-        self._filtered = self._filter()
+        self._filtered = self._filter(source.frames())
+        self._is_fresh = True
         preview = list(islice(self._filtered, _PREVIEW))
         if not preview:
             raise OptionError(f"--filter {text}: no frame comes out of {source.info.name}")
@@ -71,6 +72,10 @@ class FilteredSource(ClosedOnExit):
         alpha = alpha_of(picture, self.info.color.deep)
         return None if alpha is None or alpha.min() == np.iinfo(alpha.dtype).max else alpha
 
+    def again(self) -> "FilteredSource | None":
+        source = self._source.again()
+        return None if source is None else FilteredSource(source, self._text)
+
     def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
         """As Source.frames; `index` is not needed, because all frames are filtered."""
         if start is not None:
@@ -79,6 +84,11 @@ class FilteredSource(ClosedOnExit):
             found = [event for event in self.damage.events if event.time >= start]
             self.damage.begin_at(start)
             self.damage.events.extend(found)
+            if not self._is_fresh:
+                self._filtered.close()
+                self._preview, self._gaps, self._last = [], [], None
+                self._filtered = self._filter(self._source.frames(self._source.info.start))
+        self._is_fresh = False
         waiting: SourceFrame | None = None
         for number, (time, picture) in enumerate(self._again()):
             if waiting is not None and time <= waiting.time:
@@ -120,10 +130,10 @@ class FilteredSource(ClosedOnExit):
         longest = usual if self._last is None else max(usual, self._last.duration)
         return rest if 0 < rest <= longest else usual
 
-    def _filter(self):
+    def _filter(self, frames: Iterator[SourceFrame]):
         """(time, picture) of all filtered frames."""
         graph = None
-        for frame in self._source.frames():
+        for frame in frames:
             if frame.gap_before:
                 self._gaps.append(frame.time)
             self._last = frame

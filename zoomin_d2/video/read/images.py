@@ -39,6 +39,7 @@ class ImageReader(ClosedOnExit):
         if not files:
             raise BadInputError(f"{name}: holds no images ({', '.join(IMAGE_SUFFIXES)})")
         self.files: Sequence[Path] = files
+        self._rate, self._name = rate, name
         self.damage = Damage()
         first, exr = _read(files[0])
         self._shape, self._dtype = first.shape[:2], first.dtype
@@ -81,6 +82,9 @@ class ImageReader(ClosedOnExit):
         if picture.shape[2] == 3:
             return None
         return to_samples(picture)[1] if picture.dtype == np.float16 else picture[..., 3]
+
+    def again(self) -> "ImageReader":
+        return ImageReader(list(self.files), self._rate, self._name)
 
     def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
         duration = 1 / self.info.rate

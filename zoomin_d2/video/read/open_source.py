@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from zoomin_d2.video.errors import BadInputError
+from zoomin_d2.video.errors import BadInputError, OptionError
 from zoomin_d2.video.read.animation import AnimationReader, is_animated
 from zoomin_d2.video.read.filtered import FilteredSource
 from zoomin_d2.video.read.images import (
@@ -38,9 +38,17 @@ def open_source(
 
     Raises:
         BadInputError: the inputs cannot be read, or do not form one source.
-        OptionError: a filter is unknown, or refuses its options or these frames.
+        OptionError: a filter is unknown, or refuses its options or these frames; or `rate` or `raw`
+            does not belong to the input.
     """
     source = _open(inputs, rate, raw)
+    if rate is not None and not source.info.is_images:
+        source.close()
+        seconds = f"N*{rate.denominator}/{rate.numerator}" if rate.denominator > 1 else f"N/{rate}"
+        raise OptionError(
+            f"--input-fps is for images; {source.info.name} has its own times: --filter "
+            f"setpts={seconds}/TB changes them"
+        )
     if not filters:
         return source
     try:
@@ -55,6 +63,8 @@ def _open(
 ) -> Source:
     names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     paths = [Path(name) for name in names]
+    if raw and names != [PIPE]:
+        raise OptionError("--raw-input is for standard input: give - as the input")
     if not paths:
         raise BadInputError("No input given")
     if len(paths) > 1:

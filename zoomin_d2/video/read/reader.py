@@ -46,7 +46,7 @@ class VideoReader(ClosedOnExit):
         self._is_pipe = not isinstance(file, str | os.PathLike)
         self._name = "standard input" if self._is_pipe else str(file)
         self._file = file if self._is_pipe else str(file)
-        self._open_options = {"format": container_format, "options": options or {}}
+        self._open_options: dict[str, Any] = {"format": container_format, "options": options or {}}
         self._clock: SourceClock | None = None
         self.damage = Damage()
         self._open()
@@ -73,6 +73,11 @@ class VideoReader(ClosedOnExit):
 
     def to_alpha(self, picture: av.VideoFrame) -> np.ndarray | None:
         return alpha_of(picture, self.info.color.deep)
+
+    def again(self) -> "VideoReader | None":
+        if self._is_pipe:
+            return None
+        return VideoReader(self._file, self._open_options["format"], self._open_options["options"])
 
     def frames(self, start: Fraction | None = None, index: int = 0) -> Iterator[SourceFrame]:
         if start is not None:

@@ -24,7 +24,7 @@ from zoomin_d2.video.read.planes import planes_of
 from zoomin_d2.video.read.source import Source, SourceFrame
 from zoomin_d2.video.time.alpha import halves, mix_images, rgba
 from zoomin_d2.video.time.cut_list import Cut
-from zoomin_d2.video.time.loop import closed
+from zoomin_d2.video.time.loop import closed, last_frame
 from zoomin_d2.video.time.model_calls import Model, Shown
 from zoomin_d2.video.time.overlays import find_overlays
 from zoomin_d2.video.time.pixels import Pixels
@@ -186,7 +186,7 @@ def _frames_at(
     if options.light and (options.mask is not None or options.unsure != "keep"):
         raise OptionError("--mask and --unsure do not take EXR outputs: leave them out")
     keep_still = options.keep_still and not options.light  # passed light has no 8-bit levels
-    read = _read(source, start, options.loop)
+    read = _read(source, start, options)
     marked = mark_steps(read, options.cut_threshold, options.max_gap, options.cuts)
     size = (source.info.height, source.info.width)
     mask = None if options.mask is None else Mask(options.mask, size)
@@ -209,11 +209,19 @@ def _frames_at(
         decoded.close()
 
 
-def _read(source: Source, start: tuple[Fraction, int] | None, loop: bool) -> Iterator[SourceFrame]:
+def _read(
+    source: Source, start: tuple[Fraction, int] | None, options: StreamOptions
+) -> Iterator[SourceFrame]:
+    if start is not None and start[1] < 0:  # the frame before the first one of a loop
+        start = None
+    if not options.loop:
+        return source.frames(*start) if start else source.frames()
+    if start is None:
+        before = None if options.shutter is None else last_frame(source)
+        return closed(source.frames(), before=before)
     # a source that was just opened has decoded its first frame, and then goes to `start`
-    first = next(source.frames(), None) if loop and start else None
-    frames = source.frames(*start) if start else source.frames()
-    return closed(frames, first) if loop else frames
+    first = next(source.frames(), None)
+    return closed(source.frames(*start), first)
 
 
 def _spans(

@@ -52,7 +52,8 @@ class ShutterGrid:
         """The moments in [times[0], times[-1]); arguments as the grid's."""
         start, end = times[0] - self.tolerance, times[-1] - self.tolerance
         cells = self._grid.cells(index, times)
-        return [m for m in self._moments(cells) if start <= m.source_time < end]
+        moments = [m for m in self._moments(cells) if m.index >= 0]
+        return [m for m in moments if start <= m.source_time < end]
 
     def tail(
         self, index: int, time: Fraction, duration: Fraction, hold: bool = True

@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Protocol
 
 NTSC = Fraction(1000, 1001)
+MAX_FPS = 10_000
 MIN_TICKS_PER_SECOND = 10_000
 MAX_TICKS_PER_SECOND = 1_000_000
 Rate = int | float | str | Fraction  # "60000/1001", "59.94"
@@ -72,8 +73,8 @@ class Target:
             raise ValueError("multi cannot be combined with fps or slowmo")
         if self.multi is not None and self.multi < 2:
             raise ValueError(f"multi must be at least 2, got {self.multi}")
-        if self.fps is not None and not 0 < self.fps <= 10_000:
-            raise ValueError(f"fps must be above 0 and at most 10000, got {self.fps}")
+        if self.fps is not None and not 0 < self.fps <= MAX_FPS:
+            raise ValueError(f"fps must be above 0 and at most {MAX_FPS}, got {self.fps}")
         if not 1 <= self.slowmo <= 1000:
             raise ValueError(f"slowmo must be from 1 to 1000, got {self.slowmo}")
 
@@ -158,25 +159,28 @@ class UniformGrid:
         self.tolerance = min(tolerance / 2, self._step / 8)
         self.time_base = _time_base(fps)
 
-    def between(self, index: int, times: Sequence[Fraction]) -> list[Moment]:
-        """The moments in [times[0], times[-1]); `index` is unused, because the times decide."""
+    def between(self, index: int, times: Sequence[Fraction], least: int = 0) -> list[Moment]:
+        """The moments in [times[0], times[-1]) from number `least` on; `index` is unused, because
+        the times decide."""
         first = _ceil((times[0] - self.tolerance - self.start) / self._step)
         end = _ceil((times[-1] - self.tolerance - self.start) / self._step)
         end = end if self._most is None else min(end, self._most)
-        return [self._moment(n) for n in range(max(0, first), end)]
+        return [self._moment(n) for n in range(max(least, first), end)]
 
     def tail(
         self, index: int, time: Fraction, duration: Fraction, hold: bool = True
     ) -> list[Moment]:
-        """The moments that the last source frame covers; the total is rounded, not cut. Without
-        `hold` only the one at its own time."""
+        """The moments that the last source frame covers; the total is rounded, not cut, but there
+        is at least one. Without `hold` only the one at its own time."""
         end = time + duration - self._step / 2
-        moments = [m for m in self.between(index, [time, time + duration]) if m.source_time < end]
+        covered = self.between(index, [time, time + duration])
+        moments = [m for m in covered if m.source_time < end or m.index == 0]
         return moments if hold else [m for m in moments if m.source_time <= time + self.tolerance]
 
     def cells(self, index: int, times: Sequence[Fraction]) -> list[Moment]:
-        """The moments that begin a step of the output which overlaps [times[0], times[-1])."""
-        return self.between(index, [times[0] - self._step, times[-1]])
+        """The moments that begin a step of the output which overlaps [times[0], times[-1]); the
+        first of all may begin before the output, as number -1."""
+        return self.between(index, [times[0] - self._step, times[-1]], least=-1)
 
     def count(self, num_frames: int, duration: Fraction) -> int:
         """Output frames of a source of `duration` seconds."""

@@ -107,9 +107,10 @@ def _video_packets(
     encoders that reorder set another duration, or none.
 
     MP4 stores only the times between decoding and one end for all: there the last packet, whichever
-    frame it is, lasts until the end, and is decoded no earlier than the others before theirs.
+    frame it is, lasts until the end, and is decoded as long before it is shown as the first one.
     """
     delay = 0
+    before: int | None = None  # when the packet before the last one is decoded
     ticks = None if end is None else round(end / settings.time_base)
     waiting: deque[Any] = deque()  # of av.Packet; their times are known here
     times: deque[int] = deque(maxlen=2 * _MAX_REORDERED + 1)  # of packets before and behind
@@ -135,11 +136,13 @@ def _video_packets(
         yield from ready(1)
         for packet in ready(0):
             if ticks is not None and is_mp4:
-                packet.dts = max(packet.dts, packet.pts - delay)
+                earliest = packet.dts if before is None else before + 1
+                packet.dts = max(earliest, packet.pts - delay)
                 packet.duration = max(1, ticks - delay - packet.dts)
             yield packet
 
     for packet in timed():
+        before = packet.dts
         packet.stream = stream
         yield Entry(float(packet.dts * packet.time_base), 0, packet)
 

@@ -12,6 +12,7 @@ from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.read.color import ColorPath, is_rgb
 from zoomin_d2.video.read.hdr import encoder_parameters
 from zoomin_d2.video.read.source import SourceInfo
+from zoomin_d2.video.time.timeline import MAX_FPS
 from zoomin_d2.video.write.null_container import scratch_container
 
 VIDEO_SUFFIXES = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -178,6 +179,8 @@ def choose_encoder(
             f"{float(fps):g} fps is too fast: the clock of a {Path(path).suffix} ticks in "
             f"milliseconds and holds at most {1 / clock} fps; an .mp4 or .mov holds more"
         )
+    if fps > MAX_FPS:
+        raise OutputError(f"{float(fps):g} fps is too fast: a video has at most {MAX_FPS}")
     height, width = size or (info.height, info.width)
     if width < encoder.min_size[0] or height < encoder.min_size[1]:
         least = "x".join(map(str, encoder.min_size))

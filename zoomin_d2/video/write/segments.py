@@ -31,7 +31,7 @@ JOURNAL = "journal.json"
 LOCK = "lock"
 SEGMENTS_SUFFIX = ".segments"
 MIN_FREE_BYTES = 64 * 2**20
-VERSION = 1
+VERSION = 2  # of the settings; runs of zoomin_d2 0.1.0 have version 1
 # Frames that no encoder reorders. x265 reads their decoding times from memory that it never set.
 _UNORDERED = 2
 
@@ -125,7 +125,12 @@ class SegmentFolder:
             )
         if resume and journal.exists():
             content = json.loads(journal.read_text())
-            if content.get("version") != VERSION or content["settings"] != _plain(self.settings):
+            if content.get("version") != VERSION:
+                raise OutputError(
+                    f"{self.path} is of another version of zoomin_d2: continue it with that one, "
+                    "or give --overwrite to start over"
+                )
+            if content["settings"] != _plain(self.settings):
                 different = _differences(content.get("settings", {}), _plain(self.settings))
                 raise OutputError(
                     f"{self.path} belongs to other settings or another input ({different}): use "
@@ -324,5 +329,12 @@ def _plain(value: Any) -> Any:
 
 
 def _differences(old: dict, new: dict) -> str:
-    keys = [k for k in {**old, **new} if old.get(k) != new.get(k)]
-    return ", ".join(f"{k}: {old.get(k)} then, {new.get(k)} now" for k in keys) or "version"
+    """What differs, in words; of a setting that is made of several, only those that differ."""
+    words = []
+    for key in [k for k in {**old, **new} if old.get(k) != new.get(k)]:
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            words.append(_differences(a, b))
+        else:
+            words.append(f"{key}: {a} then, {b} now")
+    return ", ".join(words)

@@ -1,0 +1,97 @@
+"""The choice of the scale at which motion is found."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from zoomin_d2 import Interpolator
+from zoomin_d2.generators.output import GeneratorOutput
+from zoomin_d2.layers import backward_warp
+
+OPTIONS = {"device": "cpu", "dtype": torch.float32}
+
+
+class Pan(torch.nn.Module):
+    """Finds a horizontal motion of up to `reach` pixels, and takes a longer one for that."""
+
+    size_divisibility = 1
+
+    def __init__(self, motion, reach):
+        super().__init__()
+        self.motion, self.reach, self.widths = motion, reach, []
+
+    def forward(self, frame_1, frame_2, t):
+        self.widths.append(frame_1.shape[3])
+        found = min(self.motion * frame_1.shape[3] / 256, self.reach)
+        flow = torch.zeros_like(frame_1[:, :2])
+        flow[:, 0] = found
+        t = t.view(-1, 1, 1, 1)
+        flows = (-t * flow, (1 - t) * flow)
+        warped = [backward_warp(*x) for x in zip((frame_1, frame_2), flows)]
+        mean = (warped[0] + warped[1]) / 2
+        return GeneratorOutput(mean, mean, *flows, torch.full_like(mean[:, :1], 0.5), ())
+
+
+def pan(motion, width=256):
+    noise = torch.rand(1, 3, 40, (width + 128) // 8, generator=torch.Generator().manual_seed(0))
+    wide = F.interpolate(noise, (40, width + 128), mode="bicubic").clamp(0, 1)
+    start = 64
+    return [wide[..., start - round(motion * t) :][..., :width] for t in (0, 0.5, 1)]
+
+
+@pytest.mark.parametrize(
+    ("motion", "widths"),
+    [(16, [256]), (60, [256, 128])],  # small: once; large: once more at half the size
+)
+def test_large_motion_is_found_at_half_size(motion, widths):
+    first, truth, last = pan(motion)
+    network = Pan(motion, reach=32)
+    model = Interpolator(network, flow_scale="auto", tile=None, **OPTIONS)
+    made = model(first, last)
+    assert network.widths == widths
+    inner = (..., slice(80, -80))
+    assert (made - truth)[inner].abs().mean() < 0.01
+    if motion > 32:
+        plain = Interpolator(Pan(motion, reach=32), tile=None, **OPTIONS)(first, last)
+        assert (plain - truth)[inner].abs().mean() > 0.05
+
+
+def test_what_fits_better_is_taken():
+    """Full size finds all of it: half the size is tried, and not taken."""
+    first, truth, last = pan(60)
+
+    class Worse(Pan):
+        def forward(self, frame_1, frame_2, t):
+            self.reach = 100 if frame_1.shape[3] == 256 else 10
+            return super().forward(frame_1, frame_2, t)
+
+    network = Worse(60, 100)
+    made = Interpolator(network, flow_scale="auto", tile=None, **OPTIONS)(first, last, [0.25, 0.5])
+    assert network.widths == [256, 256, 128, 128]
+    assert (made[1] - truth)[..., 80:-80].abs().mean() < 0.01
+
+
+def test_small_motion_changes_nothing():
+    """With the shipped model, alpha, doubt, and several times."""
+    rng = np.random.default_rng(0)
+    first = torch.from_numpy(rng.random((1, 4, 40, 48), np.float32))
+    first[:, :3] *= first[:, 3:]
+    second = first.roll(2, 3)
+    auto = Interpolator.from_pretrained("fast", flow_scale="auto", **OPTIONS)
+    plain = Interpolator.from_pretrained("fast", **OPTIONS)
+    assert "flow_scale=auto" in repr(auto)
+    for a, b in zip(
+        auto.with_alpha(first, second, [0.3, 0.5]), plain.with_alpha(first, second, [0.3, 0.5])
+    ):
+        torch.testing.assert_close(a, b)
+    colors = first[:, :3], second[:, :3]
+    for a, b in zip(auto.with_doubt(*colors, [0.5]), plain.with_doubt(*colors, [0.5])):
+        torch.testing.assert_close(a, b)
+
+
+def test_wrong_scales_are_named():
+    with pytest.raises(ValueError, match="must be a number or 'auto', got 'best'"):
+        Interpolator.from_pretrained("fast", flow_scale="best")
+    with pytest.raises(ValueError, match="needs a network; 'dis' is not one"):
+        Interpolator.from_pretrained("dis", flow_scale="auto")
