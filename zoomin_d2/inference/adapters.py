@@ -1,5 +1,7 @@
-"""Functions with another signature, or that only take floats, as an `Interpolate`."""
+"""Functions with another signature, or that only take floats, as an `Interpolate`; and the times
+that it takes."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -19,6 +21,28 @@ def times(ts: Sequence[float | Tensor], frame: Tensor) -> list[Tensor]:
         else torch.full((n,), t, device=device)
         for t in ts
     ]
+
+
+def check_time(t: float | Tensor, n: int) -> float | Tensor:
+    """A time, or (N,) of them for N pairs. Raises ValueError unless all are in (0, 1)."""
+    if isinstance(t, Tensor) and t.dim() > 0:
+        if t.shape != (n,):
+            raise ValueError(f"t must have one value per pair, ({n},), got {tuple(t.shape)}")
+        # Values on a GPU are not read back: that would wait for it.
+        if t.device.type == "cpu" and not ((t > 0) & (t < 1)).all():
+            raise ValueError(f"t must lie between 0 and 1, got {t.tolist()}")
+        return t
+    return check_number(t)
+
+
+def check_number(t: float | Tensor) -> float:
+    """A time. Raises ValueError unless it is in (0, 1)."""
+    t = float(t)
+    if not (math.isfinite(t) and 0 < t < 1):
+        raise ValueError(
+            f"t must lie between 0 and 1, got {t:g}; the frames at 0 and 1 are frame_1 and frame_2"
+        )
+    return t
 
 
 def from_baseline(baseline: Baseline) -> Interpolate:

@@ -9,7 +9,6 @@ interpolator.video("in.mp4", "out.mp4", fps=60)
 """
 
 import copy
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from zoomin_d2.generators import FastGenerator
-from zoomin_d2.inference.adapters import for_8bit, from_baseline
+from zoomin_d2.inference.adapters import check_number, check_time, for_8bit, from_baseline
 from zoomin_d2.inference.averaging import Averaged
 from zoomin_d2.inference.baselines import BASELINES, WARPS, Baseline
 from zoomin_d2.inference.doubt import with_doubt
@@ -255,7 +254,7 @@ class Interpolator:
         several = not isinstance(t, Tensor) and np.ndim(t) > 0
         asked: list = list(cast(Sequence, t)) if several else [t]
         # One time per pair is a tensor, which our own models also take.
-        times = cast(list[float], [_check_time(x, len(tensor_1)) for x in asked])
+        times = cast(list[float], [check_time(x, len(tensor_1)) for x in asked])
         with torch.no_grad():
             there_1, there_2 = (x.to(self.device, non_blocking=True) for x in (tensor_1, tensor_2))
             made = self._interpolate(there_1, there_2, times) if times else []
@@ -316,7 +315,7 @@ class Interpolator:
         Raises:
             ValueError: a time or, while iterating, a frame is invalid.
         """
-        times = [_check_number(t) for t in ts]
+        times = [check_number(t) for t in ts]
         return interpolate_stream(self._interpolate, self.device, frames, times)
 
     def video(
@@ -382,23 +381,3 @@ class Interpolator:
 
 def _number(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
-
-
-def _check_time(t: float | Tensor, n: int) -> float | Tensor:
-    if isinstance(t, Tensor) and t.dim() > 0:
-        if t.shape != (n,):
-            raise ValueError(f"t must have one value per pair, ({n},), got {tuple(t.shape)}")
-        # Values on a GPU are not read back: that would wait for it.
-        if t.device.type == "cpu" and not ((t > 0) & (t < 1)).all():
-            raise ValueError(f"t must lie between 0 and 1, got {t.tolist()}")
-        return t
-    return _check_number(t)
-
-
-def _check_number(t: float | Tensor) -> float:
-    t = float(t)
-    if not (math.isfinite(t) and 0 < t < 1):
-        raise ValueError(
-            f"t must lie between 0 and 1, got {t:g}; the frames at 0 and 1 are frame_1 and frame_2"
-        )
-    return t

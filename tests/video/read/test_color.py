@@ -1,5 +1,6 @@
 """Matrix, range and depth: a red patch through the whole path; tags carried."""
 
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import av
@@ -8,6 +9,7 @@ import pytest
 
 from zoomin_d2.video import JobOptions, Target, interpolate_video
 from zoomin_d2.video.errors import BadInputError
+from zoomin_d2.video.read.color import path_for_images, small_yuv
 from zoomin_d2.video.read.hdr import read_hdr_metadata
 from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.write.encoder import EncodeOptions
@@ -163,3 +165,17 @@ def test_mastering_data_that_is_lost_is_told(tmp_path, write_video, average):
         str(source), str(tmp_path / "out.mov"), average, Target(multi=2), options
     )
     assert any("mastering data" in warning for warning in report.warnings)
+
+
+def test_threads_may_convert_the_same_frame():
+    """As with a loop of few frames; PyAV's own conversion crashes."""
+    frame = av.VideoFrame(320, 180, "yuv420p")
+    for plane in frame.planes:
+        plane.update(np.arange(plane.buffer_size).astype(np.uint8))
+    path = path_for_images(180, False)
+    expected = path.to_rgb(frame), small_yuv(frame, 32, 18)
+    with ThreadPoolExecutor(3) as pool:
+        images = [pool.submit(path.to_rgb, frame) for _ in range(20)]
+        smalls = [pool.submit(small_yuv, frame, 32, 18) for _ in range(20)]
+    assert all(np.array_equal(x.result(), expected[0]) for x in images)
+    assert all(np.array_equal(x.result(), expected[1]) for x in smalls)

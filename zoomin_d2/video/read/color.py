@@ -6,6 +6,7 @@ tags, matrix and range decide the conversion. As in players, untagged video coun
 720 rows up and as BT.601 below, in limited range. It stays untagged.
 """
 
+import threading
 from typing import Any, NamedTuple
 
 import av
@@ -44,6 +45,7 @@ _UNKNOWN_MATRICES = {
 }
 # swscale's default path repeats chroma and rounds coarsely; these are exact
 _FLAGS = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+_LOCKS = [threading.Lock() for _ in range(64)]  # a frame's is chosen by its hash
 
 
 class ColorTags(NamedTuple):
@@ -167,9 +169,10 @@ def small_yuv(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
     """A small copy of a decoded frame, (3, height, width) float32: luma (full range) and both
     chroma planes, 0 to 255, before rotation."""
     options = {} if is_rgb(frame.format.name) else {"src_colorspace": Colorspace.ITU709}
-    small = frame.reformat(
-        width, height, format="yuv444p", interpolation=Interpolation.AREA, threads=1, **options
-    )
+    with _lock_of(frame):
+        small = frame.reformat(
+            width, height, format="yuv444p", interpolation=Interpolation.AREA, threads=1, **options
+        )
     planes = small.to_ndarray().astype(np.float32)
     planes[0] = ((planes[0] - 16) * (255 / 219)).clip(0, 255)
     return planes
@@ -190,6 +193,13 @@ def _reformat(
     interpolation: Interpolation = Interpolation.BICUBIC,
     **options,
 ) -> av.VideoFrame:
-    return frame.reformat(
-        format=pix_fmt, interpolation=interpolation | _FLAGS, threads=1, **options
-    )
+    with _lock_of(frame):
+        return frame.reformat(
+            format=pix_fmt, interpolation=interpolation | _FLAGS, threads=1, **options
+        )
+
+
+def _lock_of(frame: av.VideoFrame) -> threading.Lock:
+    """Held while PyAV converts a frame: meanwhile it keeps a context in the frame and changes the
+    frame's tags. The first frame of a loop is also its last one, for other threads."""
+    return _LOCKS[hash(frame) % len(_LOCKS)]
