@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from zoomin_d2.inference.adapters import for_8bit, from_baseline
 from zoomin_d2.inference.averaging import Averaged
+from zoomin_d2.inference.backends import check_backend, network_in
 from zoomin_d2.inference.baselines import BASELINES, WARPS, Baseline
 from zoomin_d2.inference.doubt import with_doubt
 from zoomin_d2.inference.engine import InferenceEngine, as_device, default_dtype
 from zoomin_d2.inference.flow_scale import FlowScaled
 from zoomin_d2.inference.frame_kinds import check_pair, from_tensor, to_tensor
 from zoomin_d2.inference.multi_device import MultiDevice
-from zoomin_d2.inference.onnx_runtime import OnnxNetwork, provider_of
 from zoomin_d2.inference.streaming import interpolate_stream
 from zoomin_d2.inference.tiles import TiledInterpolate
 from zoomin_d2.interpolate import Interpolate
@@ -88,8 +88,9 @@ class Interpolator:
             quality: "best" averages each frame with those of mirrored pairs, for four times the
                 work (inference/averaging.py); only for networks.
             backend: "torch"; or "onnx", "onnx:cpu", "onnx:openvino", ...: ONNX Runtime and its
-                provider run the network in float32 (inference/onnx_runtime.py). The provider
-                chooses the device.
+                provider run the network in float32 (inference/onnx_runtime.py), and the provider
+                chooses the device; or "openvino", OpenVINO on the CPU, and "openvino:int8", with
+                convolutions of 8 bits (inference/int8.py).
             on_change: called with a message when the side of the tiles is chosen or halved, or a
                 network is exported.
 
@@ -110,7 +111,7 @@ class Interpolator:
             changed = {"dtype": dtype not in (None, torch.float32), "compile": bool(compile)}
             changed |= {"cuda_graphs": bool(cuda_graphs), "flow_scale": flow_scale != 1}
             changed["device"] = any(x not in (None, "auto") for x in asked) or len(asked) > 1
-            _check_backend(backend, name, is_network, [x for x, is_so in changed.items() if is_so])
+            check_backend(backend, name, is_network, [x for x, is_so in changed.items() if is_so])
         if not asked:
             raise ValueError("device must name at least one device, got an empty list")
         self.name = name
@@ -126,7 +127,7 @@ class Interpolator:
         for place, model in zip(places, copies):
             doubted: Interpolate | None = None
             if isinstance(model, nn.Module) and backend != "torch":
-                made: Interpolate = OnnxNetwork(model, backend, on_change)
+                made: Interpolate = network_in(backend, model, on_change)
                 made = for_8bit(Averaged(made) if quality == "best" else made)
             elif isinstance(model, nn.Module):
                 precision = dtype or default_dtype(place)
@@ -360,15 +361,6 @@ class Interpolator:
             f"tile={self._tile!r}, flow_scale={self._flow_scale:g}, quality='{self._quality}'"
             f"{'' if self._backend == 'torch' else f', backend={self._backend!r}'})"
         )
-
-
-def _check_backend(backend: str, name: str, is_network: bool, changed: list[str]) -> None:
-    provider_of(backend)
-    if not is_network:
-        raise ValueError(f"backend '{backend}' needs a network; '{name}' is not one")
-    if changed:
-        hint = ": its provider chooses it (onnx:cuda)" if changed[0] == "device" else ""
-        raise ValueError(f"backend '{backend}' does not take the option {changed[0]}{hint}")
 
 
 def _check_time(t: float | Tensor, n: int) -> float | Tensor:

@@ -19,7 +19,7 @@ import zoomin_d2.generators
 import zoomin_d2.layers
 from zoomin_d2.extras import extra
 from zoomin_d2.files import write_atomically
-from zoomin_d2.inference import export
+from zoomin_d2.inference import export, int8
 from zoomin_d2.inference.adapters import times
 from zoomin_d2.version import __version__
 
@@ -112,8 +112,8 @@ def provider_of(backend: str) -> str | None:
     kind, colon, name = backend.partition(":")
     if kind != "onnx" or (colon and name not in PROVIDERS):
         raise ValueError(
-            f"there is no backend '{backend}': give torch, onnx, or onnx: and one of "
-            f"{', '.join(PROVIDERS)}"
+            f"there is no backend '{backend}': give torch, openvino, openvino:int8, onnx, or onnx: "
+            f"and one of {', '.join(PROVIDERS)}"
         )
     return name or None
 
@@ -156,7 +156,7 @@ def _key(generator: nn.Module) -> str:
     for name, tensor in generator.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    code = [Path(export.__file__)]
+    code = [Path(export.__file__), Path(int8.__file__)]
     for room in (zoomin_d2.generators, zoomin_d2.layers):
         code += sorted(Path(room.__path__[0]).glob("*.py"))
     for path in code:
