@@ -10,8 +10,8 @@ the network; `Interpolator.from_pretrained(file)` and MODEL.WEIGHTS accept it. T
 model card beside it, fast.md, unless there is one, and prints the sha256 for model_zoo/catalog.py.
 onnx, torchscript, torch.export: float32, any H, W and t; these run without this package. A card
 beside the file, fast.onnx.md, says which sizes it accepts and what can run it.
-int8: the ranges of activations in frames 0 and 4 of every clip of a folder, at 360 rows, from which
---backend openvino:int8 rounds these weights if the file lies beside them in model_zoo/weights/.
+int8: the ranges of activations in frames 0 and 4 of every clip of a folder, at 360 rows or fewer;
+--backend openvino:int8 rounds by them if the file lies beside the weights in model_zoo/weights/.
 """
 
 import argparse
@@ -100,14 +100,19 @@ def export_safetensors(loaded: LoadedGenerator, args: argparse.Namespace) -> Non
 
 
 def read_pairs(folder: Path) -> Iterator[tuple[Tensor, Tensor]]:
-    """Frames 0 and 4 of every clip, (1, 3, 360, W)."""
+    """Frames 0 and 4 of every clip, (1, 3, H, W) in [0, 1] with H at most 360."""
     for path in sorted(folder.glob("*.mp4")):
         frames = [frame.image for frame in islice(iter_frames(path), 5)]
         if len(frames) == 5:
-            tensors = (torch.from_numpy(x).permute(2, 0, 1)[None] / 255 for x in frames[::4])
+            height, width = frames[0].shape[:2]
+            rows = min(360, height)
             first, last = (
-                F.interpolate(x, (360, round(x.shape[3] * 360 / x.shape[2])), mode="area")
-                for x in tensors
+                F.interpolate(
+                    torch.from_numpy(x).permute(2, 0, 1)[None] / 255,
+                    (rows, round(width * rows / height)),
+                    mode="area",
+                )
+                for x in frames[::4]
             )
             yield first, last
 
