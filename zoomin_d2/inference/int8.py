@@ -126,4 +126,7 @@ def shipped_ranges(generator: nn.Module) -> Ranges:
         if content["weights"] == digest:
             return {name: (low, high) for name, (low, high) in content["inputs"].items()}
         known.append(path.name.removesuffix(".int8.json"))
-    raise ValueError(f"there are 8-bit ranges only for {', '.join(known)}, not for these weights")
+    raise ValueError(
+        f"backend 'openvino:int8': there are 8-bit ranges only for {', '.join(known)}, not for "
+        "these weights; use the backend openvino"
+    )
