@@ -58,6 +58,7 @@ setup(
         ],
         "app": ["gradio>=6"],
         "onnx": ["onnx", "onnxruntime"],  # tools/export_model.py --format onnx, and its check
+        "openvino": ["onnx", "openvino"],  # --backend openvino
         "vfx": ["OpenEXR>=3.3"],  # EXR images
         "dev": [
             *(

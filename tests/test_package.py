@@ -119,7 +119,7 @@ def test_contents_and_metadata(wheel):
     assert {n.split("/")[-1] for n in names if "/model_zoo/weights/" in n} == shipped
     assert f"Version: {zoomin_d2.__version__}\n" in text
     extras = set(re.findall(r"^Provides-Extra: (\w+)$", text, re.MULTILINE))
-    assert extras == {"app", "dev", "onnx", "train", "vfx"}
+    assert extras == {"app", "dev", "onnx", "openvino", "train", "vfx"}
     needs = re.findall(r"^Requires-Dist: ([\w.-]+)(.*)$", text, re.MULTILINE)
     always = {name.lower() for name, rest in needs if "extra ==" not in rest}
     assert always == {

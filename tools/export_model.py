@@ -3,29 +3,42 @@
 
     tools/export_model.py output/fast/model_best.pth --output fast.safetensors
     tools/export_model.py zoo:fast --output fast.onnx --format onnx
+    tools/export_model.py zoo:fast --output fast.int8.json --format int8 --clips FOLDER
 
 safetensors (the default): the averaged weights in half precision, with everything needed to rebuild
 the network; `Interpolator.from_pretrained(file)` and MODEL.WEIGHTS accept it. The tool starts a
 model card beside it, fast.md, unless there is one, and prints the sha256 for model_zoo/catalog.py.
 onnx, torchscript, torch.export: float32, any H, W and t; these run without this package. A card
 beside the file, fast.onnx.md, says which sizes it accepts and what can run it.
+int8: the ranges of activations in frames 0 and 4 of every clip of a folder, at 360 rows or fewer;
+--backend openvino:int8 rounds by them if the file lies beside the weights in model_zoo/weights/.
 """
 
 import argparse
 import json
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from zoomin_d2.cli.tool_arguments import ToolParser
+from zoomin_d2.data.video_file import iter_frames
 from zoomin_d2.evaluation.complexity import count_macs, count_parameters
-from zoomin_d2.files import write_atomically
+from zoomin_d2.files import write_atomically, write_json
+from zoomin_d2.inference import int8
 from zoomin_d2.inference.export import FORMATS, describe, export
 from zoomin_d2.model_zoo.generator_file import LoadedGenerator, load_generator, save_generator
 from zoomin_d2.user_errors import one_line_errors
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
-SUFFIXES = {"safetensors": ".safetensors", **{name: end for name, (end, _) in FORMATS.items()}}
+SUFFIXES = {
+    "safetensors": ".safetensors",
+    "int8": ".json",
+    **{name: end for name, (end, _) in FORMATS.items()},
+}
 
 
 def card(loaded: LoadedGenerator, name: str, path: Path, sha256: str) -> str:
@@ -86,6 +99,37 @@ def export_safetensors(loaded: LoadedGenerator, args: argparse.Namespace) -> Non
         print(f"{path}: a model card to complete")
 
 
+def read_pairs(folder: Path) -> Iterator[tuple[Tensor, Tensor]]:
+    """Frames 0 and 4 of every clip, (1, 3, H, W) in [0, 1] with H at most 360."""
+    for path in sorted(folder.glob("*.mp4")):
+        frames = [frame.image for frame in islice(iter_frames(path), 5)]
+        if len(frames) == 5:
+            height, width = frames[0].shape[:2]
+            rows = min(360, height)
+            first, last = (
+                F.interpolate(
+                    torch.from_numpy(x).permute(2, 0, 1)[None] / 255,
+                    (rows, round(width * rows / height)),
+                    mode="area",
+                )
+                for x in frames[::4]
+            )
+            yield first, last
+
+
+def export_ranges(loaded: LoadedGenerator, args: argparse.Namespace) -> None:
+    pairs = list(read_pairs(args.clips)) if args.clips else []
+    if not pairs:
+        raise ValueError(
+            "the format int8 needs --clips, a folder of .mp4 clips of 5 frames or more"
+        )
+    generator = loaded.generator.float().eval()
+    ranges = int8.measure_ranges(generator, pairs)
+    inputs = {name: [round(x, 4) for x in pair] for name, pair in ranges.items()}
+    write_json(args.output, {"weights": int8.weights_digest(generator), "inputs": inputs})
+    print(f"{args.output}: {len(inputs)} convolutions, from {len(pairs)} pairs")
+
+
 def main(args: argparse.Namespace) -> None:
     if args.output.suffix != SUFFIXES[args.format]:
         raise ValueError(
@@ -95,6 +139,9 @@ def main(args: argparse.Namespace) -> None:
     args.output.parent.mkdir(parents=True, exist_ok=True)
     if args.format == "safetensors":
         export_safetensors(loaded, args)
+        return
+    if args.format == "int8":
+        export_ranges(loaded, args)
         return
     export(loaded.generator, args.format, args.output)
     print(f"{args.output}: {args.output.stat().st_size / 1e6:.2f} MB, float32")
@@ -113,6 +160,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--format", choices=SUFFIXES, default="safetensors")
     parser.add_argument("--weights", choices=("averaged", "trained"), default="averaged")
     parser.add_argument("--dtype", choices=DTYPES, default="float16", help="type of stored weights")
+    parser.add_argument("--clips", type=Path, metavar="FOLDER", help="for --format int8")
     return parser.parse_args(argv)
 
 

@@ -357,7 +357,7 @@ def test_an_estimate_makes_no_output(run, clip, tmp_path):
 
 def test_backends_and_devices_in_one_line(run, clip, tmp_path):
     for options, words in (
-        (["--backend", "tpu"], "there is no backend 'tpu': give torch, onnx, or onnx:"),
+        (["--backend", "tpu"], "there is no backend 'tpu': give torch, openvino, "),
         (["--device", "mps"], "there is no device 'mps': PyTorch finds 0 Apple GPUs here"),
         (["--backend", "onnx"], "backend 'onnx' needs a network; 'average' is not one"),
     ):

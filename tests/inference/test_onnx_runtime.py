@@ -115,7 +115,7 @@ def test_no_cache_folder_is_no_error(small_generator, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("backend", "options", "words"),
     [
-        ("onxx", {}, r"no backend 'onxx': give torch, onnx, or onnx: and one of cuda, directml"),
+        ("onxx", {}, r"no backend 'onxx': give torch, openvino, .*onnx, or onnx: and one of cuda"),
         ("onnx:rocm", {}, "no backend 'onnx:rocm'"),
         ("onnx:coreml", {}, r"has only .*cpu; install onnxruntime on macOS in its place"),
         ("onnx", {"device": "cuda"}, r"option device: its provider chooses it \(onnx:cuda\)"),

@@ -1,6 +1,7 @@
 """tools/export_model.py: from a training checkpoint to a file that Interpolator takes."""
 
 import hashlib
+import json
 import re
 
 import export_model
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from zoomin_d2 import Interpolator
+from zoomin_d2.inference import int8
 from zoomin_d2.model_zoo.generator_file import load_generator
 from zoomin_d2.modeling import build_generator
 from zoomin_d2.modeling.generator_options import generator_options
@@ -81,3 +83,21 @@ def test_torchscript_needs_no_package(checkpoint, tmp_path, capsys):
 def test_wrong_ending(checkpoint, tmp_path):
     with pytest.raises(ValueError, match=r"must end in \.safetensors"):
         _export(checkpoint, tmp_path / "tiny.pth")
+
+
+def test_ranges_of_a_clip(checkpoint, tmp_path, write_video, make_frames, capsys):
+    write_video("clips/a.mp4", make_frames(5))
+    write_video("clips/short.mp4", make_frames(4))
+    clips = tmp_path / "clips"
+    output = tmp_path / "tiny.int8.json"
+    _export(checkpoint, output, "--format", "int8", "--clips", clips)
+    assert "from 1 pairs" in capsys.readouterr().out
+    content = json.loads(output.read_text())
+    generator = load_generator(checkpoint).generator.float().eval()
+    assert content["weights"] == int8.weights_digest(generator)
+    pairs = list(export_model.read_pairs(clips))
+    assert [x.shape for x in pairs[0]] == [(1, 3, 48, 64)] * 2
+    for name, (low, high) in int8.measure_ranges(generator, pairs).items():
+        assert content["inputs"][name] == pytest.approx([low, high], abs=1e-4)
+    with pytest.raises(ValueError, match=r"int8 needs --clips, a folder of \.mp4 clips"):
+        _export(checkpoint, output, "--format", "int8", "--clips", tmp_path)

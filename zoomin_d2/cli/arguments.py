@@ -83,7 +83,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--backend",
         default="torch",
         help="torch (default), or onnx: ONNX Runtime with the first provider that is installed, or "
-        "onnx:cpu, onnx:cuda, onnx:tensorrt, onnx:directml, onnx:openvino, onnx:coreml",
+        "onnx:cpu, onnx:cuda, onnx:tensorrt, onnx:directml, onnx:openvino, onnx:coreml; or "
+        "openvino: the CPU, or openvino:int8: the CPU, faster, with convolutions of 8 bits",
     )
     model.add_argument(
         "--dtype",

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from zoomin_d2.generators import FastGenerator
 from zoomin_d2.inference.adapters import check_number, check_time, for_8bit, from_baseline
 from zoomin_d2.inference.averaging import Averaged
+from zoomin_d2.inference.backends import check_backend, network_in
 from zoomin_d2.inference.baselines import BASELINES, WARPS, Baseline
 from zoomin_d2.inference.doubt import with_doubt
 from zoomin_d2.inference.engine import InferenceEngine, as_device, default_dtype
 from zoomin_d2.inference.flow_scale import AutoScaled, FlowScaled
 from zoomin_d2.inference.frame_kinds import check_pair, from_tensor, to_tensor
 from zoomin_d2.inference.multi_device import MultiDevice
-from zoomin_d2.inference.onnx_runtime import OnnxNetwork, check_options
 from zoomin_d2.inference.streaming import interpolate_stream
 from zoomin_d2.inference.tiles import TiledInterpolate
 from zoomin_d2.interpolate import Interpolate
@@ -92,8 +92,9 @@ class Interpolator:
             detail: how far frames get the fine structure of the frames around them, 0 to 2
                 (generators/detail.py); only for networks like `fast`. None: as the model was made.
             backend: "torch"; or "onnx", "onnx:cpu", "onnx:openvino", ...: ONNX Runtime and its
-                provider run the network in float32 (inference/onnx_runtime.py). The provider
-                chooses the device.
+                provider run the network in float32 (inference/onnx_runtime.py), and the provider
+                chooses the device; or "openvino", OpenVINO on the CPU, and "openvino:int8", with
+                convolutions of 8 bits (inference/int8.py).
             on_change: called with a message when the side of the tiles is chosen or halved, or a
                 network is exported.
 
@@ -120,7 +121,7 @@ class Interpolator:
             changed = {"dtype": dtype not in (None, torch.float32), "compile": bool(compile)}
             changed |= {"cuda_graphs": bool(cuda_graphs), "flow_scale": flow_scale != 1}
             changed["device"] = any(x not in (None, "auto") for x in asked) or len(asked) > 1
-            check_options(backend, name, is_network, [x for x, is_so in changed.items() if is_so])
+            check_backend(backend, name, is_network, [x for x, is_so in changed.items() if is_so])
         if not asked:
             raise ValueError("device must name at least one device, got an empty list")
         self.name = name
@@ -136,7 +137,7 @@ class Interpolator:
         for place, model in zip(places, copies):
             doubted: Interpolate | None = None
             if isinstance(model, nn.Module) and backend != "torch":
-                made: Interpolate = OnnxNetwork(model, backend, on_change)
+                made: Interpolate = network_in(backend, model, on_change)
                 made = for_8bit(Averaged(made) if quality == "best" else made)
             elif isinstance(model, nn.Module):
                 precision = dtype or default_dtype(place)

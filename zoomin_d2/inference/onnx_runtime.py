@@ -19,7 +19,7 @@ import zoomin_d2.generators
 import zoomin_d2.layers
 from zoomin_d2.extras import extra
 from zoomin_d2.files import write_atomically
-from zoomin_d2.inference import export
+from zoomin_d2.inference import export, int8
 from zoomin_d2.inference.adapters import times
 from zoomin_d2.version import __version__
 
@@ -112,21 +112,10 @@ def provider_of(backend: str) -> str | None:
     kind, colon, name = backend.partition(":")
     if kind != "onnx" or (colon and name not in PROVIDERS):
         raise ValueError(
-            f"there is no backend '{backend}': give torch, onnx, or onnx: and one of "
-            f"{', '.join(PROVIDERS)}"
+            f"there is no backend '{backend}': give torch, openvino, openvino:int8, onnx, or onnx: "
+            f"and one of {', '.join(PROVIDERS)}"
         )
     return name or None
-
-
-def check_options(backend: str, name: str, is_network: bool, changed: list[str]) -> None:
-    """Raises ValueError if there is no such backend, or it cannot run the model `name` with the
-    options of an Interpolator that were changed."""
-    provider_of(backend)
-    if not is_network:
-        raise ValueError(f"backend '{backend}' needs a network; '{name}' is not one")
-    if changed:
-        hint = ": its provider chooses it (onnx:cuda)" if changed[0] == "device" else ""
-        raise ValueError(f"backend '{backend}' does not take the option {changed[0]}{hint}")
 
 
 def exported(generator: nn.Module, on_change: Callable[[str], None] | None = None) -> bytes:
@@ -167,7 +156,7 @@ def _key(generator: nn.Module) -> str:
     for name, tensor in generator.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    code = [Path(export.__file__)]
+    code = [Path(export.__file__), Path(int8.__file__)]
     for room in (zoomin_d2.generators, zoomin_d2.layers):
         code += sorted(Path(room.__path__[0]).glob("*.py"))
     for path in code:

@@ -1,0 +1,97 @@
+"""8-bit convolutions: how they round, what they leave alone, which weights they belong to."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from zoomin_d2.inference import export, int8
+from zoomin_d2.inference.int8 import RoundedConv
+from zoomin_d2.model_zoo.catalog import ROOT
+from zoomin_d2.model_zoo.generator_file import load_generator
+
+
+@pytest.fixture(scope="module")
+def fast():
+    return load_generator("fast").generator.float().eval()
+
+
+def moving_pair(height, width):
+    """Two smooth frames (1, 3, H, W), 3 pixels apart."""
+    random = torch.Generator().manual_seed(1)
+    texture = torch.rand(1, 3, height, width + 3, generator=random)
+    texture = nn.functional.avg_pool2d(texture, 5, stride=1, padding=2)
+    return texture[..., :-3], texture[..., 3:]
+
+
+def test_rounding_worked_by_hand():
+    conv = nn.Conv2d(1, 2, 1)
+    conv.weight.data = torch.tensor([63.0, 6.3]).view(2, 1, 1, 1)
+    conv.bias.data = torch.tensor([0.0, 1.0])
+    rounded = RoundedConv(conv, -51.0, 204.0)  # steps of 1 from -51; weights by 1 and 0.1
+    given = torch.tensor([-60.0, -0.4, 0.6, 3.0, 300.0]).view(1, 1, 1, 5)
+    inputs = torch.tensor([-51.0, 0.0, 1.0, 3.0, 204.0])
+    made = rounded(given)[0, :, 0]
+    torch.testing.assert_close(made, torch.stack([63 * inputs, 6.3 * inputs + 1]))
+    conv.weight.data[1] = 6.34  # its own largest weight, so its own step: 6.34 / 63
+    torch.testing.assert_close(RoundedConv(conv, -51.0, 204.0)(given)[0, 1, 0], 6.34 * inputs + 1)
+
+
+def test_rounded_frames_are_close(fast):
+    rounded = int8.rounded(fast, int8.shipped_ranges(fast))
+    kinds = {name: type(m) for name, m in rounded.named_modules()}
+    assert kinds["decoders.0.blocks.0.last"] is RoundedConv
+    for name in ("pyramid.levels.0.0.0", "decoders.1.enter.0", "decoders.2.head"):
+        assert kinds[name] is nn.Conv2d
+    assert sum(isinstance(m, RoundedConv) for m in fast.modules()) == 0  # a copy
+    pair, t = moving_pair(64, 96), torch.tensor([0.5])
+    with torch.no_grad():
+        exact, close = (g(*pair, t).pred_frame for g in (fast, rounded))
+    assert 0 < (exact - close).abs().mean() < 1 / 255
+
+
+def test_ranges_are_the_extremes(fast):
+    pair, other = moving_pair(32, 32), moving_pair(48, 64)
+    both = int8.measure_ranges(fast, [pair, other])
+    apart = [int8.measure_ranges(fast, [x]) for x in (pair, other)]
+    assert both == {
+        name: (min(a[name][0] for a in apart), max(a[name][1] for a in apart)) for name in both
+    }
+    assert sorted(both) == sorted(int8.shipped_ranges(fast))
+    assert not any(module._forward_pre_hooks for module in fast.modules())
+
+
+def test_ranges_belong_to_weights(fast):
+    other = copy.deepcopy(fast)
+    with torch.no_grad():
+        next(other.parameters())[0, 0, 0, 0] += 1e-3
+    with pytest.raises(ValueError, match="8-bit ranges only for fast, not for these weights"):
+        int8.shipped_ranges(other)
+    shipped = json.loads((ROOT / "weights" / "fast.int8.json").read_text())
+    assert shipped["weights"] == int8.weights_digest(fast)
+
+
+def test_exported_rounding(small_generator):
+    """The file holds the rounding as ONNX defines it, and makes PyTorch's frame."""
+    onnx = pytest.importorskip("onnx", reason="needs the extra 'onnx'")
+    runtime = pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
+    exact, _ = small_generator
+    pair, t = moving_pair(37, 48), torch.tensor([0.5])
+    rounded = int8.rounded(exact, int8.measure_ranges(exact, [pair]))
+    data = export.export_onnx(rounded)
+    kinds = [node.op_type for node in onnx.load_from_string(data).graph.node]
+    num_rounded = sum(isinstance(m, RoundedConv) for m in rounded.modules())
+    assert kinds.count("QuantizeLinear") == 2 * num_rounded > 0
+    options = runtime.SessionOptions()
+    # As it is written: ONNX Runtime's own 8-bit products may overflow on CPUs without VNNI.
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    made = session.run(None, dict(zip(export.INPUTS, (x.numpy() for x in (*pair, t)))))[0]
+    with torch.no_grad():
+        expected, other = (g(*pair, t).pred_frame.numpy() for g in (rounded, exact))
+    # Sums in another order may round one step further, here and there.
+    assert np.abs(made - expected).mean() < np.abs(other - expected).mean() / 10

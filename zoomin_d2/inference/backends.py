@@ -1,0 +1,39 @@
+"""What runs a network in place of PyTorch, by the name of `Interpolator(backend=...)`."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from zoomin_d2.inference.onnx_runtime import OnnxNetwork, provider_of
+from zoomin_d2.inference.openvino_runtime import BACKENDS, OpenVinoNetwork
+from zoomin_d2.interpolate import Interpolate
+
+
+def network_in(
+    backend: str, generator: nn.Module, on_change: Callable[[str], None] | None = None
+) -> Interpolate:
+    """A network in a backend other than "torch"; errors: see the classes."""
+    runtime = OpenVinoNetwork if backend in BACKENDS else OnnxNetwork
+    return runtime(generator, backend, on_change)
+
+
+def check_backend(backend: str, name: str, is_network: bool, changed: list[str]) -> None:
+    """
+    Args:
+        backend: any but "torch".
+        name: of the model. is_network: whether it is one.
+        changed: names of the options, given by the user, that only PyTorch takes.
+
+    Raises:
+        ValueError: there is no such backend, or it does not fit.
+    """
+    if backend not in BACKENDS:
+        provider_of(backend)
+    if not is_network:
+        raise ValueError(f"backend '{backend}' needs a network; '{name}' is not one")
+    if changed:
+        chosen = (
+            "it runs on the CPU" if backend in BACKENDS else "its provider chooses it (onnx:cuda)"
+        )
+        hint = f": {chosen}" if changed[0] == "device" else ""
+        raise ValueError(f"backend '{backend}' does not take the option {changed[0]}{hint}")

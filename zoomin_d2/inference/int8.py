@@ -1,0 +1,132 @@
+"""Convolutions of 8-bit numbers, for CPUs, which multiply them faster than floating-point ones.
+
+The input of a convolution is rounded to 256 steps of a range measured beforehand, its weights to
+127 steps of each output channel's largest one. Warps, the cost volume, and everything else stay in
+floating point, and so do the convolutions that `is_rounded` leaves out. The rounding is PyTorch's
+own, so that an export holds it as QuantizeLinear and DequantizeLinear, which a runtime turns into
+products of integers.
+
+Ranges belong to weights: the file fast.int8.json lies beside fast.safetensors.
+"""
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoomin_d2.model_zoo.catalog import ROOT
+
+Ranges = dict[str, tuple[float, float]]
+
+# 64 instead of 128: without VNNI, a CPU adds two products in 16 bits, which must not overflow.
+_MAX_WEIGHT = 63
+
+
+class RoundedConv(nn.Module):
+    """A convolution on rounded inputs and weights.
+
+    Args:
+        conv: is kept.
+        low, high: of its inputs; values beyond are cut off.
+    """
+
+    steps: Tensor
+    zeros: Tensor
+
+    def __init__(self, conv: nn.Conv2d, low: float, high: float):
+        super().__init__()
+        self.conv = conv
+        low, high = min(low, 0.0), max(high, 1e-6)
+        self.step = (high - low) / 255
+        self.zero = round(-low / self.step)
+        steps = conv.weight.detach().abs().amax((1, 2, 3)).clamp(min=1e-8) / _MAX_WEIGHT
+        self.register_buffer("steps", steps)
+        self.register_buffer("zeros", torch.zeros(len(steps), dtype=torch.int32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv = self.conv
+        x = torch.fake_quantize_per_tensor_affine(x, self.step, self.zero, 0, 255)
+        weight = torch.fake_quantize_per_channel_affine(
+            conv.weight, self.steps, self.zeros, 0, -128, 127
+        )
+        return F.conv2d(x, weight, conv.bias, conv.stride, conv.padding, conv.dilation)
+
+
+def is_rounded(name: str, conv: nn.Conv2d) -> bool:
+    """Whether a convolution of `FastGenerator` loses little by rounding.
+
+    The first one reads the frames. The heads write motion and colors. Those that enter a level mix
+    motion in pixels with features and costs, and one step cannot suit all three.
+    """
+    return conv.in_channels != 3 and "head" not in name and "enter" not in name
+
+
+def measure_ranges(generator: nn.Module, pairs: Iterable[tuple[Tensor, Tensor]]) -> Ranges:
+    """The least and the largest input of every convolution that `is_rounded`.
+
+    Args:
+        pairs: of frames (N, 3, H, W) in [0, 1].
+    """
+    ranges: Ranges = {}
+
+    def hook(name: str, x: Tensor) -> None:
+        low, high = ranges.get(name, (0.0, 0.0))
+        ranges[name] = min(low, x.min().item()), max(high, x.max().item())
+
+    convs = {n: m for n, m in generator.named_modules() if isinstance(m, nn.Conv2d)}
+    handles = [
+        conv.register_forward_pre_hook(lambda _, inputs, name=name: hook(name, inputs[0]))
+        for name, conv in convs.items()
+        if is_rounded(name, conv)
+    ]
+    try:
+        with torch.no_grad():
+            for frame_1, frame_2 in pairs:
+                generator(frame_1, frame_2, frame_1.new_full((len(frame_1),), 0.5))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return ranges
+
+
+def rounded(generator: nn.Module, ranges: Ranges) -> nn.Module:
+    """A copy of a float32 network on the CPU, with `RoundedConv` where there is a range."""
+    copied = copy.deepcopy(generator)
+    for name, (low, high) in ranges.items():
+        conv = copied.get_submodule(name)
+        assert isinstance(conv, nn.Conv2d)
+        parent, _, leaf = name.rpartition(".")
+        made = RoundedConv(conv, low, high)
+        setattr(copied.get_submodule(parent), leaf, made)
+    return copied.eval()
+
+
+def weights_digest(generator: nn.Module) -> str:
+    """Changes with any weight."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(generator.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def shipped_ranges(generator: nn.Module) -> Ranges:
+    """The ranges that ship for these weights.
+
+    Raises:
+        ValueError: there are none.
+    """
+    digest, known = weights_digest(generator), []
+    for path in sorted((ROOT / "weights").glob("*.int8.json")):
+        content = json.loads(path.read_text())
+        if content["weights"] == digest:
+            return {name: (low, high) for name, (low, high) in content["inputs"].items()}
+        known.append(path.name.removesuffix(".int8.json"))
+    raise ValueError(
+        f"backend 'openvino:int8': there are 8-bit ranges only for {', '.join(known)}, not for "
+        "these weights; use the backend openvino"
+    )

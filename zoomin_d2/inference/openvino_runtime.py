@@ -1,0 +1,97 @@
+"""Networks in OpenVINO: `Interpolator(backend="openvino")`, for CPUs without a GPU beside them.
+
+The network is exported to ONNX (inference/export.py) once, as for ONNX Runtime. "openvino:int8"
+rounds most of its convolutions to 8 bits (inference/int8.py).
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoomin_d2.extras import extra
+from zoomin_d2.inference import export, int8
+from zoomin_d2.inference.adapters import times
+from zoomin_d2.inference.onnx_runtime import exported
+
+BACKENDS = ("openvino", "openvino:int8")
+_MAX_SIZES = 4  # frame sizes kept compiled
+
+
+class OpenVinoNetwork:
+    """A generator as an `Interpolate` of float frames, run by OpenVINO on the CPU.
+
+    Args:
+        generator: is converted to float32 on the CPU.
+        backend: of `BACKENDS`.
+        on_change: called with a message before the network is exported.
+
+    Raises:
+        ModuleNotFoundError: OpenVINO, or `onnx` for the first export, is not installed.
+        ValueError: "openvino:int8", and no ranges ship for these weights.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        backend: str = "openvino",
+        on_change: Callable[[str], None] | None = None,
+    ):
+        generator = generator.float().cpu().eval()
+        if backend == "openvino:int8":
+            generator = int8.rounded(generator, int8.shipped_ranges(generator))
+        with extra("openvino", f"backend '{backend}'"):
+            import openvino
+
+        self._core = openvino.Core()
+        self._model = exported(generator, on_change)
+        self._threads = torch.get_num_threads()
+        self._requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+
+    def __call__(
+        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], /
+    ) -> list[Tensor]:
+        """Frames (N, 3, H, W) float in [0, 1]; one (N, 3, H, W) float32 on the CPU per time. The
+        network runs once per time and pair, and is compiled at the first call with a size.
+
+        Raises:
+            MemoryError: OpenVINO could not allocate what it needs.
+        """
+        first, second = (f.float().cpu().contiguous().numpy() for f in (frame_1, frame_2))
+        return [
+            torch.from_numpy(np.concatenate([self._run(*x) for x in zip(first, second, t.numpy())]))
+            for t in times(ts, frame_1.cpu())
+        ]
+
+    def _run(self, frame_1: np.ndarray, frame_2: np.ndarray, t: np.float32) -> np.ndarray:
+        inputs = dict(zip(export.INPUTS, (frame_1[None], frame_2[None], np.array([t]))))
+        try:
+            # The request's own memory holds the result, and the next call overwrites it.
+            return self._request(inputs).infer(inputs)[0].copy()
+        except RuntimeError as error:
+            if "alloc" in str(error).lower():
+                raise MemoryError(f"OpenVINO: {error}") from error
+            raise
+
+    def _request(self, inputs: dict[str, np.ndarray]) -> Any:
+        size = inputs[export.INPUTS[0]].shape
+        if size not in self._requests:
+            while len(self._requests) >= _MAX_SIZES:
+                self._requests.popitem(last=False)
+            # Compiled for one size, it is faster than for any.
+            model = self._core.read_model(BytesIO(self._model))
+            model.reshape({name: list(x.shape) for name, x in inputs.items()})
+            options = {
+                "INFERENCE_NUM_THREADS": self._threads,
+                "INFERENCE_PRECISION_HINT": "f32",  # on some CPUs it would take bfloat16
+                "PERFORMANCE_HINT": "LATENCY",
+            }
+            self._requests[size] = self._core.compile_model(
+                model, "CPU", options
+            ).create_infer_request()
+        self._requests.move_to_end(size)
+        return self._requests[size]
