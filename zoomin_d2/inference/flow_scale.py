@@ -120,26 +120,36 @@ class AutoScaled:
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], /
     ) -> list[Tensor]:
         """As `FlowScaled`."""
-        return [made.frame for made in self._made(frame_1, frame_2, ts)]
+        full, half = self._made(frame_1, frame_2, ts)
+        return [made.frame for made in half] if half else [frame for frame, _ in full]
 
     def with_doubt(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
         """As `FlowScaled`."""
-        return [made.with_doubt() for made in self._made(frame_1, frame_2, ts)]
+        full, half = self._made(frame_1, frame_2, ts)
+        made = half or _warped_frames(frame_1, frame_2, full)
+        return [frame.with_doubt() for frame in made]
 
     def _made(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
-    ) -> list[WarpedFrame]:
+    ) -> tuple[list[tuple[Tensor, GeneratorOutput]], list[WarpedFrame]]:
+        """What full size gave, and what half the size gave if that is better."""
         frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
-        outputs = self._engine.with_outputs(frame_1, frame_2, ts)
-        colors = frame_1[:, :3], frame_2[:, :3]
-        full = [
-            WarpedFrame(frame, *warped(*colors, out), out.blend_mask.float())
-            for frame, out in outputs
-        ]
-        if max(_motion(out) for _, out in outputs) <= LARGE_MOTION:
-            return full
+        full = self._engine.with_outputs(frame_1, frame_2, ts)
+        if max(_motion(out) for _, out in full) <= LARGE_MOTION:
+            return full, []
         half = self._half.made(frame_1, frame_2, ts)
-        return half if _disagreement(half) < MARGIN * _disagreement(full) else full
+        at_full = _disagreement(_warped_frames(frame_1, frame_2, full))
+        return full, half if _disagreement(half) < MARGIN * at_full else []
+
+
+def _warped_frames(
+    frame_1: Tensor, frame_2: Tensor, made: list[tuple[Tensor, GeneratorOutput]]
+) -> list[WarpedFrame]:
+    color_1, color_2 = (frame.to(made[0][0].device)[:, :3] for frame in (frame_1, frame_2))
+    return [
+        WarpedFrame(frame, *warped(color_1, color_2, out), out.blend_mask.float())
+        for frame, out in made
+    ]
 
 
 def _motion(out: GeneratorOutput) -> float:
