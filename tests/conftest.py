@@ -1,11 +1,13 @@
 """Shared fixtures: a small model on a randomly initialised detector, batches of known content."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 import torch
 from detectron2.config import CfgNode
+from detectron2.utils.logger import setup_logger
 
 from zoomin_d2 import get_zoomin_cfg
 
@@ -28,6 +30,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
     reasons = Counter(str(report.longrepr[-1]).removeprefix("Skipped: ") for report in skipped)
     for reason, count in reasons.items():
         terminalreporter.write_line(f"LEFT OUT: {count} tests: {reason}", red=True, bold=True)
+
+
+@pytest.fixture(autouse=True)
+def no_closed_log() -> Iterator[None]:
+    """A logger that a test sets up keeps the stream of its capsys, which is closed after the test;
+    the next test's messages would become a traceback."""
+    yield
+    for name in ("zoomin_d2", "detectron2", "fvcore"):
+        logger = logging.getLogger(name)
+        for handler in list(logger.handlers):
+            if getattr(getattr(handler, "stream", None), "closed", False):
+                logger.removeHandler(handler)
+                setup_logger.cache_clear()
 
 
 @pytest.fixture
