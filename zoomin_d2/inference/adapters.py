@@ -2,13 +2,15 @@
 that it takes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from zoomin_d2.frames import to_8bit
 from zoomin_d2.inference.baselines import Baseline
+from zoomin_d2.inference.export import INPUTS
 from zoomin_d2.interpolate import Interpolate
 
 
@@ -20,6 +22,33 @@ def times(ts: Sequence[float | Tensor], frame: Tensor) -> list[Tensor]:
         if isinstance(t, Tensor)
         else torch.full((n,), t, device=device)
         for t in ts
+    ]
+
+
+def pair_by_pair(
+    run: Callable[[dict[str, np.ndarray]], np.ndarray],
+    frame_1: Tensor,
+    frame_2: Tensor,
+    ts: Sequence[float | Tensor],
+) -> list[Tensor]:
+    """The frames of an exported network, which takes one pair and one time.
+
+    Args:
+        run: by the names of inference/export.py: frames (1, 3, H, W) float32 and t (1,) ->
+            (1, 3, H, W).
+        frame_1, frame_2: (N, 3, H, W) float in [0, 1].
+
+    Returns:
+        one (N, 3, H, W) float32 on the CPU per time.
+    """
+    first, second = (f.float().cpu().contiguous().numpy() for f in (frame_1, frame_2))
+
+    def made(one: np.ndarray, two: np.ndarray, t: np.float32) -> np.ndarray:
+        return run(dict(zip(INPUTS, (one[None], two[None], np.array([t])))))
+
+    return [
+        torch.from_numpy(np.concatenate([made(*x) for x in zip(first, second, t.numpy())]))
+        for t in times(ts, frame_1.cpu())
     ]
 
 

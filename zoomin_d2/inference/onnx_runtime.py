@@ -20,7 +20,7 @@ import zoomin_d2.layers
 from zoomin_d2.extras import extra
 from zoomin_d2.files import write_atomically
 from zoomin_d2.inference import export, int8
-from zoomin_d2.inference.adapters import times
+from zoomin_d2.inference.adapters import pair_by_pair
 from zoomin_d2.version import __version__
 
 # Our name -> ONNX Runtime's, and the package that brings the provider; in the order in which they
@@ -87,14 +87,9 @@ class OnnxNetwork:
         Raises:
             MemoryError: ONNX Runtime could not allocate what it needs.
         """
-        first, second = (f.float().cpu().contiguous().numpy() for f in (frame_1, frame_2))
-        return [
-            torch.from_numpy(np.concatenate([self._run(*x) for x in zip(first, second, t.numpy())]))
-            for t in times(ts, frame_1.cpu())
-        ]
+        return pair_by_pair(self._run, frame_1, frame_2, ts)
 
-    def _run(self, frame_1: np.ndarray, frame_2: np.ndarray, t: np.float32) -> np.ndarray:
-        inputs = dict(zip(export.INPUTS, (frame_1[None], frame_2[None], np.array([t]))))
+    def _run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         try:
             return self._session.run([export.OUTPUT], inputs)[0]
         except self._failures as error:
@@ -153,9 +148,7 @@ def _key(generator: nn.Module) -> str:
         options |= {k: v for k, v in vars(module).items() if isinstance(v, tuple | list)}
         options.pop("training", None)
         digest.update(f"{name} {type(module).__qualname__} {sorted(options.items())}".encode())
-    for name, tensor in generator.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    digest.update(int8.weights_digest(generator).encode())
     code = [Path(export.__file__), Path(int8.__file__)]
     for room in (zoomin_d2.generators, zoomin_d2.layers):
         code += sorted(Path(room.__path__[0]).glob("*.py"))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from zoomin_d2.extras import extra
 from zoomin_d2.inference import export, int8
-from zoomin_d2.inference.adapters import times
+from zoomin_d2.inference.adapters import pair_by_pair
 from zoomin_d2.inference.onnx_runtime import exported
 
 BACKENDS = ("openvino", "openvino:int8")
@@ -61,14 +61,9 @@ class OpenVinoNetwork:
         Raises:
             MemoryError: OpenVINO could not allocate what it needs.
         """
-        first, second = (f.float().cpu().contiguous().numpy() for f in (frame_1, frame_2))
-        return [
-            torch.from_numpy(np.concatenate([self._run(*x) for x in zip(first, second, t.numpy())]))
-            for t in times(ts, frame_1.cpu())
-        ]
+        return pair_by_pair(self._run, frame_1, frame_2, ts)
 
-    def _run(self, frame_1: np.ndarray, frame_2: np.ndarray, t: np.float32) -> np.ndarray:
-        inputs = dict(zip(export.INPUTS, (frame_1[None], frame_2[None], np.array([t]))))
+    def _run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         try:
             # The request's own memory holds the result, and the next call overwrites it.
             return self._request(inputs).infer(inputs)[0].copy()
