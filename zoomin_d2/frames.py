@@ -139,7 +139,7 @@ def to_image(samples: Tensor) -> np.ndarray:
     return cv2.merge(list(planes if planes.dtype == np.uint8 else planes.astype(np.uint16)))
 
 
-def mix(image_1: np.ndarray, image_2: np.ndarray, t: float | np.ndarray) -> np.ndarray:
+def mix(image_1: np.ndarray, image_2: np.ndarray, t: float) -> np.ndarray:
     """(1 - t) * image_1 + t * image_2, rounded, in the images' type."""
     mixed = (1.0 - t) * image_1.astype(np.float32) + t * image_2.astype(np.float32)
     return np.rint(mixed).astype(image_1.dtype)

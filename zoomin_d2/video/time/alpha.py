@@ -61,9 +61,8 @@ def interpolate_premultiplied(
     return [torch.cat([c, a.mean(1, keepdim=True)], 1) for c, a in pairs]
 
 
-def mix_images(image_1: np.ndarray, image_2: np.ndarray, t: float | np.ndarray) -> np.ndarray:
-    """Like `frames.mix`, but also for straight RGBA, and for linear light in half floats; t may be
-    (H, W, 1)."""
+def mix_images(image_1: np.ndarray, image_2: np.ndarray, t: float) -> np.ndarray:
+    """Like `frames.mix`, but also for straight RGBA, and for linear light in half floats."""
     if image_1.dtype == np.float16:
         light_1, light_2 = (image.astype(np.float32) for image in (image_1, image_2))
         return ((1.0 - t) * light_1 + t * light_2).astype(np.float16)
