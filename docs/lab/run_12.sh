@@ -29,12 +29,13 @@ case $variant in
 esac
 # Section 3.5 has 3,198 triplets: here four of each of 540 clips of UCF101, and 30 shots 36 times.
 mix="'ucf101_train'$(printf ",'videos_hr_pairs'%.0s" {1..36})"
-# Batch 8 at 4e-4 takes Adam along as long a path per sample as the paper's batch 2 at 1e-4.
+# Batch 8 at 4e-4 takes Adam along as long a path per sample as the paper's batch 2 at 1e-4. The rate
+# falls to a tenth in 10 epochs: 99 % of the path of all 600,000 samples lies in these 20 epochs.
 "${PYTHON:-python}" tools/train_net.py --config-file "configs/paper/$recipe.yaml" SEED "$seed" \
     OUTPUT_DIR "$out" DATASETS.TRAIN "($mix,)" \
     DATASETS.TEST "('videos_ucf_val','triplets_dev','videos_motion_val')" \
     TEST.METRICS "['sharpness','LPIPS']" TEST.EVAL_PERIOD 0 VIS_PERIOD 0 \
-    SOLVER.IMS_PER_BATCH 8 SOLVER.BASE_LR 4e-4 SOLVER.PAPER_DECAY_ITERS 3998 SOLVER.MAX_ITER 16000 \
+    SOLVER.IMS_PER_BATCH 8 SOLVER.BASE_LR 4e-4 SOLVER.PAPER_DECAY_ITERS 3998 SOLVER.MAX_ITER 8000 \
     SOLVER.AMP.ENABLED True SOLVER.COMPILE True MODEL.GENERATOR.CHANNELS_LAST True CUDNN_BENCHMARK True \
     DATALOADER.FRAMES_ON_DEVICE True DATALOADER.NUM_WORKERS 6 SOLVER.CHECKPOINT_PERIOD 8000 \
     "${options[@]}" "$@"
