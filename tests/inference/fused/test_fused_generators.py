@@ -20,7 +20,7 @@ pytest.importorskip("triton")
 def _fine():
     """Grown from `fast`, and refining its motion somehow."""
     cfg = get_zoomin_cfg()
-    cfg.merge_from_file(str(Path(__file__).parents[2] / "configs/fine/baseline.yaml"))
+    cfg.merge_from_file(str(Path(__file__).parents[3] / "configs/fine/baseline.yaml"))
     torch.manual_seed(0)
     generator = build_generator(cfg)
     grow_weights(load_generator("fast").generator, generator)
