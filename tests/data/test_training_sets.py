@@ -54,6 +54,13 @@ def test_nothing_on_disk_is_sample_clips(datasets_at):
     assert "9 clips, 306 frames" in resolved.sentence
 
 
+def test_a_set_named_several_times_is_counted(datasets_at, with_sample_clips):
+    cfg = get_zoomin_cfg()
+    cfg.DATASETS.TRAIN = ("sample_clips_train",) * 3
+    sentence = resolve_datasets(cfg).sentence
+    assert sentence.startswith("Training on 3 x sample_clips_train (9 clips, 306 frames), named by")
+
+
 def test_papers_mix_as_far_as_present(datasets_at, with_sample_clips, make_prepared):
     make_prepared(datasets_at / "ucf101" / "triplets_train", num_frames=3)
     resolved = resolve_datasets(get_zoomin_cfg())

@@ -1,6 +1,7 @@
 """cfg.DATASETS in, the names of the datasets to use out, with the reason in one sentence."""
 
 import logging
+from collections import Counter
 from typing import NamedTuple
 
 from detectron2.config import CfgNode
@@ -146,6 +147,6 @@ def _is_ours(name: str) -> bool:
 
 
 def _join(names, sizes=()) -> str:
-    if not sizes:
-        return " + ".join(names) or "nothing"
-    return " + ".join(f"{name} ({size})" for name, size in zip(names, sizes))
+    described = [f"{name} ({size})" for name, size in zip(names, sizes)] or names
+    times = Counter(described)  # a set may be named several times, to weigh it more
+    return " + ".join(f"{n} x {one}" if n > 1 else one for one, n in times.items()) or "nothing"
