@@ -4,11 +4,13 @@
     docs/tools/make_figures.py rois --dataset triplets_dev --model fast --output rois.png
     docs/tools/make_figures.py rois output/baseline output/gan output/roigan --output rois.png
     docs/tools/make_figures.py frames output/baseline output/roigan --output frames.png
+    docs/tools/make_figures.py failures output/baseline output/roigan --output failures.png
     docs/tools/make_figures.py quality RUN [RUN ...] --time roigan=9.5 --output fig4.svg
 
 rois (Fig. 1, 3) and frames (Fig. 5, 6) take evaluations as tools/report.py does, with saved
 frames; rois also interpolates by itself, with --model. They show the ROIs where most moves (the
-average of the inputs is farthest from the truth), whatever the methods made of them. quality
+average of the inputs is farthest from the truth), whatever the methods made of them. failures
+(Fig. 7) shows the ROIs where the last method is farthest from the truth, one per scene. quality
 (Fig. 4) draws PSNR against milliseconds (--benchmark, or --time METHOD=MS), or parameters. The
 pictures of docs/index.md and docs/model_zoo.md:
 
@@ -82,6 +84,15 @@ def make_frames(args: argparse.Namespace) -> None:
         print(f"{roi.name}: {roi.box}, average off by {roi.difficulty:.1f} of 255")
 
 
+def make_failures(args: argparse.Namespace) -> None:
+    scores = saved_scores(args)
+    method = scores[-1].method
+    rois = hardest_rois(scores, args.num, ShippedProposals(), method, args.per_scene)
+    save_image(args.output, draw_roi_grid(roi_rows(scores, rois, roi_metrics())))
+    for roi in rois:
+        print(f"{roi.name}: {roi.box}, {method} off by {roi.difficulty:.1f} of 255")
+
+
 def make_teaser(args: argparse.Namespace) -> None:
     if len(args.model) != 1 or not args.image:
         raise ValueError("a teaser takes one --model, --dataset, and the --image to show")
@@ -132,6 +143,7 @@ PICTURES = (".png", ".jpg", ".webp")
 FIGURES = {
     "rois": (make_rois, PICTURES),
     "frames": (make_frames, PICTURES),
+    "failures": (make_failures, PICTURES),
     "teaser": (make_teaser, PICTURES),
     "quality": (make_quality, (".svg",)),
 }
@@ -162,7 +174,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", nargs="+", default=[], help="names, files or checkpoints")
     parser.add_argument("--image", default="", help="its name, or the end of it (teaser)")
     parser.add_argument("--num", type=int, default=4, help="ROIs shown")
-    parser.add_argument("--per-scene", type=int, default=1, help="most of one scene (--model)")
+    parser.add_argument(
+        "--per-scene", type=int, default=1, help="most of one scene (--model, failures)"
+    )
     parser.add_argument("--benchmark", type=Path, help="benchmark.json of tools/benchmark.py")
     parser.add_argument("--time", nargs="+", default=[], metavar="METHOD=MS")
     parser.add_argument("--time-label", default="", help="what the times are of")

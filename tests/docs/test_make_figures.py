@@ -42,6 +42,21 @@ def test_the_rois_are_where_most_moves(sources):
     assert [p.difficulty for p in rois] == [30.0, 5.0]
 
 
+def test_failures_are_where_the_last_method_is_wrong(sources, tmp_path, capsys):
+    for folder in (tmp_path / "bright" / "toy").rglob("pred_frame.png"):
+        pixels = np.full((64, 64, 3), 100, np.uint8)  # right, but for the first box of image a
+        if folder.parent.name.startswith("a-"):
+            pixels[:30, :30] = 140
+        Image.fromarray(pixels).save(folder)
+    make("failures", *sources, "--output", tmp_path / "failures.png", "--num", 1)
+    assert "a: (0, 0, 30, 30), bright off by 40.0 of 255" in capsys.readouterr().out
+    picture = np.asarray(Image.open(tmp_path / "failures.png"))
+    middles = [picture[150, 342 + 232 * column + 110, 0] for column in range(4)]
+    assert middles == [100, 100, 90, 140]  # truth, average, dark, bright
+    make("failures", *sources[::-1], "--output", tmp_path / "failures.png", "--num", 5)
+    assert capsys.readouterr().out.count("dark off by 10.0") == 1  # one scene
+
+
 def test_rois_show_the_pixels_of_each_method(sources, tmp_path):
     make("rois", *sources, "--output", tmp_path / "rois.png", "--num", 1)
     picture = np.asarray(Image.open(tmp_path / "rois.png"))

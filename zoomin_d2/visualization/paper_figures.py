@@ -1,7 +1,8 @@
 """Figures like the paper's, from saved evaluations: the same ROI under each method.
 
 The data decides which ROIs are shown, not the methods: the ROIs where the average of the inputs is
-farthest from the truth, which means the most motion, at most one per image.
+farthest from the truth, which means the most motion, at most one per image. Failures are the
+exception: the ROIs where one method is farthest from the truth.
 """
 
 import math
@@ -33,13 +34,19 @@ _GAP = 16  # pixels between a frame and the grid below it
 
 
 def hardest_rois(
-    scores: Sequence[Scores], num: int, propose: Propose | None = None
+    scores: Sequence[Scores],
+    num: int,
+    propose: Propose | None = None,
+    method: str = "average",
+    per_scene: int | None = None,
 ) -> list[RankedRoi]:
-    """The ROIs with the most motion, at most one per image, the hardest first.
+    """The ROIs where a method is farthest from the truth, at most one per image, worst first.
 
     Args:
         scores: methods on one dataset; only images whose frames all of them have saved are used.
         propose: finds ROIs if none are saved.
+        method: one of `scores`, or "average": that of the inputs fails where most moves.
+        per_scene: most of one scene (folder of images).
 
     Raises:
         ValueError: there is no such ROI.
@@ -47,16 +54,16 @@ def hardest_rois(
     shared = set.intersection(*(set(item.saved_frames) for item in scores))
     rois: list[RankedRoi] = []
     for name in sorted(shared):
-        frames = shared_frames(name, scores)
-        if "average" in frames:
+        frames = _frames(name, scores)
+        if method in frames:
             boxes = find_boxes(name, scores, frames["truth"], propose)
-            rois += rank_rois(name, boxes, frames["average"], frames["truth"])
+            rois += rank_rois(name, boxes, frames[method], frames["truth"])
     if not rois:
         raise ValueError(
             f"no image of '{scores[0].dataset}' has saved frames of every method and a large "
             "enough ROI: evaluate with TEST.NUM_SAVED above 0"
         )
-    return choose_rois(rois, num)
+    return choose_rois(rois, num, per_scene=per_scene)
 
 
 def roi_row(

@@ -26,28 +26,29 @@ class RankedRoi(NamedTuple):
 
     name: str  # file_name of the image
     box: Box
-    difficulty: float  # RMS difference of the average of the inputs and the truth there, 0..255
+    difficulty: float  # RMS difference of `rank_rois`'s frame and the truth there, 0..255
 
 
 def rank_rois(
     name: str,
     boxes: Iterable[Box],
-    average: np.ndarray,
+    frame: np.ndarray,
     truth: np.ndarray,
     min_side: int = 24,
     max_side: float = float("inf"),
 ) -> list[RankedRoi]:
-    """The squares around the boxes of one image, those with the most motion first.
+    """The squares around the boxes of one image, those where a frame is farthest from truth first.
 
-    How hard a ROI is depends only on the data, not on the methods to be shown.
+    With the average of the inputs, these are the ROIs with the most motion: how hard a ROI is then
+    depends only on the data, not on the methods to be shown.
 
     Args:
         name: the image's name.
         boxes: those whose shorter side is below `min_side` or whose longer side is above `max_side`
             pixels are left out; so is one that overlaps a harder one (IoU above 0.3).
-        average: of the inputs.
+        frame: the average of the inputs, or what a method made.
     """
-    squared = (average.astype(np.float32) - truth) ** 2
+    squared = (frame.astype(np.float32) - truth) ** 2
     rois = []
     for x0, y0, x1, y1 in boxes:
         if min(x1 - x0, y1 - y0) >= min_side and max(x1 - x0, y1 - y0) <= max_side:
