@@ -90,7 +90,7 @@ def _add_model_keys(cfg: CN) -> None:
     # Shape of the context convolution copied from the frozen detector (ResNet stems: 64 of 7x7).
     cfg.MODEL.GENERATOR.PAPER.CONTEXT_CHANNELS = 64
     cfg.MODEL.GENERATOR.PAPER.CONTEXT_KERNEL = 7
-    # One value per level at 1/2, 1/4, 1/8, 1/16 of the size.
+    # One value per level at 1/2, 1/4, 1/8, 1/16 of the size; a fifth everywhere adds one at 1/32.
     cfg.MODEL.GENERATOR.FAST = CN()
     cfg.MODEL.GENERATOR.FAST.PYRAMID_CHANNELS = [24, 40, 64, 96]
     cfg.MODEL.GENERATOR.FAST.DECODER_CHANNELS = [32, 64, 96, 128]

@@ -17,8 +17,11 @@ FILE = (["", "zoo:fast"], [7])
 NAMES = ([(), ("a", "b"), ["a"]], [("",), (3,), "abc"])
 DECAY = ([0.0, 0.999], [-0.1, 1.0, 1.5])
 PAIR_ABOVE_0 = ([[1, 1], [0.5, 2.5]], [[0, 1], [2, 1], [1], [1, 2, 3], 1])
-FOUR = ([[1, 2, 3, 4]], [[0, 1, 1, 1], [1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 1, 1.5]])
-FOUR_FROM_0 = ([[0, 0, 3, 4]], [[-1, 0, 0, 0], [0, 0, 0], [0, 0, 0, 0, 0]])
+LEVELS = (
+    [[1, 2, 3, 4], [1] * 5],
+    [[0, 1, 1, 1], [1, 1, 1], [1, 1, 1, 1, 1, 1], [1, 1, 1, 1.5]],
+)
+LEVELS_FROM_0 = ([[0, 0, 3, 4], [0] * 5], [[-1, 0, 0, 0], [0, 0, 0], [0] * 6])
 
 # key: (values inside, values outside), worked by hand.
 VALUES: dict[str, tuple[list, list]] = {
@@ -32,12 +35,12 @@ VALUES: dict[str, tuple[list, list]] = {
     "MODEL.GENERATOR.PAPER.SYNTHESIS_KERNEL": ([1, 9], [8, 0, -1]),
     "MODEL.GENERATOR.PAPER.CONTEXT_CHANNELS": COUNT,
     "MODEL.GENERATOR.PAPER.CONTEXT_KERNEL": ([1, 7], [6, 0, -1]),
-    "MODEL.GENERATOR.FAST.PYRAMID_CHANNELS": FOUR,
+    "MODEL.GENERATOR.FAST.PYRAMID_CHANNELS": LEVELS,
     "MODEL.GENERATOR.FAST.DECODER_CHANNELS": ([[1, 4, 8, 12]], [[4, 6, 8, 8], [0, 4, 4, 4]]),
-    "MODEL.GENERATOR.FAST.DECODER_BLOCKS": FOUR_FROM_0,
-    "MODEL.GENERATOR.FAST.CORRELATION_RADII": FOUR_FROM_0,
+    "MODEL.GENERATOR.FAST.DECODER_BLOCKS": LEVELS_FROM_0,
+    "MODEL.GENERATOR.FAST.CORRELATION_RADII": LEVELS_FROM_0,
     "MODEL.GENERATOR.FAST.SYNTHESIS_CHANNELS": ([[1, 2]], [[1, 3], [0, 2], [2, 0], [2]]),
-    "MODEL.GENERATOR.FAST.LINEAR_BLOCKS": FOUR_FROM_0,
+    "MODEL.GENERATOR.FAST.LINEAR_BLOCKS": LEVELS_FROM_0,
     "MODEL.GENERATOR.FAST.LAST_WARP": (["bilinear", "mixed"], ["bicubic", "", 1]),
     "MODEL.GENERATOR.FAST.DETAIL": ([0, 0.5, 2.0], [-0.1, 2.1, "full"]),
     "MODEL.GENERATOR.FAST.REFINE_CHANNELS": SIZE,
@@ -177,6 +180,13 @@ def test_refinement_needs_channels_by_four():
     cfg.MODEL.GENERATOR.FAST.REFINE_CHANNELS = 8
     cfg.MODEL.GENERATOR.FAST.DECODER_CHANNELS = [30, 64, 96, 128]
     with pytest.raises(ValueError, match="the first must also be a multiple of 4"):
+        check_ranges(cfg)
+
+
+def test_levels_are_as_many_everywhere():
+    cfg = get_zoomin_cfg()
+    cfg.MODEL.GENERATOR.FAST.PYRAMID_CHANNELS = [24, 40, 64, 96, 32]
+    with pytest.raises(ValueError, match="got 5 for PYRAMID_CHANNELS, 4 for DECODER_CHANNELS"):
         check_ranges(cfg)
 
 

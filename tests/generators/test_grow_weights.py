@@ -24,6 +24,15 @@ LARGE = {
 }
 
 
+FIVE_LEVELS = {
+    "pyramid_channels": [*SMALL["pyramid_channels"], 8],
+    "decoder_channels": [*SMALL["decoder_channels"], 8],
+    "decoder_blocks": [*SMALL["decoder_blocks"], 1],
+    "linear_blocks": [0] * 5,
+    "correlation_radii": [*SMALL["correlation_radii"], 2],
+}
+
+
 def _network(seed: int, **options) -> FastGenerator:
     """With weights that move something and biases that are not zero."""
     torch.manual_seed(seed)
@@ -40,7 +49,7 @@ def _network(seed: int, **options) -> FastGenerator:
 @torch.no_grad()
 def _frames(network: FastGenerator):
     random = torch.Generator().manual_seed(5)
-    frame_1, frame_2 = torch.rand(2, 2, 3, 32, 48, generator=random)
+    frame_1, frame_2 = torch.rand(2, 2, 3, 32, 64, generator=random)
     return network(frame_1, frame_2, torch.tensor([0.5, 0.3]))
 
 
@@ -55,11 +64,20 @@ def test_the_grown_one_computes_the_same():
         torch.testing.assert_close(found, value, atol=1e-5, rtol=0)
 
 
-def test_what_is_new_can_learn():
-    new = _network(1, **LARGE)
+def test_a_coarser_level_starts_with_no_motion():
+    old, new = _network(0), _network(1, **FIVE_LEVELS)
+    grow_weights(old, new)
+    assert (old.size_divisibility, new.size_divisibility) == (16, 32)
+    for found, value in zip(_frames(new).maps.values(), _frames(old).maps.values()):
+        torch.testing.assert_close(found, value, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("options", [LARGE, FIVE_LEVELS])
+def test_what_is_new_can_learn(options):
+    new = _network(1, **options)
     grow_weights(_network(0), new)
     optimizer = torch.optim.SGD(new.train().parameters(), lr=0.01)
-    frames = torch.rand(2, 2, 3, 32, 48)
+    frames = torch.rand(2, 2, 3, 32, 64)
     for _ in range(2):  # what is read by zeros has a gradient from the second step on
         optimizer.zero_grad()
         out = new(*frames, torch.tensor([0.5, 0.3]))

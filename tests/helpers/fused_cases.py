@@ -25,11 +25,13 @@ def odd_fast():
 
 
 def odd_fine():
-    """All that `fast` can have: mixed warp, linear blocks, a volume at 1/4, refinement, detail."""
+    """All that `fast` can have: mixed warp, linear blocks, a volume at 1/4, refinement, detail, and
+    a fifth level."""
     cfg = odd_fast()
     fast = cfg.MODEL.GENERATOR.FAST
-    fast.DECODER_BLOCKS, fast.LINEAR_BLOCKS = [1, 1, 1, 1], [1, 0, 0, 1]
-    fast.CORRELATION_RADII = [0, 1, 0, 1]
+    fast.PYRAMID_CHANNELS, fast.DECODER_CHANNELS = [8, 20, 16, 8, 8], [12, 16, 16, 24, 8]
+    fast.DECODER_BLOCKS, fast.LINEAR_BLOCKS = [1, 1, 1, 1, 1], [1, 0, 0, 1, 0]
+    fast.CORRELATION_RADII = [0, 1, 0, 1, 1]
     fast.LAST_WARP, fast.REFINE_CHANNELS, fast.DETAIL = "mixed", 12, 1.0
     return cfg
 

@@ -77,24 +77,30 @@ def _one_of(names: Collection[str]) -> Range:
     )
 
 
-def _several(item: Range, length: int | None = None, least: int = 0) -> Range:
-    """A list of values of one range: exactly ``length``, or at least ``least`` of them."""
-    number = f"{length} values" if length is not None else f"{least} or more values"
+def _several(item: Range, least: int = 0, most: float = math.inf) -> Range:
+    """A list of ``least`` to ``most`` values of one range."""
+    number = f"{least} values" if least == most else f"{least} to {most} values"
+    if most == math.inf:
+        number = f"{least} or more values" if least else "values"
     return Range(
-        lambda: f"a list of {number if length or least else 'values'}, each {item.words}",
+        lambda: f"a list of {number}, each {item.words}",
         lambda x: (
             isinstance(x, list | tuple)
-            and (len(x) >= least if length is None else len(x) == length)
+            and least <= len(x) <= most
             and all(map(item.holds, x))
         ),
     )
+
+
+def _exactly(item: Range, length: int) -> Range:
+    return _several(item, length, length)
 
 
 def _from_to(item: Range) -> Range:
     """[min, max]."""
     return Range(
         f"[min, max] with min <= max, each {item.words}",
-        lambda x: _several(item, 2).holds(x) and x[0] <= x[1],
+        lambda x: _exactly(item, 2).holds(x) and x[0] <= x[1],
     )
 
 
@@ -127,11 +133,16 @@ _ARCHITECTURE = Range(
     "'FrameInterpolator' or a class derived from it in META_ARCH_REGISTRY", _is_architecture
 )
 _ASCENDING = _and(_several(_whole(1)), "ascending", lambda x: list(x) == sorted(set(x)))
-_LEVELS = _several(_whole(1), 4)
+_LEVELS = _several(_whole(1), 4, most=5)
+_LEVELS_FROM_0 = _several(_whole(0), 4, most=5)
 _MULTIPLES = _and(
     _LEVELS, "all but the first a multiple of 4", lambda x: all(n % 4 == 0 for n in x[1:])
 )
-_SYNTHESIS = _and(_several(_whole(1), 2), "the second even", lambda x: x[1] % 2 == 0)
+_SYNTHESIS = _and(_exactly(_whole(1), 2), "the second even", lambda x: x[1] % 2 == 0)
+_PER_LEVEL = (
+    *("PYRAMID_CHANNELS", "DECODER_CHANNELS", "DECODER_BLOCKS", "LINEAR_BLOCKS"),
+    "CORRELATION_RADII",
+)
 _SCHEDULES = (
     *("WarmupCosineLR", "WarmupMultiStepLR", "WarmupStepWithFixedGammaLR"),
     "PaperExponentialLR",
@@ -150,10 +161,10 @@ RANGES: dict[str, Range] = {
     "MODEL.GENERATOR.PAPER.CONTEXT_KERNEL": _whole(1, odd=True),
     "MODEL.GENERATOR.FAST.PYRAMID_CHANNELS": _LEVELS,
     "MODEL.GENERATOR.FAST.DECODER_CHANNELS": _MULTIPLES,
-    "MODEL.GENERATOR.FAST.DECODER_BLOCKS": _several(_whole(0), 4),
-    "MODEL.GENERATOR.FAST.CORRELATION_RADII": _several(_whole(0), 4),
+    "MODEL.GENERATOR.FAST.DECODER_BLOCKS": _LEVELS_FROM_0,
+    "MODEL.GENERATOR.FAST.CORRELATION_RADII": _LEVELS_FROM_0,
     "MODEL.GENERATOR.FAST.SYNTHESIS_CHANNELS": _SYNTHESIS,
-    "MODEL.GENERATOR.FAST.LINEAR_BLOCKS": _several(_whole(0), 4),
+    "MODEL.GENERATOR.FAST.LINEAR_BLOCKS": _LEVELS_FROM_0,
     "MODEL.GENERATOR.FAST.LAST_WARP": _one_of(("bilinear", "mixed")),
     "MODEL.GENERATOR.FAST.DETAIL": _number(0, MAX_STRENGTH),
     "MODEL.GENERATOR.FAST.REFINE_CHANNELS": _whole(0),
@@ -182,7 +193,7 @@ RANGES: dict[str, Range] = {
     "SOLVER.MAX_ITER": _whole(1),
     "SOLVER.BASE_LR": _number(0, above=True),
     "SOLVER.BASE_LR_END": _number(0),
-    "SOLVER.ADAM_BETAS": _several(_number(0, 1, below=True), 2),
+    "SOLVER.ADAM_BETAS": _exactly(_number(0, 1, below=True), 2),
     "SOLVER.WEIGHT_DECAY": _number(0),
     "SOLVER.LR_SCHEDULER_NAME": _one_of(_SCHEDULES),
     "SOLVER.PAPER_DECAY_ITERS": _whole(1),
@@ -208,7 +219,7 @@ RANGES: dict[str, Range] = {
     "SOLVER.SKIP_NONFINITE": _FLAG,
     "SOLVER.EMA.ENABLED": _FLAG,
     "SOLVER.EMA.DECAY": _number(0, 1, below=True),
-    "INPUT.CROP_SIZE": _several(_whole(16), 2),  # [height, width]
+    "INPUT.CROP_SIZE": _exactly(_whole(16), 2),  # [height, width]
     "INPUT.FLIP_HORIZONTAL_PROB": _PROBABILITY,
     "INPUT.FLIP_VERTICAL_PROB": _PROBABILITY,
     "INPUT.TRANSPOSE_PROB": _PROBABILITY,
@@ -266,6 +277,12 @@ def value_of(cfg: CfgNode, key: str) -> Any:
 def _check_together(cfg: CfgNode) -> None:
     batch, lr = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.BASE_LR
     fast = cfg.MODEL.GENERATOR.FAST
+    lengths = {key: len(fast[key]) for key in _PER_LEVEL}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            "MODEL.GENERATOR.FAST.* needs as many values for each of its levels, got "
+            + ", ".join(f"{n} for {key}" for key, n in lengths.items())
+        )
     if fast.REFINE_CHANNELS and fast.DECODER_CHANNELS[0] % 4:
         raise ValueError(
             f"MODEL.GENERATOR.FAST.DECODER_CHANNELS is {fast.DECODER_CHANNELS}: with "

@@ -1,4 +1,4 @@
-"""A generator for practical use: coarse-to-fine flow at 1/16 to 1/2 of the size, light synthesis.
+"""A generator for practical use: coarse-to-fine flow up to 1/2 of the size, light synthesis.
 
 The parts have the same roles as in the paper (section 3.1, 3.2): flows and a blend mask are found
 first, frames and context features are warped by them, and a small network with a large receptive
@@ -106,8 +106,8 @@ class FastGenerator(nn.Module):
     convolution at full size would cost a third of the whole network.
 
     Args:
-        pyramid_channels: of the features at 1/2, 1/4, 1/8, 1/16.
-        decoder_channels: width of the motion decoders at 1/2, 1/4, 1/8, 1/16.
+        pyramid_channels: of the features at 1/2, 1/4, 1/8, 1/16 and, with a fifth value, 1/32.
+        decoder_channels: width of the motion decoders there.
         decoder_blocks: number of their residual blocks.
         linear_blocks: number of further blocks, without an activation of their sum.
         correlation_radii: of their cost volumes; 0 = none.
@@ -119,7 +119,6 @@ class FastGenerator(nn.Module):
             (generators/detail.py): 0 not at all, 1 fully, at most 2.
     """
 
-    size_divisibility = 16
     context = None  # no convolution to copy from a detector
 
     def __init__(
@@ -140,9 +139,10 @@ class FastGenerator(nn.Module):
             *(pyramid_channels, decoder_channels, decoder_blocks, linear_blocks),
             correlation_radii,
         )
-        if {len(x) for x in per_level} != {4} or len(synthesis_channels) != 2:
+        if {len(x) for x in per_level} not in ({4}, {5}) or len(synthesis_channels) != 2:
             raise ValueError(
-                "MODEL.GENERATOR.FAST.* needs four values (two for SYNTHESIS_CHANNELS), got "
+                "MODEL.GENERATOR.FAST.* needs a value for each of four or five levels (two for "
+                "SYNTHESIS_CHANNELS), got "
                 f"{', '.join(str(x) for x in (*per_level, synthesis_channels))}"
             )
         if last_warp not in ("bilinear", "mixed"):
@@ -150,6 +150,7 @@ class FastGenerator(nn.Module):
                 f"MODEL.GENERATOR.FAST.LAST_WARP must be bilinear or mixed, got '{last_warp}'"
             )
         self.last_warp, self.detail = last_warp, detail
+        self.size_divisibility = 2 ** len(pyramid_channels)
         self.pyramid = FeaturePyramid(pyramid_channels)
         # A level passes a quarter of its hidden channels, pixel shuffled, to the next finer one.
         hidden_channels = [c // 4 for c in decoder_channels[1:]] + [0]
@@ -229,7 +230,7 @@ class FastGenerator(nn.Module):
         # Both frames of all pairs go through one warp, (2N, C, h, w), frame_1 of all pairs first.
         motion = hidden = coarse_hidden = None
         level_frames = []
-        for level in reversed(range(4)):
+        for level in reversed(range(len(self.decoders))):
             if motion is not None:
                 motion, coarse_hidden = finer_motion(motion), hidden
                 hidden = F.pixel_shuffle(hidden, 2)

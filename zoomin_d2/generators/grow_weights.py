@@ -3,7 +3,7 @@
 Channels keep their order within each part of a convolution's input; new ones come at the end of the
 part. Old outputs do not read new channels yet: those weights are zero, and have a gradient. New
 outputs start as in any new network. Parts that only the new network has (linear blocks, refinement
-at full size) end in a convolution of zeros.
+at full size, a coarser level) end in a convolution of zeros.
 """
 
 from collections.abc import Sequence
@@ -36,6 +36,8 @@ def grow_weights(old: FastGenerator, new: FastGenerator) -> None:
         _check_level(a, b, f"1/{2 ** (level + 1)}")
         for block in b.blocks[len(a.blocks) :]:
             _zero(block.last)
+    for decoder in new.decoders[len(old.decoders) :]:
+        _zero(decoder.head)
     if new.refine is not None and old.refine is None:
         _zero(new.refine.head)
     if new.last_warp == "mixed" and old.last_warp == "bilinear":
