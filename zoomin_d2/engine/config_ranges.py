@@ -85,9 +85,7 @@ def _several(item: Range, least: int = 0, most: float = math.inf) -> Range:
     return Range(
         lambda: f"a list of {number}, each {item.words}",
         lambda x: (
-            isinstance(x, list | tuple)
-            and least <= len(x) <= most
-            and all(map(item.holds, x))
+            isinstance(x, list | tuple) and least <= len(x) <= most and all(map(item.holds, x))
         ),
     )
 
