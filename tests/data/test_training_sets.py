@@ -54,7 +54,7 @@ def test_nothing_on_disk_is_sample_clips(datasets_at):
     assert "9 clips, 306 frames" in resolved.sentence
 
 
-def test_a_set_named_several_times_is_counted(datasets_at, with_sample_clips):
+def test_repeated_sets_are_counted(datasets_at, with_sample_clips):
     cfg = get_zoomin_cfg()
     cfg.DATASETS.TRAIN = ("sample_clips_train",) * 3
     sentence = resolve_datasets(cfg).sentence

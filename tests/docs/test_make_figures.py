@@ -42,7 +42,7 @@ def test_the_rois_are_where_most_moves(sources):
     assert [p.difficulty for p in rois] == [30.0, 5.0]
 
 
-def test_failures_are_where_the_last_method_is_wrong(sources, tmp_path, capsys):
+def test_failures_of_the_last_method(sources, tmp_path, capsys):
     for folder in (tmp_path / "bright" / "toy").rglob("pred_frame.png"):
         pixels = np.full((64, 64, 3), 100, np.uint8)  # right, but for the first box of image a
         if folder.parent.name.startswith("a-"):

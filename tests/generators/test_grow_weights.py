@@ -64,7 +64,7 @@ def test_the_grown_one_computes_the_same():
         torch.testing.assert_close(found, value, atol=1e-5, rtol=0)
 
 
-def test_a_coarser_level_starts_with_no_motion():
+def test_a_new_level_starts_without_motion():
     old, new = _network(0), _network(1, **FIVE_LEVELS)
     grow_weights(old, new)
     assert (old.size_divisibility, new.size_divisibility) == (16, 32)
