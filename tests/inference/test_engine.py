@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from zoomin_d2.inference.engine import CudaGraphCache, InferenceEngine, forward_many
+from zoomin_d2.inference.cuda_graphs import CudaGraphCache
+from zoomin_d2.inference.engine import InferenceEngine, forward_many
 from zoomin_d2.model_zoo.generator_file import load_generator
 
 CPU = torch.device("cpu")

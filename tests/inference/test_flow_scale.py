@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from zoomin_d2 import Interpolator
 from zoomin_d2.generators.output import GeneratorOutput
+from zoomin_d2.inference.engine import InferenceEngine
 from zoomin_d2.layers import backward_warp
 
 OPTIONS = {"device": "cpu", "dtype": torch.float32}
@@ -42,19 +43,39 @@ def pan(motion, width=256):
 
 @pytest.mark.parametrize(
     ("motion", "widths"),
-    [(16, [256]), (60, [256, 128])],  # small: once; large: once more at half the size
+    # Small motion: once. Large: once more at half the size; still large there: at a quarter.
+    [(16, [256]), (40, [256, 128]), (60, [256, 128, 64])],
 )
-def test_large_motion_is_found_at_half_size(motion, widths):
+def test_large_motion_is_found_on_less(motion, widths):
     first, truth, last = pan(motion)
-    network = Pan(motion, reach=32)
+    network = Pan(motion, reach=26)
     model = Interpolator(network, flow_scale="auto", tile=None, **OPTIONS)
     made = model(first, last)
     assert network.widths == widths
     inner = (..., slice(80, -80))
     assert (made - truth)[inner].abs().mean() < 0.01
-    if motion > 32:
-        plain = Interpolator(Pan(motion, reach=32), tile=None, **OPTIONS)(first, last)
+    if motion > 26:
+        plain = Interpolator(Pan(motion, reach=26), tile=None, flow_scale=1, **OPTIONS)(first, last)
         assert (plain - truth)[inner].abs().mean() > 0.05
+
+
+def test_small_motion_keeps_fused_frames(monkeypatch):
+    first, _, last = pan(40)
+    network = Pan(40, reach=26)
+    model = Interpolator(network, flow_scale="auto", tile=None, **OPTIONS)
+    fused = [torch.full((1, 3, 40, 256), 0.25)]
+    monkeypatch.setattr(InferenceEngine, "with_motion", lambda *_: (fused, 24.0))
+    assert torch.equal(model(first, last), fused[0]) and network.widths == []
+    monkeypatch.setattr(InferenceEngine, "with_motion", lambda *_: (fused, 24.1))
+    assert not torch.equal(model(first, last), fused[0]) and network.widths == [256, 128]
+
+
+def test_the_default_depends_on_the_device():
+    assert Interpolator(Pan(0, 1), device="cpu").flow_scale == "auto"
+    assert Interpolator(Pan(0, 1), device=["cpu", "cpu"]).flow_scale == "auto"
+    assert Interpolator(Pan(0, 1), device="cpu", compile=True).flow_scale == 1
+    assert Interpolator(Pan(0, 1), device="cpu", flow_scale=0.5).flow_scale == 0.5
+    assert Interpolator.from_pretrained("dis").flow_scale == 1
 
 
 def test_what_fits_better_is_taken():
@@ -79,7 +100,7 @@ def test_small_motion_changes_nothing():
     first[:, :3] *= first[:, 3:]
     second = first.roll(2, 3)
     auto = Interpolator.from_pretrained("fast", flow_scale="auto", **OPTIONS)
-    plain = Interpolator.from_pretrained("fast", **OPTIONS)
+    plain = Interpolator.from_pretrained("fast", flow_scale=1, **OPTIONS)
     assert "flow_scale=auto" in repr(auto)
     for a, b in zip(
         auto.with_alpha(first, second, [0.3, 0.5]), plain.with_alpha(first, second, [0.3, 0.5])

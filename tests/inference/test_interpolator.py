@@ -143,7 +143,7 @@ def test_from_pretrained(small_generator, tmp_path):
     save_generator(path, generator, options, "small")
     interpolator = Interpolator.from_pretrained(path, device="cpu", dtype=torch.float32)
     assert repr(interpolator) == (
-        "Interpolator('small', device='cpu', dtype=torch.float32, tile='auto', flow_scale=1, "
+        "Interpolator('small', device='cpu', dtype=torch.float32, tile='auto', flow_scale=auto, "
         "quality='standard')"
     )
     assert interpolator.metadata["name"] == "small"

@@ -101,9 +101,9 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument(
         "--flow-scale",
         type=_flow_scale,
-        default=1.0,
-        help="estimate motion on frames of this size, relative to the input's (default: 1; 0.5 for "
-        "large motion; auto: 1 or 0.5, whichever fits each pair better)",
+        help="estimate motion on frames of this size, relative to the input's; auto: half or a "
+        "quarter for a pair with large motion, if that fits better (default: auto on a CPU, 1 on a "
+        "GPU, where pairs with large motion take several times as long with auto)",
     )
     model.add_argument(
         "--quality",
@@ -319,7 +319,7 @@ def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
             "compare": args.compare,
             "draw_proposals": args.draw_proposals,
             "dtype": args.dtype,
-            "flow_scale": args.flow_scale,
+            "flow_scale": model.flow_scale,
             "quality": args.quality,
             "detail": args.detail,
             "backend": args.backend,

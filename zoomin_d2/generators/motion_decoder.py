@@ -143,6 +143,17 @@ def blend_along(motion: torch.Tensor, frames: torch.Tensor, time: Time) -> torch
     return blend(*warped.chunk(2), torch.sigmoid(motion[:, 4:] + time.mask_shift))
 
 
+def mean_length(motion: torch.Tensor, time: Time, pixels: float) -> torch.Tensor:
+    """Of the way from frame_1 to frame_2 by way of a time, a scalar.
+
+    Args:
+        motion: (N, 5, h, w).
+        pixels: the width of a cell of its grid.
+    """
+    lengths = both_flows(motion, time).square().sum(1).sqrt()
+    return 2 * pixels * lengths.mean()  # each way has two parts
+
+
 def finer_motion(motion: torch.Tensor) -> torch.Tensor:
     """A motion on the grid of twice the size: twice the pixels, the same logit."""
     motion = upsample_2x(motion)

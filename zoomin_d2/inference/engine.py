@@ -3,33 +3,32 @@
 These make it fast, and each can be switched off: convolutions in half precision and channels-last;
 8-bit frames that stay 8-bit on their way to the device and back; on a GPU, one CUDA graph per frame
 size, which replaces a few hundred kernel launches by one; Triton kernels (inference/fused/) or
-`torch.compile`, which fuse the operations between convolutions. Nothing here waits for the GPU; the
-caller does when it reads the result.
+`torch.compile`, which fuse the operations between convolutions. Nothing but `with_motion` waits for
+the GPU; the caller does when it reads the result.
 """
 
 import contextlib
 import logging
 import os
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeGuard
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from zoomin_d2.frames import to_8bit
 from zoomin_d2.generators import FastGenerator, PaperGenerator
+from zoomin_d2.generators.motion_decoder import Time, mean_length
 from zoomin_d2.generators.output import GeneratorOutput
+from zoomin_d2.inference.cuda_graphs import CudaGraphCache, Run, capture_cuda_graph
 from zoomin_d2.inference.doubt import doubt
 from zoomin_d2.layers import backward_warp, blend
 
 logger = logging.getLogger(__name__)
 
-Run = Callable[[Tensor, Tensor, list[Tensor]], list[Tensor]]
-
 # Kind of device -> what a user calls it.
 DEVICES = {"cpu": "CPU", "cuda": "CUDA GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
-_MAX_GRAPHS = 4  # frame sizes kept ready; each keeps its inputs and outputs in memory
 _MAX_TIMES = 64  # values of t kept on the device; each new one costs two launches
 
 
@@ -134,7 +133,7 @@ class InferenceEngine:
         self.dtype = dtype
         generator = generator.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.generator: nn.Module = generator.eval().requires_grad_(False)
-        self._fused: Run | None = None  # made at the first call
+        self._fused: Any = None  # FastTriton or PaperTriton, made at the first call
         self._forward: Run = self._interpolate
         half_on_gpu = dtype != torch.float32 and device.type == "cuda"
         chosen = triton is None and half_on_gpu and not compile and can_use_triton(generator)
@@ -199,6 +198,37 @@ class InferenceEngine:
             frames, outputs = self._frames_and_outputs(*inputs)
         return [(frame.float(), out) for frame, out in zip(frames, outputs)]
 
+    def with_motion(
+        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
+    ) -> tuple[list[Tensor], float] | None:
+        """As the call, in fused kernels, and the mean length of the pair's motion in pixels, for
+        which it waits. None if the call does not use `fast`'s fused kernels."""
+        fused = (self._fused_or_plain, self._interpolate_fused)
+        if self._forward not in fused or not isinstance(self.generator, FastGenerator):
+            return None
+        inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
+        with torch.no_grad():
+            try:
+                graphs = self._graphs
+                run = self._fused_with_motion
+                *frames, motion = run(*inputs) if graphs is None else graphs(run, *inputs)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:
+                if self._forward != self._fused_or_plain:
+                    raise
+                self._give_up_fused(error)
+                return None
+        return frames, float(motion)
+
+    def _fused_with_motion(
+        self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
+    ) -> list[Tensor]:
+        """The frames and, as the last one, the largest of their motions' mean lengths."""
+        frames, motions = self._fused_network().with_motion(*self._for_fused(frame_1, frame_2), ts)
+        lengths = [mean_length(m, Time.of(t), pixels=2) for m, t in zip(motions, ts)]
+        return [*frames, torch.stack(lengths).max()]
+
     def _interpolate(
         self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor], doubtful: bool = False
     ) -> list[Tensor]:
@@ -232,24 +262,33 @@ class InferenceEngine:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # many kinds: from a package, a compiler or a driver
-            logger.warning(
-                "Could not compile the fused kernels (%s: %s); falling back to PyTorch (up to 4x "
-                "slower). Install a C compiler (Debian: apt install gcc), or set ZOOMIN_TRITON=0",
-                type(error).__name__,
-                error,
-            )
-            self._forward = self._interpolate
+            self._give_up_fused(error)
         return self._interpolate(frame_1, frame_2, ts)
+
+    def _give_up_fused(self, error: Exception) -> None:
+        logger.warning(
+            "Could not compile the fused kernels (%s: %s); falling back to PyTorch (up to 4x "
+            "slower). Install a C compiler (Debian: apt install gcc), or set ZOOMIN_TRITON=0",
+            type(error).__name__,
+            error,
+        )
+        self._forward = self._interpolate
 
     def _interpolate_fused(
         self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
     ) -> list[Tensor]:
+        return self._fused_network()(*self._for_fused(frame_1, frame_2), ts)
+
+    def _fused_network(self) -> Any:
         if self._fused is None:
             assert can_use_triton(self.generator)  # asked before
             self._fused = fuse(self.generator, tune=self._tune)
-        if frame_1.dtype != torch.uint8 or frame_2.dtype != torch.uint8:
-            frame_1, frame_2 = (self._to_float(x).float() for x in (frame_1, frame_2))
-        return self._fused(frame_1, frame_2, ts)
+        return self._fused
+
+    def _for_fused(self, frame_1: Tensor, frame_2: Tensor) -> tuple[Tensor, Tensor]:
+        if frame_1.dtype == frame_2.dtype == torch.uint8:
+            return frame_1, frame_2
+        return self._to_float(frame_1).float(), self._to_float(frame_2).float()
 
     def _to_float(self, frame: Tensor) -> Tensor:
         if frame.dtype != torch.uint8:
@@ -316,79 +355,3 @@ def forward_many(
     if callable(many):
         return many(frame_1, frame_2, ts)
     return [generator(frame_1, frame_2, t) for t in ts]
-
-
-class CudaGraphCache:
-    """Records a function for the shapes that recur, and replays it.
-
-    The first call with given shapes runs the function, the second records it, and later ones replay
-    the recording. The least recently used recordings are dropped.
-
-    Args:
-        capture: called as ``capture(run, frame_1, frame_2, ts)``; returns a function that replays
-            ``run`` for inputs of these shapes.
-        max_recordings: kept at a time.
-    """
-
-    def __init__(self, capture: Callable[..., Run], max_recordings: int = _MAX_GRAPHS):
-        self._capture = capture
-        self._max_recordings = max_recordings
-        self._seen: Counter = Counter()
-        self._recordings: OrderedDict[tuple, Run] = OrderedDict()
-
-    def __call__(
-        self, run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
-    ) -> list[Tensor]:
-        key = (frame_1.shape, frame_1.dtype, frame_1.stride(), len(ts))
-        if key not in self._recordings:
-            self._seen[key] += 1
-            if self._seen[key] == 1:
-                return run(frame_1, frame_2, ts)
-            if len(self._recordings) >= self._max_recordings:
-                self._recordings.popitem(last=False)
-            self._recordings[key] = self._capture(run, frame_1, frame_2, ts)
-        self._recordings.move_to_end(key)
-        return self._recordings[key](frame_1, frame_2, ts)
-
-
-def capture_cuda_graph(run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> Run:
-    """Record ``run`` as a CUDA graph on copies of its inputs."""
-    inputs = [x.clone() for x in (frame_1, frame_2, *ts)]
-    arguments = (inputs[0], inputs[1], inputs[2:])
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    graph = torch.cuda.CUDAGraph()
-    with _fastest_convolutions():
-        with torch.cuda.stream(stream):  # one-time work must not be recorded
-            for _ in range(2):
-                run(*arguments)
-        torch.cuda.current_stream().wait_stream(stream)
-        # Other threads may use the GPU meanwhile, for decoding for example.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            recorded = run(*arguments)
-
-    last_ts: list[Tensor | None] = [None] * len(ts)
-
-    def replay(frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
-        # Two plain copies: for bytes, `_foreach_copy_` takes ten times as long as the GPU's memcpy.
-        inputs[0].copy_(frame_1, non_blocking=True)
-        inputs[1].copy_(frame_2, non_blocking=True)
-        for k, (static, given) in enumerate(zip(inputs[2:], ts)):
-            if given is not last_ts[k]:
-                static.copy_(given, non_blocking=True)
-                last_ts[k] = given
-        graph.replay()
-        return [x.clone() for x in recorded]  # the next replay overwrites them
-
-    return replay
-
-
-@contextlib.contextmanager
-def _fastest_convolutions() -> Iterator[None]:
-    """Let cuDNN try its algorithms, which only pays off for what will be replayed."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before

@@ -15,20 +15,24 @@ from zoomin_d2.inference.engine import InferenceEngine, warped
 from zoomin_d2.layers import backward_warp, blend, resize_flow
 
 MIN_SIDE = 32
-# Found on clips of fast motion (docs/lab): below, in pixels, half the size is no better; and motion
-# found there may fit a little worse, because it is smooth.
+# Found on clips of fast motion (docs/lab): below, in pixels of the frames where it was found, half
+# their size is no better.
 LARGE_MOTION = 24.0
-MARGIN = 1.15
+# Scale -> how much worse than the next larger one it may fit: motion found at half the size is
+# smoother, but better, so its warped frames may differ more.
+SMALLER = {0.5: 1.15, 0.25: 1.0}
 
 
 class WarpedFrame(NamedTuple):
-    """A made frame (N, 3 or 4, H, W), both frames warped to its time (N, 3, H, W), and the blend
-    mask."""
+    """A made frame (N, 3 or 4, H, W), both frames warped to its time (N, 3, H, W), the blend mask,
+    and the mean length of the way from frame_1 to frame_2, in pixels of the frames it was found on
+    (a scalar)."""
 
     frame: Tensor
     warped_1: Tensor
     warped_2: Tensor
     mask: Tensor
+    motion: Tensor
 
     def with_doubt(self) -> Tensor:
         """The frame with doubt (doubt.py) as one more channel."""
@@ -101,45 +105,59 @@ class FlowScaled:
             coarse_mask = F.interpolate(mask, grid, mode="area")
             colors = restore_detail(made[:, :3], energies, flows, coarse_mask, strength)
             made = torch.cat((colors, made[:, 3:]), 1)
-        return WarpedFrame(made, warped_1[:, :3], warped_2[:, :3], mask)
+        return WarpedFrame(made, warped_1[:, :3], warped_2[:, :3], mask, motion_of(out))
 
 
 class AutoScaled:
     """An `interpolate` for small and large motion: where the flows of a pair are long, it is made
-    once more with motion found at half the size, and what fits better is taken, which is where the
-    two warped frames agree more.
+    once more with motion found at half the size, and where they still are, at a quarter. What fits
+    better is taken, which is where the two warped frames agree more.
 
-    One choice is made for all frames of a call. It waits for a GPU, whose fused kernels it cannot
-    use, because they give no flows.
+    One choice is made for all frames of a call, for which it waits for a GPU. A pair with small
+    motion runs in fused kernels there; one with large motion is made again in PyTorch's.
     """
 
     def __init__(self, engine: InferenceEngine):
-        self._engine, self._half = engine, FlowScaled(engine, 0.5)
+        self._engine = engine
+        self._smaller = [(FlowScaled(engine, scale), m) for scale, m in SMALLER.items()]
 
     def __call__(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], /
     ) -> list[Tensor]:
         """As `FlowScaled`."""
-        full, half = self._made(frame_1, frame_2, ts)
-        return [made.frame for made in half] if half else [frame for frame, _ in full]
+        if frame_1.shape[1] == 3:  # fused kernels know no alpha
+            fused = self._engine.with_motion(frame_1, frame_2, ts)
+            if fused is not None and fused[1] <= LARGE_MOTION:
+                return fused[0]
+        full, scaled = self._made(frame_1, frame_2, ts)
+        return [made.frame for made in scaled] if scaled else [frame for frame, _ in full]
 
     def with_doubt(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
         """As `FlowScaled`."""
-        full, half = self._made(frame_1, frame_2, ts)
-        made = half or _warped_frames(frame_1, frame_2, full)
+        full, scaled = self._made(frame_1, frame_2, ts)
+        made = scaled or _warped_frames(frame_1, frame_2, full)
         return [frame.with_doubt() for frame in made]
 
     def _made(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
     ) -> tuple[list[tuple[Tensor, GeneratorOutput]], list[WarpedFrame]]:
-        """What full size gave, and what half the size gave if that is better."""
+        """What full size gave, and what a smaller one gave if that is better."""
         frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
         full = self._engine.with_outputs(frame_1, frame_2, ts)
-        if max(_motion(out) for _, out in full) <= LARGE_MOTION:
-            return full, []
-        half = self._half.made(frame_1, frame_2, ts)
-        at_full = _disagreement(_warped_frames(frame_1, frame_2, full))
-        return full, half if _disagreement(half) < MARGIN * at_full else []
+        best: list[WarpedFrame] = []
+        motion, disagreement = max(float(motion_of(out)) for _, out in full), 0.0
+        for smaller, margin in self._smaller:
+            if motion <= LARGE_MOTION:
+                break
+            if not best:
+                disagreement = _disagreement(_warped_frames(frame_1, frame_2, full))
+            made = smaller.made(frame_1, frame_2, ts)
+            limit = margin * disagreement
+            disagreement = _disagreement(made)
+            if disagreement >= limit:
+                break
+            best, motion = made, max(float(x.motion) for x in made)
+        return full, best
 
 
 def _warped_frames(
@@ -147,15 +165,15 @@ def _warped_frames(
 ) -> list[WarpedFrame]:
     color_1, color_2 = (frame.to(made[0][0].device)[:, :3] for frame in (frame_1, frame_2))
     return [
-        WarpedFrame(frame, *warped(color_1, color_2, out), out.blend_mask.float())
+        WarpedFrame(frame, *warped(color_1, color_2, out), out.blend_mask.float(), motion_of(out))
         for frame, out in made
     ]
 
 
-def _motion(out: GeneratorOutput) -> float:
+def motion_of(out: GeneratorOutput) -> Tensor:
     """Of the pair, in pixels: the mean length of the way from frame_1 to frame_2."""
     lengths = [flow.float().square().sum(1).sqrt() for flow in (out.flow_1t, out.flow_2t)]
-    return float(sum(lengths).mean())  # type: ignore[union-attr]
+    return (lengths[0] + lengths[1]).mean()
 
 
 def _disagreement(made: list[WarpedFrame]) -> float:

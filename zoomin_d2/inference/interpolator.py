@@ -62,7 +62,7 @@ class Interpolator:
         compile: bool | str = False,
         cuda_graphs: bool | None = None,
         tile: int | Literal["auto"] | None = "auto",
-        flow_scale: float | Literal["auto"] = 1.0,
+        flow_scale: float | Literal["auto"] | None = None,
         quality: Quality = "standard",
         detail: float | None = None,
         backend: str = "torch",
@@ -85,8 +85,9 @@ class Interpolator:
             tile: side in pixels of the overlapping tiles that large frames are cut into; "auto":
                 as large as the free memory allows; None: whole frames.
             flow_scale: motion is estimated on frames of this size relative to the given ones, above
-                0 and at most 1; 0.5 is for large motion, "auto" chooses between 0.5 and 1 for each
-                pair, without fused kernels (inference/flow_scale.py).
+                0 and at most 1; "auto" takes 0.5 or 0.25 for a pair with large motion, if that fits
+                better (inference/flow_scale.py). None: "auto" on a CPU; 1 on a GPU, for which
+                "auto" would wait at each pair, and where the network is compiled.
             quality: "best" averages each frame with those of mirrored pairs, for four times the
                 work (inference/averaging.py); only for networks.
             detail: how far frames get the fine structure of the frames around them, 0 to 2
@@ -107,7 +108,7 @@ class Interpolator:
         asked = list(cast(Sequence[Device], device)) if several else [cast(Device | None, device)]
         if isinstance(flow_scale, str) and flow_scale != "auto":
             raise ValueError(f"flow_scale must be a number or 'auto', got '{flow_scale}'")
-        if not is_network and flow_scale != 1:
+        if not is_network and flow_scale not in (None, 1):
             raise ValueError(f"flow_scale needs a network; '{name}' is not one")
         if quality not in get_args(Quality):
             raise ValueError(f"quality must be 'standard' or 'best', got '{quality}'")
@@ -119,20 +120,23 @@ class Interpolator:
             generator.detail = detail
         if backend != "torch":
             changed = {"dtype": dtype not in (None, torch.float32), "compile": bool(compile)}
-            changed |= {"cuda_graphs": bool(cuda_graphs), "flow_scale": flow_scale != 1}
+            changed |= {"cuda_graphs": bool(cuda_graphs), "flow_scale": flow_scale not in (None, 1)}
             changed["device"] = any(x not in (None, "auto") for x in asked) or len(asked) > 1
             check_backend(backend, name, is_network, [x for x, is_so in changed.items() if is_so])
         if not asked:
             raise ValueError("device must name at least one device, got an empty list")
+        if not is_network or backend != "torch":
+            asked = ["cpu" if one in (None, "auto") else one for one in asked]
+        places = [as_device(one) for one in asked]
+        if flow_scale is None:
+            plain = is_network and backend == "torch" and not compile
+            flow_scale = "auto" if plain and all(x.type == "cpu" for x in places) else 1.0
         self.name = name
         self.metadata = metadata or {}
         self._generator = generator
         self._dtype = torch.float32
         models: list[tuple[torch.device, Interpolate]] = []
         doubtful: list[tuple[torch.device, Interpolate]] = []
-        if not is_network or backend != "torch":
-            asked = ["cpu" if one in (None, "auto") else one for one in asked]
-        places = [as_device(one) for one in asked]
         copies = [generator, *(copy.deepcopy(generator) for _ in places[1:])]
         for place, model in zip(places, copies):
             doubted: Interpolate | None = None
@@ -210,6 +214,11 @@ class Interpolator:
         """Where the network is and results come from; with several devices, the CPU, which
         distributes the work."""
         return self._device
+
+    @property
+    def flow_scale(self) -> float | Literal["auto"]:
+        """The size at which it estimates motion, relative to the frames, or "auto"."""
+        return self._flow_scale
 
     @property
     def dtype(self) -> torch.dtype:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from zoomin_d2.inference.engine import CudaGraphCache, InferenceEngine, capture_cuda_graph
+from zoomin_d2.inference.cuda_graphs import CudaGraphCache, capture_cuda_graph
+from zoomin_d2.inference.engine import InferenceEngine
 from zoomin_d2.model_zoo.generator_file import load_generator
 
 Peer = Callable[[Tensor, Tensor], Tensor]

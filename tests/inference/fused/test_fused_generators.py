@@ -62,3 +62,8 @@ def test_real_weights_on_a_gpu(dtype, name, triton):
             difference = (a.int() - b.int()).abs().float()
             assert difference.mean() < (0.1 if dtype == torch.float16 else 0.6)
             assert difference.max() <= (8 if dtype == torch.float16 else 40)
+    if name != "paper":
+        made = engine(*frames, [0.5, 0.3])
+        for _ in range(3):
+            again, length = engine.with_motion(*frames, [0.5, 0.3])
+            assert all(map(torch.equal, again, made)) and 1 < length < 20

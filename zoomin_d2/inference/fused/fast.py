@@ -227,21 +227,29 @@ class FastTriton:
         Returns:
             one (N, 3, H, W) per t, of the frames' dtype and memory format.
         """
+        return self.with_motion(frame_1, frame_2, ts)[0]
+
+    def with_motion(
+        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """As the call, and the motion of the finest decoder, (N, 5, h, w), for each t."""
         key = (frame_1.shape, frame_1.dtype, frame_1.stride(), frame_2.stride())
         if frame_1.is_cuda and not compiling() and key not in self._compiled:
             self._compiled.add(key)
             compile_ahead(lambda: self(frame_1, frame_2, ts[:1]), min(os.cpu_count() or 1, 16))
         features = self._pyramid(frame_1, frame_2)
-        if not self.detail:
-            return [self._interpolate(frame_1, frame_2, features, t)[0] for t in ts]
-        energies = detail_energies(frame_1, frame_2)
-        made = []
+        energies = detail_energies(frame_1, frame_2) if self.detail else None
+        frames, motions = [], []
         for t in ts:
             pred, motion = self._interpolate(frame_1, frame_2, features, t)
-            at_energies = motion_of_energies(motion, Time.of(t), tuple(energies.shape[2:]))
-            pred = restore_detail(pred, energies, *at_energies, self.detail)
-            made.append(to_8bit(pred) if frame_1.dtype == torch.uint8 else pred.to(frame_1.dtype))
-        return made
+            if energies is not None:
+                at_energies = motion_of_energies(motion, Time.of(t), tuple(energies.shape[2:]))
+                pred = restore_detail(pred, energies, *at_energies, self.detail)
+                as_8bit = frame_1.dtype == torch.uint8
+                pred = to_8bit(pred) if as_8bit else pred.to(frame_1.dtype)
+            frames.append(pred)
+            motions.append(motion)
+        return frames, motions
 
     def _pyramid(self, frame_1: Tensor, frame_2: Tensor) -> list[Tensor]:
         n, _, height, width = frame_1.shape
