@@ -41,8 +41,8 @@ _PICTURE_SUFFIXES = (".gif", ".webp", ".apng", ".png")
 @dataclass(frozen=True)
 class _Encoder:
     """`quality`: the option that takes crf; `default`: its value; `options`: always given;
-    `speed`: the option that takes the preset; `odd_420`: takes odd sizes with halved chroma;
-    `min_size`: width and height."""
+    `worst`: its largest one; `speed`: the option that takes the preset; `odd_420`: takes odd sizes
+    with halved chroma; `min_size`: width and height."""
 
     quality: str
     default: int
@@ -50,6 +50,7 @@ class _Encoder:
     speed: str = "preset"
     odd_420: bool = False
     min_size: tuple[int, int] = (2, 2)
+    worst: int = 51
 
 
 _X265_QUIET = {"x265-params": "log-level=error"}
@@ -57,11 +58,18 @@ _ENCODERS = {
     "libx264": _Encoder("crf", 16),
     # x265 writes out of bounds for widths of 33 to 48, and aborts the process below 32.
     "libx265": _Encoder("crf", 18, _X265_QUIET, min_size=(64, 32)),
-    "libsvtav1": _Encoder("crf", 24, {"preset": "7"}, odd_420=True),
+    "libsvtav1": _Encoder("crf", 24, {"preset": "7"}, odd_420=True, worst=63),
     "libvpx-vp9": _Encoder(
-        "crf", 20, {"b": "0", "row-mt": "1", "cpu-used": "3"}, "cpu-used", odd_420=True
+        "crf",
+        20,
+        {"b": "0", "row-mt": "1", "cpu-used": "3"},
+        "cpu-used",
+        odd_420=True,
+        worst=63,
     ),
-    "prores_ks": _Encoder("qscale", 0, {"profile": "3", "vendor": "apl0"}, "profile", odd_420=True),
+    "prores_ks": _Encoder(
+        "qscale", 0, {"profile": "3", "vendor": "apl0"}, "profile", odd_420=True, worst=224
+    ),
     "ffv1": _Encoder("", 0, {"level": "3", "slicecrc": "1"}, "level", odd_420=True),
     "h264_nvenc": _Encoder("cq", 18, {"preset": "p5", "rc": "vbr", "b": "0"}),
     "hevc_nvenc": _Encoder("cq", 20, {"preset": "p5", "rc": "vbr", "b": "0"}),
@@ -197,6 +205,7 @@ def choose_encoder(
         known = ", ".join(f for f in formats if not is_rgb(f))
         raise OutputError(f"{codec} cannot write {pix_fmt}; it can write {known}")
     quality = {}
+    _check_crf(codec, encoder, options.crf)
     if encoder.quality:
         value = encoder.default if options.crf is None else options.crf
         if codec != "prores_ks" or options.crf is not None:
@@ -227,6 +236,16 @@ def choose_encoder(
     )
     _try(settings)
     return settings
+
+
+def _check_crf(codec: str, encoder: _Encoder, crf: int | None) -> None:
+    """Encoders clip what is out of range, and FFmpeg drops options that an encoder lacks."""
+    if crf is None:
+        return
+    if not encoder.quality:
+        raise OutputError(f"{codec} is lossless: leave out --crf")
+    if not 0 <= crf <= encoder.worst:
+        raise OutputError(f"{codec} takes --crf 0 (best) to {encoder.worst} (worst), not {crf}")
 
 
 def container_format(path: str | Path) -> str:
