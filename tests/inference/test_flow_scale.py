@@ -59,6 +59,25 @@ def test_large_motion_is_found_on_less(motion, widths):
         assert (plain - truth)[inner].abs().mean() > 0.05
 
 
+def test_each_pair_of_a_batch_has_its_choice():
+    still, moving = pan(0), pan(40)
+
+    class Finds(Pan):
+        """Of the still pair nothing, of the other one as `Pan`."""
+
+        def forward(self, frame_1, frame_2, t):
+            self.motion = 40 * float((frame_1 - frame_2).abs().max() > 0)
+            return super().forward(frame_1, frame_2, t)
+
+    network = Finds(40, reach=26)
+    model = Interpolator(network, flow_scale="auto", tile=None, **OPTIONS)
+    first, last = torch.cat([still[0], moving[0]]), torch.cat([still[2], moving[2]])
+    made = model(first, last, torch.tensor([0.5, 0.25]))
+    assert network.widths == [256, 256, 128]
+    assert torch.equal(made[:1], model(still[0], still[2]))
+    assert torch.equal(made[1:], model(moving[0], moving[2], 0.25))
+
+
 def test_small_motion_keeps_fused_frames(monkeypatch):
     first, _, last = pan(40)
     network = Pan(40, reach=26)

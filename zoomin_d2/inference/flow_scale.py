@@ -1,6 +1,6 @@
 """Motion estimated on smaller frames, applied to the full ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -113,7 +113,7 @@ class AutoScaled:
     once more with motion found at half the size, and where they still are, at a quarter. What fits
     better is taken, which is where the two warped frames agree more.
 
-    One choice is made for all frames of a call, for which it waits for a GPU. A pair with small
+    One choice is made for all frames of a pair, for which it waits for a GPU. A pair with small
     motion runs in fused kernels there; one with large motion is made again in PyTorch's.
     """
 
@@ -125,6 +125,15 @@ class AutoScaled:
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], /
     ) -> list[Tensor]:
         """As `FlowScaled`."""
+        return _pair_by_pair(self._frames, frame_1, frame_2, ts)
+
+    def with_doubt(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
+        """As `FlowScaled`."""
+        return _pair_by_pair(self._frames_and_doubt, frame_1, frame_2, ts)
+
+    def _frames(
+        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
+    ) -> list[Tensor]:
         if frame_1.shape[1] == 3:  # fused kernels know no alpha
             fused = self._engine.with_motion(frame_1, frame_2, ts)
             if fused is not None and fused[1] <= LARGE_MOTION:
@@ -132,8 +141,9 @@ class AutoScaled:
         full, scaled = self._made(frame_1, frame_2, ts)
         return [made.frame for made in scaled] if scaled else [frame for frame, _ in full]
 
-    def with_doubt(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
-        """As `FlowScaled`."""
+    def _frames_and_doubt(
+        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
+    ) -> list[Tensor]:
         full, scaled = self._made(frame_1, frame_2, ts)
         made = scaled or _warped_frames(frame_1, frame_2, full)
         return [frame.with_doubt() for frame in made]
@@ -158,6 +168,23 @@ class AutoScaled:
                 break
             best, motion = made, max(float(x.motion) for x in made)
         return full, best
+
+
+def _pair_by_pair(
+    run: Callable[[Tensor, Tensor, Sequence[float | Tensor]], list[Tensor]],
+    frame_1: Tensor,
+    frame_2: Tensor,
+    ts: Sequence[float | Tensor],
+) -> list[Tensor]:
+    """A batch gives what its pairs give alone: each has a choice of its own."""
+    if len(frame_1) == 1:
+        return run(frame_1, frame_2, ts)
+    made = []
+    for k in range(len(frame_1)):
+        one = slice(k, k + 1)
+        times = [t[one] if isinstance(t, Tensor) else t for t in ts]
+        made.append(run(frame_1[one], frame_2[one], times))
+    return [torch.cat(frames) for frames in zip(*made)]
 
 
 def _warped_frames(
