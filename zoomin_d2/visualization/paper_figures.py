@@ -54,7 +54,8 @@ def hardest_rois(
     shared = set.intersection(*(set(item.saved_frames) for item in scores))
     rois: list[RankedRoi] = []
     for name in sorted(shared):
-        frames = _frames(name, scores)
+        # Each method's frame is a file to decode: read them only for a method's own ROIs.
+        frames = (shared_frames if method == "average" else _frames)(name, scores)
         if method in frames:
             boxes = find_boxes(name, scores, frames["truth"], propose)
             rois += rank_rois(name, boxes, frames[method], frames["truth"])
