@@ -12,6 +12,7 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeGuard
 
 import torch
@@ -207,18 +208,15 @@ class InferenceEngine:
         if self._forward not in fused or not isinstance(self.generator, FastGenerator):
             return None
         inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
+        run: Run = self._fused_with_motion
+        if self._graphs is not None:
+            run = partial(self._graphs, run)
         with torch.no_grad():
-            try:
-                graphs = self._graphs
-                run = self._fused_with_motion
-                *frames, motion = run(*inputs) if graphs is None else graphs(run, *inputs)
-            except torch.OutOfMemoryError:
-                raise
-            except Exception as error:
-                if self._forward != self._fused_or_plain:
-                    raise
-                self._give_up_fused(error)
-                return None
+            chosen = self._forward == self._fused_or_plain
+            made = self._tried(run, *inputs) if chosen else run(*inputs)
+        if made is None:
+            return None
+        *frames, motion = made
         return frames, float(motion)
 
     def _fused_with_motion(
@@ -256,23 +254,27 @@ class InferenceEngine:
         return frames, outputs
 
     def _fused_or_plain(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
-        """Kernels that nobody asked for explicitly: one may not compile, or not fit, here."""
+        frames = self._tried(self._interpolate_fused, frame_1, frame_2, ts)
+        return self._interpolate(frame_1, frame_2, ts) if frames is None else frames
+
+    def _tried(
+        self, run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
+    ) -> list[Tensor] | None:
+        """What fused kernels give; None, and no second try, if one does not compile or fit here,
+        which may happen where nobody asked for them explicitly."""
         try:
-            return self._interpolate_fused(frame_1, frame_2, ts)
+            return run(frame_1, frame_2, ts)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # many kinds: from a package, a compiler or a driver
-            self._give_up_fused(error)
-        return self._interpolate(frame_1, frame_2, ts)
-
-    def _give_up_fused(self, error: Exception) -> None:
-        logger.warning(
-            "Could not compile the fused kernels (%s: %s); falling back to PyTorch (up to 4x "
-            "slower). Install a C compiler (Debian: apt install gcc), or set ZOOMIN_TRITON=0",
-            type(error).__name__,
-            error,
-        )
-        self._forward = self._interpolate
+            logger.warning(
+                "Could not compile the fused kernels (%s: %s); falling back to PyTorch (up to 4x "
+                "slower). Install a C compiler (Debian: apt install gcc), or set ZOOMIN_TRITON=0",
+                type(error).__name__,
+                error,
+            )
+            self._forward = self._interpolate
+            return None
 
     def _interpolate_fused(
         self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]

@@ -125,11 +125,11 @@ class AutoScaled:
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], /
     ) -> list[Tensor]:
         """As `FlowScaled`."""
-        return _pair_by_pair(self._frames, frame_1, frame_2, ts)
+        return _each_pair(self._frames, frame_1, frame_2, ts)
 
     def with_doubt(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
         """As `FlowScaled`."""
-        return _pair_by_pair(self._frames_and_doubt, frame_1, frame_2, ts)
+        return _each_pair(self._frames_and_doubt, frame_1, frame_2, ts)
 
     def _frames(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
@@ -170,7 +170,7 @@ class AutoScaled:
         return full, best
 
 
-def _pair_by_pair(
+def _each_pair(
     run: Callable[[Tensor, Tensor, Sequence[float | Tensor]], list[Tensor]],
     frame_1: Tensor,
     frame_2: Tensor,
