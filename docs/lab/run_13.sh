@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run 13 of the lab diary: a fifth level, at 1/32 of the size, for large motion. Prepared, not run.
+# Run 13 of the lab diary: a fifth level, at 1/32 of the size, for large motion.
 #
 #   docs/lab/run_13.sh fast|fine ITERATIONS OUT [KEY VALUE ...]     # environment: as run_10.sh
 #
