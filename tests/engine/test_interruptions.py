@@ -8,6 +8,7 @@ import torch
 
 from tests.helpers.training_runs import make_trainer, write_triplets
 from tests.stress import check_distributed, check_resume
+from zoomin_d2.engine.hooks import AdversarialHook
 from zoomin_d2.frames import CorruptFrameError
 from zoomin_d2.weight_files import UnreadableWeightsError
 
@@ -53,6 +54,23 @@ def test_other_networks_are_refused(datasets_here, tmp_path, log):
     assert "SOLVER.BASE_LR: was 0.0004, is now 0.5" in log.text
     warnings = [x.getMessage() for x in log.records if x.levelname == "WARNING"]
     assert not any("OUTPUT_DIR:" in x for x in warnings)  # (the config itself is logged, too)
+
+
+def test_changed_settings_of_the_optimizers_hold(datasets_here, tmp_path):
+    _short_run(datasets_here, tmp_path, config="gan")
+    changes = {"BASE_LR": "0.5", "WEIGHT_DECAY": "0.1", "ADAM_BETAS": "(0.5,0.9)"}
+    changes |= {"DISCRIMINATOR.LR_FACTOR": "3.0", "MAX_ITER": "6"}
+    overrides = [x for key, value in changes.items() for x in (f"SOLVER.{key}", value)]
+    trainer = make_trainer(datasets_here, tmp_path, *overrides, config="gan", resume=True)
+    for group, factor in zip(_groups(trainer), (1, 3)):
+        assert (group["betas"], group["weight_decay"]) == ((0.5, 0.9), 0.1)
+        assert group["initial_lr"] == 0.5 * factor
+        assert 0.2 * factor < group["lr"] < 0.3 * factor  # halfway
+
+
+def _groups(trainer):
+    hook = next(x for x in trainer._hooks if isinstance(x, AdversarialHook))
+    return [x.param_groups[0] for x in (trainer._trainer.optimizer, hook.optimizer)]
 
 
 def test_data_that_has_changed_is_said(tmp_path, monkeypatch, log):

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from zoomin_d2.engine.distributed import wrap_for_ddp
 from zoomin_d2.engine.resilience.nonfinite import NonFiniteGuard
-from zoomin_d2.engine.solver import build_optimizer
+from zoomin_d2.engine.solver import build_optimizer, keep_settings
 from zoomin_d2.engine.train_loop import GuardedTrainer
 from zoomin_d2.files import write_json
 from zoomin_d2.modeling import build_discriminator
@@ -146,8 +146,9 @@ class AdversarialHook(HookBase):
 
     def load_state_dict(self, state_dict: dict) -> None:
         self.discriminator.load_state_dict(state_dict["discriminator"])
-        self.optimizer.load_state_dict(state_dict["optimizer"])
-        self.scheduler.load_state_dict(state_dict["scheduler"])
+        with keep_settings(self.optimizer, self.scheduler):
+            self.optimizer.load_state_dict(state_dict["optimizer"])
+            self.scheduler.load_state_dict(state_dict["scheduler"])
 
 
 def build_adversarial_hook(

@@ -1,6 +1,7 @@
 """Config and parameters in, optimizer and learning-rate schedule out (section 3.5)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from detectron2.config import CfgNode
@@ -67,3 +68,21 @@ def build_lr_scheduler(
         cfg.SOLVER.PAPER_LR_FLOOR / cfg.SOLVER.BASE_LR,
     )
     return LRMultiplier(optimizer, schedule, cfg.SOLVER.MAX_ITER)
+
+
+@contextmanager
+def keep_settings(
+    optimizer: torch.optim.Optimizer, scheduler: torch.optim.lr_scheduler.LRScheduler
+) -> Iterator[None]:
+    """Within it, load the states of an interrupted run. They hold that run's rates, betas, and
+    decay, too; after it, those of this run's config hold."""
+    settings = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+    base_lrs = list(scheduler.base_lrs)
+    yield
+    scheduler.base_lrs = base_lrs
+    for group, own, lr in zip(optimizer.param_groups, settings, scheduler.get_lr(), strict=True):
+        group.update(own)
+        if isinstance(group["lr"], torch.Tensor):  # which a CUDA graph reads
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr

@@ -43,7 +43,7 @@ from zoomin_d2.engine.resilience.provenance import (
     read_provenance,
 )
 from zoomin_d2.engine.resilience.termination import SaveOnTermination
-from zoomin_d2.engine.solver import build_lr_scheduler, build_optimizer
+from zoomin_d2.engine.solver import build_lr_scheduler, build_optimizer, keep_settings
 from zoomin_d2.engine.train_loop import GuardedTrainer
 from zoomin_d2.evaluation import InterpolationEvaluator
 from zoomin_d2.evaluation.tf32 import disable_tf32
@@ -258,7 +258,8 @@ class InterpolationTrainer(DefaultTrainer):
         self.num_samples = stream["num_samples"]
         if comm.is_main_process():
             self._rng_state = state_dict["rng"]
-        super().load_state_dict(state_dict)
+        with keep_settings(self._trainer.optimizer, self.scheduler):
+            super().load_state_dict(state_dict)
 
     def build_writers(self) -> list[EventWriter]:
         """Detectron2's writers, but files get the values themselves, not their running median.
