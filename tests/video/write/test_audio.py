@@ -81,3 +81,23 @@ def test_a_gap_becomes_silence(encode, write_sound, tmp_path):
     loud = np.abs(sound[0]).reshape(-1, 256).max(1) > 0.05
     silent = np.flatnonzero(~loud[:90]) * 256 / 48_000
     assert 0.18 < silent.min() < 0.25 and 0.28 < silent.max() + 256 / 48_000 < 0.36
+
+
+@pytest.mark.parametrize("slowmo", [2, 4, 8])
+def test_slow_sound_stays_with_the_picture(encode, tmp_path, slowmo):
+    """A burst of noise from 0.4 to 0.5 s in a second of silence."""
+    file, rate = tmp_path / "in.mkv", 48_000
+    sound = np.zeros((1, rate), np.float32)
+    burst = slice(rate * 4 // 10, rate // 2)
+    sound[0, burst] = np.random.default_rng(0).normal(0, 0.2, rate // 10)
+    with av.open(str(file), "w") as out:
+        stream = out.add_stream("pcm_f32le", rate=rate, layout="mono")
+        for first in range(0, rate, 1000):
+            frame = av.AudioFrame.from_ndarray(sound[:, first : first + 1000], "flt", "mono")
+            frame.sample_rate = rate
+            out.mux(stream.encode(frame))
+    slow, *_ = encode(file, "mkv", slowmo)
+    assert abs(slow.shape[1] / rate - slowmo) < 0.08  # AAC adds up to two of its frames
+    energy = slow[0] ** 2
+    center = (energy * np.arange(len(energy))).sum() / energy.sum() / rate
+    assert abs(center - 0.45 * slowmo) < 0.01 * slowmo
