@@ -32,6 +32,7 @@ def _timing(declared, ticks, tick=F(1, 1000), durations=None):
 
 
 FILM = [0, 42, 83, 125, 167, 209, 250, 292, 334, 375, 417, 459]  # 23.976 fps in ms
+NTSC = [round(k * 1001 / 30) for k in range(30)]  # 29.97 fps in ms
 RATES = [
     ("declared", [F(25)], range(0, 400, 40), 25),
     ("film in milliseconds", [F(24000, 1001)], FILM, F(24000, 1001)),
@@ -44,6 +45,7 @@ RATES = [
     ("two frames", [F(30)], [0, 33], 30),
     ("one frame", [F(24)], [0], 24),
     ("nothing known", [], [0], 25),
+    ("an average of rounded times", [F(989, 33), F(30000, 1001)], NTSC, F(30000, 1001)),
 ]
 
 
@@ -63,7 +65,13 @@ def test_durations_that_steps_bear_out():
 
 @pytest.mark.parametrize(
     "promised, is_complete, duration",
-    [(F(13), False, F(1)), (F(16), False, F(1, 2)), (F(16), True, F(4)), (None, True, F(1, 2))],
+    [
+        (F(13), False, F(1)),
+        (F(12501, 1000), True, F(1, 2)),
+        (F(16), False, F(1, 2)),
+        (F(16), True, F(4)),
+        (None, True, F(1, 2)),
+    ],
 )
 def test_the_end_that_a_header_promises(promised, is_complete, duration):
     timing = _timing([F(2)], [0, 500, 1000], durations=[1, 1, 1])

@@ -28,12 +28,14 @@ class Timing(NamedTuple):
     Attributes:
         rate: frames per second: the declared one where the timestamps allow it, else measured.
         has_times: packets have timestamps.
+        tick: resolution of the times, in seconds.
         true_durations: a packet's duration is the time to the next frame.
         in_decoding_order: times are those of decoding, though the codec reorders (AVI).
     """
 
     rate: Fraction
     has_times: bool
+    tick: Fraction
     true_durations: bool
     in_decoding_order: bool
 
@@ -55,7 +57,8 @@ class Timing(NamedTuple):
         if self.true_durations and own:
             return own
         rest = Fraction(0) if promised_end is None else promised_end - time
-        if rest > 0 and (is_complete or rest <= _MAX_LAST * self.usual):
+        is_rounded = abs(rest - self.usual) <= 2 * self.tick  # as both its ends are
+        if rest > 0 and not is_rounded and (is_complete or rest <= _MAX_LAST * self.usual):
             return rest
         return self.usual
 
@@ -79,7 +82,7 @@ def measure_timing(
         and stream.codec_context.name in ("h264", "hevc")
         and order == sorted(order)
     )
-    return Timing(rate, bool(order), true_durations, in_decoding_order)
+    return Timing(rate, bool(order), base, true_durations, in_decoding_order)
 
 
 def _declared(stream: av.VideoStream):
@@ -87,8 +90,9 @@ def _declared(stream: av.VideoStream):
 
 
 def possible_rate(declared: list[Fraction], steps: list[Fraction], tick: Fraction) -> Fraction:
-    """The first declared rate that the steps (seconds) confirm, else the measured one; `tick` is
-    the resolution of the times, in seconds."""
+    """The first declared rate that the steps (seconds) confirm, a whole or an NTSC one before an
+    average of rounded times; else the measured one. `tick` is the resolution of the times, in
+    seconds."""
     if not steps:
         return standard_rate(declared[0]) if declared else DEFAULT_RATE
     usual = median(steps)
@@ -96,10 +100,9 @@ def possible_rate(declared: list[Fraction], steps: list[Fraction], tick: Fractio
     if len(alike) >= _STEADY * len(steps):
         mean = sum(alike, Fraction(0)) / len(alike)
         error = 2 * tick / sum(alike, Fraction(0))
-        for rate in declared:
-            if abs(rate * mean - 1) <= error:
-                return standard_rate(rate)
-        return _plain(1 / mean, error)
+        confirmed = [standard_rate(rate) for rate in declared if abs(rate * mean - 1) <= error]
+        exact = [rate for rate in confirmed if rate.denominator in (1, 1001)]
+        return next(iter(exact or confirmed), _plain(1 / mean, error))
     for rate in declared:
         step = 1 / rate
         if min(steps) - tick <= step * _ROOM and max(steps) + tick >= step / _ROOM:
