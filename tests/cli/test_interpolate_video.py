@@ -4,6 +4,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 import types
 
@@ -15,6 +17,7 @@ import pytest
 import zoomin_d2.cli.interpolate_video as command
 from zoomin_d2.cli.arguments import make_options, make_parser
 from zoomin_d2.cli.interpolate_video import main
+from zoomin_d2.video.write.segments import SegmentFolder
 
 
 def count_frames(path) -> int:
@@ -373,3 +376,18 @@ def test_filters_come_before_the_shutter(run, clip, tmp_path):
     code, _, err = run(clip(), tmp_path / "out.mp4", "--filter", "crop=99:99", "--overwrite")
     assert code == 2 and err.startswith("zoomin-interpolate: --filter crop=99:99: ")
     assert err.count("\n") == 1
+
+
+def test_as_a_module():
+    arguments = [sys.executable, "-m", "zoomin_d2.cli.interpolate_video", "absent.mp4", "out.mp4"]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert done.returncode == 3 and "absent.mp4: no such file" in done.stderr
+
+
+def test_a_run_that_is_still_going_is_not_resumed(run, clip, tmp_path):
+    source, output = clip(), tmp_path / "out.mp4"
+    folder = SegmentFolder(output, {}, resume=False, overwrite=False)
+    code, _, message = run(source, output)
+    assert code != 0
+    assert "Another run is writing" in message and "--resume" not in message
+    folder.release(remove=True)

@@ -56,9 +56,9 @@ def write_video(tmp_path):
         attachment=None,
         encoder_options=None,
     ):
-        """`times`: pts of the frames in `time_base`. `tags`: (primaries, transfer, matrix, range)
-        as H.273 numbers. `audio`: a codec, a 440 Hz tone as long as the video. `subtitles`: a
-        codec; one line per second."""
+        """`times`: pts of the frames in `time_base`. `rotation`: degrees, or those, hflip, vflip.
+        `tags`: (primaries, transfer, matrix, range) as H.273 numbers. `audio`: a codec, a 440 Hz
+        tone as long as the video. `subtitles`: a codec; one line per second."""
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         fps = Fraction(fps)
@@ -83,7 +83,8 @@ def write_video(tmp_path):
             if aspect:
                 context.sample_aspect_ratio = aspect
             if rotation:
-                stream.set_display_rotation(rotation)
+                turn = rotation if isinstance(rotation, tuple) else (rotation,)
+                stream.set_display_rotation(*turn)
             out.metadata.update(metadata or {})
             if chapters:
                 out.set_chapters(chapters)

@@ -228,8 +228,9 @@ def _unexpected(problem: Exception) -> VideoError:
 
 
 def _hint(job: Job, error: VideoError | None) -> str:
-    """How to continue, if part of the work is kept and the error does not already say so."""
-    told = any(option in str(error) for option in ("--resume", "--overwrite"))
+    """How to continue, if part of the work is kept and the error does not already say so, or says
+    that it is still being done."""
+    told = any(text in str(error) for text in ("--resume", "--overwrite", "Another run"))
     kept = os.path.exists(segments_path(Path(job.output))) and not told
     return ". Run the same command with --resume to continue" if kept else ""
 
@@ -261,3 +262,7 @@ def _stop_on_signals(stop: threading.Event) -> Callable[[], None]:
             signal.signal(number, handler)
 
     return restore
+
+
+if __name__ == "__main__":
+    entry_point()

@@ -225,8 +225,8 @@ def test_outputs_are_not_overwritten_unasked(run, write_video, make_frames):
         ("absent/out.mp4", "no such folder"),
         ("folder.mp4", "is a folder, not a file"),
         ("folder.gif", "is a folder, not a file"),
-        ("ü" * 125 + ".mp4", "longer than 246 bytes"),
-        ("n" * 300 + ".gif", "longer than 246 bytes"),
+        ("ü" * 125 + ".mp4", "longer than 242 bytes"),
+        ("n" * 300 + ".gif", "longer than 242 bytes"),
     ],
 )
 def test_outputs_that_cannot_be(run, tmp_path, write_video, make_frames, name, words):

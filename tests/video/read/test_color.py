@@ -179,3 +179,17 @@ def test_threads_may_convert_the_same_frame():
         smalls = [pool.submit(small_yuv, frame, 32, 18) for _ in range(20)]
     assert all(np.array_equal(x.result(), expected[0]) for x in images)
     assert all(np.array_equal(x.result(), expected[1]) for x in smalls)
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_every_orientation(write_video, read_video, degrees, mirrored):
+    """Turned counterclockwise, then mirrored, as some cameras write it."""
+    image = np.zeros((32, 64, 3), np.uint8)
+    image[:16, :16] = 255
+    source = write_video("in.mp4", [image] * 2, rotation=(degrees, mirrored))
+    expected = np.rot90(image, degrees // 90)
+    expected = expected[:, ::-1] if mirrored else expected
+    shown = read_video(source)[0][0]
+    assert shown.shape == expected.shape
+    assert np.abs(shown.astype(int) - expected).mean() < 4

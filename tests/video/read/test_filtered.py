@@ -147,7 +147,7 @@ def test_matroskas_times_stay_exact(write_video, make_frames):
     assert all(np.array_equal(a[2], b[2]) for a, b in zip(plain, filtered))
 
 
-@pytest.mark.parametrize("rotation", [90, 180, 270])
+@pytest.mark.parametrize("rotation", [90, 180, 270, (0, True), (90, True), (0, False, True)])
 def test_rotated_video_is_upright_first(write_video, make_frames, rotation):
     source = write_video("in.mp4", make_frames(3), rotation=rotation, aspect=F(4, 3))
     (plain, one), (filtered, two) = _read(source, ""), _read(source, "null")

@@ -325,3 +325,12 @@ def test_what_differs_is_named(tmp_path):
     journal.write_text(journal.read_text().replace('"version": 2', '"version": 1'))
     with pytest.raises(OutputError, match=r"another version of zoomin_d2.*--overwrite"):
         folder({"model": "fast", "frames": {"loop": False, "shutter": None}}, resume=True)
+
+
+def test_steps_are_even_across_segments(tmp_path, write_video, make_frames, average):
+    """A segment begins at a time that is no whole number of milliseconds."""
+    source = write_video("in.mp4", make_frames(SEGMENT_FRAMES // 3 + 2, 32, 64), fps=24)
+    interpolate_video(source, tmp_path / "out.mp4", average, Target(multi=3))
+    with av.open(str(tmp_path / "out.mp4")) as out:
+        times = sorted(p.pts * p.time_base for p in out.demux(video=0) if p.size)
+    assert times == [F(k, 72) for k in range(SEGMENT_FRAMES + 6)]

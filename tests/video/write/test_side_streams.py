@@ -1,6 +1,7 @@
 """What lies beside the video arrives whole, or the report says what does not."""
 
 from fractions import Fraction as F
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 from tests.helpers.streams import lose_ts_packet
 from zoomin_d2.video import JobOptions, Target, interpolate_video
 from zoomin_d2.video.errors import OutputError
+from zoomin_d2.video.write.assemble import moved_timecode
 from zoomin_d2.video.write.encoder import EncodeOptions
+from zoomin_d2.video.write.side_streams import describe
 
 SOUND_PID = 0x101
 
@@ -126,13 +129,55 @@ def test_early_chapters_begin_at_0(run, small):
 
 
 def test_a_time_code_is_written_anew(run, small):
-    source = small("in.mov", metadata={"timecode": "01:00:00:00"})
+    source = small("in.mov", metadata={"timecode": "01:00:00:12"})
     with av.open(str(source)) as was:
         assert [s.type for s in was.streams] == ["video", "data"]
     report, output = run(source, "out.mov")
     assert report.dropped == []
     with av.open(str(output)) as out:
-        assert out.streams.data[0].metadata["timecode"] == "01:00:00:00"
+        assert out.streams.data[0].metadata["timecode"] == "01:00:00:24"  # at 50 fps
+
+
+NTSC = F(30_000, 1001)
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "expected"),
+    [
+        ("01:00:00:50", F(60), F(24), "01:00:00:20"),
+        ("10:00:00:24", F(25), F(60), "10:00:00:57"),
+        ("00:10:00;15", NTSC, 2 * NTSC, "00:10:00;30"),
+        ("00:10:00;15", NTSC, F(24), "00:10:00:12"),
+        ("00:00:01:12", None, F(24), "00:00:01:12"),
+        ("noon", F(25), F(50), "noon"),
+    ],
+)
+def test_time_codes_at_another_rate(text, old, new, expected):
+    assert moved_timecode(text, old, new) == expected
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_when_it_was_recorded(run, small, suffix):
+    recorded = "2024-05-01T10:00:00.000000Z"
+    source = small("in.mp4", metadata={"creation_time": recorded})
+    _, output = run(source, f"out.{suffix}")
+    with av.open(str(output)) as out:
+        assert out.metadata["creation_time"] == recorded
+
+
+def test_the_old_encoder_is_not_named():
+    tags = {"ENCODER": "Lavc60 libx264", "language": "eng"}
+    old = SimpleNamespace(metadata=tags, disposition=0)
+    copied, made = (SimpleNamespace(metadata={}, disposition=0) for _ in range(2))
+    describe(old, copied)
+    describe(old, made, is_copy=False)
+    assert (copied.metadata, made.metadata) == (tags, {"language": "eng"})
+
+
+def test_a_lost_stereo_layout_is_named(run, write_video, make_frames):
+    options = {"x264-params": "frame-packing=3"}
+    report, _ = run(write_video("in.mp4", make_frames(3), encoder_options=options), "out.mp4")
+    assert "the layout of a stereo video" in report.dropped
 
 
 def test_names_with_colons(run, small, tmp_path, monkeypatch):

@@ -7,7 +7,8 @@ from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.write.segments import SEGMENTS_SUFFIX
 
-MAX_NAME = 255 - len(SEGMENTS_SUFFIX)  # bytes of a file's name, which files beside it lengthen
+# bytes of a file's name, which files beside it lengthen
+MAX_NAME = 255 - max(len(SEGMENTS_SUFFIX), len(".partial.part"))
 
 
 def check_output(output: Path, overwrite: bool, source: Source) -> None:

@@ -168,7 +168,7 @@ def _numbering(output: str, source: Source) -> Numbering | None:
 def _open(output, numbering, fps, size, source, options, report) -> DirectOutput:
     if output == "-":
         report.encoder = "y4m"
-        return Y4mPipe(fps, size, source.info.color)
+        return Y4mPipe(fps, size, source.info.color, aspect=source.info.sample_aspect_ratio)
     path = Path(output)
     suffix = path.suffix.lower()
     if suffix in ANIMATIONS:

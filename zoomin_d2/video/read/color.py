@@ -6,8 +6,9 @@ tags, matrix and range decide the conversion. As in players, untagged video coun
 720 rows up and as BT.601 below, in limited range. It stays untagged.
 """
 
+import struct
 import threading
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import av
 import numpy as np
@@ -17,6 +18,7 @@ from zoomin_d2.video.errors import BadInputError
 
 # ITU-T H.273 code points, as FFmpeg's AVCOL_* use them
 UNSPECIFIED = 2
+_RGB = 0  # as a matrix
 _SWS_MATRIX = {
     1: Colorspace.ITU709,
     4: Colorspace.FCC,
@@ -48,6 +50,32 @@ _FLAGS = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolati
 _LOCKS = [threading.Lock() for _ in range(64)]  # a frame's is chosen by its hash
 
 
+class Turn(NamedTuple):
+    """What makes a decoded picture upright: first its axes change places, then its columns, then
+    its rows are reversed. Phones turn, some cameras mirror."""
+
+    transposed: bool = False
+    mirrored: bool = False
+    flipped: bool = False
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, ...) -> a view of it, upright."""
+        if self.transposed:
+            image = image.swapaxes(0, 1)
+        return image[:: -1 if self.flipped else 1, :: -1 if self.mirrored else 1]
+
+
+def turn_of(frame: av.VideoFrame) -> Turn:
+    """By the display matrix of a decoded frame; angles between are the nearest right one."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return Turn()
+    a, b, _, c, d = struct.unpack_from("=5i", cast(bytes, data))  # x' = a x + c y, y' = b x + d y
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return Turn(False, a < 0, d < 0)
+    return Turn(True, c < 0, b < 0)
+
+
 class ColorTags(NamedTuple):
     """H.273 code points as in the file; 2 is unspecified, `full_range` None likewise."""
 
@@ -68,6 +96,13 @@ class ColorPath(NamedTuple):
     full_range: bool
     deep: bool
 
+    def limited(self) -> "ColorPath":
+        """The same in limited range."""
+        tags = self.tags
+        if tags.full_range is not None:
+            tags = tags._replace(full_range=False)
+        return self._replace(tags=tags, full_range=False)
+
     def to_rgb(self, frame: av.VideoFrame, width: int | None = None) -> np.ndarray:
         """A decoded frame as (H, W, 3) RGB, uint8 or uint16.
 
@@ -81,7 +116,7 @@ class ColorPath(NamedTuple):
             height = max(1, round(frame.height * width / frame.width))
             options |= {"width": width, "height": height, "interpolation": Interpolation.AREA}
         rgb = _reformat(frame, "rgb48le" if self.deep else "rgb24", **options)
-        return upright(rgb.to_ndarray(), frame.rotation)
+        return turn_of(frame)(rgb.to_ndarray())
 
     def from_rgb(self, image: np.ndarray, pix_fmt: str) -> av.VideoFrame:
         """(H, W, 3) RGB, or (H, W, 4) with straight alpha, as a frame of `pix_fmt`, tagged."""
@@ -121,8 +156,9 @@ def color_path(frame: av.VideoFrame, name: str) -> ColorPath:
         full = True
     tags = ColorTags(frame.color_primaries, frame.color_trc, frame.colorspace, full)
     deep = max(component.bits for component in frame.format.components) > 8
-    height = frame.width if frame.rotation % 180 else frame.height
-    if is_rgb(pix_fmt):  # becomes YUV on output: the untagged default, made explicit
+    height = frame.width if turn_of(frame).transposed else frame.height
+    # RGB, and gray that is tagged as RGB, become YUV: the untagged default, made explicit
+    if is_rgb(pix_fmt) or tags.matrix == _RGB:
         tags = ColorTags(tags.primaries, tags.transfer, 1 if height >= 720 else 6, False)
     elif tags.matrix in _UNKNOWN_MATRICES:
         raise BadInputError(
@@ -162,7 +198,7 @@ def alpha_of(frame: av.VideoFrame, deep: bool) -> np.ndarray | None:
     if not is_rgb(frame.format.name):
         options = {"src_colorspace": Colorspace.ITU709}
     rgba = _reformat(frame, "rgba64le" if deep else "rgba", **options).to_ndarray()
-    return upright(rgba[..., 3], frame.rotation)
+    return turn_of(frame)(rgba[..., 3])
 
 
 def small_yuv(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
@@ -176,11 +212,6 @@ def small_yuv(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
     planes = small.to_ndarray().astype(np.float32)
     planes[0] = ((planes[0] - 16) * (255 / 219)).clip(0, 255)
     return planes
-
-
-def upright(image: np.ndarray, rotation: int) -> np.ndarray:
-    """Turn by a multiple of 90 degrees, counterclockwise as np.rot90 and av's `rotation`."""
-    return np.rot90(image, rotation // 90) if rotation % 360 else image
 
 
 def _range(full: bool) -> ColorRange:

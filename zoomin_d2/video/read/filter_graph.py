@@ -11,6 +11,7 @@ import av.filter
 import av.logging
 
 from zoomin_d2.video.errors import OptionError
+from zoomin_d2.video.read.color import turn_of
 from zoomin_d2.video.read.source import SourceInfo
 
 # One frame per field, so 50i becomes 50p; which field is first is up to the flags of the frames.
@@ -117,7 +118,7 @@ class FilterGraph:
         # of times: all are whole numbers of it, unless FFmpeg could not hold the fraction
         self.tick = Fraction(1, exact if exact <= _FINEST else info.time_base.denominator)
         aspect = info.sample_aspect_ratio or Fraction(0)
-        if first.rotation % 180 and aspect:
+        if turn_of(first).transposed and aspect:
             aspect = 1 / aspect
         properties = {
             "video_size": f"{first.width}x{first.height}",

@@ -15,7 +15,14 @@ import av
 import numpy as np
 
 from zoomin_d2.video.errors import BadInputError, OptionError
-from zoomin_d2.video.read.color import UNSPECIFIED, alpha_of, color_path, holds_alpha, is_rgb
+from zoomin_d2.video.read.color import (
+    UNSPECIFIED,
+    alpha_of,
+    color_path,
+    holds_alpha,
+    is_rgb,
+    turn_of,
+)
 from zoomin_d2.video.read.filter_graph import Filter, FilterGraph, parse_filters
 from zoomin_d2.video.read.hdr import read_hdr_metadata
 from zoomin_d2.video.read.source import INTERLACED, ClosedOnExit, Source, SourceFrame, SourceInfo
@@ -23,7 +30,7 @@ from zoomin_d2.video.read.timing import possible_rate
 
 _DEINTERLACERS = {"bwdif", "yadif", "w3fdif", "estdif", "nnedi"}
 _PREVIEW = 9  # filtered frames that show the rate
-_UPRIGHT = {90: "transpose=cclock", 180: "hflip,vflip", 270: "transpose=clock"}
+_UPRIGHT = ("transpose=cclock_flip", "hflip", "vflip")  # what the parts of a Turn are
 _UNTURNED = "sidedata=mode=delete:type=DISPLAYMATRIX"
 _ASPECT_UNIT = 7200  # pixels that stand for a pixel aspect of 1
 _MAX_ASPECT_TERM = 200
@@ -165,8 +172,8 @@ class FilteredSource(ClosedOnExit):
         return picture
 
     def _open(self, filters: list[Filter], first: av.VideoFrame) -> FilterGraph:
-        turned = _UPRIGHT.get(first.rotation % 360)
-        upright = [] if turned is None else parse_filters(f"{turned},{_UNTURNED}")
+        turned = [name for name, is_needed in zip(_UPRIGHT, turn_of(first)) if is_needed]
+        upright = parse_filters(",".join([*turned, _UNTURNED])) if turned else []
         name = first.format.name
         # RGB that a filter takes as YUV comes back by the same matrix
         back = [Filter("format", "rgba" if name == "pal8" else name)] if is_rgb(name) else []

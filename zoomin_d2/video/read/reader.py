@@ -12,7 +12,7 @@ import numpy as np
 
 from zoomin_d2.frames import why_too_large
 from zoomin_d2.video.errors import BadInputError
-from zoomin_d2.video.read.color import alpha_of, color_path, holds_alpha
+from zoomin_d2.video.read.color import alpha_of, color_path, holds_alpha, turn_of
 from zoomin_d2.video.read.containers import open_container
 from zoomin_d2.video.read.decoding import Decoded, FrameDecoder, says_alpha
 from zoomin_d2.video.read.hdr import read_hdr_metadata
@@ -23,6 +23,11 @@ from zoomin_d2.video.time.timeline import SourceClock
 
 GAP = Fraction(3, 2)  # of a frame's usual duration: frames are missing
 _PREVIEW_BYTES = 32 * 2**20
+# what describes a frame, and PyAV cannot write
+_LOST = {
+    "SPHERICAL": "the projection of a 360-degree video",
+    "STEREO3D": "the layout of a stereo video",
+}
 
 
 class VideoReader(ClosedOnExit):
@@ -190,7 +195,7 @@ class VideoReader(ClosedOnExit):
         num_frames = stream.frames or expected
         if expected and not expected / 2 <= num_frames <= 2 * expected:
             num_frames = expected  # IVF counts milliseconds
-        turned = bool(frame.rotation % 180)
+        turned = turn_of(frame).transposed
         height, width = (frame.width, frame.height) if turned else (frame.height, frame.width)
         ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
         if ratio:
@@ -217,6 +222,7 @@ class VideoReader(ClosedOnExit):
             file=None if self._is_pipe else Path(self._file),
             stream_index=stream.index,
             has_alpha=holds_alpha(frame.format) or says_alpha(stream),
+            lost=tuple(what for kind, what in _LOST.items() if frame.side_data.get(kind)),
         )
 
     def _warnings(self, frame: av.VideoFrame) -> Iterator[str]:

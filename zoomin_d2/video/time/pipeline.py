@@ -20,6 +20,7 @@ import numpy as np
 from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.transfer import overlapped, pairs_in_flight
 from zoomin_d2.video.errors import OptionError
+from zoomin_d2.video.read.color import turn_of
 from zoomin_d2.video.read.planes import planes_of
 from zoomin_d2.video.read.source import Source, SourceFrame
 from zoomin_d2.video.time.alpha import halves, mix_images, rgba
@@ -282,7 +283,7 @@ def _shown_frames(
     with ThreadPoolExecutor(CONVERTERS, "convert") as pool:
 
         def pixels(picture: Any) -> Pixels:
-            is_upright = isinstance(picture, av.VideoFrame) and picture.rotation % 360 == 0
+            is_upright = isinstance(picture, av.VideoFrame) and not any(turn_of(picture))
             planes = planes_of(picture, full_range) if is_upright else None
             if model.takes(planes):
                 return Pixels(partial(convert, picture), planes)

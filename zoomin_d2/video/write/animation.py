@@ -52,7 +52,7 @@ class AnimatedImage:
             self._container = av.open(url, "w", format=kind.container, options=options)
             added = self._container.add_stream(kind.codec, rate=fps, options=dict(kind.options))
         except (OSError, av.FFmpegError) as error:
-            raise os_error(error, f"Cannot write {path}") from error
+            raise os_error(error, f"Cannot write {path}", kept=False) from error
         self._stream = cast(av.VideoStream, added)
         self._stream.codec_context.time_base = self._tick
         self._convert: Callable[[av.VideoFrame], Iterator[av.VideoFrame]] | None = None
@@ -83,7 +83,7 @@ class AnimatedImage:
                     packet.duration = round(ticks)  # of the last one
                     self._container.mux(packet)
         except (OSError, av.FFmpegError) as error:
-            raise os_error(error, f"Cannot write {self._path}") from error
+            raise os_error(error, f"Cannot write {self._path}", kept=False) from error
 
     def finish(self) -> None:
         """Complete the file and give it its name; raises DiskFullError, OutputError."""
@@ -94,7 +94,7 @@ class AnimatedImage:
                 set_length(self._part, self._end - self._start)
             os.replace(self._part, self._path)
         except (OSError, av.FFmpegError) as error:
-            raise os_error(error, f"Cannot write {self._path}") from error
+            raise os_error(error, f"Cannot write {self._path}", kept=False) from error
 
     def abort(self) -> None:
         """Leave nothing behind."""

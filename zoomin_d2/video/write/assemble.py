@@ -2,6 +2,7 @@
 
 import contextlib
 import heapq
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -17,7 +18,9 @@ from zoomin_d2.video.write.segments import is_disk_full
 from zoomin_d2.video.write.side_streams import CopyPlan, Entry, add_side_streams, counts, describe
 
 # these describe the old file, and are no longer true
-_FILE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time")
+_FILE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
+_TIMECODE = re.compile(r"(\d+:\d\d:\d\d)([:;.])(\d+)")
+_DROPPING = Fraction(30_000, 1001)
 _MAX_REORDERED = 17  # frames that an encoder shows after one that it writes later, at most
 
 
@@ -52,6 +55,8 @@ def assemble(
         video.time_base = settings.time_base
         with contextlib.suppress(AttributeError, ValueError):
             video.codec_context.framerate = settings.fps
+        if settings.sample_aspect_ratio:  # some codecs leave it to the container
+            video.codec_context.sample_aspect_ratio = settings.sample_aspect_ratio
         feeds = [_video_packets(segments, video, settings, end, container in ("mp4", "mov"))]
         if plan.source is not None:
             source = stack.enter_context(open_container(plan.source))
@@ -77,7 +82,7 @@ def _muxer_options(container: str, settings: EncoderSettings, plan: CopyPlan) ->
     has_cover = any(side.how == "cover" for side in plan.streams)
     return {
         "movflags": "+faststart" + ("" if has_cover else "+use_metadata_tags"),
-        "video_track_timescale": str(settings.time_base.denominator),
+        **settings.clock_options,
     }
 
 
@@ -182,9 +187,26 @@ def _describe_file(source, out, video, settings, plan: CopyPlan, until: Fraction
     out.metadata.update(file_tags(source.metadata))
     if chapters := moved_chapters(source, plan.clock, until):
         out.set_chapters(chapters)
-    describe(source.streams[plan.video_index], video)
+    old = source.streams[plan.video_index]
+    describe(old, video, is_copy=False)
+    for metadata in (out.metadata, video.metadata):
+        for tag in [tag for tag in metadata if tag.lower() == "timecode"]:
+            metadata[tag] = moved_timecode(metadata[tag], old.guessed_rate, settings.fps)
     for tag in [tag for tag in video.metadata if tag.lower() == "alpha_mode"]:
         del video.metadata[tag]
+
+
+def moved_timecode(text: str, old_rate: Fraction | None, rate: Fraction) -> str:
+    """A time code of the first frame, "01:00:00:12", counted at another rate: its last part is a
+    number of frames. Labels that leave out numbers, "01:00:00;12", exist at 29.97 and its multiples
+    only."""
+    found = _TIMECODE.fullmatch(text)
+    before = round(old_rate or 0)
+    if found is None or not before:
+        return text
+    frames = int(found[3]) * round(rate) // before
+    drops = found[2] != ":" and (rate / _DROPPING).denominator == 1
+    return f"{found[1]}{found[2] if drops else ':'}{frames:02d}"
 
 
 def moved_chapters(source, clock: Clock, until: Fraction | None) -> list[dict]:

@@ -34,6 +34,8 @@ _ALPHA = {
     "ffv1": ("matroska",),
 }
 _ALPHA_OPTIONS = {"libvpx-vp9": {"auto-alt-ref": "0"}, "prores_ks": {"profile": "4"}}
+_HOLDS_ASPECT = ("libx264", "libx265", "h264_nvenc", "hevc_nvenc")  # in their own bits
+_LIMITED_RANGE = ("prores_ks",)  # players take its samples for limited range, whatever the tag
 CLOCKS = {"matroska": Fraction(1, 1000), "webm": Fraction(1, 1000)}  # seconds of a tick
 _PICTURE_SUFFIXES = (".gif", ".webp", ".apng", ".png")
 
@@ -118,6 +120,13 @@ class EncoderSettings:
         if self.clock and (self.codec == "ffv1" or self.has_alpha):
             return ".mkv"
         return ".mov" if self.codec == "prores_ks" else ".mp4"
+
+    @property
+    def clock_options(self) -> dict[str, str]:
+        """Of a muxer for .mp4 or .mov: ticks of the output's time base, also for a late start,
+        which is in milliseconds otherwise."""
+        ticks = str(self.time_base.denominator)
+        return {"video_track_timescale": ticks, "movie_timescale": ticks}
 
     @property
     def has_alpha(self) -> bool:
@@ -221,6 +230,13 @@ def choose_encoder(
             all_options[written[0]] = ":".join(
                 filter(None, [all_options.get(written[0]), written[1]])
             )
+    color = info.color.limited() if codec in _LIMITED_RANGE else info.color
+    aspect = info.sample_aspect_ratio
+    if aspect not in (None, 1) and container in CLOCKS and codec not in _HOLDS_ASPECT:
+        warnings.append(
+            f"a {Path(path).suffix} of {codec} cannot hold the pixel aspect of {aspect}; players "
+            "will show it squeezed: write an .mp4 or .mov, or choose --codec h264 or h265"
+        )
     settings = EncoderSettings(
         codec,
         pix_fmt,
@@ -228,9 +244,9 @@ def choose_encoder(
         height,
         fps,
         time_base,
-        info.color,
+        color,
         all_options,
-        info.sample_aspect_ratio,
+        aspect,
         clock,
         tuple(warnings),
     )
@@ -275,7 +291,7 @@ def _choose_pix_fmt(codec, encoder, formats, info, height, width, kind) -> tuple
             if name not in formats and name == "yuv420p10le" and "p010le" in formats:
                 name = "p010le"
             if name in formats:
-                if bits < min(depth, 10):
+                if bits < depth:
                     warnings.append(f"{codec} has no {depth}-bit format here; writing {bits} bits")
                 if chroma not in _HELD[sampling]:
                     warnings.append(f"{codec} has no {chroma} chroma; writing {sampling}")

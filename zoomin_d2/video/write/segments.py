@@ -275,9 +275,7 @@ class SegmentWriter:
         suffix = self._settings.segment_suffix
         self._file = self._folder.path / f"{self._first // SEGMENT_FRAMES:06d}{suffix}"
         self._part = self._file.with_name("part-" + self._file.name)
-        options = {}
-        if suffix in (".mp4", ".mov"):
-            options["video_track_timescale"] = str(self._settings.time_base.denominator)
+        options = self._settings.clock_options if suffix in (".mp4", ".mov") else {}
         self._report = SegmentReport()
         self._container = container = av.open(file_url(self._part), "w", options=options)
         self._stream = self._settings.add_stream(container)
@@ -312,10 +310,13 @@ def is_disk_full(error: Exception) -> bool:
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def os_error(error: OSError | av.FFmpegError, what: str) -> OutputError | DiskFullError:
-    """The named error of a failed write."""
+def os_error(
+    error: OSError | av.FFmpegError, what: str, kept: bool = True
+) -> OutputError | DiskFullError:
+    """The named error of a failed write; `kept`: what was written before can be used."""
     if is_disk_full(error):
-        return DiskFullError(f"{what}: the disk is full ({error}). Finished work is kept")
+        work = ". Finished work is kept" if kept else ""
+        return DiskFullError(f"{what}: the disk is full ({error}){work}")
     return OutputError(f"{what}: {error}")
 
 

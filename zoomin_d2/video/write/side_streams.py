@@ -109,7 +109,7 @@ def add_side_streams(
             describe(stream, copies[side.index][1])
         else:
             target, packets = make_anew(side, stream, plan, out, until)
-            describe(stream, target)
+            describe(stream, target, is_copy=side.how == "cover")
             feeds.append(_entries(packets, side, target))
     if copies:
         feeds.append(_copies(source, copies, plan.clock, until))
@@ -173,9 +173,10 @@ def can_be_attached(stream: av.stream.Stream) -> bool:
     return stream.codec_context is not None and stream.codec_context.name in _PICTURES
 
 
-def describe(old: av.stream.Stream, new: av.stream.Stream) -> None:
-    """Language, title, disposition."""
-    metadata = {k: v for k, v in old.metadata.items() if not k.lower().startswith(_STALE_TAGS)}
+def describe(old: av.stream.Stream, new: av.stream.Stream, is_copy: bool = True) -> None:
+    """Language, title, disposition; what encoded the packets, if they are the same ones."""
+    stale = _STALE_TAGS if is_copy else (*_STALE_TAGS, "encoder")
+    metadata = {k: v for k, v in old.metadata.items() if not k.lower().startswith(stale)}
     new.metadata.update(metadata)
     with contextlib.suppress(AttributeError, ValueError):
         new.disposition = old.disposition

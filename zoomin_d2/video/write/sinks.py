@@ -70,7 +70,12 @@ class Y4mPipe:
     holds_alpha = False
 
     def __init__(
-        self, fps: Fraction, size: tuple[int, int], color: ColorPath, file: BinaryIO | None = None
+        self,
+        fps: Fraction,
+        size: tuple[int, int],
+        color: ColorPath,
+        file: BinaryIO | None = None,
+        aspect: Fraction | None = None,
     ):
         chroma = "444" if size[0] % 2 or size[1] % 2 else "420"
         self.pix_fmt = f"yuv{chroma}p" + ("10le" if color.deep else "")
@@ -78,7 +83,7 @@ class Y4mPipe:
         self._file = file or sys.stdout.buffer
         # anything but yuv420p and friends counts as an extension of the format
         self._container = av.open(
-            _WriteOnly(self._file), "w", format="yuv4mpegpipe", options={"strict": "-1"}
+            _WriteOnly(self._file, aspect), "w", format="yuv4mpegpipe", options={"strict": "-1"}
         )
         stream = self._container.add_stream("wrapped_avframe", rate=fps)
         stream.height, stream.width = size
@@ -150,10 +155,16 @@ def _encoded(path: Path, image: np.ndarray) -> bytes:
 
 
 class _WriteOnly:
-    """A file without `seek`, so that FFmpeg does not try to seek."""
+    """A file without `seek`, so that FFmpeg does not try to seek; with the pixel aspect in the
+    header, which PyAV cannot set."""
 
-    def __init__(self, file: BinaryIO):
-        self._file = file
+    def __init__(self, file: BinaryIO, aspect: Fraction | None):
+        self._file, self._aspect = file, aspect
 
     def write(self, data: bytes) -> int:
-        return self._file.write(data)
+        if self._aspect is None:
+            return self._file.write(data)
+        known = b" A%d:%d " % self._aspect.as_integer_ratio()
+        self._aspect = None
+        self._file.write(bytes(data).replace(b" A0:0 ", known, 1))
+        return len(data)
