@@ -1,5 +1,6 @@
 """UCF101 and Cityscapes on tiny trees: preparing, reading, the errors when a part is missing."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -172,6 +173,8 @@ def test_cityscapes(cityscapes_root):
 def test_cityscapes_val_is_annotated_frame(cityscapes_root):
     cityscapes.prepare_cityscapes(cityscapes_root, "val", show_progress=False)
     (record,) = cityscapes.load_cityscapes(cityscapes_root, "val")
+    # the name that gtFine gives the frame, which is the truth
+    assert record["file_name"] == "cityscapes_sequence_val/munster/munster_000000_000019"
     assert [index for _, index in record["frames"]] == [18, 19, 20]
     assert [Path(ref).name.split("_")[2] for ref in record["hr_frames"]] == [
         "000018",
@@ -201,7 +204,8 @@ def test_cityscapes_val_at_full_size(cityscapes_root):
     (record,) = cityscapes.load_cityscapes(cityscapes_root, "val", full_size=True)
     assert record["frames"] == small["hr_frames"]
     assert (record["height"], record["width"]) == (4 * small["height"], 4 * small["width"])
-    assert "hr_frames" not in record and record["file_name"] == small["file_name"]
+    assert "hr_frames" not in record
+    assert record["file_name"] == "cityscapes_sequence_val_full/munster/munster_000000_000019"
 
 
 @pytest.mark.parametrize("missing", [(18,), (19,), (3, 20)])
@@ -221,6 +225,20 @@ def test_cityscapes_val_within_a_sequence(cityscapes_root):
     assert _val_without(cityscapes_root, 280) == [[293, 294, 295]]
     with pytest.raises(MissingDatasetError, match=r"1 of 1 snippets"):
         _val_without(cityscapes_root, 275)  # or is it 305 that is missing?
+
+
+def test_cityscapes_snippets_that_touch(cityscapes_root):
+    """60 consecutive frames are one run, and one record of the prepared set."""
+    source = cityscapes_root / "leftImg8bit_sequence/val/munster"
+    for image in sorted(source.iterdir()):
+        number = int(image.name.split("_")[2])
+        shutil.copy(image, source / f"munster_000000_{number + 30:06d}_leftImg8bit.png")
+    assert _val_without(cityscapes_root) == [[18, 19, 20], [48, 49, 50]]
+    records = cityscapes.load_cityscapes(cityscapes_root, "val")
+    assert [Path(record["file_name"]).name for record in records] == [
+        "munster_000000_000019",
+        "munster_000000_000049",
+    ]
 
 
 def test_cityscapes_val_without_numbers(cityscapes_root):

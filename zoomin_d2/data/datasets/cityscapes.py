@@ -5,7 +5,8 @@ The inputs are 256x512, exact 4x4 box averages of the 1024x2048 frames, which ar
 (hr_scale 4, section 3.5 of the paper). prepare_cityscapes packs the small frames; the partners stay
 the PNG files of the dataset. Training takes any window of a snippet. Validation is one triplet per
 snippet, with the 20th frame by number (the one that Cityscapes annotates) in the middle: other
-frames of a snippet may be missing, those three may not.
+frames of a snippet may be missing, those three may not. It is named after that frame, the truth:
+<dataset>/<city>/<city>_<sequence>_<frame>, as the files of gtFine are.
 """
 
 import json
@@ -50,7 +51,7 @@ def load_cityscapes(folder: str | Path, split: str, *, full_size: bool = False) 
         MissingDatasetError: not prepared, or incomplete; the message counts incomplete "val"
             triplets.
     """
-    name = f"cityscapes_sequence_{split}"
+    name = f"cityscapes_sequence_{split}" + ("_full" if full_size else "")
     prepared = Path(folder) / PREPARED / split
     records = load_prepared_clips(prepared, name, PREPARE, root=folder)
     if split == "train":
@@ -60,7 +61,7 @@ def load_cityscapes(folder: str | Path, split: str, *, full_size: bool = False) 
     except (KeyError, ValueError) as error:
         problem = f"{INDEX_NAME} names no numbered images ({error!r})."
         raise MissingDatasetError(name, folder, problem, TREE, PREPARE) from error
-    triplets = [_annotated(snippet) for snippet in snippets]
+    triplets = [_annotated(snippet, name) for snippet in snippets]
     lacking = [f"{snippet[0].name}*" for snippet, t in zip(snippets, triplets) if t is None]
     corrupt = json.loads((prepared / INDEX_NAME).read_text())["corrupt_videos"]
     lacking += [Path(item["file"]).name for item in corrupt]
@@ -106,7 +107,7 @@ def _snippets(records: list[dict]) -> list[list[_Frame]]:
     return snippets
 
 
-def _annotated(snippet: list[_Frame]) -> dict | None:
+def _annotated(snippet: list[_Frame], dataset: str) -> dict | None:
     """The triplet around the annotated frame; None if some of its frames are or may be missing."""
     first, last = snippet[0].number, snippet[-1].number
     if last < LENGTH:
@@ -118,8 +119,11 @@ def _annotated(snippet: list[_Frame]) -> dict | None:
         triplet = [by_number[first + ANNOTATED + i] for i in (-1, 0, 1)]
     except KeyError:
         return None
+    truth = Path(triplet[1].record["hr_frames"][triplet[1].place])
     return {
         **triplet[1].record,
+        # Not the record's own name: a record may hold several snippets.
+        "file_name": f"{dataset}/{truth.parent.name}/{truth.stem.removesuffix('_leftImg8bit')}",
         **{
             key: [frame.record[key][frame.place] for frame in triplet]
             for key in ("frames", "hr_frames")
