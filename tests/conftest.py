@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.helpers.generators",
     "tests.helpers.videos",
     "tests.helpers.broken_clocks",
+    "tests.helpers.dataset_trees",
     "tests.helpers.streams",
 ]
 torch.set_num_threads(1)  # the suite runs on two cores, often beside other work

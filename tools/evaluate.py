@@ -5,12 +5,14 @@
     tools/evaluate.py frames --pred results/ \\
         --gt ucf101_interp_ours/ --gt-pattern "{id}/frame_01_gt" \\
         --mask motion_masks_ucf101_interp/ --mask-pattern "{id}/motion_mask"
-    tools/evaluate.py frames --pred results/ --gt truth/ --roi-above 999 \\
+    tools/evaluate.py frames --pred SAVED/ --pred-pattern "{id}/pred_frame" \\
+        --gt SAVED/ --gt-pattern "{id}/frame_t" --roi-above 999 \\
         --roi-masks gtFine/val/ --roi-masks-pattern "{id}_gtFine_instanceIds"
     tools/evaluate.py baselines --dataset middlebury_other ucf101_interp_test
     tools/evaluate.py baselines --dataset triplets_dev --config-file configs/roigan.yaml
 
-To score one of our models, use tools/train_net.py --eval-only.
+SAVED is the folder frames/DATASET of an evaluation with TEST.NUM_SAVED; docs/reproduction.md has
+the whole example. To score one of our models, use tools/train_net.py --eval-only.
 """
 
 import os

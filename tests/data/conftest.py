@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from zoomin_d2.data import register_all_interpolation
 from zoomin_d2.data.datasets.sample_clips import prepare_sample_clips
 from zoomin_d2.data.packing import box_average, write_shot
 
@@ -167,26 +166,3 @@ def with_sample_clips(datasets_at, sample_clips_made) -> None:
     """The sample clips lie in `datasets_at`."""
     (datasets_at / "videos").mkdir()
     (datasets_at / "videos" / "sample_clips").symlink_to(sample_clips_made)
-
-
-@pytest.fixture
-def datasets_at(monkeypatch, tmp_path):
-    """Make an empty DETECTRON2_DATASETS, and register everything anew for it; returns its path.
-
-    The names are given back to the true root afterwards."""
-    root = tmp_path / "datasets"
-    root.mkdir()
-
-    def forget():
-        for name in DatasetCatalog.list():
-            if MetadataCatalog.get(name).get("evaluator_type") == "interpolation":
-                DatasetCatalog.remove(name)
-                MetadataCatalog.remove(name)
-
-    forget()
-    with monkeypatch.context() as context:
-        context.setenv("DETECTRON2_DATASETS", str(root))
-        register_all_interpolation()
-        yield root
-        forget()
-    register_all_interpolation()

@@ -3,10 +3,10 @@
 There are two kinds: the images with the lowest and the highest PSNR, as panels to look at
 (images/), and a sample for the report page (frames/). The sample (the images whose names have the
 smallest hashes) is the same for every method that is scored on the dataset, so that methods can be
-compared side by side. On disk, a sampled image is a folder with frame_1.png, frame_2.png,
-frame_t.png (the truth), pred_frame.png and, if the method has them, maps.npz with `flow_1t`,
-`flow_2t` (2, H, W) float16 pixels, `blend_mask` (H, W) uint8 (255: all of frame_1) and
-`proposal_boxes` (R, 4) float32 XYXY pixels.
+compared side by side. On disk, a sampled image is the folder frames/<file_name> (a name that could
+be unsafe there is changed) with frame_1.png, frame_2.png, frame_t.png (the truth), pred_frame.png
+and, if the method has them, maps.npz with `flow_1t`, `flow_2t` (2, H, W) float16 pixels,
+`blend_mask` (H, W) uint8 (255: all of frame_1) and `proposal_boxes` (R, 4) float32 XYXY pixels.
 """
 
 import hashlib
@@ -28,6 +28,9 @@ from zoomin_d2.visualization import draw_error, save_picture, tile_pictures, to_
 from zoomin_d2.visualization.panel import ERROR_GAIN
 
 _FRAMES = {"frame_1": 0, "frame_2": 0, "frame_t": 0, "pred_frame": 1}  # 0: input, 1: output
+
+# Parts that are safe on any disk, none of them hidden, and none that leads out of the folder.
+_PLAIN = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)
 
 
 class _Image(NamedTuple):
@@ -129,7 +132,10 @@ def _rank(file_name: str) -> str:
 
 
 def _folder_name(file_name: str) -> str:
-    """A file_name as the name of one folder: readable, without separators, still unique."""
+    """A file_name as a relative path: itself if it is plain, which patterns like those of
+    tools/evaluate.py rely on; else one readable name with a hash, which is safe and unique."""
+    if len(file_name) <= 80 and _PLAIN.fullmatch(file_name):
+        return file_name
     readable = re.sub(r"[^\w.-]+", "_", file_name)[-80:].lstrip(".")
     return f"{readable}-{_rank(file_name)[:8]}"
 
