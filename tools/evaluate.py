@@ -95,7 +95,9 @@ def require_same_ids(name: str, frames: dict, gt_name: str, gt_frames: dict) -> 
         if ids
     ]
     if problems:
-        problems.append("If the files are named differently, see --pred-pattern and --gt-pattern.")
+        problems.append(
+            f"If the files are named differently, see {name}-pattern and {gt_name}-pattern."
+        )
         raise ValueError("\n".join(problems))
 
 
@@ -115,23 +117,24 @@ def score_folders(
     Raises:
         ValueError: a file cannot be read, or sizes differ; the message names the files.
     """
+    folders = {"--pred": pred, "--gt": gt, "--mask": masks, "--roi-masks": roi_masks}
     images = []
     for frame_id in tqdm(sorted(gt), unit="frame", disable=None):
-        paths = [pred[frame_id], gt[frame_id]]
+        paths = {key: str(found[frame_id]) for key, found in folders.items() if found is not None}
         try:
-            frames = [torch.from_numpy(read_image(str(path))).permute(2, 0, 1) for path in paths]
-            mask = None
+            frames = [
+                torch.from_numpy(read_image(paths[key])).permute(2, 0, 1)
+                for key in ("--pred", "--gt")
+            ]
+            mask = objects = None
             if masks is not None:
-                paths.append(masks[frame_id])
-                mask = torch.from_numpy(read_mask(str(masks[frame_id])))
-            objects = None
+                mask = torch.from_numpy(read_mask(paths["--mask"]))
             if roi_masks is not None:
-                paths.append(roi_masks[frame_id])
-                objects = torch.from_numpy(read_mask(str(roi_masks[frame_id]), roi_above))
+                objects = torch.from_numpy(read_mask(paths["--roi-masks"], roi_above))
             scores = score_image(*frames, mask=mask, boxes=objects)
             scores |= score_extra(extra_metrics, *frames, objects)
         except (CorruptFrameError, ValueError) as error:
-            names = ", ".join(map(str, paths))
+            names = ", ".join(f"{key} {path}" for key, path in paths.items())
             raise ValueError(f"'{frame_id}' cannot be scored ({names}): {error}") from error
         images.append({"file_name": frame_id, **scores})
     return images
@@ -155,8 +158,9 @@ def evaluate_frames(args: Namespace) -> dict[str, float]:
     print(f"{summary['num_images']} frames of {args.pred} against {args.gt}\n")
     print(format_results_table({args.pred.name: summary["results"]}, first_column="frames"))
     if args.output is not None:
-        folders = {key: str(getattr(args, key)) for key in ("pred", "gt", "mask", "roi_masks")}
-        write_results(args.output / "results.json", {"provenance": folders, **summary})
+        folders = {key: getattr(args, key) for key in ("pred", "gt", "mask", "roi_masks")}
+        provenance = {key: str(folder) for key, folder in folders.items() if folder is not None}
+        write_results(args.output / "results.json", {"provenance": provenance, **summary})
         print(f"\nPer-image numbers: {args.output / 'results.json'}")
     return summary["results"]
 

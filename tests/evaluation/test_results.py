@@ -1,6 +1,7 @@
 """Means, the table and the json file."""
 
 import json
+import logging
 import math
 
 import pytest
@@ -9,6 +10,7 @@ from zoomin_d2.evaluation.results import (
     METRICS,
     format_results_table,
     mean_over_images,
+    summarize,
     write_results,
 )
 
@@ -37,6 +39,17 @@ def test_images_without_rois_do_not_count():
     means, counts = mean_over_images(images)
     assert means == {"ROI_PSNR": 100.0, "ROI_IE": 0.0}
     assert counts == {"ROI_PSNR": 1, "ROI_IE": 1}
+
+
+def test_no_roi_at_all_is_reported(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("zoomin_d2"), "propagate", True)
+    images = [{"file_name": name, "PSNR": 30.0, "ROI_PSNR": math.nan} for name in "ab"]
+    assert summarize(images)["results"] == {"PSNR": 30.0}
+    assert caplog.messages == ["None of the 2 images has a ROI, so there are no ROI numbers"]
+    caplog.clear()
+    summarize([*images, {"file_name": "c", "PSNR": 30.0, "ROI_PSNR": 20.0}])
+    summarize([{"file_name": "a", "PSNR": 30.0}])  # ROIs are not asked for
+    assert caplog.messages == []
 
 
 def test_undefined_metric_is_absent():

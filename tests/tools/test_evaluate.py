@@ -1,6 +1,7 @@
 """tools/evaluate.py frames: which files belong together, and what is printed about them."""
 
 import json
+import logging
 import math
 import os
 import subprocess
@@ -86,11 +87,31 @@ def test_roi_masks_of_objects(folders):
     assert run(folders, *options)["ROI_IE"] == pytest.approx(results["IE"])  # road counts
 
 
-def test_roi_mask_of_another_size(folders):
+def test_no_object_above_the_value(folders, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("zoomin_d2"), "propagate", True)
     for clip in ("clip_a", "clip_b"):
-        save(folders / "objects" / clip / "0.png", 255, (6, 8))
-    with pytest.raises(ValueError, match=r"mask of the ROIs is \(6, 8\), the frame \(12, 16\)"):
-        run(folders, "--roi-masks", str(folders / "objects"))
+        save(folders / "objects" / clip / "0.png", 200)
+    results = run(folders, "--roi-masks", str(folders / "objects"), "--roi-above", "200")
+    assert "ROI_PSNR" not in results
+    assert "None of the 2 images has a ROI" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("option", "name"), [("--mask", "mask"), ("--roi-masks", "mask of the ROIs")]
+)
+def test_mask_of_another_size(folders, option, name):
+    for clip in ("clip_a", "clip_b"):
+        save(folders / "masks" / clip / "0.png", 255, (6, 8))
+    words = rf"{option} \S+/masks/clip_a/0.png\): the {name} is \(6, 8\), the frame \(12, 16\)"
+    with pytest.raises(ValueError, match=words):
+        run(folders, option, str(folders / "masks"))
+
+
+def test_json_names_the_folders_given(folders):
+    gt = str(folders / "gt")
+    run(folders, "--mask", gt, "--output", str(folders / "out"))
+    content = json.loads((folders / "out" / "results.json").read_text())
+    assert content["provenance"] == {"pred": str(folders / "pred"), "gt": gt, "mask": gt}
 
 
 def test_patterns_pick_the_true_frames(tmp_path):
@@ -114,13 +135,16 @@ def test_missing_and_extra_files_are_named(folders):
         run(folders)
     assert "1 frames of --gt have no partner in --pred: clip_b/0\n" in str(error.value)
     assert "1 frames of --pred have no partner in --gt: clip_b/1\n" in str(error.value)
-    assert "--gt-pattern" in str(error.value)
+    assert "see --pred-pattern and --gt-pattern" in str(error.value)
 
 
-def test_missing_masks_are_named(folders):
-    save(folders / "mask" / "clip_a" / "0.png", 255)
-    with pytest.raises(ValueError, match="no partner in --mask: clip_b/0"):
-        run(folders, "--mask", str(folders / "mask"))
+@pytest.mark.parametrize("option", ["--mask", "--roi-masks"])
+def test_missing_masks_are_named(folders, option):
+    save(folders / "masks" / "clip_a" / "0.png", 255)
+    with pytest.raises(ValueError, match=f"no partner in {option}: clip_b/0") as error:
+        run(folders, option, str(folders / "masks"))
+    assert f"see {option}-pattern and --gt-pattern" in str(error.value)
+    assert "--pred-pattern" not in str(error.value)
 
 
 def test_two_files_for_one_frame(folders):

@@ -139,6 +139,9 @@ def score_image(
         "SSIM_rgb": ssim_rgb(pred, truth),
     }
     if mask is not None:
+        if mask.shape != truth.shape[-2:]:
+            size = tuple(truth.shape[-2:])
+            raise ValueError(f"the mask is {tuple(mask.shape)}, the frame {size} (H, W)")
         mask = mask[None].to(pred.device)
         scores["PSNR_masked"] = psnr(pred, truth, mask)
         scores["PSNR_unmasked"] = psnr(pred, truth, ~mask)

@@ -90,7 +90,7 @@ def mean_over_images(
 def summarize(images: Sequence[Mapping[str, float | str]]) -> dict:
     """The contents of every results file: means, their conventions and per-image numbers.
 
-    The log reports empty masks.
+    The log reports empty masks, and ROIs that are in no image.
 
     Args:
         images: per image `file_name` and metric name -> value.
@@ -105,6 +105,8 @@ def summarize(images: Sequence[Mapping[str, float | str]]) -> dict:
             len(images),
             empty[0],
         )
+    if any("ROI_PSNR" in x for x in images) and "ROI_PSNR" not in counts:
+        logger.warning("None of the %d images has a ROI, so there are no ROI numbers", len(images))
     return {
         "num_images": len(images),
         "results": means,
