@@ -2,7 +2,8 @@
 """Make a training set from any folder of video files: shots, usable frames, an index.
 
 The result is the dataset videos_NAME. Each shot becomes one packed file that training reads at
-memory speed; frames across cuts, repeated frames and still stretches are left out and counted.
+memory speed. Cuts, repeated frames, still stretches, and uneven time steps part a video into runs;
+frames in no run of at least three are left out, and counted by reason.
 Running the same command again resumes where it stopped. A NAME that holds other videos, or frames
 of another size, is refused without --overwrite; the old set stays until the new one is complete.
 

@@ -16,15 +16,22 @@ def runs_of(differences, steps=None):
     for i in range(len(differences)):
         low = max(0, i - NEIGHBORHOOD)
         kinds.append(Step(*judge_step(differences[low : i + NEIGHBORHOOD + 1], i - low)))
-    analysis = find_runs(kinds, steps, FPS)
-    return analysis.shots, analysis.counts
+    return checked_runs(kinds, steps)
+
+
+def checked_runs(kinds, steps):
+    """Shots and counts, in which every frame is kept or left out for one reason."""
+    shots, _, counts = find_runs(kinds, steps, FPS)
+    parts = [n for name, n in counts.items() if name.startswith(("frames_kept", "left_out"))]
+    assert len(parts) == 6 and sum(parts) == counts["frames"] == len(kinds) + 1
+    return shots, counts
 
 
 def test_a_plain_shot_is_one_run():
     shots, counts = runs_of([3.0] * 19)
     assert shots == [[(0, 20)]]
     assert (counts["frames"], counts["frames_kept"]) == (20, 20)
-    assert counts["cuts"] == counts["repeated_frames"] == counts["still_frames"] == 0
+    assert counts["cuts"] == 0
 
 
 def test_a_cut_parts_shots():
@@ -46,21 +53,37 @@ def test_repeated_frame_parts_runs():
     shots, counts = runs_of([3.0] * 9 + [0.02] + [3.0] * 9)
     # step 9 leads from frame 9 to its copy, frame 10
     assert shots == [[(0, 10), (10, 20)]]
-    assert counts["repeated_frames"] == 1 and counts["frames_kept"] == 20
+    assert counts["frames_kept"] == 20 and counts["left_out_at_repeats"] == 0
 
 
 def test_pulldown_of_24_to_30_fps():
     # every fifth frame is a copy: four steps of motion, one without (coding noise: 0.3)
     shots, counts = runs_of([4.0, 4.0, 4.0, 4.0, 0.3] * 5)
     assert shots == [[(0, 5), (5, 10), (10, 15), (15, 20), (20, 25)]]
-    assert counts["repeated_frames"] == 5
-    assert counts["frames_kept"] == 25  # the 26th frame is alone
+    assert (counts["frames_kept"], counts["left_out_at_repeats"]) == (25, 1)  # the 26th is alone
 
 
 def test_animation_on_twos_has_no_triplet():
     shots, counts = runs_of([5.0, 0.1] * 10)
     assert shots == []
-    assert counts["repeated_frames"] == 10 and counts["frames_kept"] == 0
+    assert counts["left_out_at_repeats"] == 21 and counts["frames_kept"] == 0
+
+
+def test_frames_left_out_have_one_reason():
+    """Runs of 20 frames, parted by repeats; then 2 frames, a repeat, and one more before a cut."""
+    moving, repeat, cut = Step(), Step(repeated=True), Step(cut=True)
+    kinds = [*([*[moving] * 19, repeat] * 5), moving, cut]
+    shots, counts = checked_runs(kinds, np.full(len(kinds), 1 / FPS))
+    assert shots == [[(0, 20), (20, 40), (40, 60), (60, 80), (80, 100)]]
+    assert (counts["frames"], counts["frames_kept"]) == (103, 100)
+    # five steps repeat a frame, but only the two frames between the last one and the cut are lost
+    assert counts["left_out_at_repeats"] == 2
+    assert (counts["left_out_at_cuts"], counts["cuts"]) == (1, 1)
+
+
+def test_first_frames_have_the_next_reason():
+    shots, counts = checked_runs([Step(repeated=True), Step(), Step()], np.full(3, 1 / FPS))
+    assert shots == [[(1, 4)]] and counts["left_out_at_repeats"] == 1
 
 
 def test_a_still_stretch_is_left_out():
@@ -70,14 +93,20 @@ def test_a_still_stretch_is_left_out():
     # frames within reach of the motion may stay, up to the neighbourhood of six frames
     assert first[0] == 0 and 20 <= first[1] <= 24
     assert second[1] == 81 and 57 <= second[0] <= 61
-    assert counts["still_frames"] > 25
+    assert counts["left_out_in_stills"] > 25
+    # near the motion, frames without any are repeats
+    left_out = counts["left_out_in_stills"] + counts["left_out_at_repeats"]
+    assert left_out == second[0] - first[1]
 
 
 def test_uneven_time_parts_runs():
     steps = [0.04] * 9 + [0.12] + [0.04] * 9
     shots, counts = runs_of([3.0] * 19, steps)
     assert shots == [[(0, 10), (10, 20)]]
-    assert counts["uneven_time_steps"] == 1
+    assert counts["left_out_at_uneven_times"] == 0
+    steps[11] = 0.12  # two frames between two long steps
+    shots, counts = runs_of([3.0] * 19, steps)
+    assert shots == [[(0, 10), (12, 20)]] and counts["left_out_at_uneven_times"] == 2
 
 
 def test_unknown_times_are_taken_as_even():
@@ -87,7 +116,7 @@ def test_unknown_times_are_taken_as_even():
 @pytest.mark.parametrize("num_frames", [1, 2])
 def test_too_few_frames(num_frames):
     shots, counts = runs_of([3.0] * (num_frames - 1))
-    assert shots == [] and counts["frames"] == num_frames
+    assert shots == [] and counts["left_out_as_too_short"] == num_frames
 
 
 def test_video_with_a_cut_and_a_repeat(tmp_path, write_video, moving_frames):
@@ -99,10 +128,12 @@ def test_video_with_a_cut_and_a_repeat(tmp_path, write_video, moving_frames):
     assert analysis.counts == {
         "frames": 23,
         "frames_kept": 23,
+        "left_out_at_cuts": 0,
+        "left_out_in_stills": 0,
+        "left_out_at_repeats": 0,
+        "left_out_at_uneven_times": 0,
+        "left_out_as_too_short": 0,
         "cuts": 1,
-        "repeated_frames": 1,
-        "still_frames": 0,
-        "uneven_time_steps": 0,
         "missing_frames": 0,
     }
 

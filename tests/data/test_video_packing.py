@@ -41,7 +41,7 @@ def test_a_folder_of_videos_becomes_clips(videos, tmp_path):
     index = prepare(videos, tmp_path / "out")
     counts = index["counts"]
     assert (counts["videos"], counts["corrupt_videos"], counts["shots"]) == (3, 1, 3)
-    assert (counts["cuts"], counts["repeated_frames"]) == (1, 1)
+    assert (counts["cuts"], counts["left_out_at_repeats"]) == (1, 0)
     assert (counts["frames"], counts["frames_kept"]) == (23 + 9, 23 + 9)
     assert index["corrupt_videos"][0]["file"].endswith("bad.mp4")
     assert "cannot be opened" in index["corrupt_videos"][0]["reason"]

@@ -24,7 +24,8 @@ COMPLETE = 0.9  # below this share of the frames that the header promises, some 
 
 class ShotAnalysis(NamedTuple):
     """`shots`: per shot, its runs as (first, end) frame indices, end excluded. `fps`: frames per
-    second or None. `counts`: what was seen and dropped, by name."""
+    second or None. `counts`: `frames`, of which `frames_kept` are in runs and each other one is
+    counted as left out, by reason; the number of `cuts`."""
 
     shots: list[list[tuple[int, int]]]
     fps: float | None
@@ -77,7 +78,15 @@ def find_runs(kinds: Sequence[Step], steps: np.ndarray, fps: float | None) -> Sh
         median = np.median(steps)
         uneven = np.abs(steps - median) > 0.5 * median
 
-    broken = cut | mixed | repeated | still | uneven
+    # Where several apply, the first one is the reason.
+    reasons = {
+        "left_out_at_cuts": cut | mixed,
+        "left_out_in_stills": still,
+        "left_out_at_repeats": repeated,
+        "left_out_at_uneven_times": uneven,
+    }
+    broken = np.any(list(reasons.values()), axis=0)
+    left_out = dict.fromkeys([*reasons, "left_out_as_too_short"], 0)
     shots: list[list[tuple[int, int]]] = [[]]
     first = 0
     for i in range(num_steps + 1):  # step i leads from frame i to frame i + 1
@@ -85,16 +94,18 @@ def find_runs(kinds: Sequence[Step], steps: np.ndarray, fps: float | None) -> Sh
             continue
         if i + 1 - first >= MIN_RUN:
             shots[-1].append((first, i + 1))
+        else:
+            # The step before these frames parts them from the others; at the start, the one after.
+            step = first - 1 if first else i
+            reason = next((x for x in reasons if reasons[x][step : step + 1].any()), None)
+            left_out[reason or "left_out_as_too_short"] += i + 1 - first
         first = i + 1
         if i < num_steps and cut[i]:
             shots.append([])
-    kept = sum(end - first for runs in shots for first, end in runs)
     counts = {
         "frames": num_steps + 1,
-        "frames_kept": kept,
+        "frames_kept": sum(end - first for runs in shots for first, end in runs),
+        **left_out,
         "cuts": int(cut.sum()),
-        "repeated_frames": int(repeated.sum()),
-        "still_frames": int(still.sum()),
-        "uneven_time_steps": int((uneven & ~cut).sum()),
     }
     return ShotAnalysis([runs for runs in shots if runs], fps, counts)
