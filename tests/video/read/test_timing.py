@@ -155,3 +155,13 @@ def test_a_recorder_that_declares_1000_fps(write_video, make_frames, average, su
     assert (report.fps, report.output_frames) == ("60", 60)
     with av.open(str(output)) as container:
         assert abs(container.duration / av.time_base - 1) < 0.002
+
+
+def test_frames_a_tick_apart(write_video, make_frames):
+    """FFmpeg's .mp4 muxer writes such steps for frames of equal times."""
+    ticks = [0, 3000, 6000, 6001, 12000, 15000, 18000]
+    source = write_video("in.mp4", make_frames(7), fps=30, times=ticks, time_base=F(1, 90_000))
+    with VideoReader(source) as reader:
+        times = [frame.time for frame in reader.frames()]
+    assert times == [F(tick, 90_000) for tick in ticks]
+    assert not reader.damage

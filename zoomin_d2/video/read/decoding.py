@@ -139,7 +139,9 @@ class FrameDecoder:
         # only the order of a raw stream is known
         time = count * self._timing.usual if pts is None else pts * base - self._offset
         if self.clock is not None:
-            time = self.clock.snap(time)
+            exact = self.clock.snap(time)
+            if exact > self._shown or time <= self._shown:  # two frames a tick apart stay two
+                time = exact
         self._shown = time
         own = Fraction((duration or 0) * (base or 0))
         return Decoded(time, own, frame, frame.is_corrupt, missing)
