@@ -384,7 +384,7 @@ def test_as_a_module():
     assert done.returncode == 3 and "absent.mp4: no such file" in done.stderr
 
 
-def test_a_run_that_is_still_going_is_not_resumed(run, clip, tmp_path):
+def test_a_run_still_going_is_not_resumed(run, clip, tmp_path):
     source, output = clip(), tmp_path / "out.mp4"
     folder = SegmentFolder(output, {}, resume=False, overwrite=False)
     code, _, message = run(source, output)

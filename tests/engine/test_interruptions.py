@@ -56,7 +56,7 @@ def test_other_networks_are_refused(datasets_here, tmp_path, log):
     assert not any("OUTPUT_DIR:" in x for x in warnings)  # (the config itself is logged, too)
 
 
-def test_changed_settings_of_the_optimizers_hold(datasets_here, tmp_path):
+def test_changed_rates_and_decay_hold(datasets_here, tmp_path):
     _short_run(datasets_here, tmp_path, config="gan")
     changes = {"BASE_LR": "0.5", "WEIGHT_DECAY": "0.1", "ADAM_BETAS": "(0.5,0.9)"}
     changes |= {"DISCRIMINATOR.LR_FACTOR": "3.0", "MAX_ITER": "6"}

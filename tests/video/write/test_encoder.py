@@ -66,9 +66,7 @@ def test_a_lost_pixel_aspect_is_named(write_video, make_frames, average, tmp_pat
     assert any("cannot hold the pixel aspect of 16/11" in x for x in report.warnings)
 
 
-def test_full_range_becomes_limited_in_prores(
-    write_video, make_frames, average, read_video, tmp_path
-):
+def test_full_range_in_prores(write_video, make_frames, average, read_video, tmp_path):
     """Players take ProRes for limited range, whatever its tag says."""
     tags = (1, 1, 1, 2)
     source = write_video("in.mov", make_frames(2), tags=tags, pix_fmt="yuv422p10le")
@@ -103,7 +101,7 @@ def test_y4m_has_the_pixel_aspect():
     assert file.getvalue().startswith(b"YUV4MPEG2 W16 H16 F24:1 Ip A16:11 ")
 
 
-def test_nothing_is_kept_of_an_image_on_a_full_disk(write_video, make_frames, average, tmp_path):
+def test_animations_on_a_full_disk(write_video, make_frames, average, tmp_path):
     source = write_video("in.mp4", make_frames(4))
     with pytest.MonkeyPatch.context() as context:
         context.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "no space")))
