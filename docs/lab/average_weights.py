@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Weights of runs with one origin and one network in, their average out.
 
-docs/lab/average_weights.py output/a/ema.safetensors output/b/ema.safetensors averaged.safetensors
+    docs/lab/average_weights.py output/{a,b}/ema.safetensors averaged.safetensors
+
+Run 13 of the lab diary averages a run with its start.
 """
 
 import argparse

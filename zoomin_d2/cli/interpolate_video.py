@@ -35,7 +35,7 @@ from zoomin_d2.video import (
     make_grid,
     open_source,
 )
-from zoomin_d2.video.errors import InterruptedRunError
+from zoomin_d2.video.errors import InterruptedRunError, OutputBusyError
 from zoomin_d2.video.jobs.estimate import Estimate, estimate_source
 from zoomin_d2.video.write.compare import Comparison
 from zoomin_d2.video.write.segments import segments_path
@@ -228,9 +228,10 @@ def _unexpected(problem: Exception) -> VideoError:
 
 
 def _hint(job: Job, error: VideoError | None) -> str:
-    """How to continue, if part of the work is kept and the error does not already say so, or says
-    that it is still being done."""
-    told = any(text in str(error) for text in ("--resume", "--overwrite", "Another run"))
+    """How to continue, if part of the work is kept and the error does not already say so."""
+    if isinstance(error, OutputBusyError):  # the work that is kept is the other run's
+        return ""
+    told = any(option in str(error) for option in ("--resume", "--overwrite"))
     kept = os.path.exists(segments_path(Path(job.output))) and not told
     return ". Run the same command with --resume to continue" if kept else ""
 

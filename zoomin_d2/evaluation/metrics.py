@@ -139,9 +139,7 @@ def score_image(
         "SSIM_rgb": ssim_rgb(pred, truth),
     }
     if mask is not None:
-        if mask.shape != truth.shape[-2:]:
-            size = tuple(truth.shape[-2:])
-            raise ValueError(f"the mask is {tuple(mask.shape)}, the frame {size} (H, W)")
+        _check_size("mask", mask, *truth.shape[-2:])
         mask = mask[None].to(pred.device)
         scores["PSNR_masked"] = psnr(pred, truth, mask)
         scores["PSNR_unmasked"] = psnr(pred, truth, ~mask)
@@ -176,10 +174,7 @@ def boxes_to_mask(boxes: Tensor, height: int, width: int) -> Tensor:
         (height, width) bool on the boxes' device; all False for R = 0.
     """
     if boxes.dtype == torch.bool:
-        if boxes.shape != (height, width):
-            raise ValueError(
-                f"the mask of the ROIs is {tuple(boxes.shape)}, the frame {(height, width)} (H, W)"
-            )
+        _check_size("mask of the ROIs", boxes, height, width)
         return boxes
     if boxes.dim() != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes must be (R, 4) XYXY, got {tuple(boxes.shape)}")
@@ -188,6 +183,11 @@ def boxes_to_mask(boxes: Tensor, height: int, width: int) -> Tensor:
     in_columns = (x >= boxes[:, 0:1]) & (x < boxes[:, 2:3])  # (R, W)
     in_rows = (y >= boxes[:, 1:2]) & (y < boxes[:, 3:4])  # (R, H)
     return (in_rows[:, :, None] & in_columns[:, None, :]).any(dim=0)
+
+
+def _check_size(name: str, mask: Tensor, height: int, width: int) -> None:
+    if mask.shape != (height, width):
+        raise ValueError(f"the {name} is {tuple(mask.shape)}, the frame {(height, width)} (H, W)")
 
 
 def _roi_masks(truth: Tensor, boxes: Sequence[Tensor]) -> Tensor:

@@ -34,6 +34,10 @@ class OutputError(VideoError):
     exit_code = 5
 
 
+class OutputBusyError(OutputError):
+    """Another run is writing the output."""
+
+
 class DiskFullError(VideoError):
     """No room for the output. Finished work is kept; `resume` continues."""
 

@@ -7,8 +7,9 @@ from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.write.segments import SEGMENTS_SUFFIX
 
+_PARTIAL, _PART = ".partial", ".part"
 # bytes of a file's name, which files beside it lengthen
-MAX_NAME = 255 - max(len(SEGMENTS_SUFFIX), len(".partial.part"))
+MAX_NAME = 255 - max(len(SEGMENTS_SUFFIX), len(_PARTIAL + _PART))
 
 
 def check_output(output: Path, overwrite: bool, source: Source) -> None:
@@ -31,7 +32,7 @@ def check_output(output: Path, overwrite: bool, source: Source) -> None:
 
 def partial_path(output: Path) -> Path:
     """Where a stopped run leaves its playable partial result."""
-    return output.with_name(f"{output.stem}.partial{output.suffix}")
+    return output.with_name(f"{output.stem}{_PARTIAL}{output.suffix}")
 
 
 def failed_path(output: Path) -> Path:
@@ -41,7 +42,7 @@ def failed_path(output: Path) -> Path:
 
 def part_path(output: Path) -> Path:
     """The name of a file until it is complete."""
-    return output.with_name(output.name + ".part")
+    return output.with_name(output.name + _PART)
 
 
 def written_files(output: Path) -> list[Path]:

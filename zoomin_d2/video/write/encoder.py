@@ -34,8 +34,6 @@ _ALPHA = {
     "ffv1": ("matroska",),
 }
 _ALPHA_OPTIONS = {"libvpx-vp9": {"auto-alt-ref": "0"}, "prores_ks": {"profile": "4"}}
-_HOLDS_ASPECT = ("libx264", "libx265", "h264_nvenc", "hevc_nvenc")  # in their own bits
-_LIMITED_RANGE = ("prores_ks",)  # players take its samples for limited range, whatever the tag
 CLOCKS = {"matroska": Fraction(1, 1000), "webm": Fraction(1, 1000)}  # seconds of a tick
 _PICTURE_SUFFIXES = (".gif", ".webp", ".apng", ".png")
 
@@ -44,7 +42,8 @@ _PICTURE_SUFFIXES = (".gif", ".webp", ".apng", ".png")
 class _Encoder:
     """`quality`: the option that takes crf; `default`: its value; `options`: always given;
     `worst`: its largest one; `speed`: the option that takes the preset; `odd_420`: takes odd sizes
-    with halved chroma; `min_size`: width and height."""
+    with halved chroma; `min_size`: width and height; `holds_aspect`: the codec itself stores the
+    pixel aspect; `is_limited`: players take it for limited range, whatever its tag says."""
 
     quality: str
     default: int
@@ -53,13 +52,16 @@ class _Encoder:
     odd_420: bool = False
     min_size: tuple[int, int] = (2, 2)
     worst: int = 51
+    holds_aspect: bool = False
+    is_limited: bool = False
 
 
 _X265_QUIET = {"x265-params": "log-level=error"}
+_NVENC = {"preset": "p5", "rc": "vbr", "b": "0"}
 _ENCODERS = {
-    "libx264": _Encoder("crf", 16),
+    "libx264": _Encoder("crf", 16, holds_aspect=True),
     # x265 writes out of bounds for widths of 33 to 48, and aborts the process below 32.
-    "libx265": _Encoder("crf", 18, _X265_QUIET, min_size=(64, 32)),
+    "libx265": _Encoder("crf", 18, _X265_QUIET, min_size=(64, 32), holds_aspect=True),
     "libsvtav1": _Encoder("crf", 24, {"preset": "7"}, odd_420=True, worst=63),
     "libvpx-vp9": _Encoder(
         "crf",
@@ -70,12 +72,18 @@ _ENCODERS = {
         worst=63,
     ),
     "prores_ks": _Encoder(
-        "qscale", 0, {"profile": "3", "vendor": "apl0"}, "profile", odd_420=True, worst=224
+        "qscale",
+        0,
+        {"profile": "3", "vendor": "apl0"},
+        "profile",
+        odd_420=True,
+        worst=224,
+        is_limited=True,
     ),
     "ffv1": _Encoder("", 0, {"level": "3", "slicecrc": "1"}, "level", odd_420=True),
-    "h264_nvenc": _Encoder("cq", 18, {"preset": "p5", "rc": "vbr", "b": "0"}),
-    "hevc_nvenc": _Encoder("cq", 20, {"preset": "p5", "rc": "vbr", "b": "0"}),
-    "av1_nvenc": _Encoder("cq", 24, {"preset": "p5", "rc": "vbr", "b": "0"}),
+    "h264_nvenc": _Encoder("cq", 18, _NVENC, holds_aspect=True),
+    "hevc_nvenc": _Encoder("cq", 20, _NVENC, holds_aspect=True),
+    "av1_nvenc": _Encoder("cq", 24, _NVENC),
 }
 
 
@@ -230,9 +238,9 @@ def choose_encoder(
             all_options[written[0]] = ":".join(
                 filter(None, [all_options.get(written[0]), written[1]])
             )
-    color = info.color.limited() if codec in _LIMITED_RANGE else info.color
+    color = info.color.limited() if encoder.is_limited else info.color
     aspect = info.sample_aspect_ratio
-    if aspect not in (None, 1) and container in CLOCKS and codec not in _HOLDS_ASPECT:
+    if aspect not in (None, 1) and container in CLOCKS and not encoder.holds_aspect:
         warnings.append(
             f"a {Path(path).suffix} of {codec} cannot hold the pixel aspect of {aspect}; players "
             "will show it squeezed: write an .mp4 or .mov, or choose --codec h264 or h265"

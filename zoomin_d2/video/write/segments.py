@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import av
 
 from zoomin_d2.files import lock_file, sync_file, write_json
-from zoomin_d2.video.errors import DiskFullError, OutputError
+from zoomin_d2.video.errors import DiskFullError, OutputBusyError, OutputError
 from zoomin_d2.video.read.containers import file_url
 from zoomin_d2.video.read.source import DamageEvent, Source
 from zoomin_d2.video.time.pipeline import OutputFrame
@@ -108,7 +108,7 @@ class SegmentFolder:
         except OSError as error:
             raise os_error(error, f"Cannot write beside {output}") from error
         if lock is None:
-            raise OutputError(f"Another run is writing {output} (it holds {self.path})")
+            raise OutputBusyError(f"Another run is writing {output} (it holds {self.path})")
         self._lock = lock
         try:
             self._take_over(existed, resume, overwrite)
