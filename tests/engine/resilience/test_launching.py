@@ -1,13 +1,16 @@
-"""A process of a group does not shut its interpreter down: the group's threads may abort that."""
+"""Processes of a group: how they find each other, and how they leave."""
 
+import argparse
 import atexit
 import os
+import socket
 from pathlib import Path
+from urllib.parse import urlparse
 
-from detectron2.engine import launch
+from detectron2.engine import default_argument_parser, launch
 from detectron2.utils import comm
 
-from zoomin_d2.engine.resilience.launching import run_and_leave
+from zoomin_d2.engine.resilience.launching import run_and_leave, run_distributed
 
 
 def _abort_at_shutdown(folder: str) -> None:
@@ -20,6 +23,22 @@ def test_finished_process_is_not_aborted(tmp_path, monkeypatch):
     # Aborted, either would raise ProcessExitedException here.
     launch(run_and_leave, 2, dist_url="auto", args=(_abort_at_shutdown, str(tmp_path)))
     assert [Path(tmp_path, f"{rank}.txt").read_text() for rank in (0, 1)] == ["done"] * 2
+
+
+def _write_rank(args: argparse.Namespace) -> None:
+    Path(args.opts[0], f"{comm.get_rank()}.txt").write_text("done")
+
+
+def test_two_runs_on_one_machine(tmp_path, monkeypatch):
+    """The other run has Detectron2's default port."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # gloo
+    args = default_argument_parser().parse_args(["--num-gpus", "2", str(tmp_path)])
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", urlparse(args.dist_url).port))
+        other.listen()
+        run_distributed(_write_rank, args)
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["0.txt", "1.txt"]
 
 
 def test_one_process_alone_goes_on(tmp_path):

@@ -34,7 +34,8 @@ def run_distributed(main: Callable[[argparse.Namespace], object], args: argparse
     machines fail when they next talk to it.
 
     Args:
-        args: of Detectron2's `default_argument_parser`; ``debug`` is optional.
+        args: of Detectron2's `default_argument_parser`; ``debug`` is optional, and ``dist_url`` is
+            of use with several machines only: on one, a free port is chosen.
 
     Raises:
         SystemExit: with 143 after SIGTERM, with 2 after a user error.
@@ -58,7 +59,8 @@ def _run_by_launch(main: Callable, args: argparse.Namespace, debug: bool) -> Non
             args.num_gpus,
             num_machines=args.num_machines,
             machine_rank=args.machine_rank,
-            dist_url=args.dist_url,
+            # Detectron2's default is one port per user: two runs on one machine would collide.
+            dist_url=args.dist_url if args.num_machines > 1 else "auto",
             args=(args,),
             timeout=TIMEOUT,
         )
