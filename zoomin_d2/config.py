@@ -149,6 +149,8 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.LOSS_WEIGHTS.LEVELS = 0.5
     # Ours: Laplacian pyramid of the final and the coarse frame (as PHOTOMETRIC); 0 = none.
     cfg.MODEL.LOSS_WEIGHTS.LAPLACIAN = 0.0
+    # Ours: where above 0, minus the final frame's PSNR in dB replaces its photometric loss.
+    cfg.MODEL.LOSS_WEIGHTS.PSNR = 0.0
     cfg.MODEL.LOSS_WEIGHTS.GAN_D = 0.3
     cfg.MODEL.LOSS_WEIGHTS.GAN_G = 0.1
     # Ours: where above 0, it replaces GAN_G: lambda_4 is chosen in each iteration so that the

@@ -14,6 +14,7 @@ from zoomin_d2.modeling.losses import (
     mean_over_valid,
     perceptual_loss,
     photometric_loss,
+    psnr_loss,
     smoothness_loss,
 )
 
@@ -37,6 +38,16 @@ def test_photometric_loss_by_hand():
 def test_gradient_terms_ignore_an_offset():
     offset = photometric_loss(torch.full((1, 3, 4, 4), 0.75), torch.full((1, 3, 4, 4), 0.25))
     assert offset.item() == pytest.approx(math.hypot(0.5, 1e-3) + 2e-3, rel=1e-5)
+
+
+def test_psnr_loss_is_the_mean_of_frames():
+    target = torch.zeros(3, 3, 4, 4)
+    frame = target + torch.tensor([0.1, 0.01, 0.0]).view(3, 1, 1, 1)
+    expected = -(-10 * math.log10(0.01001) - 10 * math.log10(0.00011) + 50) / 3
+    assert psnr_loss(frame, target).item() == pytest.approx(expected, rel=1e-5)
+    frame.requires_grad_()
+    psnr_loss(frame, target).backward()
+    assert frame.grad.isfinite().all()
 
 
 def test_laplacian_loss_of_one_pixel():

@@ -5,7 +5,7 @@ import torch
 from detectron2.modeling import build_model
 
 from zoomin_d2.modeling import ROIDiscriminator, build_discriminator
-from zoomin_d2.modeling.losses import laplacian_loss, photometric_loss, smoothness_loss
+from zoomin_d2.modeling.losses import laplacian_loss, photometric_loss, psnr_loss, smoothness_loss
 
 
 @pytest.fixture
@@ -49,6 +49,16 @@ def test_losses_have_the_papers_weights(model, make_batch):
         theirs = model.frozen_rpn.features(truth, ["rpn"])
         distances.append(torch.stack([(ours[k] - theirs[k]).abs().mean() for k in ours]).mean())
     assert losses["loss_perceptual"].item() == pytest.approx(sum(distances).item(), rel=1e-4)
+
+
+def test_psnr_loss_replaces_the_final_frames(small_cfg, make_batch):
+    small_cfg.MODEL.LOSS_WEIGHTS.PSNR = 2.0
+    model, batch = build_model(small_cfg).train(), make_batch(2, 64, 64)
+    losses = model(batch)
+    out, truth = model.step_record.outputs, model.step_record.frame_t
+    assert losses["loss_psnr"].item() == pytest.approx(2 * psnr_loss(out.pred_frame, truth).item())
+    expected = 2 * 255 * photometric_loss(out.coarse_frame, truth).item()
+    assert losses["loss_photometric"].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_laplacian_loss_if_asked_for(small_cfg, make_batch):

@@ -182,7 +182,7 @@ RANGES: dict[str, Range] = {
     **{
         f"MODEL.LOSS_WEIGHTS.{name}": _number(0)
         for name in (
-            *("PHOTOMETRIC", "LAPLACIAN", "PERCEPTUAL", "SMOOTH", "LEVELS"),
+            *("PHOTOMETRIC", "LAPLACIAN", "PSNR", "PERCEPTUAL", "SMOOTH", "LEVELS"),
             *("GAN_D", "GAN_G", "GAN_G_SHARE"),
         )
     },

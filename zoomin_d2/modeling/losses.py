@@ -37,6 +37,19 @@ def photometric_loss(frame: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     )
 
 
+def psnr_loss(frame: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Minus the frames' mean PSNR in dB; a frame counts as at most 50 dB.
+
+    Each frame's squared error is weighed by its inverse, so that a still frame and one with large
+    motion count the same, as they do in a benchmark's mean.
+
+    Args:
+        frame, target: (N, C, H, W) in [0, 1].
+    """
+    errors = (frame.float() - target.float()).square().mean(dim=(1, 2, 3))
+    return 10 * torch.log10(errors + 1e-5).mean()
+
+
 def laplacian_loss(frame: torch.Tensor, target: torch.Tensor, levels: int = 5) -> torch.Tensor:
     """L1 distance of Laplacian pyramids (Niklaus & Liu, CVPR 2018), per value of the frame.
 

@@ -32,6 +32,7 @@ from zoomin_d2.modeling.losses import (
     laplacian_loss,
     perceptual_loss,
     photometric_loss,
+    psnr_loss,
     smoothness_loss,
     with_gradient,
 )
@@ -78,7 +79,7 @@ class FrameInterpolator(nn.Module):
             generator: called with (frame_1, frame_2, t), returns GeneratorOutput.
             frozen_rpn: needed for training and for proposals; None is enough for inference.
             loss_weights: "photometric", "perceptual", "smooth", "gan_g"; "levels" for generators
-                that return `level_frames`; optionally "laplacian".
+                that return `level_frames`; optionally "laplacian" and "psnr".
             perceptual_features: names for FrozenRPN.features; [] switches eq. 7 off.
             proposal_source: "real", "synthesized" or "both".
             patch_size: side of the zoomed patches, pixels.
@@ -127,6 +128,7 @@ class FrameInterpolator(nn.Module):
                 "smooth": weights.SMOOTH,
                 "levels": weights.LEVELS * PHOTOMETRIC_SCALE,
                 "laplacian": weights.LAPLACIAN * PHOTOMETRIC_SCALE,
+                "psnr": weights.PSNR,
                 "gan_g": weights.GAN_G,
             },
             "perceptual_features": list(cfg.MODEL.PERCEPTUAL.FEATURES),
@@ -234,12 +236,16 @@ class FrameInterpolator(nn.Module):
         A subclass may add losses (examples/add_loss.py): keys that contain "loss" are summed.
         """
         pred_frame, coarse_frame, flow_1t, flow_2t, blend_mask, level_frames = outputs
-        losses = {
-            "loss_photometric": self.loss_weights["photometric"]
-            * (photometric_loss(pred_frame, frame_t) + photometric_loss(coarse_frame, frame_t)),
-            "loss_smooth": self.loss_weights["smooth"]
-            * smoothness_loss(flow_1t, flow_2t, blend_mask),
-        }
+        photometric = photometric_loss(coarse_frame, frame_t)
+        losses = {}
+        if weight := self.loss_weights.get("psnr", 0.0):
+            losses["loss_psnr"] = weight * psnr_loss(pred_frame, frame_t)
+        else:
+            photometric = photometric + photometric_loss(pred_frame, frame_t)
+        losses["loss_photometric"] = self.loss_weights["photometric"] * photometric
+        losses["loss_smooth"] = self.loss_weights["smooth"] * smoothness_loss(
+            flow_1t, flow_2t, blend_mask
+        )
         if weight := self.loss_weights.get("laplacian", 0.0):
             # Twice the mean of the two frames' losses is their sum.
             both = torch.cat((pred_frame, coarse_frame))
