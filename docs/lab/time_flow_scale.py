@@ -1,40 +1,40 @@
 #!/usr/bin/env python3
-"""What `flow_scale="auto"` costs a pair with small motion on a GPU, in ms a frame.
+"""What `flow_scale="auto"` costs a pair with small and one with large motion, in ms a frame.
 
-docs/lab/time_flow_scale.py
+docs/lab/time_flow_scale.py [DEVICE]
 """
 
-import time
+import sys
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
 from zoomin_d2 import Interpolator
+from zoomin_d2.evaluation.timing import time_call
 
-SIZES = ((256, 448), (1024, 2048), (2160, 3840))
-WARM_UP, TIMED = 20, 40
+SIZES = ((256, 448), (1080, 1920), (1024, 2048), (2160, 3840))
+MOTIONS = (4, 64)  # pixels
 
 
-def main() -> None:
+def main(device: str) -> None:
+    models = {x: Interpolator.from_pretrained("fast", device, flow_scale=x) for x in (1.0, "auto")}
     for height, width in SIZES:
         noise = torch.rand(
-            1, 3, height // 8, width // 8, generator=torch.Generator().manual_seed(0)
+            1, 3, height // 16, width // 16, generator=torch.Generator().manual_seed(0)
         )
         first = F.interpolate(noise, (height, width), mode="bicubic").clamp(0, 1)
-        first = (first * 255).to(torch.uint8).cuda()
-        last = first.roll(4, 3)
-        for scale in (1.0, "auto"):
-            model = Interpolator.from_pretrained("fast", "cuda", flow_scale=scale)
-            times = []
-            for _ in range(WARM_UP + TIMED):
-                torch.cuda.synchronize()
-                start = time.perf_counter()
-                model(first, last)
-                torch.cuda.synchronize()
-                times.append(time.perf_counter() - start)
-            timed = sorted(times[WARM_UP:])
-            print(f"{width}x{height} flow_scale={scale}: {1000 * timed[TIMED // 2]:.2f} ms")
+        first = (first * 255).to(torch.uint8).to(device)
+        for motion in MOTIONS:
+            last = first.roll(motion, 3)
+            for scale, model in models.items():
+                timed = time_call(partial(model, first, last), model.device, num_calls=40)
+                print(
+                    f"{width}x{height}, {motion} px, flow_scale={scale}: {timed.median:.2f} ms "
+                    f"({timed.low:.2f} to {timed.high:.2f})",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:] or ["cuda"])

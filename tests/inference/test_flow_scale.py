@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 
 from zoomin_d2 import Interpolator
+from zoomin_d2.frames import to_8bit
 from zoomin_d2.generators.output import GeneratorOutput
 from zoomin_d2.inference.engine import InferenceEngine
+from zoomin_d2.inference.fused.results import FusedFrame, FusedPair
 from zoomin_d2.layers import backward_warp
 
 OPTIONS = {"device": "cpu", "dtype": torch.float32}
@@ -82,11 +84,17 @@ def test_small_motion_keeps_fused_frames(monkeypatch):
     first, _, last = pan(40)
     network = Pan(40, reach=26)
     model = Interpolator(network, flow_scale="auto", tile=None, **OPTIONS)
-    fused = [torch.full((1, 3, 40, 256), 0.25)]
-    monkeypatch.setattr(InferenceEngine, "with_motion", lambda *_: (fused, 24.0))
-    assert torch.equal(model(first, last), fused[0]) and network.widths == []
-    monkeypatch.setattr(InferenceEngine, "with_motion", lambda *_: (fused, 24.1))
-    assert not torch.equal(model(first, last), fused[0]) and network.widths == [256, 128]
+    fused = FusedFrame(torch.full((1, 3, 40, 256), 0.25), torch.zeros(1, 5, 20, 128))
+    small = FusedPair([fused], torch.tensor(24.0))
+    monkeypatch.setattr(InferenceEngine, "with_motion", lambda *_: small)
+    assert torch.equal(model(first, last), fused.frame) and network.widths == []
+
+
+@pytest.mark.parametrize("motion", [16, 40])
+def test_8_bits_in_8_bits_out(motion):
+    model = Interpolator(Pan(motion, reach=26), flow_scale="auto", tile=None, **OPTIONS)
+    frames = [to_8bit(x) for x in pan(motion)[::2]]
+    assert torch.equal(model(*frames), to_8bit(model(*(x / 255 for x in frames))))
 
 
 def test_the_default_depends_on_the_device():
@@ -135,3 +143,22 @@ def test_wrong_scales_are_named():
         Interpolator.from_pretrained("fast", flow_scale="best")
     with pytest.raises(ValueError, match="needs a network; 'dis' is not one"):
         Interpolator.from_pretrained("dis", flow_scale="auto")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", ["fast", "fast-roigan", "fine"])
+@pytest.mark.parametrize("motion", [4, 72])  # one for which a smaller size is taken
+def test_fused_kernels_choose_as_pytorch_does(name, motion):
+    wide = F.interpolate(pan(0)[0], scale_factor=2.0, mode="bicubic").clamp(0, 1)
+    frames = [(x * 255).to(torch.uint8).cuda() for x in (wide, wide.roll(motion, 3))]
+    options = {"flow_scale": "auto", "tile": None}
+    exact = Interpolator.from_pretrained(name, "cuda", torch.float32, **options)
+    fused = Interpolator.from_pretrained(name, "cuda", torch.float16, **options)
+    expected = exact(*frames, [0.5, 0.3])
+    for _ in range(3):  # plain, recorded, replayed
+        for a, b in zip(fused(*frames, [0.5, 0.3]), expected, strict=True):
+            assert a.dtype == torch.uint8
+            assert (a.float() - b.float()).abs().mean() < 0.2
+    colors = [x / 255 for x in frames]
+    (a,), (b,) = (model.with_doubt(*colors, [0.5]) for model in (fused, exact))
+    assert (a - b)[:, :3].abs().mean() < 1e-3 and (a - b)[:, 3].abs().mean() < 0.02

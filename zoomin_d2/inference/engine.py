@@ -3,8 +3,8 @@
 These make it fast, and each can be switched off: convolutions in half precision and channels-last;
 8-bit frames that stay 8-bit on their way to the device and back; on a GPU, one CUDA graph per frame
 size, which replaces a few hundred kernel launches by one; Triton kernels (inference/fused/) or
-`torch.compile`, which fuse the operations between convolutions. Nothing but `with_motion` waits for
-the GPU; the caller does when it reads the result.
+`torch.compile`, which fuse the operations between convolutions. Nothing here waits for the GPU; the
+caller does when it reads the result.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ from zoomin_d2.generators.motion_decoder import Time, mean_length
 from zoomin_d2.generators.output import GeneratorOutput
 from zoomin_d2.inference.cuda_graphs import CudaGraphCache, Run, capture_cuda_graph
 from zoomin_d2.inference.doubt import doubt
+from zoomin_d2.inference.fused.results import FusedFrame, FusedPair
 from zoomin_d2.layers import backward_warp, blend
 
 logger = logging.getLogger(__name__)
@@ -179,33 +180,43 @@ class InferenceEngine:
             return self._graphs(forward, *inputs)
 
     def with_doubt(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
-        """As the call, for float frames; each result has doubt (doubt.py) as one more channel.
-
-        Always PyTorch's kernels, one by one: the fused ones give no flows.
-        """
-        inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
-        with torch.no_grad():
-            return self._interpolate(*inputs, doubtful=True)
+        """As the call, for float frames; each result has doubt (doubt.py) as one more channel."""
+        color_1, color_2 = (self._upload(frame)[:, :3] for frame in (frame_1, frame_2))
+        return [
+            torch.cat([frame, doubt(*warped(color_1, color_2, out), out.blend_mask.float())], 1)
+            for frame, out in self.with_outputs(frame_1, frame_2, ts)
+        ]
 
     def with_outputs(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
     ) -> list[tuple[Tensor, GeneratorOutput]]:
-        """As the call, for float frames, with everything that the generator gave for each frame.
+        """As the call, for float frames, with everything that the generator gives for each frame.
 
-        Always PyTorch's kernels, one by one, as `with_doubt`.
+        In fused kernels where `with_motion` is, else in PyTorch's, one by one.
         """
-        inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
+        frame_1, frame_2, times = (
+            self._upload(frame_1),
+            self._upload(frame_2),
+            self._times(ts, len(frame_1)),
+        )
+        pair = self.with_motion(frame_1, frame_2, times)
+        if pair is not None:
+            outputs = self.outputs_of(frame_1, frame_2, pair, times)
+            return [(made.frame, out) for made, out in zip(pair.made, outputs)]
         with torch.no_grad():
-            frames, outputs = self._frames_and_outputs(*inputs)
+            frames, outputs = self._frames_and_outputs(frame_1, frame_2, times)
         return [(frame.float(), out) for frame, out in zip(frames, outputs)]
 
     def with_motion(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
-    ) -> tuple[list[Tensor], float] | None:
-        """As the call, in fused kernels, and the mean length of the pair's motion in pixels, for
-        which it waits. None if the call does not use `fast`'s fused kernels."""
+    ) -> FusedPair | None:
+        """As the call, in fused kernels, with the motion that the frames were made with.
+
+        None if the call does not use `fast`'s fused kernels, which know no alpha.
+        """
         fused = (self._fused_or_plain, self._interpolate_fused)
-        if self._forward not in fused or not isinstance(self.generator, FastGenerator):
+        is_fast = isinstance(self.generator, FastGenerator)
+        if self._forward not in fused or not is_fast or frame_1.shape[1] != 3:
             return None
         inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
         run: Run = self._fused_with_motion
@@ -213,30 +224,38 @@ class InferenceEngine:
             run = partial(self._graphs, run)
         with torch.no_grad():
             chosen = self._forward == self._fused_or_plain
-            made = self._tried(run, *inputs) if chosen else run(*inputs)
-        if made is None:
+            tensors = self._tried(run, *inputs) if chosen else run(*inputs)
+        if tensors is None:
             return None
-        *frames, motion = made
-        return frames, float(motion)
+        length, *rest = tensors
+        columns = [rest[k : k + len(ts)] for k in range(0, len(rest), len(ts))]
+        return FusedPair([FusedFrame(*row) for row in zip(*columns)], length)
+
+    def outputs_of(
+        self, frame_1: Tensor, frame_2: Tensor, pair: FusedPair, ts: Sequence[float | Tensor]
+    ) -> list[GeneratorOutput]:
+        """What the generator gives for frames that `with_motion` made of float frames."""
+        frame_1, frame_2 = (self._to_float(self._upload(x)).float() for x in (frame_1, frame_2))
+        with torch.no_grad():
+            return [
+                self._fused_network().output_of(frame_1, frame_2, made, t)
+                for made, t in zip(pair.made, self._times(ts, len(frame_1)))
+            ]
 
     def _fused_with_motion(
         self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
     ) -> list[Tensor]:
-        """The frames and, as the last one, the largest of their motions' mean lengths."""
-        frames, motions = self._fused_network().with_motion(*self._for_fused(frame_1, frame_2), ts)
-        lengths = [mean_length(m, Time.of(t), pixels=2) for m, t in zip(motions, ts)]
-        return [*frames, torch.stack(lengths).max()]
+        """The largest of the motions' mean lengths, the frames, their motions, and what refined
+        them, if anything did."""
+        made = self._fused_network().made(*self._for_fused(frame_1, frame_2), ts)
+        lengths = [mean_length(x.motion, Time.of(t), pixels=2) for x, t in zip(made, ts)]
+        rows = [[x for x in one if x is not None] for one in made]
+        return [torch.stack(lengths).max(), *(x for column in zip(*rows) for x in column)]
 
-    def _interpolate(
-        self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor], doubtful: bool = False
-    ) -> list[Tensor]:
+    def _interpolate(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
         as_8bit = frame_1.dtype == torch.uint8
         frame_1, frame_2 = (self._to_float(x) for x in (frame_1, frame_2))
-        frames, outputs = self._frames_and_outputs(frame_1, frame_2, ts)
-        if doubtful:
-            colors = frame_1[:, :3], frame_2[:, :3]
-            doubts = [doubt(*warped(*colors, out), out.blend_mask) for out in outputs]
-            frames = [torch.cat([c.float(), d], 1) for c, d in zip(frames, doubts)]
+        frames, _ = self._frames_and_outputs(frame_1, frame_2, ts)
         if as_8bit:
             return [to_8bit(x) for x in frames]
         return [x.float() for x in frames]

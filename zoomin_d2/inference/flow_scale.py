@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zoomin_d2.frames import to_8bit
 from zoomin_d2.generators.detail import detail_energies, restore_detail
 from zoomin_d2.generators.output import GeneratorOutput
 from zoomin_d2.inference.adapters import times
@@ -76,17 +77,14 @@ class FlowScaled:
         small_1, small_2 = (
             F.interpolate(f, small, mode="bilinear", antialias=True) for f in (frame_1, frame_2)
         )
+        times_of = times(ts, frame_1)
+        outputs = self._engine.with_outputs(small_1[:, :3], small_2[:, :3], times_of)
         with torch.no_grad():
-            return [self._at(frame_1, frame_2, small_1, small_2, t) for t in times(ts, frame_1)]
+            return [self._enlarged(frame_1, frame_2, out) for _, out in outputs]
 
-    def _at(
-        self, frame_1: Tensor, frame_2: Tensor, small_1: Tensor, small_2: Tensor, t: Tensor
-    ) -> WarpedFrame:
-        height, width = frame_1.shape[-2:]
-        size = (height, width)
-        device, dtype = self._engine.device, self._engine.dtype
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            out = self._engine.generator(small_1[:, :3], small_2[:, :3], t)
+    def _enlarged(self, frame_1: Tensor, frame_2: Tensor, out: GeneratorOutput) -> WarpedFrame:
+        """The full-size frame by what the generator gave for the small ones."""
+        size = (frame_1.shape[2], frame_1.shape[3])
         warped_1, warped_2 = (
             backward_warp(frame, resize_flow(flow.float(), size))
             for frame, flow in ((frame_1, out.flow_1t), (frame_2, out.flow_2t))
@@ -113,8 +111,7 @@ class AutoScaled:
     once more with motion found at half the size, and where they still are, at a quarter. What fits
     better is taken, which is where the two warped frames agree more.
 
-    One choice is made for all frames of a pair, for which it waits for a GPU. A pair with small
-    motion runs in fused kernels there; one with large motion is made again in PyTorch's.
+    One choice is made for all frames of a pair, for which it waits for a GPU.
     """
 
     def __init__(self, engine: InferenceEngine):
@@ -124,7 +121,7 @@ class AutoScaled:
     def __call__(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], /
     ) -> list[Tensor]:
-        """As `FlowScaled`."""
+        """As `FlowScaled`; frames of 8 bits are taken and given as such."""
         return _each_pair(self._frames, frame_1, frame_2, ts)
 
     def with_doubt(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
@@ -134,26 +131,38 @@ class AutoScaled:
     def _frames(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
     ) -> list[Tensor]:
-        if frame_1.shape[1] == 3:  # fused kernels know no alpha
-            fused = self._engine.with_motion(frame_1, frame_2, ts)
-            if fused is not None and fused[1] <= LARGE_MOTION:
-                return fused[0]
-        full, scaled = self._made(frame_1, frame_2, ts)
-        return [made.frame for made in scaled] if scaled else [frame for frame, _ in full]
+        pair = self._engine.with_motion(frame_1, frame_2, ts)
+        if pair is not None and float(pair.length) <= LARGE_MOTION:
+            return [made.frame for made in pair.made]
+        as_8bit = frame_1.dtype == torch.uint8
+        frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
+        if as_8bit:
+            frame_1, frame_2 = frame_1 / 255, frame_2 / 255
+        if pair is None:
+            full = self._engine.with_outputs(frame_1, frame_2, ts)
+        else:
+            outputs = self._engine.outputs_of(frame_1, frame_2, pair, ts)
+            full = [(made.frame, out) for made, out in zip(pair.made, outputs)]
+        better = self._better(frame_1, frame_2, ts, full)
+        made = [x.frame for x in better] or [frame for frame, _ in full]
+        return [to_8bit(x) if as_8bit and x.dtype != torch.uint8 else x for x in made]
 
     def _frames_and_doubt(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
     ) -> list[Tensor]:
-        full, scaled = self._made(frame_1, frame_2, ts)
-        made = scaled or _warped_frames(frame_1, frame_2, full)
-        return [frame.with_doubt() for frame in made]
-
-    def _made(
-        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
-    ) -> tuple[list[tuple[Tensor, GeneratorOutput]], list[WarpedFrame]]:
-        """What full size gave, and what a smaller one gave if that is better."""
         frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
         full = self._engine.with_outputs(frame_1, frame_2, ts)
+        made = self._better(frame_1, frame_2, ts, full) or _warped_frames(frame_1, frame_2, full)
+        return [x.with_doubt() for x in made]
+
+    def _better(
+        self,
+        frame_1: Tensor,
+        frame_2: Tensor,
+        ts: Sequence[float | Tensor],
+        full: list[tuple[Tensor, GeneratorOutput]],
+    ) -> list[WarpedFrame]:
+        """What a smaller size gives, if that fits better than what full size gave; else nothing."""
         best: list[WarpedFrame] = []
         motion, disagreement = max(float(motion_of(out)) for _, out in full), 0.0
         for smaller, margin in self._smaller:
@@ -167,7 +176,7 @@ class AutoScaled:
             if disagreement >= limit:
                 break
             best, motion = made, max(float(x.motion) for x in made)
-        return full, best
+        return best
 
 
 def _each_pair(

@@ -157,7 +157,7 @@ class Interpolator:
                 made, doubted = base, base.with_doubt
                 if quality == "best":
                     made, doubted = Averaged(made), Averaged(base.with_doubt)
-                if made is not engine:
+                if not isinstance(made, InferenceEngine | AutoScaled):  # these two take 8 bits
                     made = for_8bit(made)
             else:
                 made = for_8bit(from_baseline(model))

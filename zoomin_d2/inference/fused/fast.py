@@ -17,7 +17,10 @@ from torch import Tensor, nn
 from zoomin_d2.frames import to_8bit
 from zoomin_d2.generators.detail import detail_energies, motion_of_energies, restore_detail
 from zoomin_d2.generators.fast import FastGenerator, LightSynthesis
-from zoomin_d2.generators.motion_decoder import MotionDecoder, Time
+from zoomin_d2.generators.motion_decoder import MotionDecoder, Time, both_flows, finer_motion
+from zoomin_d2.generators.output import GeneratorOutput
+from zoomin_d2.inference.fused.results import FusedFrame
+from zoomin_d2.layers import backward_warp, blend, crop, pad_to_multiple
 from zoomin_d2.layers.kernels.compose import compose
 from zoomin_d2.layers.kernels.conv import FusedConv, padded
 from zoomin_d2.layers.kernels.correlation import correlate_into
@@ -227,29 +230,44 @@ class FastTriton:
         Returns:
             one (N, 3, H, W) per t, of the frames' dtype and memory format.
         """
-        return self.with_motion(frame_1, frame_2, ts)[0]
+        return [made.frame for made in self.made(frame_1, frame_2, ts)]
 
-    def with_motion(
-        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[Tensor]
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """As the call, and the motion of the finest decoder, (N, 5, h, w), for each t."""
+    def made(self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[Tensor]) -> list[FusedFrame]:
+        """As the call, with the motion that each frame was made with."""
         key = (frame_1.shape, frame_1.dtype, frame_1.stride(), frame_2.stride())
         if frame_1.is_cuda and not compiling() and key not in self._compiled:
             self._compiled.add(key)
             compile_ahead(lambda: self(frame_1, frame_2, ts[:1]), min(os.cpu_count() or 1, 16))
         features = self._pyramid(frame_1, frame_2)
         energies = detail_energies(frame_1, frame_2) if self.detail else None
-        frames, motions = [], []
+        frames = []
         for t in ts:
-            pred, motion = self._interpolate(frame_1, frame_2, features, t)
+            pred, motion, refinement = self._interpolate(frame_1, frame_2, features, t)
             if energies is not None:
                 at_energies = motion_of_energies(motion, Time.of(t), tuple(energies.shape[2:]))
                 pred = restore_detail(pred, energies, *at_energies, self.detail)
                 as_8bit = frame_1.dtype == torch.uint8
                 pred = to_8bit(pred) if as_8bit else pred.to(frame_1.dtype)
-            frames.append(pred)
-            motions.append(motion)
-        return frames, motions
+            frames.append(FusedFrame(pred, motion, refinement))
+        return frames
+
+    def output_of(
+        self, frame_1: Tensor, frame_2: Tensor, made: FusedFrame, t: Tensor
+    ) -> GeneratorOutput:
+        """What `FastGenerator` returns beside a frame that was made here, in PyTorch's kernels.
+
+        Args:
+            frame_1, frame_2: as for the call, float; made: what it made of them at t.
+        """
+        size, time = tuple(frame_1.shape[-2:]), Time.of(t)
+        motion = finer_motion(made.motion)
+        if made.refinement is not None:
+            motion = motion + made.refinement
+        flows, mask = both_flows(motion, time), torch.sigmoid(motion[:, 4:] + time.mask_shift)
+        frames = torch.cat([pad_to_multiple(x, self._grid) for x in (frame_1, frame_2)])
+        coarse_frame = blend(*backward_warp(frames, flows).chunk(2), mask)
+        maps = (crop(x, size) for x in (coarse_frame, *flows.chunk(2), mask))
+        return GeneratorOutput(made.frame, *maps, ())
 
     def _pyramid(self, frame_1: Tensor, frame_2: Tensor) -> list[Tensor]:
         n, _, height, width = frame_1.shape
@@ -269,8 +287,8 @@ class FastTriton:
 
     def _interpolate(
         self, frame_1: Tensor, frame_2: Tensor, features: list[Tensor], t: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """A frame, and the motion of the finest decoder."""
+    ) -> FusedFrame:
+        """A frame, in float32 and without its detail if there will be some."""
         n = len(t)
         synthesis = self.synthesis
         # The hidden of the two finest levels is the context: it is written where synthesis reads.
@@ -290,4 +308,4 @@ class FastTriton:
         dtype = torch.float32 if self.detail else frame_1.dtype  # rounded once, at the end
         pred = torch.empty_like(frame_1, dtype=dtype)
         compose(frame_1, frame_2, motion, refinement, correction, t, pred, mixed=self.mixed)
-        return pred, motion
+        return FusedFrame(pred, motion, refinement)
