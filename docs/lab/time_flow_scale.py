@@ -33,11 +33,15 @@ def time_pairs(models: dict[float | str, Interpolator]) -> None:
     for (height, width), motion in product(SIZES, MOTIONS):
         for scale, model in models.items():
             first = smooth_noise(height, width).to(model.device)
-            call = partial(model, first, first.roll(motion, 3))
-            timed = time_call(call, model.device, num_calls=40)
+            pair = first, first.roll(motion, 3)
+            doubtful = partial(model.with_doubt, *(x / 255 for x in pair), [0.5])
+            timed, doubted = (
+                time_call(call, model.device, num_calls=40)
+                for call in (partial(model, *pair), doubtful)
+            )
             print(
                 f"{width}x{height}, {motion} px, flow_scale={scale}: {timed.median:.2f} ms "
-                f"({timed.low:.2f} to {timed.high:.2f})",
+                f"({timed.low:.2f} to {timed.high:.2f}), with doubt {doubted.median:.2f}",
                 flush=True,
             )
 

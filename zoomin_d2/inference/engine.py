@@ -194,11 +194,8 @@ class InferenceEngine:
 
         In fused kernels where `with_motion` is, else in PyTorch's, one by one.
         """
-        frame_1, frame_2, times = (
-            self._upload(frame_1),
-            self._upload(frame_2),
-            self._times(ts, len(frame_1)),
-        )
+        times = self._times(ts, len(frame_1))
+        frame_1, frame_2 = self._upload(frame_1), self._upload(frame_2)
         pair = self.with_motion(frame_1, frame_2, times)
         if pair is not None:
             outputs = self.outputs_of(frame_1, frame_2, pair, times)

@@ -294,8 +294,7 @@ class Interpolator:
         """Makes frames with their doubt (inference/doubt.py); None for methods without flow.
 
         The function takes two float frames (N, 3 or 4, H, W), the latter as `with_alpha` does, and
-        times; it returns one frame per time with one more channel, which is the doubt, 0 to 1. On a
-        GPU it takes up to four times as long as the call: fused kernels give no flows.
+        times; it returns one frame per time with one more channel, which is the doubt, 0 to 1.
         """
         return None if self._doubtful is None else self._frames_and_doubt
 
