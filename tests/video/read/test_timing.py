@@ -63,6 +63,23 @@ def test_durations_that_steps_bear_out():
     assert not timing.true_durations
 
 
+@pytest.mark.parametrize("num_frames", [1, 3])
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_a_picture_with_a_long_sound(
+    write_video, make_frames, write_sound, join_streams, average, num_frames, suffix
+):
+    picture = write_video("picture.mkv", make_frames(num_frames, 32, 48))
+    source = join_streams("in.mkv", picture, write_sound("sound.flac", seconds=3))
+    with VideoReader(source) as reader:
+        assert reader.info.num_frames <= 75  # the sound's end, for want of a better one
+    output = source.with_name(f"out.{suffix}")
+    report = interpolate_video(str(source), str(output), average, Target(multi=2))
+    assert (report.output_frames, report.damage) == (2 * num_frames, "")
+    assert abs(report.duration - num_frames / 25) < 0.002
+    with av.open(str(output)) as container:
+        assert abs(container.duration / av.time_base - 3) < 0.1
+
+
 @pytest.mark.parametrize(
     "promised, is_complete, duration",
     [

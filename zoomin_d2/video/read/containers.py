@@ -1,6 +1,7 @@
 """A file that PyAV opens for reading."""
 
 import os
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -24,3 +25,11 @@ def open_container(file: Any, **options: Any) -> av.container.InputContainer:
     # Titles in old or damaged files are not always UTF-8.
     target = file_url(file) if isinstance(file, str | os.PathLike) else file
     return av.open(target, **options, metadata_errors="replace")
+
+
+def own_duration(container: Any, stream: Any) -> Fraction | None:
+    """Seconds that a stream lasts according to its own header; None if it does not say so."""
+    # Matroska knows only the length of the whole file, which FFmpeg lends to streams of few packets
+    if not stream.duration or "matroska" in container.format.name:
+        return None
+    return stream.duration * stream.time_base

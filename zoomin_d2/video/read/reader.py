@@ -13,7 +13,7 @@ import numpy as np
 from zoomin_d2.frames import why_too_large
 from zoomin_d2.video.errors import BadInputError
 from zoomin_d2.video.read.color import alpha_of, color_path, holds_alpha, turn_of
-from zoomin_d2.video.read.containers import open_container
+from zoomin_d2.video.read.containers import open_container, own_duration
 from zoomin_d2.video.read.decoding import Decoded, FrameDecoder, says_alpha
 from zoomin_d2.video.read.hdr import read_hdr_metadata
 from zoomin_d2.video.read.packets import clock_origin, continuous_packets
@@ -176,11 +176,12 @@ class VideoReader(ClosedOnExit):
         # (seconds after the start, whether of all streams): the end according to the file
         self._promised_end: Fraction | None = None
         end_of_all: Fraction | None = None
-        if stream.duration and not self._is_pipe:
+        own = own_duration(container, stream)
+        if own is not None and not self._is_pipe:
             begin = first.time
             if stream.start_time is not None:
                 begin = stream.start_time * stream.time_base - self._offset
-            self._promised_end = begin + stream.duration * stream.time_base
+            self._promised_end = begin + own
         elif container.duration and not self._is_pipe:
             end_of_all = Fraction(container.duration, av.time_base)
             if (

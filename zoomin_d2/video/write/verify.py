@@ -10,7 +10,7 @@ from typing import Any, cast
 import av
 
 from zoomin_d2.video.errors import DiskFullError, VerificationError
-from zoomin_d2.video.read.containers import open_container
+from zoomin_d2.video.read.containers import open_container, own_duration
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.timeline import Target
@@ -167,8 +167,9 @@ class _Video(_Ends):
         self.times: list[tuple[Fraction, Fraction]] = []
         # MP4 stores the time to the next decoded packet, and the end of the whole stream
         self.end: Fraction | None = None
-        if stream.duration and stream.time_base:
-            self.end = ((stream.start_time or 0) + stream.duration) * stream.time_base
+        own = own_duration(stream.container, stream)
+        if own is not None:
+            self.end = (stream.start_time or 0) * stream.time_base + own
 
     def add(self, packet: av.Packet) -> None:
         super().add(packet)
