@@ -63,6 +63,26 @@ def test_durations_that_steps_bear_out():
     assert not timing.true_durations
 
 
+@pytest.mark.parametrize("own, exact", [(41, F(1, 24)), (42, F(1, 24)), (43, F(43, 1000))])
+def test_a_rounded_last_duration(own, exact):
+    durations = [42, 41, 42, own]
+    timing = _timing([F(24)], [0, 42, 83, 125], durations=durations)
+    assert timing.true_durations
+    assert timing.duration(F(1, 8), F(own, 1000), None, False) == exact
+
+
+@pytest.mark.parametrize("target", [Target(multi=2), Target(slowmo=3)], ids=["multi", "slowmo"])
+def test_the_last_of_rounded_times(write_video, make_frames, average, target):
+    source = write_video("in.mkv", make_frames(12, 32, 48), fps=24)
+    output = source.with_name("out.mp4")
+    report = interpolate_video(str(source), str(output), average, target)
+    step = 1 / F(report.fps)
+    assert report.duration == float(report.output_frames * step)
+    with av.open(str(output)) as container:
+        times = sorted(p.pts * p.time_base for p in container.demux(video=0) if p.size)
+    assert [time - times[0] for time in times] == [i * step for i in range(len(times))]
+
+
 @pytest.mark.parametrize("num_frames", [1, 3])
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_a_picture_with_a_long_sound(

@@ -55,7 +55,7 @@ class Timing(NamedTuple):
             is_complete: every packet that the header counts was read.
         """
         if self.true_durations and own:
-            return own
+            return self.usual if abs(own - self.usual) < self.tick else own  # a rounded one
         rest = Fraction(0) if promised_end is None else promised_end - time
         is_rounded = abs(rest - self.usual) <= 2 * self.tick  # as both its ends are
         if rest > 0 and not is_rounded and (is_complete or rest <= _MAX_LAST * self.usual):
