@@ -1,5 +1,6 @@
 """Several inputs in one call: names of the outputs, and that no input is ever lost."""
 
+import json
 import os
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from zoomin_d2.cli.batch import Outcome, make_table, plan_jobs
 from zoomin_d2.video import Report
 from zoomin_d2.video.errors import OutputError
+from zoomin_d2.video.write.segments import segments_path
 
 
 def _touch(folder, *names):
@@ -50,6 +52,23 @@ def test_the_table_tells_losses():
     assert [o.exit_code for o in outcomes] == [0, 9]
     table = make_table(outcomes, 2)
     assert "incomplete" in table and "1 of 2 done, 1 failed" in table
+
+
+def test_a_resumed_batch_keeps_what_is_done(run, clip, tmp_path):
+    inputs = [clip("1/a.mp4"), clip("1/b.mp4")]
+    run(inputs[0], tmp_path / "a.mp4")
+    done = (tmp_path / "a.mp4").stat()
+    code, _, err = run(*inputs, tmp_path, "--resume")
+    assert code == 0 and "a.mp4: was there already" in err and "2 of 2 done, 0 failed" in err
+    assert (tmp_path / "a.mp4").stat() == done and (tmp_path / "b.mp4").exists()
+    code, out, _ = run(*inputs, tmp_path, "--resume", "--json")
+    kept = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and [k["event"] for k in kept] == ["kept", "kept"]
+    assert [k["output"] for k in kept] == [str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")]
+    code, _, err = run(*inputs, tmp_path)
+    assert code == 5 and "0 of 2 done, 2 failed" in err
+    os.mkdir(segments_path(tmp_path / "a.mp4"))  # of a run that would have replaced a.mp4
+    assert run(*inputs, tmp_path, "--resume")[0] == 5
 
 
 def test_an_estimate_makes_no_folder(run, clip, tmp_path):

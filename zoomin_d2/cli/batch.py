@@ -18,6 +18,7 @@ from zoomin_d2.video.read.images import list_images
 from zoomin_d2.video.read.open_source import PIPE, is_image
 from zoomin_d2.video.report import DAMAGED, LOSSES
 from zoomin_d2.video.write.encoder import VIDEO_SUFFIXES
+from zoomin_d2.video.write.segments import segments_path
 
 _RESULTS = {0: "done", DAMAGED: "damaged", LOSSES: "incomplete"}
 
@@ -37,7 +38,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one job: its report, or the error that ended it."""
+    """The result of one job: its report, or the error that ended it; neither, if its output was
+    there already."""
 
     job: Job
     report: Report | None
@@ -75,15 +77,18 @@ def plan_jobs(paths: list[str], make_folder: bool = True) -> list[Job]:
 def run_batch(
     jobs: list[Job],
     run: Callable[[Job], Outcome],
+    keep: Callable[[Job], Outcome],
     stop: threading.Event,
     args: argparse.Namespace,
 ) -> int:
-    """Run all jobs, even if some fail; returns the first exit code that is not 0."""
+    """Run all jobs, even if some fail; returns the first exit code that is not 0. With --resume,
+    `keep` gets the jobs that an earlier run finished."""
     outcomes = []
     for job in jobs:
         if stop.is_set():
             break
-        outcomes.append(run(job))
+        is_finished = args.resume and not args.overwrite and _is_finished(job)
+        outcomes.append(keep(job) if is_finished else run(job))
     if not args.quiet and not args.json:
         print(make_table(outcomes, len(jobs)), file=sys.stderr)
     return next((o.exit_code for o in outcomes if o.exit_code), 0)
@@ -95,7 +100,7 @@ def make_table(outcomes: list[Outcome], num_jobs: int) -> str:
     for outcome in outcomes:
         report = outcome.report
         if report is None:
-            rows.append([outcome.job.name, "", "", "", str(outcome.error)])
+            rows.append([outcome.job.name, "", "", "", str(outcome.error or "was there already")])
             continue
         result = _RESULTS[outcome.exit_code]
         frames = f"{report.source_frames} -> {report.output_frames}"
@@ -135,6 +140,13 @@ def _into_folder(inputs: list[str], output: str, make_folder: bool) -> list[Job]
         jobs.append(Job([name], str(target)))
     _check_inputs_stay(jobs)
     return jobs
+
+
+def _is_finished(job: Job) -> bool:
+    """An output gets its name only when it is whole; segments beside it are a run that replaces
+    it."""
+    output = Path(job.output)
+    return output.is_file() and not segments_path(output).exists()
 
 
 def _check_inputs_stay(jobs: list[Job]) -> None:

@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
             return session.estimate(jobs)
         if len(jobs) == 1:
             return session.run(jobs[0]).exit_code
-        return run_batch(jobs, session.run, stop, args)
+        return run_batch(jobs, session.run, session.keep, stop, args)
     finally:
         restore()
 
@@ -133,6 +133,15 @@ class Session:
         if error is not None and args.debug:
             traceback.print_exception(error)
         return outcome
+
+    def keep(self, job: Job) -> Outcome:
+        """A resumed batch leaves an output that is finished as it is."""
+        progress = make_progress(job, self._args.json, self._args.quiet, to_stderr=False)
+        if isinstance(progress, JsonLines):
+            progress.emit("kept", exit_code=0, output=job.output)
+        elif not self._args.quiet:
+            print(f"{job.output}: was there already", file=sys.stderr)
+        return Outcome(job, None, None)
 
     def estimate(self, jobs: list[Job]) -> int:
         """Print what each job would take; returns the first exit code that is not 0."""
