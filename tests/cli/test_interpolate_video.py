@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import types
+from fractions import Fraction as F
 
 import av
 import cv2
@@ -298,6 +300,39 @@ def test_mp4_in_a_pipe_needs_index_first(run, tmp_path, monkeypatch):
     code, _, err = run("-", tmp_path / "out.mkv")
     assert code == 3
     assert "its index at the end, which a pipe cannot reach: give the file" in err
+
+
+@pytest.fixture
+def film(clip, write_sound, join_streams):
+    chapters = [{"id": 1, "start": 0, "end": 400, "time_base": F(1, 1000), "metadata": {}}]
+    return join_streams("film.mkv", clip(), write_sound("sound.flac"), chapters=chapters)
+
+
+@pytest.mark.parametrize("options", [[], ["--audio", "drop"]], ids=["all", "silent"])
+def test_what_a_pipe_leaves_behind(run, film, tmp_path, monkeypatch, options):
+    for name in ("out.mp4", "out.gif"):
+        data = io.BytesIO(film.read_bytes())
+        monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=data))
+        code, _, err = run("-", tmp_path / name, *options)
+        lost = ["chapters"] if options else ["audio stream 1 (flac)", "chapters"]
+        if name == "out.gif":
+            assert code == 0 and f"only pictures, without {', '.join(lost)}\n" in err
+            continue
+        assert code == 9
+        for what in lost:
+            assert f"missing in the output: {what}: a pipe is read once, for its pic" in err
+        assert err.count("missing") == len(lost)
+
+
+def test_a_named_pipe_is_an_input(run, film, tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # as the shell's <(command) gives it
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=[film.read_bytes()])
+    writer.start()
+    code, _, err = run(tmp_path / "pipe", tmp_path / "out.mkv")
+    writer.join()
+    assert code == 9 and "audio stream 1 (flac): a pipe is read once" in err
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert len(list(container.decode(video=0))) == 24
 
 
 def test_raw_video_on_standard_input(run, tmp_path, monkeypatch):

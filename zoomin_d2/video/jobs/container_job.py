@@ -34,7 +34,7 @@ from zoomin_d2.video.time.protection import fingerprint
 from zoomin_d2.video.time.queues import Worker
 from zoomin_d2.video.time.timeline import Grid, Target, make_grid
 from zoomin_d2.video.write.assemble import assemble
-from zoomin_d2.video.write.copy_plan import AudioMode, plan_copy
+from zoomin_d2.video.write.copy_plan import AudioMode, left_behind, plan_copy
 from zoomin_d2.video.write.encoder import EncodeOptions, EncoderSettings, choose_encoder
 from zoomin_d2.video.write.segments import (
     SegmentFolder,
@@ -119,8 +119,11 @@ def run_video_job(
     stream = replace(options.stream, alpha=settings.has_alpha, stored_as=settings.pix_fmt)
     options = replace(options, stream=stream)
     until = None if options.limit is None else options.limit * target.slowmo
-    plan = CopyPlan(None)
-    if info.file is not None:
+    if info.file is None:
+        plan = CopyPlan(None)
+        lost = "a pipe is read once, for its pictures: give the file"
+        plan.dropped += [f"{name}: {lost}" for name in left_behind(info, options.audio)]
+    else:
         index = info.stream_index
         plan = plan_copy(info.file, output, index, target.slowmo, options.audio, until)
     check_frames(source, interpolate, grid, stream)

@@ -59,10 +59,9 @@ def run_direct_job(
         grid = close_grid(grid, source, keep_length=Path(output).suffix.lower() in ANIMATIONS)
     total = count_frames(info, grid, options.limit)
     report = Report(info.name, output, fps=str(grid.fps), warnings=list(info.warnings))
-    if info.file is not None:
-        names = left_behind(info.file, info.stream_index, options.audio)
-        if names:
-            report.warnings.append(f"the output holds only pictures, without {', '.join(names)}")
+    names = left_behind(info, options.audio)
+    if names:
+        report.warnings.append(f"the output holds only pictures, without {', '.join(names)}")
     size = hooks.size or (info.height, info.width)
     report.height, report.width = size
     numbering = _numbering(output, source)

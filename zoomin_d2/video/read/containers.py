@@ -27,9 +27,22 @@ def open_container(file: Any, **options: Any) -> av.container.InputContainer:
     return av.open(target, **options, metadata_errors="replace")
 
 
+def is_cover(stream: Any) -> bool:
+    """Whether a stream is a picture that stands for the file."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def stream_name(stream: Any) -> str:
+    """What messages call a stream."""
+    context = stream.codec_context
+    codec = context.name if context is not None else getattr(stream, "name", None) or "unknown"
+    kind = "cover picture" if is_cover(stream) else f"{stream.type} stream"
+    return f"{kind} {stream.index} ({codec})"
+
+
 def own_duration(container: Any, stream: Any) -> Fraction | None:
     """Seconds that a stream lasts according to its own header; None if it does not say so."""
     # Matroska knows only the length of the whole file, which FFmpeg lends to streams of few packets
     if not stream.duration or "matroska" in container.format.name:
         return None
-    return stream.duration * stream.time_base
+    return Fraction(stream.duration * stream.time_base)

@@ -77,6 +77,8 @@ def _open(
     path = paths[0]
     if os.path.isdir(path):  # Path's own raises for a name that is too long
         return ImageReader(list_images(path), rate, str(path))
+    if os.path.exists(path) and path.is_fifo():  # as the shell's <(command) is
+        return VideoReader(open(path, "rb"), name=str(path))
     if is_pattern(path) and not path.exists():
         return ImageReader(list_sequence(path), rate, str(path))
     if is_image(path):

@@ -13,7 +13,7 @@ import numpy as np
 from zoomin_d2.frames import why_too_large
 from zoomin_d2.video.errors import BadInputError
 from zoomin_d2.video.read.color import alpha_of, color_path, holds_alpha, turn_of
-from zoomin_d2.video.read.containers import open_container, own_duration
+from zoomin_d2.video.read.containers import is_cover, open_container, own_duration, stream_name
 from zoomin_d2.video.read.decoding import Decoded, FrameDecoder, says_alpha
 from zoomin_d2.video.read.hdr import read_hdr_metadata
 from zoomin_d2.video.read.packets import clock_origin, continuous_packets
@@ -37,6 +37,7 @@ class VideoReader(ClosedOnExit):
         file: path, or a binary file object such as sys.stdin.buffer.
         container_format: name of the container, if it cannot be recognized.
         options: of the demuxer (raw video: video_size, pixel_format, framerate).
+        name: of a pipe, for messages.
 
     Raises:
         BadInputError: it cannot be opened, or has no video stream, an unknown codec, or no frames.
@@ -47,9 +48,10 @@ class VideoReader(ClosedOnExit):
         file: Any,
         container_format: str | None = None,
         options: dict[str, str] | None = None,
+        name: str = "standard input",
     ):
         self._is_pipe = not isinstance(file, str | os.PathLike)
-        self._name = "standard input" if self._is_pipe else str(file)
+        self._name = name if self._is_pipe else str(file)
         self._file = file if self._is_pipe else str(file)
         self._open_options: dict[str, Any] = {"format": container_format, "options": options or {}}
         self._clock: SourceClock | None = None
@@ -140,7 +142,7 @@ class VideoReader(ClosedOnExit):
                     "the copy stopped early"
                 )
             raise BadInputError(f"{self._name}: {reason}") from error
-        streams = [s for s in self._container.streams.video if not _is_cover(s)]
+        streams = [s for s in self._container.streams.video if not is_cover(s)]
         if not streams:
             kinds = ", ".join(s.type for s in self._container.streams) or "nothing"
             self._container.close()
@@ -222,6 +224,7 @@ class VideoReader(ClosedOnExit):
             fingerprint=fingerprint,
             file=None if self._is_pipe else Path(self._file),
             stream_index=stream.index,
+            beside=tuple(self._beside()) if self._is_pipe else (),
             has_alpha=holds_alpha(frame.format) or says_alpha(stream),
             lost=tuple(what for kind, what in _LOST.items() if frame.side_data.get(kind)),
         )
@@ -229,13 +232,21 @@ class VideoReader(ClosedOnExit):
     def _warnings(self, frame: av.VideoFrame) -> Iterator[str]:
         if frame.interlaced_frame:
             yield INTERLACED
-        others = [s for s in self._container.streams.video if not _is_cover(s)][1:]
+        others = [s for s in self._container.streams.video if not is_cover(s)][1:]
         if others:
             places = ", ".join(str(s.index) for s in others)
             yield (
                 f"only stream {self._stream.index} is interpolated, the first of "
                 f"{len(others) + 1} video streams (the others: {places})"
             )
+
+    def _beside(self) -> Iterator[tuple[str, str]]:
+        """(type, name) of what a pipe gives beside the video."""
+        for stream in self._container.streams:
+            if stream.index != self._stream.index:
+                yield stream.type, stream_name(stream)
+        if self._container.chapters():
+            yield "chapters", "chapters"
 
     def _counted(self, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
         for packet in packets:
@@ -246,7 +257,7 @@ class VideoReader(ClosedOnExit):
         """Open again, to read from a keyframe at or before `start`; or from the file's start if its
         packets have no usable times, or the first frame comes too late."""
         if self._is_pipe:
-            raise BadInputError("Standard input cannot be resumed")
+            raise BadInputError(f"{self._name}: a pipe cannot be resumed")
         for is_near in (True, False):
             self._container.close()
             self.damage.begin_at(start)
@@ -298,10 +309,6 @@ def _raise(error: av.FFmpegError) -> Iterator[av.Packet]:
 def _is_opaque(picture: av.VideoFrame) -> bool:
     alpha = alpha_of(picture, False)
     return alpha is None or bool(alpha.min() == 255)
-
-
-def _is_cover(stream) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def _lacks_index(path: Path) -> bool:

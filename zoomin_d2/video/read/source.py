@@ -59,6 +59,7 @@ class SourceInfo:
         fingerprint: changes when the source does; None for a pipe.
         file: the file that sound and other streams come from; None: there is none.
         stream_index: of the video stream in `file`.
+        beside: (type, name) of what else comes out of a pipe, which is read once, for its pictures.
         is_images: frames are separate images, which get their times from a rate.
         has_alpha: the pixel format or the container has an alpha channel. It may be opaque
             everywhere: Source.first_alpha says when it is not.
@@ -82,6 +83,7 @@ class SourceInfo:
     fingerprint: Any = None
     file: Path | None = None
     stream_index: int = 0
+    beside: tuple[tuple[str, str], ...] = ()
     is_images: bool = False
     has_alpha: bool = False
     exr: ExrFormat | None = None

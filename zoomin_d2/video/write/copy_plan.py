@@ -14,7 +14,8 @@ from typing import Literal
 import av
 
 from zoomin_d2.video.errors import OutputError
-from zoomin_d2.video.read.containers import open_container
+from zoomin_d2.video.read.containers import is_cover, open_container, stream_name
+from zoomin_d2.video.read.source import SourceInfo
 from zoomin_d2.video.write.audio import choose_audio
 from zoomin_d2.video.write.copied_packets import Clock, add_copy, copied_packets
 from zoomin_d2.video.write.encoder import container_format
@@ -24,7 +25,6 @@ from zoomin_d2.video.write.side_streams import (
     SideStream,
     attach,
     can_be_attached,
-    is_cover,
     make_anew,
 )
 from zoomin_d2.video.write.subtitles import text_codec
@@ -62,7 +62,7 @@ def plan_copy(
         for stream in opened.streams:
             is_unwanted = stream.type == "audio" and mode == "drop"
             if stream.index != video_index and not is_unwanted and not _is_known(opened, stream):
-                plan.streams.append(SideStream(stream.index, stream.type, _name(stream)))
+                plan.streams.append(SideStream(stream.index, stream.type, stream_name(stream)))
         copies = []
         for side in list(plan.streams):
             stream = opened.streams[side.index]
@@ -78,13 +78,16 @@ def plan_copy(
     return plan
 
 
-def left_behind(source: Path, video_index: int, audio: AudioMode | None) -> list[str]:
-    """Names of the other streams, for outputs that hold only pictures."""
-    with open_container(source) as opened:
+def left_behind(info: SourceInfo, audio: AudioMode | None) -> list[str]:
+    """Names of what comes with the video, for outputs that hold only pictures, and for inputs that
+    are pipes."""
+    if info.file is None:
+        return [name for kind, name in info.beside if (kind, audio) != ("audio", "drop")]
+    with open_container(info.file) as opened:
         return [
-            _name(stream)
+            stream_name(stream)
             for stream in opened.streams
-            if stream.index != video_index
+            if stream.index != info.stream_index
             and not (stream.type == "audio" and audio == "drop")
             and not _is_known(opened, stream)
         ]
@@ -155,13 +158,6 @@ def _is_known(container: av.container.InputContainer, stream) -> bool:
     chapters = container.chapters()
     is_chapters = bool(chapters) and stream.frames == len(chapters)
     return is_chapters or "timecode" in stream.metadata
-
-
-def _name(stream) -> str:
-    context = stream.codec_context
-    codec = context.name if context is not None else getattr(stream, "name", None) or "unknown"
-    kind = "cover picture" if is_cover(stream) else f"{stream.type} stream"
-    return f"{kind} {stream.index} ({codec})"
 
 
 def _try_copies(

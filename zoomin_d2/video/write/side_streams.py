@@ -161,11 +161,6 @@ def cover_packet(file: Path, index: int) -> av.Packet:
     raise ValueError("the picture is missing")
 
 
-def is_cover(stream: av.stream.Stream) -> bool:
-    """Whether a stream is a picture that stands for the file."""
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
 def can_be_attached(stream: av.stream.Stream) -> bool:
     """Whether a stream can be a file within an .mkv."""
     if stream.type == "attachment":

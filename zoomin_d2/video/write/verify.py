@@ -10,14 +10,14 @@ from typing import Any, cast
 import av
 
 from zoomin_d2.video.errors import DiskFullError, VerificationError
-from zoomin_d2.video.read.containers import open_container, own_duration
+from zoomin_d2.video.read.containers import is_cover, open_container, own_duration
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.timeline import Target
 from zoomin_d2.video.write.assemble import file_tags, moved_chapters
 from zoomin_d2.video.write.encoder import EncoderSettings
 from zoomin_d2.video.write.segments import MIN_FREE_BYTES
-from zoomin_d2.video.write.side_streams import CopyPlan, SideStream, counts, is_cover
+from zoomin_d2.video.write.side_streams import CopyPlan, SideStream, counts
 
 # A low estimate of what an encoder at the default quality writes, so that nothing that would have
 # fit is refused.
@@ -169,7 +169,7 @@ class _Video(_Ends):
         self.end: Fraction | None = None
         own = own_duration(stream.container, stream)
         if own is not None:
-            self.end = (stream.start_time or 0) * stream.time_base + own
+            self.end = (stream.start_time or 0) * self.tick + own
 
     def add(self, packet: av.Packet) -> None:
         super().add(packet)
