@@ -344,8 +344,14 @@ def test_raw_video_on_standard_input(run, tmp_path, monkeypatch):
     with av.open(str(tmp_path / "out.mkv")) as container:
         means = [f.to_ndarray(format="rgb24").mean() for f in container.decode(video=0)]
     assert np.allclose(means[:15], 5 * np.arange(15), atol=1.5)
-    code, _, err = run("-", tmp_path / "x.mkv", "--raw-input", "32:rgb24")
-    assert code == 3 and "WIDTHxHEIGHT:PIX_FMT:FPS" in err
+
+
+@pytest.mark.parametrize(
+    "raw", ["32:rgb24", "32x16:rgb99:25", "32x0:rgb24:25", "32x16:rgb24:0", "32x16:rgb24:1/0"]
+)
+def test_raw_input_is_checked(run, tmp_path, raw):
+    code, _, err = run("-", tmp_path / "out.mkv", "--raw-input", raw)
+    assert code == 2 and f"--raw-input {raw}: expected WIDTHxHEIGHT:PIX_FMT:FPS" in err
 
 
 def test_ctrl_c_leaves_a_playable_file(start, run, clip, tmp_path):

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import av
+
 from zoomin_d2.video.errors import BadInputError, OptionError
 from zoomin_d2.video.read.animation import AnimationReader, is_animated
 from zoomin_d2.video.read.filtered import FilteredSource
@@ -18,6 +20,7 @@ from zoomin_d2.video.read.images import (
 )
 from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.read.source import Source
+from zoomin_d2.video.time.timeline import parse_rate
 
 PIPE = "-"
 
@@ -96,10 +99,14 @@ def _open_raw(raw: str) -> VideoReader:
     try:
         size, pix_fmt, fps = raw.split(":")
         width, height = (int(n) for n in size.split("x"))
-        rate = Fraction(fps)
+        rate = parse_rate(fps)
+        if min(width, height) < 1:
+            raise ValueError
+        av.VideoFormat(pix_fmt)  # raises ValueError if FFmpeg does not know it
     except ValueError as error:
-        raise BadInputError(
-            f"--raw-input {raw}: expected WIDTHxHEIGHT:PIX_FMT:FPS, such as 1920x1080:rgb24:30"
+        raise OptionError(
+            f"--raw-input {raw}: expected WIDTHxHEIGHT:PIX_FMT:FPS, with a size of at least 1x1, a "
+            "pixel format of FFmpeg, and a rate above 0, such as 1920x1080:rgb24:30"
         ) from error
     options = {
         "video_size": f"{width}x{height}",
