@@ -82,6 +82,18 @@ def test_cuts_can_be_left_unfound(tmp_path, write_video):
     assert len(found[0]) == 1 and found[1] == []
 
 
+@pytest.mark.parametrize(
+    ("sound", "heard"), [("pcm_mulaw", "aac"), ("ac3", "aac"), ("mp3", "mp3float"), ("aac", "aac")]
+)
+def test_browsers_play_the_sound(tmp_path, write_video, make_frames, sound, heard):
+    clip = write_video("in.mov", make_frames(6), audio=sound)
+    (tmp_path / "out").mkdir()
+    result = run(clip, tmp_path / "out", Choices(TWICE, "average"))
+    with av.open(str(result.output)) as container:
+        assert [stream.codec_context.name for stream in container.streams.audio] == [heard]
+    assert result.report.dropped == []
+
+
 def test_stop_ends_a_job_early(real_clip, tmp_path):
     stop = threading.Event()
     seen = []

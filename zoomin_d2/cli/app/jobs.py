@@ -4,7 +4,7 @@ import functools
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -19,13 +19,16 @@ from zoomin_d2.inference.interpolator import Interpolator, Quality
 from zoomin_d2.video import Hooks, Report, Target, VideoError, interpolate_source, open_source
 from zoomin_d2.video.errors import InterruptedRunError
 from zoomin_d2.video.jobs.options import job_options
+from zoomin_d2.video.read.containers import open_container
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.time.pixels import Pixels
 from zoomin_d2.video.time.protection import Unsure
 from zoomin_d2.video.time.timeline import parse_rate
+from zoomin_d2.video.write.copy_plan import AudioMode
 
 WITHOUT_LEARNING = {"dis": "OpenCV DIS flow (no learning)", "average": "average (no learning)"}
 SMOOTHER, RATE, SLOWER = "smoother", "a frame rate", "slow motion"
+_PLAYED_SOUND = {"aac", "mp3", "mp3float", "opus", "flac"}  # by every browser, in an .mp4
 # What is wrong with an upload, a choice or the machine; anything else is a bug.
 EXPECTED_ERRORS = (ValueError, VideoError, OSError, ModuleNotFoundError)
 
@@ -222,10 +225,21 @@ def interpolate_clip(
             return frame
 
         hooks = Hooks(progress, stop, decorate)
+        options = replace(options, audio=_audio_of(source.info.file))
         report = interpolate_source(source, output, model, choices.target, options, hooks)
     if stop.is_set():  # after the last frame
         raise InterruptedRunError("Stopped")
     return Result(output, comparison.path, comparison.still, report)
+
+
+def _audio_of(clip: Path | None) -> AudioMode | None:
+    """Sound that some browser does not play in an .mp4 is encoded as AAC; other sound is copied."""
+    if clip is None:  # an animation, which has none
+        return None
+    with open_container(clip) as container:
+        contexts = [stream.codec_context for stream in container.streams.audio]
+        is_played = all(x is None or x.name in _PLAYED_SOUND for x in contexts)
+        return None if is_played else "encode"
 
 
 def describe(report: Report) -> tuple[str, list[str]]:
