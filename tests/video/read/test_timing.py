@@ -83,6 +83,14 @@ def test_the_last_of_rounded_times(write_video, make_frames, average, target):
     assert [time - times[0] for time in times] == [i * step for i in range(len(times))]
 
 
+def test_the_end_of_a_wmv(write_video, make_frames):
+    source = write_video("in.wmv", make_frames(12), fps=24, codec="wmv2", times=range(1, 13))
+    with VideoReader(source) as reader:
+        last = list(reader.frames())[-1]
+        assert last.duration == F(1, 24)  # the header's end is that of the file, and a preroll late
+        assert not reader.damage
+
+
 @pytest.mark.parametrize("num_frames", [1, 3])
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_a_picture_with_a_long_sound(

@@ -6,6 +6,10 @@ from typing import Any
 
 import av
 
+# Formats that know only the length of the whole file, which FFmpeg gives to streams: of .mkv to
+# those of few packets, of .wmv to all
+_WHOLE_LENGTHS = ("matroska,webm", "asf")
+
 
 def file_url(path: str | os.PathLike) -> str:
     """A name that FFmpeg takes for a path: ``10:30.mp4`` has no protocol "10"."""
@@ -42,7 +46,6 @@ def stream_name(stream: Any) -> str:
 
 def own_duration(container: Any, stream: Any) -> Fraction | None:
     """Seconds that a stream lasts according to its own header; None if it does not say so."""
-    # Matroska knows only the length of the whole file, which FFmpeg lends to streams of few packets
-    if not stream.duration or "matroska" in container.format.name:
+    if not stream.duration or container.format.name in _WHOLE_LENGTHS:
         return None
     return Fraction(stream.duration * stream.time_base)
