@@ -51,6 +51,16 @@ def test_layouts_are_kept(encode, write_sound, layout, suffix, kept):
     assert (found, notes) == (kept, [])
 
 
+@pytest.mark.parametrize("layout, num", [("mono", 1), ("stereo", 2), ("5.1", 6)])
+def test_channels_without_a_layout(encode, write_sound, layout, num):
+    file = write_sound("in.mkv", "pcm_s16le", layout)
+    with av.open(str(file)) as container:
+        assert container.streams.audio[0].codec_context.layout.name == f"{num} channels"
+    sound, found, _, notes = encode(file, "mp4")
+    assert (found, sound.shape[0], notes) == (layout, num, [])
+    assert (sound[[0, -1]].std(axis=1) > 0.1).all()  # the tone
+
+
 def test_a_layout_that_nothing_holds_is_told(encode, write_sound):
     _, found, _, notes = encode(write_sound("in.mkv", layout="6.1"), "mov")
     assert found == "5.1"

@@ -63,7 +63,8 @@ def choose_audio(container: str, stream: av.AudioStream) -> tuple[AudioFormat, l
         if not _opens(codec, rate, name):
             continue
         notes = []
-        if name != layout:
+        num = av.AudioLayout(name).nb_channels
+        if name != layout and layout != f"{num} channels":  # PCM of .avi and .mkv has no layout
             notes.append(f"{context.layout.name} is mixed down to {name}: no codec holds it")
         if rate < context.sample_rate:
             notes.append(f"{context.sample_rate} Hz becomes {rate} Hz, the most {codec} supports")
