@@ -67,6 +67,27 @@ def test_transparency_that_begins_later(tmp_path, average):
     assert report.dropped == ["transparency: the output has no alpha channel, first at 0.50 s"]
 
 
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a_1.png", "a_2.png", "b_1.png", "b_2.png"], "are 2 sequences (a_1.png, b_1.png), shown"),
+        (["f_1.jpg", "f_1.png", "f_2.jpg", "f_2.png"], "f_1.jpg and f_1.png are both shown"),
+        (["f_1.jpg", "f_2.png", "f_3.jpg"], None),
+        (["12-58-59.png", "12-59-00.png", "12-59-01.png", "13-00-00.png"], None),
+        (["a.png", "b.png"], None),
+        (["cover.png", "f_1.png", "f_2.png"], None),
+    ],
+    ids=["two", "twice", "kinds", "times", "plain", "cover"],
+)
+def test_mixed_sequences_are_told(tmp_path, names, words):
+    for name in names:
+        assert cv2.imwrite(str(tmp_path / name), np.zeros((8, 9, 3), np.uint8))
+    with ImageReader(list_images(tmp_path)) as reader:
+        told = [warning for warning in reader.info.warnings if "gap" not in warning]
+    assert len(told) == (words is not None)
+    assert words is None or words in told[0]
+
+
 def test_hidden_files_are_no_images(tmp_path):
     image = np.zeros((8, 9, 3), np.uint8)
     files = _save(tmp_path, image, image)

@@ -57,7 +57,7 @@ class ImageReader(ClosedOnExit):
             num_frames=len(files),
             color=path_for_images(first.shape[0], deep),
             pix_fmt="rgb48le" if deep else "rgb24",
-            warnings=tuple(_number_gaps(files)),
+            warnings=(*_number_gaps(files), *_mixed_sequences(files)),
             fingerprint=[
                 len(files),
                 sum(s.st_size for s in stats),
@@ -147,6 +147,27 @@ def _number_gaps(files: list[Path]) -> list[str]:
         f"image numbers have {len(wide)} gap{'s' * (len(wide) > 1)}, the first after "
         f"{files[wide[0]].name}: the images are shown one after the other"
     ]
+
+
+def _mixed_sequences(files: list[Path]) -> list[str]:
+    """A warning where the names are those of several sequences, or of every image twice."""
+    numbers: dict[str, list[tuple[Path, int]]] = {}
+    for file in files:
+        match = NUMBERED.fullmatch(file.stem)
+        if match is not None:  # digits aside, as names of times (12-59-01) differ in them
+            kind = re.sub(r"\d", "", match[1])
+            numbers.setdefault(kind, []).append((file, int(match[2])))
+    long = [found for found in numbers.values() if len(found) > 1]
+    if len(long) > 1:
+        names = ", ".join(found[0][0].name for found in long[:3])
+        return [
+            f"the images are {len(long)} sequences ({names}{', ...' if len(long) > 3 else ''}), "
+            "shown one after the other: a pattern such as shot.%04d.png picks one"
+        ]
+    for file, other in pairwise(files):
+        if file.stem == other.stem:
+            return [f"{file.name} and {other.name} are both shown: a pattern picks one kind"]
+    return []
 
 
 def _lost(path: Path) -> tuple[str, ...]:
