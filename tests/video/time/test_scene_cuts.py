@@ -92,6 +92,13 @@ def test_fades_are_found():
     ]
 
 
+@pytest.mark.filterwarnings("error")  # NumPy's would stand among the command's messages
+def test_plain_colors_change_into_others():
+    cuts, mixed = _marks([np.full((90, 160, 3), 10 * i, np.uint8) for i in range(12)])
+    assert cuts == []
+    assert [i for i, _ in mixed] == list(range(1, 12))
+
+
 @pytest.mark.parametrize("speed", [1, 4, 10])
 def test_a_pan_is_no_transition(speed):
     assert _marks(_shot(0, 50, speed)) == ([], [])

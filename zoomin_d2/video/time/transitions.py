@@ -107,7 +107,7 @@ def _judge(gram: np.ndarray, spread: np.ndarray) -> tuple[Kind, float] | None:
     mixed = (1 - even[middle]) * contrast[0] ** 2 + even[middle] * contrast[-1] ** 2
     flat_change = spread[0, 0] + spread[-1, -1] - 2 * spread[0, -1]
     dip = mixed - contrast[middle] ** 2
-    alike = spread[0, -1] / (contrast[0] * contrast[-1])
-    if dip < MIN_DIP * flat_change or alike > MAX_ALIKE:
+    is_alike = spread[0, -1] > MAX_ALIKE * contrast[0] * contrast[-1]  # plain colors are not
+    if dip < MIN_DIP * flat_change or is_alike:
         return None
     return "dissolve", float(np.sqrt(change))
