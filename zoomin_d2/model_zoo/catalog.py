@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parent
 
 # sha256 of every weight file that ships.
 WEIGHTS_SHA256: dict[str, str] = {
-    "fast": "8927f27e7bce05bfda6e8c9233de382eee6c56b5a19af0ed6f88922178457584",
+    "fast": "1e3e29a9c4216b1c855e7210375ef0c8933ea714995f322650fd5964a6763090",
     "fast-roigan": "fb1d5b85d18f49a434f78503e5a1f6f4cbccd041e9f5f3bd0b46cc9ccd3270ff",
-    "fine": "f4009a2c8719689a46ef510b6105010d671d2020c02227587bf57152100cd9ee",
+    "fine": "6476dd818f13baf83357b97cf1029944ced7fa557f76d06fe1b18bbd6d22fc0d",
     "paper": "22c66884a537e4798060d807807dcdbb9165316902acaab3e1116fbf0510a850",
     "paper-roigan": "27b6b0086e4424251e2c1c379aa64925a9e1c578c21a3f59ef91d43bdb3cdbe3",
     "rpn_R_18_FPN": "7147adcf2fd4665e3769c0bc591bbfbf2f0283a9159f083b2542b9626f34bdda",
