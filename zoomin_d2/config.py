@@ -154,7 +154,8 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.LOSS_WEIGHTS.GAN_D = 0.3
     cfg.MODEL.LOSS_WEIGHTS.GAN_G = 0.1
     # Ours: where above 0, it replaces GAN_G: lambda_4 is chosen in each iteration so that the
-    # adversarial gradient of the final frame has this share of the photometric one's norm.
+    # adversarial gradient of the final frame has this share of the norm of its photometric (or
+    # PSNR) one.
     cfg.MODEL.LOSS_WEIGHTS.GAN_G_SHARE = 0.0
 
 

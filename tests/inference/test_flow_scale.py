@@ -148,7 +148,7 @@ def test_wrong_scales_are_named():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("name", ["fast", "fast-roigan", "fine"])
 @pytest.mark.parametrize("motion", [4, 72])  # one for which a smaller size is taken
-def test_fused_kernels_choose_as_pytorch_does(name, motion):
+def test_fused_kernels_choose_alike(name, motion):
     wide = F.interpolate(pan(0)[0], scale_factor=2.0, mode="bicubic").clamp(0, 1)
     frames = [(x * 255).to(torch.uint8).cuda() for x in (wide, wide.roll(motion, 3))]
     options = {"flow_scale": "auto", "tile": None}

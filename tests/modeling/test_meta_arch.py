@@ -248,15 +248,18 @@ def _norm_of_adversarial_gradient(model, batch):
     return kept[0].grad.norm()
 
 
-@pytest.mark.parametrize("name", ["image", "roi"])
-def test_share_of_the_photometric_gradient(model, small_cfg, make_batch, name):
+@pytest.mark.parametrize(("name", "psnr"), [("image", 0), ("roi", 0), ("roi", 6)])
+def test_share_of_the_photometric_gradient(model, small_cfg, make_batch, name, psnr):
     _lend(model, small_cfg, name)
-    model.gan_g_share = 0.1
+    model.gan_g_share, model.loss_weights["psnr"] = 0.1, psnr
     batch = make_batch(2, 64, 64)
     norm = _norm_of_adversarial_gradient(model, batch)
     record = model.step_record
     frame = record.outputs.pred_frame.clone().requires_grad_()
-    (2 * 255 * photometric_loss(frame, record.frame_t)).backward()
+    loss = psnr * psnr_loss(frame, record.frame_t)
+    if not psnr:
+        loss = 2 * 255 * photometric_loss(frame, record.frame_t)
+    loss.backward()
     assert norm.item() == pytest.approx(0.1 * frame.grad.norm().item(), rel=1e-4)
     # The weight that does it is what the log shows.
     model.gan_g_share = 0.0

@@ -236,16 +236,16 @@ class FrameInterpolator(nn.Module):
         A subclass may add losses (examples/add_loss.py): keys that contain "loss" are summed.
         """
         pred_frame, coarse_frame, flow_1t, flow_2t, blend_mask, level_frames = outputs
-        photometric = photometric_loss(coarse_frame, frame_t)
-        losses = {}
-        if weight := self.loss_weights.get("psnr", 0.0):
-            losses["loss_psnr"] = weight * psnr_loss(pred_frame, frame_t)
+        final = self._final_frame_loss(pred_frame, frame_t)
+        coarse = self.loss_weights["photometric"] * photometric_loss(coarse_frame, frame_t)
+        losses = {
+            "loss_smooth": self.loss_weights["smooth"]
+            * smoothness_loss(flow_1t, flow_2t, blend_mask),
+        }
+        if self.loss_weights.get("psnr"):
+            losses |= {"loss_psnr": final, "loss_photometric": coarse}
         else:
-            photometric = photometric + photometric_loss(pred_frame, frame_t)
-        losses["loss_photometric"] = self.loss_weights["photometric"] * photometric
-        losses["loss_smooth"] = self.loss_weights["smooth"] * smoothness_loss(
-            flow_1t, flow_2t, blend_mask
-        )
+            losses["loss_photometric"] = final + coarse
         if weight := self.loss_weights.get("laplacian", 0.0):
             # Twice the mean of the two frames' losses is their sum.
             both = torch.cat((pred_frame, coarse_frame))
@@ -269,6 +269,12 @@ class FrameInterpolator(nn.Module):
             )
         return losses
 
+    def _final_frame_loss(self, frame: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        """Of the final frame's colors, weighted: photometric or, if it has a weight, PSNR."""
+        if weight := self.loss_weights.get("psnr", 0.0):
+            return weight * psnr_loss(frame, truth)
+        return self.loss_weights["photometric"] * photometric_loss(frame, truth)
+
     def _adversarial_loss(
         self, pred_frame: torch.Tensor, batched_inputs: list[dict], record: StepRecord
     ) -> torch.Tensor:
@@ -280,8 +286,7 @@ class FrameInterpolator(nn.Module):
         frame = pred_frame.detach().requires_grad_()
         loss = self._verdict_loss(frame, boxes, record)
         (gradient,) = torch.autograd.grad(loss, frame)
-        photometric = self.loss_weights["photometric"] * photometric_loss(frame, record.frame_t)
-        (reference,) = torch.autograd.grad(photometric, frame)
+        (reference,) = torch.autograd.grad(self._final_frame_loss(frame, record.frame_t), frame)
         norm = gradient.norm()
         weight = self.gan_g_share * reference.norm() / norm
         # Without any proposal the gradient is 0, and so is its weight.
