@@ -17,5 +17,5 @@ clips="${CLIPS:-'videos_train','videos_train2','videos_hr','videos_hr2'}"
     INPUT.SYNTHETIC_FRACTION 0.2 DATALOADER.FRAMES_ON_DEVICE True DATALOADER.NUM_WORKERS 6 \
     MODEL.GENERATOR.CHANNELS_LAST True CUDNN_BENCHMARK True SOLVER.COMPILE True \
     SOLVER.IMS_PER_BATCH 64 SOLVER.BASE_LR 5e-4 SOLVER.WARMUP_ITERS 300 \
-    SOLVER.MAX_ITER "$iterations" SOLVER.CHECKPOINT_PERIOD 4000 "$@"
+    MODEL.LOSS_WEIGHTS.PSNR 0.0 SOLVER.MAX_ITER "$iterations" SOLVER.CHECKPOINT_PERIOD 4000 "$@"
 "${PYTHON:-python}" tools/export_model.py "$out/model_final.pth" --output "$out/ema.safetensors" --dtype float32

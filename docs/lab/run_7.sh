@@ -16,7 +16,7 @@ PYTHON=${PYTHON:-python}
 extra=(${EXTRA:-})
 clips="'videos_train','videos_hr','videos_hr','videos_hr','videos_hr'"
 common=(DATASETS.TRAIN "($clips)" DATASETS.TEST "('triplets_dev',)" TEST.EVAL_PERIOD 0
-    TEST.NUM_SAVED 0 VIS_PERIOD 0 INPUT.SCALE_RANGE "[0.6,1.0]"
+    TEST.NUM_SAVED 0 VIS_PERIOD 0 INPUT.SCALE_RANGE "[0.6,1.0]" MODEL.LOSS_WEIGHTS.PSNR 0.0
     MODEL.GENERATOR.CHANNELS_LAST True CUDNN_BENCHMARK True)
 
 train() { # GENERATOR MINUTES OUT
