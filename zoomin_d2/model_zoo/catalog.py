@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent
 # sha256 of every weight file that ships.
 WEIGHTS_SHA256: dict[str, str] = {
     "fast": "1e3e29a9c4216b1c855e7210375ef0c8933ea714995f322650fd5964a6763090",
-    "fast-roigan": "fb1d5b85d18f49a434f78503e5a1f6f4cbccd041e9f5f3bd0b46cc9ccd3270ff",
+    "fast-roigan": "d8bf6d567c7d2bb6222d51ba50751b3bcb6a912dc72a87225aa835ac633465ee",
     "fine": "6476dd818f13baf83357b97cf1029944ced7fa557f76d06fe1b18bbd6d22fc0d",
     "paper": "22c66884a537e4798060d807807dcdbb9165316902acaab3e1116fbf0510a850",
     "paper-roigan": "27b6b0086e4424251e2c1c379aa64925a9e1c578c21a3f59ef91d43bdb3cdbe3",
