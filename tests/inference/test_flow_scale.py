@@ -90,6 +90,50 @@ def test_small_motion_keeps_fused_frames(monkeypatch):
     assert torch.equal(model(first, last), fused.frame) and network.widths == []
 
 
+def test_large_motion_continues_from_fused(monkeypatch):
+    first, _, last = pan(40)
+    network = Pan(40, reach=26)
+    model = Interpolator(network, flow_scale="auto", tile=None, **OPTIONS)
+    expected = model(first, last)
+    assert network.widths == [256, 128]
+    out = network(first, last, torch.tensor([0.5]))
+    fused = FusedPair([FusedFrame(out.pred_frame, torch.zeros(1, 5, 20, 128))], torch.ones(()))
+
+    def with_motion(engine, frame_1, *_):
+        return fused._replace(length=torch.tensor(24.1)) if frame_1.shape[3] == 256 else None
+
+    monkeypatch.setattr(InferenceEngine, "with_motion", with_motion)
+    monkeypatch.setattr(InferenceEngine, "outputs_of", lambda *_: [out])
+    network.widths.clear()
+    assert torch.equal(model(first, last), expected) and network.widths == [128]
+    bytes_ = [to_8bit(x) for x in (first, last)]
+    assert (model(*bytes_).int() - to_8bit(expected).int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("flow_scale", [1, 0.5, "auto"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.uint8])
+def test_every_dtype_of_tensors(flow_scale, dtype):
+    model = Interpolator.from_pretrained("fast", flow_scale=flow_scale, tile=None, **OPTIONS)
+    frames = [torch.full((1, 3, 32, 32), 64, dtype=torch.uint8)] * 2
+    if dtype != torch.uint8:
+        frames = [(x / 255).to(dtype) for x in frames]
+    made = model(*frames)
+    assert made.dtype == dtype and made.shape == frames[0].shape
+    assert (made.float() - frames[0].float()).abs().max() <= (1 if dtype == torch.uint8 else 0.01)
+    assert model(*frames, []) == []
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float64])
+def test_doubt_of_every_dtype(dtype):
+    generator = Pan(16, reach=26)
+    engine = InferenceEngine(generator, torch.device("cpu"), torch.float32)
+    bytes_ = [to_8bit(x) for x in pan(16)[::2]]
+    (expected,) = engine.with_doubt(*(x / 255 for x in bytes_), [0.5])
+    frames = bytes_ if dtype == torch.uint8 else [x.to(dtype) / 255 for x in bytes_]
+    (made,) = engine.with_doubt(*frames, [0.5])
+    torch.testing.assert_close(made, expected)
+
+
 @pytest.mark.parametrize("motion", [16, 40])
 def test_8_bits_in_8_bits_out(motion):
     model = Interpolator(Pan(motion, reach=26), flow_scale="auto", tile=None, **OPTIONS)

@@ -1,6 +1,7 @@
 """A function of frames in, the same function out, replayed as one CUDA graph per frame size."""
 
 import contextlib
+import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 
@@ -9,7 +10,10 @@ from torch import Tensor
 
 Run = Callable[[Tensor, Tensor, list[Tensor]], list[Tensor]]
 
-_MAX_GRAPHS = 4  # frame sizes kept ready; each keeps its inputs and outputs in memory
+# Kept ready; each keeps its inputs and outputs in memory. Where motion is found at three sizes and
+# between two frames there are now two, now three new ones, six recur.
+_MAX_GRAPHS = 6
+_capturing = threading.Lock()  # PyTorch records on one stream of the process, if not told otherwise
 
 
 class CudaGraphCache:
@@ -33,7 +37,8 @@ class CudaGraphCache:
     def __call__(
         self, run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
     ) -> list[Tensor]:
-        key = (run, frame_1.shape, frame_1.dtype, frame_1.stride(), len(ts))
+        dtypes = frame_1.dtype, frame_2.dtype
+        key = (run, frame_1.shape, dtypes, frame_1.stride(), len(ts))
         if key not in self._recordings:
             self._seen[key] += 1
             if self._seen[key] == 1:
@@ -49,17 +54,19 @@ def capture_cuda_graph(run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tens
     """Record ``run`` as a CUDA graph on copies of its inputs."""
     inputs = [x.clone() for x in (frame_1, frame_2, *ts)]
     arguments = (inputs[0], inputs[1], inputs[2:])
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    graph = torch.cuda.CUDAGraph()
-    with _fastest_convolutions():
-        with torch.cuda.stream(stream):  # one-time work must not be recorded
-            for _ in range(2):
-                run(*arguments)
-        torch.cuda.current_stream().wait_stream(stream)
-        # Other threads may use the GPU meanwhile, for decoding for example.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            recorded = run(*arguments)
+    # The device of the frames need not be the current one, whose streams would record nothing.
+    with _capturing, torch.cuda.device(frame_1.device):
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        graph = torch.cuda.CUDAGraph()
+        with _fastest_convolutions():
+            with torch.cuda.stream(stream):  # one-time work must not be recorded
+                for _ in range(2):
+                    run(*arguments)
+            torch.cuda.current_stream().wait_stream(stream)
+            # Other threads may use the GPU meanwhile, for decoding for example.
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                recorded = run(*arguments)
 
     last_ts: list[Tensor | None] = [None] * len(ts)
 

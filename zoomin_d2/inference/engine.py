@@ -12,19 +12,19 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
-from zoomin_d2.frames import to_8bit
+from zoomin_d2.frames import to_8bit, to_float
 from zoomin_d2.generators import FastGenerator, PaperGenerator
 from zoomin_d2.generators.motion_decoder import Time, mean_length
 from zoomin_d2.generators.output import GeneratorOutput
 from zoomin_d2.inference.cuda_graphs import CudaGraphCache, Run, capture_cuda_graph
 from zoomin_d2.inference.doubt import doubt
 from zoomin_d2.inference.fused.results import FusedFrame, FusedPair
+from zoomin_d2.inference.memory import is_out_of_memory
 from zoomin_d2.layers import backward_warp, blend
 
 logger = logging.getLogger(__name__)
@@ -179,31 +179,34 @@ class InferenceEngine:
                 return forward(*inputs)
             return self._graphs(forward, *inputs)
 
+    @torch.no_grad()
     def with_doubt(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
-        """As the call, for float frames; each result has doubt (doubt.py) as one more channel."""
-        color_1, color_2 = (self._upload(frame)[:, :3] for frame in (frame_1, frame_2))
+        """As `with_outputs`; each result has doubt (doubt.py) as one more channel."""
+        color_1, color_2 = (to_float(self._upload(x))[:, :3] for x in (frame_1, frame_2))
         return [
             torch.cat([frame, doubt(*warped(color_1, color_2, out), out.blend_mask.float())], 1)
             for frame, out in self.with_outputs(frame_1, frame_2, ts)
         ]
 
+    @torch.no_grad()
     def with_outputs(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
     ) -> list[tuple[Tensor, GeneratorOutput]]:
-        """As the call, for float frames, with everything that the generator gives for each frame.
+        """As the call, with everything that the generator gives for each frame; float32, also for
+        8-bit frames.
 
-        In fused kernels where `with_motion` is, else in PyTorch's, one by one.
+        In fused kernels where `with_motion` uses them, else in PyTorch's, one by one.
         """
-        times = self._times(ts, len(frame_1))
-        frame_1, frame_2 = self._upload(frame_1), self._upload(frame_2)
-        pair = self.with_motion(frame_1, frame_2, times)
+        frame_1, frame_2 = (to_float(self._upload(x)) for x in (frame_1, frame_2))
+        pair = self.with_motion(frame_1, frame_2, ts)
         if pair is not None:
-            outputs = self.outputs_of(frame_1, frame_2, pair, times)
+            outputs = self.outputs_of(frame_1, frame_2, pair, ts)
             return [(made.frame, out) for made, out in zip(pair.made, outputs)]
-        with torch.no_grad():
-            frames, outputs = self._frames_and_outputs(frame_1, frame_2, times)
+        times = self._times(ts, len(frame_1))
+        frames, outputs = self._frames_and_outputs(frame_1, frame_2, times)
         return [(frame.float(), out) for frame, out in zip(frames, outputs)]
 
+    @torch.no_grad()
     def with_motion(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
     ) -> FusedPair | None:
@@ -216,28 +219,31 @@ class InferenceEngine:
         if self._forward not in fused or not is_fast or frame_1.shape[1] != 3:
             return None
         inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
-        run: Run = self._fused_with_motion
-        if self._graphs is not None:
-            run = partial(self._graphs, run)
-        with torch.no_grad():
-            chosen = self._forward == self._fused_or_plain
-            tensors = self._tried(run, *inputs) if chosen else run(*inputs)
-        if tensors is None:
+        chosen = self._forward == self._fused_or_plain
+        run: Run = self._fused_with_motion_if_possible if chosen else self._fused_with_motion
+        tensors = run(*inputs) if self._graphs is None else self._graphs(run, *inputs)
+        if not tensors:
             return None
         length, *rest = tensors
         columns = [rest[k : k + len(ts)] for k in range(0, len(rest), len(ts))]
         return FusedPair([FusedFrame(*row) for row in zip(*columns)], length)
 
+    @torch.no_grad()
     def outputs_of(
         self, frame_1: Tensor, frame_2: Tensor, pair: FusedPair, ts: Sequence[float | Tensor]
     ) -> list[GeneratorOutput]:
-        """What the generator gives for frames that `with_motion` made of float frames."""
-        frame_1, frame_2 = (self._to_float(self._upload(x)).float() for x in (frame_1, frame_2))
-        with torch.no_grad():
-            return [
-                self._fused_network().output_of(frame_1, frame_2, made, t)
-                for made, t in zip(pair.made, self._times(ts, len(frame_1)))
-            ]
+        """What the generator gives for the frames that `with_motion` made of a pair."""
+        frame_1, frame_2 = (to_float(self._upload(x)) for x in (frame_1, frame_2))
+        return [
+            self._fused_network().output_of(frame_1, frame_2, made, t)
+            for made, t in zip(pair.made, self._times(ts, len(frame_1)))
+        ]
+
+    def _fused_with_motion_if_possible(
+        self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
+    ) -> list[Tensor]:
+        """Nothing if a kernel does not compile or fit here."""
+        return self._tried(self._fused_with_motion, frame_1, frame_2, ts) or []
 
     def _fused_with_motion(
         self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
@@ -280,9 +286,9 @@ class InferenceEngine:
         which may happen where nobody asked for them explicitly."""
         try:
             return run(frame_1, frame_2, ts)
-        except torch.OutOfMemoryError:
-            raise
         except Exception as error:  # many kinds: from a package, a compiler or a driver
+            if is_out_of_memory(error):
+                raise
             logger.warning(
                 "Could not compile the fused kernels (%s: %s); falling back to PyTorch (up to 4x "
                 "slower). Install a C compiler (Debian: apt install gcc), or set ZOOMIN_TRITON=0",

@@ -7,10 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoomin_d2.frames import to_8bit
+from zoomin_d2.frames import to_8bit, to_float
 from zoomin_d2.generators.detail import detail_energies, restore_detail
 from zoomin_d2.generators.output import GeneratorOutput
-from zoomin_d2.inference.adapters import times
 from zoomin_d2.inference.doubt import doubt
 from zoomin_d2.inference.engine import InferenceEngine, warped
 from zoomin_d2.layers import backward_warp, blend, resize_flow
@@ -68,6 +67,7 @@ class FlowScaled:
         """As the call; each result has doubt (doubt.py) as one more channel."""
         return [made.with_doubt() for made in self.made(frame_1, frame_2, ts)]
 
+    @torch.no_grad()
     def made(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
     ) -> list[WarpedFrame]:
@@ -77,10 +77,8 @@ class FlowScaled:
         small_1, small_2 = (
             F.interpolate(f, small, mode="bilinear", antialias=True) for f in (frame_1, frame_2)
         )
-        times_of = times(ts, frame_1)
-        outputs = self._engine.with_outputs(small_1[:, :3], small_2[:, :3], times_of)
-        with torch.no_grad():
-            return [self._enlarged(frame_1, frame_2, out) for _, out in outputs]
+        outputs = self._engine.with_outputs(small_1[:, :3], small_2[:, :3], ts)
+        return [self._enlarged(frame_1, frame_2, out) for _, out in outputs]
 
     def _enlarged(self, frame_1: Tensor, frame_2: Tensor, out: GeneratorOutput) -> WarpedFrame:
         """The full-size frame by what the generator gave for the small ones."""
@@ -135,9 +133,7 @@ class AutoScaled:
         if pair is not None and float(pair.length) <= LARGE_MOTION:
             return [made.frame for made in pair.made]
         as_8bit = frame_1.dtype == torch.uint8
-        frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
-        if as_8bit:
-            frame_1, frame_2 = frame_1 / 255, frame_2 / 255
+        frame_1, frame_2 = (to_float(x.to(self._engine.device)) for x in (frame_1, frame_2))
         if pair is None:
             full = self._engine.with_outputs(frame_1, frame_2, ts)
         else:
@@ -145,12 +141,12 @@ class AutoScaled:
             full = [(made.frame, out) for made, out in zip(pair.made, outputs)]
         better = self._better(frame_1, frame_2, ts, full)
         made = [x.frame for x in better] or [frame for frame, _ in full]
-        return [to_8bit(x) if as_8bit and x.dtype != torch.uint8 else x for x in made]
+        return [to_8bit(x) for x in made] if as_8bit else made
 
     def _frames_and_doubt(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
     ) -> list[Tensor]:
-        frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
+        frame_1, frame_2 = (to_float(x.to(self._engine.device)) for x in (frame_1, frame_2))
         full = self._engine.with_outputs(frame_1, frame_2, ts)
         made = self._better(frame_1, frame_2, ts, full) or _warped_frames(frame_1, frame_2, full)
         return [x.with_doubt() for x in made]
@@ -179,6 +175,7 @@ class AutoScaled:
         return best
 
 
+@torch.no_grad()
 def _each_pair(
     run: Callable[[Tensor, Tensor, Sequence[float | Tensor]], list[Tensor]],
     frame_1: Tensor,
@@ -186,6 +183,8 @@ def _each_pair(
     ts: Sequence[float | Tensor],
 ) -> list[Tensor]:
     """A batch gives what its pairs give alone: each has a choice of its own."""
+    if not ts:
+        return []
     if len(frame_1) == 1:
         return run(frame_1, frame_2, ts)
     made = []

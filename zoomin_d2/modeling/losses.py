@@ -40,7 +40,7 @@ def photometric_loss(frame: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 def psnr_loss(frame: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Minus the frames' mean PSNR in dB; a frame counts as at most 50 dB.
 
-    Each frame's squared error is weighed by its inverse, so that a still frame and one with large
+    Each frame's squared error is weighted by its inverse, so that a still frame and one with large
     motion count the same, as they do in a benchmark's mean.
 
     Args:

@@ -84,8 +84,8 @@ class FrameInterpolator(nn.Module):
             proposal_source: "real", "synthesized" or "both".
             patch_size: side of the zoomed patches, pixels.
             patch_scales: "zoomed" and "native", see `scale_boxes`.
-            gan_g_share: 0, or the adversarial gradient's share of the photometric one, both of the
-                final frame, which then decides lambda_4 in place of the weight "gan_g".
+            gan_g_share: 0, or the adversarial gradient's share of the photometric (or PSNR) one,
+                both of the final frame, which then decides lambda_4 in place of "gan_g".
             roi_metrics: also return proposals in eval mode.
             use_bf16: bfloat16 autocast in training, on devices that have it.
             compile_generator: train generator and losses through torch.compile; takes a minute at
@@ -182,8 +182,8 @@ class FrameInterpolator(nn.Module):
             batched_inputs: see the top of this module; in eval mode all frames of one size.
 
         Returns:
-            in training, the weighted losses ``loss_photometric``, ``loss_perceptual``,
-            ``loss_smooth`` and, with a discriminator, ``loss_gan_g``;
+            in training, the weighted losses of `synthesis_losses` and, with a discriminator,
+            ``loss_gan_g``;
             in eval, per sample a dict of ``pred_frame``, ``coarse_frame``, ``flow_1t``,
             ``flow_2t``, ``blend_mask`` ((C, H, W) each) and, with ``roi_metrics``, ``proposals``
             (Instances) found on the true frame, or on the result if there is no true frame.
@@ -232,6 +232,10 @@ class FrameInterpolator(nn.Module):
         self, outputs: GeneratorOutput, frame_t: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """L_synth (eq. 8) on both the coarse and the final frame, as in section 3.4.
+
+        ``loss_photometric``, ``loss_smooth``, and those that have a weight of ``loss_psnr`` (which
+        replaces the final frame's part of the first), ``loss_laplacian``, ``loss_levels``, and
+        ``loss_perceptual``.
 
         A subclass may add losses (examples/add_loss.py): keys that contain "loss" are summed.
         """

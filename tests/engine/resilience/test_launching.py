@@ -2,7 +2,9 @@
 
 import argparse
 import atexit
+import contextlib
 import os
+import signal
 import socket
 from pathlib import Path
 from urllib.parse import urlparse
@@ -33,11 +35,13 @@ def test_two_runs_on_one_machine(tmp_path, monkeypatch):
     """The other run has Detectron2's default port."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # gloo
     args = default_argument_parser().parse_args(["--num-gpus", "2", str(tmp_path)])
+    handler = signal.getsignal(signal.SIGTERM)
     with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind(("127.0.0.1", urlparse(args.dist_url).port))
-        other.listen()
+        with contextlib.suppress(OSError):  # somebody has it already
+            other.bind(("127.0.0.1", urlparse(args.dist_url).port))
+            other.listen()
         run_distributed(_write_rank, args)
+    assert signal.getsignal(signal.SIGTERM) == handler
     assert sorted(x.name for x in tmp_path.iterdir()) == ["0.txt", "1.txt"]
 
 

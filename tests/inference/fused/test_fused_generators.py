@@ -1,4 +1,4 @@
-"""zoomin_d2.modeling.{fast,paper}_triton: the frames of the networks' forward, fused."""
+"""zoomin_d2.inference.fused: the frames of the networks' forward, fused."""
 
 import os
 import subprocess

@@ -50,8 +50,9 @@ def run_distributed(main: Callable[[argparse.Namespace], object], args: argparse
 
 
 def _run_by_launch(main: Callable, args: argparse.Namespace, debug: bool) -> None:
+    before = None
     if args.num_gpus * args.num_machines > 1:
-        signal.signal(signal.SIGTERM, _pass_on)
+        before = signal.signal(signal.SIGTERM, _pass_on)
         main = functools.partial(_carry_mistake, main, debug)
     try:
         launch(
@@ -73,6 +74,9 @@ def _run_by_launch(main: Callable, args: argparse.Namespace, debug: bool) -> Non
         if error.exit_code not in (EXIT_CODE, -signal.SIGTERM):
             raise
         sys.exit(EXIT_CODE)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 class _UserErrorInProcess(Exception):

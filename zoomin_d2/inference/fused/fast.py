@@ -2,8 +2,8 @@
 
 Equal to `FastGenerator.forward_many`, which is the definition, up to rounding; inference on a GPU
 only. Every convolution includes its bias, activation and residual sum; every concatenation is a
-buffer that its parts are written into. Flows and sampling positions are never stored; full-size
-activations only exist if the motion is refined.
+buffer that its parts are written into. Flows and sampling positions are not stored, but for
+`output_of`; full-size activations only exist if the motion is refined.
 
 Shape shorthand: see motion_decoder.py. Activations are (N, h, w, C), C padded to multiples of 16.
 """
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from zoomin_d2.frames import to_8bit
+from zoomin_d2.frames import to_8bit, to_float
 from zoomin_d2.generators.detail import detail_energies, motion_of_energies, restore_detail
 from zoomin_d2.generators.fast import FastGenerator, LightSynthesis
 from zoomin_d2.generators.motion_decoder import MotionDecoder, Time, both_flows, finer_motion
@@ -254,10 +254,11 @@ class FastTriton:
     def output_of(
         self, frame_1: Tensor, frame_2: Tensor, made: FusedFrame, t: Tensor
     ) -> GeneratorOutput:
-        """What `FastGenerator` returns beside a frame that was made here, in PyTorch's kernels.
+        """What `FastGenerator` returns for a frame that was made here; in PyTorch's kernels.
 
         Args:
-            frame_1, frame_2: as for the call, float; made: what it made of them at t.
+            frame_1, frame_2: (N, 3, H, W) float in [0, 1].
+            made: what was made of them at t, also as 8 bits.
         """
         size, time = tuple(frame_1.shape[-2:]), Time.of(t)
         motion = finer_motion(made.motion)
@@ -267,7 +268,7 @@ class FastTriton:
         frames = torch.cat([pad_to_multiple(x, self._grid) for x in (frame_1, frame_2)])
         coarse_frame = blend(*backward_warp(frames, flows).chunk(2), mask)
         maps = (crop(x, size) for x in (coarse_frame, *flows.chunk(2), mask))
-        return GeneratorOutput(made.frame, *maps, ())
+        return GeneratorOutput(to_float(made.frame), *maps, ())
 
     def _pyramid(self, frame_1: Tensor, frame_2: Tensor) -> list[Tensor]:
         n, _, height, width = frame_1.shape
