@@ -185,6 +185,8 @@ def test_small_motion_changes_nothing():
 def test_wrong_scales_are_named():
     with pytest.raises(ValueError, match="must be a number or 'auto', got 'best'"):
         Interpolator.from_pretrained("fast", flow_scale="best")
+    with pytest.raises(ValueError, match="compile needs flow_scale 1, got auto"):
+        Interpolator.from_pretrained("fast", flow_scale="auto", compile=True)
     with pytest.raises(ValueError, match="needs a network; 'dis' is not one"):
         Interpolator.from_pretrained("dis", flow_scale="auto")
 

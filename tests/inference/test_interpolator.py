@@ -41,7 +41,7 @@ def test_arrays_are_not_changed(interpolator):
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1)])
-def test_grey_frames(interpolator, shape):
+def test_gray_frames(interpolator, shape):
     first = _noise(*shape)
     assert np.array_equal(interpolator(first, first), first)
     middle = interpolator(first, 255 - first)

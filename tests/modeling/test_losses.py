@@ -26,7 +26,7 @@ def test_charbonnier_is_eq_6():
 
 
 def test_photometric_loss_by_hand():
-    # The difference is the 2 x 2 image [[0.3, 0], [0, 0]] in each channel. Colour: one of four
+    # The difference is the 2 x 2 image [[0.3, 0], [0, 0]] in each channel. Color: one of four
     # values. x gradients -0.3 and 0: one of two. y gradients -0.3 and 0: one of two.
     pred, target = torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
     pred[..., 0, 0] = 0.3

@@ -110,6 +110,8 @@ class Interpolator:
             raise ValueError(f"flow_scale must be a number or 'auto', got '{flow_scale}'")
         if not is_network and flow_scale not in (None, 1):
             raise ValueError(f"flow_scale needs a network; '{name}' is not one")
+        if compile and flow_scale not in (None, 1):
+            raise ValueError(f"compile needs flow_scale 1, got {flow_scale}: others run uncompiled")
         if quality not in get_args(Quality):
             raise ValueError(f"quality must be 'standard' or 'best', got '{quality}'")
         if not is_network and quality != "standard":
