@@ -242,14 +242,13 @@ class FrameInterpolator(nn.Module):
         pred_frame, coarse_frame, flow_1t, flow_2t, blend_mask, level_frames = outputs
         final = self._final_frame_loss(pred_frame, frame_t)
         coarse = self.loss_weights["photometric"] * photometric_loss(coarse_frame, frame_t)
-        losses = {
-            "loss_smooth": self.loss_weights["smooth"]
-            * smoothness_loss(flow_1t, flow_2t, blend_mask),
-        }
         if self.loss_weights.get("psnr"):
-            losses |= {"loss_psnr": final, "loss_photometric": coarse}
+            losses = {"loss_psnr": final, "loss_photometric": coarse}
         else:
-            losses["loss_photometric"] = final + coarse
+            losses = {"loss_photometric": final + coarse}
+        losses["loss_smooth"] = self.loss_weights["smooth"] * smoothness_loss(
+            flow_1t, flow_2t, blend_mask
+        )
         if weight := self.loss_weights.get("laplacian", 0.0):
             # Twice the mean of the two frames' losses is their sum.
             both = torch.cat((pred_frame, coarse_frame))
