@@ -97,7 +97,7 @@ def fused_frames(engine, frames, exact, ts):
     """A pair's frames and the length of its motion; asserts that flows, mask, and coarse frame are
     the definition's."""
     pair = engine.with_motion(*frames, ts)
-    for t, out in zip(ts, engine.outputs_of(*exact, pair, ts)):
+    for t, (_, out) in zip(ts, engine.outputs_of(*exact, pair, ts)):
         expected = engine.generator(*exact, torch.tensor([t], device=DEVICE))
         for key in ("flow_1t", "flow_2t", "blend_mask", "coarse_frame"):
             torch.testing.assert_close(out.maps[key], expected.maps[key], atol=1e-3, rtol=1e-4)

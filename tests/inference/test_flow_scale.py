@@ -103,7 +103,7 @@ def test_large_motion_continues_from_fused(monkeypatch):
         return fused._replace(length=torch.tensor(24.1)) if frame_1.shape[3] == 256 else None
 
     monkeypatch.setattr(InferenceEngine, "with_motion", with_motion)
-    monkeypatch.setattr(InferenceEngine, "outputs_of", lambda *_: [out])
+    monkeypatch.setattr(InferenceEngine, "outputs_of", lambda *_: [(out.pred_frame, out)])
     network.widths.clear()
     assert torch.equal(model(first, last), expected) and network.widths == [128]
     bytes_ = [to_8bit(x) for x in (first, last)]

@@ -200,8 +200,7 @@ class InferenceEngine:
         frame_1, frame_2 = (to_float(self._upload(x)) for x in (frame_1, frame_2))
         pair = self.with_motion(frame_1, frame_2, ts)
         if pair is not None:
-            outputs = self.outputs_of(frame_1, frame_2, pair, ts)
-            return [(made.frame, out) for made, out in zip(pair.made, outputs)]
+            return self.outputs_of(frame_1, frame_2, pair, ts)
         times = self._times(ts, len(frame_1))
         frames, outputs = self._frames_and_outputs(frame_1, frame_2, times)
         return [(frame.float(), out) for frame, out in zip(frames, outputs)]
@@ -231,11 +230,11 @@ class InferenceEngine:
     @torch.no_grad()
     def outputs_of(
         self, frame_1: Tensor, frame_2: Tensor, pair: FusedPair, ts: Sequence[float | Tensor]
-    ) -> list[GeneratorOutput]:
-        """What the generator gives for the frames that `with_motion` made of a pair."""
+    ) -> list[tuple[Tensor, GeneratorOutput]]:
+        """The frames that `with_motion` made of a pair, with what the generator gives for them."""
         frame_1, frame_2 = (to_float(self._upload(x)) for x in (frame_1, frame_2))
         return [
-            self._fused_network().output_of(frame_1, frame_2, made, t)
+            (made.frame, self._fused_network().output_of(frame_1, frame_2, made, t))
             for made, t in zip(pair.made, self._times(ts, len(frame_1)))
         ]
 

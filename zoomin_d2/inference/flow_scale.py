@@ -129,16 +129,16 @@ class AutoScaled:
     def _frames(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
     ) -> list[Tensor]:
+        frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
         pair = self._engine.with_motion(frame_1, frame_2, ts)
         if pair is not None and float(pair.length) <= LARGE_MOTION:
             return [made.frame for made in pair.made]
         as_8bit = frame_1.dtype == torch.uint8
-        frame_1, frame_2 = (to_float(x.to(self._engine.device)) for x in (frame_1, frame_2))
+        frame_1, frame_2 = to_float(frame_1), to_float(frame_2)
         if pair is None:
             full = self._engine.with_outputs(frame_1, frame_2, ts)
         else:
-            outputs = self._engine.outputs_of(frame_1, frame_2, pair, ts)
-            full = [(made.frame, out) for made, out in zip(pair.made, outputs)]
+            full = self._engine.outputs_of(frame_1, frame_2, pair, ts)
         better = self._better(frame_1, frame_2, ts, full)
         made = [x.frame for x in better] or [frame for frame, _ in full]
         return [to_8bit(x) for x in made] if as_8bit else made

@@ -240,12 +240,9 @@ class FrameInterpolator(nn.Module):
         A subclass may add losses (examples/add_loss.py): keys that contain "loss" are summed.
         """
         pred_frame, coarse_frame, flow_1t, flow_2t, blend_mask, level_frames = outputs
-        final = self._final_frame_loss(pred_frame, frame_t)
+        losses = self._final_frame_loss(pred_frame, frame_t)
         coarse = self.loss_weights["photometric"] * photometric_loss(coarse_frame, frame_t)
-        if self.loss_weights.get("psnr"):
-            losses = {"loss_psnr": final, "loss_photometric": coarse}
-        else:
-            losses = {"loss_photometric": final + coarse}
+        losses["loss_photometric"] = losses.get("loss_photometric", 0.0) + coarse
         losses["loss_smooth"] = self.loss_weights["smooth"] * smoothness_loss(
             flow_1t, flow_2t, blend_mask
         )
@@ -272,11 +269,14 @@ class FrameInterpolator(nn.Module):
             )
         return losses
 
-    def _final_frame_loss(self, frame: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        """Of the final frame's colors, weighted: photometric or, if it has a weight, PSNR."""
+    def _final_frame_loss(
+        self, frame: torch.Tensor, truth: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Of the final frame's colors, weighted: PSNR if it has a weight, else photometric."""
         if weight := self.loss_weights.get("psnr", 0.0):
-            return weight * psnr_loss(frame, truth)
-        return self.loss_weights["photometric"] * photometric_loss(frame, truth)
+            return {"loss_psnr": weight * psnr_loss(frame, truth)}
+        weight = self.loss_weights["photometric"]
+        return {"loss_photometric": weight * photometric_loss(frame, truth)}
 
     def _adversarial_loss(
         self, pred_frame: torch.Tensor, batched_inputs: list[dict], record: StepRecord
@@ -289,7 +289,8 @@ class FrameInterpolator(nn.Module):
         frame = pred_frame.detach().requires_grad_()
         loss = self._verdict_loss(frame, boxes, record)
         (gradient,) = torch.autograd.grad(loss, frame)
-        (reference,) = torch.autograd.grad(self._final_frame_loss(frame, record.frame_t), frame)
+        (loss_of_colors,) = self._final_frame_loss(frame, record.frame_t).values()
+        (reference,) = torch.autograd.grad(loss_of_colors, frame)
         norm = gradient.norm()
         weight = self.gan_g_share * reference.norm() / norm
         # Without any proposal the gradient is 0, and so is its weight.
