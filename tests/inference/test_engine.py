@@ -104,6 +104,18 @@ def test_cuda_graph_is_the_eager_path(small_generator, dtype):
     assert not torch.equal(swapped[0], found[0])
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_graphs_of_several_sizes_take_turns(small_generator):
+    generator, _ = small_generator
+    cuda = torch.device("cuda")
+    pairs = [[x.to(cuda) for x in _frames(*size)] for size in ((64, 96), (96, 64), (32, 32))]
+    eager = InferenceEngine(generator, cuda, torch.float32, cuda_graphs=False)
+    engine = InferenceEngine(generator, cuda, torch.float32, cuda_graphs=True)
+    for pair in (*pairs, *pairs, *pairs, *pairs[::-1]):
+        (found,), (expected,) = (run(*pair, [0.3]) for run in (engine, eager))
+        assert (found.int() - expected.int()).abs().max() <= 1
+
+
 def test_a_recording_can_be_passed_by(weighted_average):
     engine = InferenceEngine(weighted_average, CPU, torch.float32)
     engine._graphs = CudaGraphCache(lambda run, *example: lambda *inputs: ["replayed"])

@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from zoomin_d2 import Interpolator
 from zoomin_d2.frames import to_8bit
 from zoomin_d2.generators.output import GeneratorOutput
+from zoomin_d2.inference.cuda_graphs import CudaGraphCache
 from zoomin_d2.inference.engine import InferenceEngine
+from zoomin_d2.inference.flow_scale import FlowScaled
 from zoomin_d2.inference.fused.results import FusedFrame, FusedPair
 from zoomin_d2.layers import backward_warp
 
@@ -86,7 +88,7 @@ def test_small_motion_keeps_fused_frames(monkeypatch):
     model = Interpolator(network, flow_scale="auto", tile=None, **OPTIONS)
     fused = FusedFrame(torch.full((1, 3, 40, 256), 0.25), torch.zeros(1, 5, 20, 128))
     small = FusedPair([fused], torch.tensor(24.0))
-    monkeypatch.setattr(InferenceEngine, "with_motion", lambda *_: small)
+    monkeypatch.setattr(InferenceEngine, "with_motion", lambda *_, **__: small)
     assert torch.equal(model(first, last), fused.frame) and network.widths == []
 
 
@@ -99,7 +101,7 @@ def test_large_motion_continues_from_fused(monkeypatch):
     out = network(first, last, torch.tensor([0.5]))
     fused = FusedPair([FusedFrame(out.pred_frame, torch.zeros(1, 5, 20, 128))], torch.ones(()))
 
-    def with_motion(engine, frame_1, *_):
+    def with_motion(engine, frame_1, *_, **__):
         return fused._replace(length=torch.tensor(24.1)) if frame_1.shape[3] == 256 else None
 
     monkeypatch.setattr(InferenceEngine, "with_motion", with_motion)
@@ -108,6 +110,23 @@ def test_large_motion_continues_from_fused(monkeypatch):
     assert torch.equal(model(first, last), expected) and network.widths == [128]
     bytes_ = [to_8bit(x) for x in (first, last)]
     assert (model(*bytes_).int() - to_8bit(expected).int()).abs().max() <= 1
+
+
+def test_smaller_sizes_are_recorded_whole():
+    calls = []
+
+    def capture(run, *_):
+        calls.append("capture")
+        return lambda *inputs: calls.append("replay") or run(*inputs)
+
+    engine = InferenceEngine(Pan(40, reach=26), torch.device("cpu"), torch.float32)
+    frames = [to_8bit(x) for x in pan(40)[::2]]
+    expected = FlowScaled(engine, 0.5)(*frames, [0.5])
+    engine._graphs = CudaGraphCache(capture)
+    scaled = FlowScaled(engine, 0.5)
+    for _ in range(3):
+        assert torch.equal(scaled(*frames, [0.5])[0], expected[0])
+    assert calls == ["capture", "replay", "replay"]
 
 
 @pytest.mark.parametrize("flow_scale", [1, 0.5, "auto"])

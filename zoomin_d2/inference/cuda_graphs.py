@@ -2,8 +2,10 @@
 
 import contextlib
 import threading
+import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,8 +13,8 @@ from torch import Tensor
 Run = Callable[[Tensor, Tensor, list[Tensor]], list[Tensor]]
 
 # Kept ready; each keeps its inputs and outputs in memory. Where motion is found at three sizes and
-# between two frames there are now two, now three new ones, six recur.
-_MAX_GRAPHS = 6
+# between two frames there are now two, now three new ones, eight recur.
+_MAX_GRAPHS = 8
 _capturing = threading.Lock()  # PyTorch records on one stream of the process, if not told otherwise
 
 
@@ -50,38 +52,48 @@ class CudaGraphCache:
         return self._recordings[key](frame_1, frame_2, ts)
 
 
-def capture_cuda_graph(run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> Run:
-    """Record ``run`` as a CUDA graph on copies of its inputs."""
-    inputs = [x.clone() for x in (frame_1, frame_2, *ts)]
-    arguments = (inputs[0], inputs[1], inputs[2:])
-    # The device of the frames need not be the current one, whose streams would record nothing.
-    with _capturing, torch.cuda.device(frame_1.device):
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        graph = torch.cuda.CUDAGraph()
-        with _fastest_convolutions():
-            with torch.cuda.stream(stream):  # one-time work must not be recorded
-                for _ in range(2):
-                    run(*arguments)
-            torch.cuda.current_stream().wait_stream(stream)
-            # Other threads may use the GPU meanwhile, for decoding for example.
-            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-                recorded = run(*arguments)
+class CudaGraphCapture:
+    """Records functions as CUDA graphs, on copies of their inputs. The graphs of one object share
+    the memory for what they compute, so they must be replayed one after the other."""
 
-    last_ts: list[Tensor | None] = [None] * len(ts)
+    def __init__(self) -> None:
+        self._place: tuple[torch.cuda.Stream, Any] | None = None  # and the handle of a pool
 
-    def replay(frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
-        # Two plain copies: for bytes, `_foreach_copy_` takes ten times as long as the GPU's memcpy.
-        inputs[0].copy_(frame_1, non_blocking=True)
-        inputs[1].copy_(frame_2, non_blocking=True)
-        for k, (static, given) in enumerate(zip(inputs[2:], ts)):
-            if given is not last_ts[k]:
-                static.copy_(given, non_blocking=True)
-                last_ts[k] = given
-        graph.replay()
-        return [x.clone() for x in recorded]  # the next replay overwrites them
+    def __call__(self, run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> Run:
+        inputs = [x.clone() for x in (frame_1, frame_2, *ts)]
+        arguments = (inputs[0], inputs[1], inputs[2:])
+        # The device of the frames need not be the current one, whose streams would record nothing.
+        with _capturing, torch.cuda.device(frame_1.device):
+            if self._place is None:
+                self._place = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
+            stream, pool = self._place
+            stream.wait_stream(torch.cuda.current_stream())
+            graph = torch.cuda.CUDAGraph()
+            with _fastest_convolutions():
+                with torch.cuda.stream(stream):  # one-time work must not be recorded
+                    for _ in range(2):
+                        run(*arguments)
+                torch.cuda.current_stream().wait_stream(stream)
+                # Other threads may use the GPU meanwhile, for decoding for example.
+                with torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local"):
+                    recorded = run(*arguments)
 
-    return replay
+        last_ts: list[weakref.ref | None] = [None] * len(ts)
+
+        def replay(frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
+            # Two plain copies: for bytes, `_foreach_copy_` takes ten times as long as the GPU's
+            # memcpy.
+            inputs[0].copy_(frame_1, non_blocking=True)
+            inputs[1].copy_(frame_2, non_blocking=True)
+            for k, (static, given) in enumerate(zip(inputs[2:], ts)):
+                last = last_ts[k]
+                if last is None or last() is not given:
+                    static.copy_(given, non_blocking=True)
+                    last_ts[k] = weakref.ref(given)
+            graph.replay()
+            return [x.clone() for x in recorded]  # the next replay overwrites them
+
+        return replay
 
 
 @contextlib.contextmanager

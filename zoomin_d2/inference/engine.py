@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeGuard
 
 import torch
@@ -21,7 +21,7 @@ from zoomin_d2.frames import to_8bit, to_float
 from zoomin_d2.generators import FastGenerator, PaperGenerator
 from zoomin_d2.generators.motion_decoder import Time, mean_length
 from zoomin_d2.generators.output import GeneratorOutput
-from zoomin_d2.inference.cuda_graphs import CudaGraphCache, Run, capture_cuda_graph
+from zoomin_d2.inference.cuda_graphs import CudaGraphCache, CudaGraphCapture, Run
 from zoomin_d2.inference.doubt import doubt
 from zoomin_d2.inference.fused.results import FusedFrame, FusedPair
 from zoomin_d2.inference.memory import is_out_of_memory
@@ -150,7 +150,7 @@ class InferenceEngine:
             mode = compile if isinstance(compile, str) else "default"
             self._forward = torch.compile(self._interpolate, mode=mode, dynamic=False)
         use_graphs = device.type == "cuda" if cuda_graphs is None else cuda_graphs
-        self._graphs = CudaGraphCache(capture_cuda_graph) if use_graphs else None
+        self._graphs = CudaGraphCache(CudaGraphCapture()) if use_graphs else None
         self._known_times: OrderedDict[tuple, Tensor] = OrderedDict()
 
     def __call__(
@@ -171,13 +171,35 @@ class InferenceEngine:
         Returns:
             one (N, 3, H, W) per t on the engine's device: uint8 for uint8, else float32.
         """
-        inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
-        # no_grad, not inference_mode: the results must be usable anywhere, also in autograd.
         forward = self._forward if frame_1.shape[1] == 3 else self._interpolate
-        with torch.no_grad():
-            if self._graphs is None or not recorded:
-                return forward(*inputs)
-            return self._graphs(forward, *inputs)
+        return self.recorded(forward, frame_1, frame_2, ts, recorded=recorded)
+
+    # no_grad, not inference_mode: the results must be usable anywhere, also in autograd.
+    @torch.no_grad()
+    def recorded(
+        self,
+        run: Run,
+        frame_1: Tensor,
+        frame_2: Tensor,
+        ts: Sequence[float | Tensor],
+        rest: Sequence[Tensor] = (),
+        *,
+        recorded: bool = True,
+    ) -> list[Tensor]:
+        """What a function of frames, times, and other tensors gives; on a GPU from a CUDA graph.
+
+        Args:
+            run: called as ``run(frame_1, frame_2, [*ts, *rest])`` with tensors on the engine's
+                device; it must not wait for the device, and call the engine with
+                ``recorded=False``. Equal functions share a graph.
+            frame_1, frame_2, ts, recorded: as for the call.
+            rest: more tensors on the engine's device.
+        """
+        inputs = self._upload(frame_1), self._upload(frame_2)
+        tensors = [*self._times(ts, len(frame_1)), *rest]
+        if self._graphs is None or not recorded:
+            return run(*inputs, tensors)
+        return self._graphs(run, *inputs, tensors)
 
     @torch.no_grad()
     def with_doubt(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
@@ -190,7 +212,12 @@ class InferenceEngine:
 
     @torch.no_grad()
     def with_outputs(
-        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
+        self,
+        frame_1: Tensor,
+        frame_2: Tensor,
+        ts: Sequence[float | Tensor],
+        *,
+        recorded: bool = True,
     ) -> list[tuple[Tensor, GeneratorOutput]]:
         """As the call, with everything that the generator gives for each frame; float32, also for
         8-bit frames.
@@ -198,16 +225,21 @@ class InferenceEngine:
         In fused kernels where `with_motion` uses them, else in PyTorch's, one by one.
         """
         frame_1, frame_2 = (to_float(self._upload(x)) for x in (frame_1, frame_2))
-        pair = self.with_motion(frame_1, frame_2, ts)
+        pair = self.with_motion(frame_1, frame_2, ts, recorded=recorded)
         if pair is not None:
-            return self.outputs_of(frame_1, frame_2, pair, ts)
+            return self.outputs_of(frame_1, frame_2, pair, ts, recorded=recorded)
         times = self._times(ts, len(frame_1))
         frames, outputs = self._frames_and_outputs(frame_1, frame_2, times)
         return [(frame.float(), out) for frame, out in zip(frames, outputs)]
 
     @torch.no_grad()
     def with_motion(
-        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
+        self,
+        frame_1: Tensor,
+        frame_2: Tensor,
+        ts: Sequence[float | Tensor],
+        *,
+        recorded: bool = True,
     ) -> FusedPair | None:
         """As the call, in fused kernels, with the motion that the frames were made with.
 
@@ -217,26 +249,43 @@ class InferenceEngine:
         is_fast = isinstance(self.generator, FastGenerator)
         if self._forward not in fused or not is_fast or frame_1.shape[1] != 3:
             return None
-        inputs = (self._upload(frame_1), self._upload(frame_2), self._times(ts, len(frame_1)))
         chosen = self._forward == self._fused_or_plain
         run: Run = self._fused_with_motion_if_possible if chosen else self._fused_with_motion
-        tensors = run(*inputs) if self._graphs is None else self._graphs(run, *inputs)
+        tensors = self.recorded(run, frame_1, frame_2, ts, recorded=recorded)
         if not tensors:
             return None
         length, *rest = tensors
-        columns = [rest[k : k + len(ts)] for k in range(0, len(rest), len(ts))]
-        return FusedPair([FusedFrame(*row) for row in zip(*columns)], length)
+        return FusedPair([FusedFrame(*row) for row in _rows(rest, len(ts))], length)
 
     @torch.no_grad()
     def outputs_of(
-        self, frame_1: Tensor, frame_2: Tensor, pair: FusedPair, ts: Sequence[float | Tensor]
+        self,
+        frame_1: Tensor,
+        frame_2: Tensor,
+        pair: FusedPair,
+        ts: Sequence[float | Tensor],
+        *,
+        recorded: bool = True,
     ) -> list[tuple[Tensor, GeneratorOutput]]:
         """The frames that `with_motion` made of a pair, with what the generator gives for them."""
-        frame_1, frame_2 = (to_float(self._upload(x)) for x in (frame_1, frame_2))
+        rest = _columns(made[1:] for made in pair.made)
+        maps = self.recorded(self._fused_maps, frame_1, frame_2, ts, rest, recorded=recorded)
+        rows = zip(pair.made, _rows(maps, len(ts)))
         return [
-            (made.frame, self._fused_network().output_of(frame_1, frame_2, made, t))
-            for made, t in zip(pair.made, self._times(ts, len(frame_1)))
+            (
+                made.frame,
+                GeneratorOutput(to_float(made.frame), coarse_frame, flow_1t, flow_2t, mask),
+            )
+            for made, (coarse_frame, flow_1t, flow_2t, mask) in rows
         ]
+
+    def _fused_maps(self, frame_1: Tensor, frame_2: Tensor, tensors: list[Tensor]) -> list[Tensor]:
+        """Of times, motions, and what refined them, if anything did: `FastTriton.maps_of`."""
+        network = self._fused_network()
+        count = len(tensors) // (2 if network.refine is None else 3)
+        frame_1, frame_2 = to_float(frame_1), to_float(frame_2)
+        rows = _rows(tensors, count)
+        return _columns(network.maps_of(frame_1, frame_2, *rest, t=t) for t, *rest in rows)
 
     def _fused_with_motion_if_possible(
         self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
@@ -251,8 +300,7 @@ class InferenceEngine:
         them, if anything did."""
         made = self._fused_network().made(*self._for_fused(frame_1, frame_2), ts)
         lengths = [mean_length(x.motion, Time.of(t), pixels=2) for x, t in zip(made, ts)]
-        rows = [[x for x in one if x is not None] for one in made]
-        return [torch.stack(lengths).max(), *(x for column in zip(*rows) for x in column)]
+        return [torch.stack(lengths).max(), *_columns(made)]
 
     def _interpolate(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
         as_8bit = frame_1.dtype == torch.uint8
@@ -349,6 +397,16 @@ class InferenceEngine:
             # `full` passes its value to a kernel; copying a tensor would wait for the GPU.
             self._known_times[key] = torch.full((n,), t, device=self.device)
         return self._known_times[key]
+
+
+def _columns(rows: Iterable[Sequence[Tensor | None]]) -> list[Tensor]:
+    """The first tensors of all rows, then the second ones, and so on, without None."""
+    return [x for column in zip(*rows) for x in column if x is not None]
+
+
+def _rows(columns: Sequence[Tensor], count: int) -> list[tuple[Tensor, ...]]:
+    """The reverse, for so many rows."""
+    return list(zip(*(columns[k : k + count] for k in range(0, len(columns), count))))
 
 
 def _blended(alpha_1: Tensor, alpha_2: Tensor, out: GeneratorOutput) -> Tensor:

@@ -39,6 +39,14 @@ class WarpedFrame(NamedTuple):
         return torch.cat((self.frame, doubt(self.warped_1, self.warped_2, self.mask)), 1)
 
 
+class ScaledPair(NamedTuple):
+    """The frames of a pair, and a tensor of two values: the largest of their `WarpedFrame.motion`
+    and how much their warped frames disagree."""
+
+    frames: list[Tensor]
+    scores: Tensor
+
+
 class FlowScaled:
     """An `interpolate` that runs a generator on frames of `scale` times the size.
 
@@ -59,26 +67,51 @@ class FlowScaled:
     def __call__(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], /
     ) -> list[Tensor]:
-        """Frames (N, 3 or 4, H, W) as the engine takes them, float in [0, 1], of any device;
-        results are on the engine's."""
-        return [made.frame for made in self.made(frame_1, frame_2, ts)]
+        """Frames (N, 3 or 4, H, W) as the engine takes and gives them; results are on its
+        device."""
+        return self.made(frame_1, frame_2, ts).frames
 
     def with_doubt(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
-        """As the call; each result has doubt (doubt.py) as one more channel."""
-        return [made.with_doubt() for made in self.made(frame_1, frame_2, ts)]
+        """As the call, in float32; each result has doubt (doubt.py) as one more channel."""
+        return self.made(frame_1, frame_2, ts, doubtful=True).frames
 
-    @torch.no_grad()
     def made(
-        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
-    ) -> list[WarpedFrame]:
-        """As the call, with what the frames were made from."""
-        frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
+        self,
+        frame_1: Tensor,
+        frame_2: Tensor,
+        ts: Sequence[float | Tensor],
+        *,
+        doubtful: bool = False,
+    ) -> ScaledPair:
+        """As the call or `with_doubt`; on a GPU in one CUDA graph, which does not wait."""
+        if not ts:
+            return ScaledPair([], torch.zeros(2))
+        run = self._doubtful_frames if doubtful else self._frames
+        scores, *frames = self._engine.recorded(run, frame_1, frame_2, ts)
+        return ScaledPair(frames, scores)
+
+    def _frames(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
+        """The scores, and the frames."""
+        scores, made = self._warped_frames(frame_1, frame_2, ts)
+        as_8bit = frame_1.dtype == torch.uint8
+        return [scores, *(to_8bit(x.frame) if as_8bit else x.frame for x in made)]
+
+    def _doubtful_frames(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
+        scores, made = self._warped_frames(frame_1, frame_2, ts)
+        return [scores, *(x.with_doubt() for x in made)]
+
+    def _warped_frames(
+        self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
+    ) -> tuple[Tensor, list[WarpedFrame]]:
+        frame_1, frame_2 = to_float(frame_1), to_float(frame_2)
         small = tuple(min(n, max(MIN_SIDE, round(n * self._scale))) for n in frame_1.shape[-2:])
         small_1, small_2 = (
             F.interpolate(f, small, mode="bilinear", antialias=True) for f in (frame_1, frame_2)
         )
-        outputs = self._engine.with_outputs(small_1[:, :3], small_2[:, :3], ts)
-        return [self._enlarged(frame_1, frame_2, out) for _, out in outputs]
+        outputs = self._engine.with_outputs(small_1[:, :3], small_2[:, :3], ts, recorded=False)
+        made = [self._enlarged(frame_1, frame_2, out) for _, out in outputs]
+        motion = torch.stack([x.motion for x in made]).max()
+        return torch.stack((motion, _disagreement(made))), made
 
     def _enlarged(self, frame_1: Tensor, frame_2: Tensor, out: GeneratorOutput) -> WarpedFrame:
         """The full-size frame by what the generator gave for the small ones."""
@@ -119,7 +152,7 @@ class AutoScaled:
     def __call__(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], /
     ) -> list[Tensor]:
-        """As `FlowScaled`; frames of 8 bits are taken and given as such."""
+        """As `FlowScaled`."""
         return _each_pair(self._frames, frame_1, frame_2, ts)
 
     def with_doubt(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
@@ -131,25 +164,25 @@ class AutoScaled:
     ) -> list[Tensor]:
         frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
         pair = self._engine.with_motion(frame_1, frame_2, ts)
-        if pair is not None and float(pair.length) <= LARGE_MOTION:
-            return [made.frame for made in pair.made]
-        as_8bit = frame_1.dtype == torch.uint8
-        frame_1, frame_2 = to_float(frame_1), to_float(frame_2)
         if pair is None:
             full = self._engine.with_outputs(frame_1, frame_2, ts)
+        elif float(pair.length) <= LARGE_MOTION:
+            return [made.frame for made in pair.made]
         else:
             full = self._engine.outputs_of(frame_1, frame_2, pair, ts)
         better = self._better(frame_1, frame_2, ts, full)
-        made = [x.frame for x in better] or [frame for frame, _ in full]
-        return [to_8bit(x) for x in made] if as_8bit else made
+        if better:
+            return better
+        frames = [frame for frame, _ in full]
+        return [to_8bit(x) for x in frames] if frame_1.dtype == torch.uint8 else frames
 
     def _frames_and_doubt(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
     ) -> list[Tensor]:
-        frame_1, frame_2 = (to_float(x.to(self._engine.device)) for x in (frame_1, frame_2))
+        frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
         full = self._engine.with_outputs(frame_1, frame_2, ts)
-        made = self._better(frame_1, frame_2, ts, full) or _warped_frames(frame_1, frame_2, full)
-        return [x.with_doubt() for x in made]
+        better = self._better(frame_1, frame_2, ts, full, doubtful=True)
+        return better or [x.with_doubt() for x in _warped_frames(frame_1, frame_2, full)]
 
     def _better(
         self,
@@ -157,21 +190,23 @@ class AutoScaled:
         frame_2: Tensor,
         ts: Sequence[float | Tensor],
         full: list[tuple[Tensor, GeneratorOutput]],
-    ) -> list[WarpedFrame]:
+        *,
+        doubtful: bool = False,
+    ) -> list[Tensor]:
         """What a smaller size gives, if that fits better than what full size gave; else nothing."""
-        best: list[WarpedFrame] = []
+        best: list[Tensor] = []
         motion, disagreement = max(float(motion_of(out)) for _, out in full), 0.0
         for smaller, margin in self._smaller:
             if motion <= LARGE_MOTION:
                 break
             if not best:
-                disagreement = _disagreement(_warped_frames(frame_1, frame_2, full))
-            made = smaller.made(frame_1, frame_2, ts)
+                disagreement = float(_disagreement(_warped_frames(frame_1, frame_2, full)))
+            made = smaller.made(frame_1, frame_2, ts, doubtful=doubtful)
             limit = margin * disagreement
-            disagreement = _disagreement(made)
+            motion, disagreement = made.scores.tolist()
             if disagreement >= limit:
                 break
-            best, motion = made, max(float(x.motion) for x in made)
+            best = made.frames
         return best
 
 
@@ -198,7 +233,7 @@ def _each_pair(
 def _warped_frames(
     frame_1: Tensor, frame_2: Tensor, made: list[tuple[Tensor, GeneratorOutput]]
 ) -> list[WarpedFrame]:
-    color_1, color_2 = (frame.to(made[0][0].device)[:, :3] for frame in (frame_1, frame_2))
+    color_1, color_2 = (to_float(frame[:, :3]) for frame in (frame_1, frame_2))
     return [
         WarpedFrame(frame, *warped(color_1, color_2, out), out.blend_mask.float(), motion_of(out))
         for frame, out in made
@@ -211,5 +246,5 @@ def motion_of(out: GeneratorOutput) -> Tensor:
     return (lengths[0] + lengths[1]).mean()
 
 
-def _disagreement(made: list[WarpedFrame]) -> float:
-    return sum(float((x.warped_1 - x.warped_2).abs().mean()) for x in made)
+def _disagreement(made: list[WarpedFrame]) -> Tensor:
+    return torch.stack([(x.warped_1 - x.warped_2).abs().mean() for x in made]).sum()

@@ -158,9 +158,7 @@ class Interpolator:
                     base = FlowScaled(engine, flow_scale)
                 made, doubted = base, base.with_doubt
                 if quality == "best":
-                    made, doubted = Averaged(made), Averaged(base.with_doubt)
-                if not isinstance(made, InferenceEngine | AutoScaled):  # these two take 8 bits
-                    made = for_8bit(made)
+                    made, doubted = for_8bit(Averaged(made)), Averaged(base.with_doubt)
             else:
                 made = for_8bit(from_baseline(model))
                 doubted = with_doubt(WARPS[model]) if model in WARPS else None

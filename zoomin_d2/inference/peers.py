@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from zoomin_d2.inference.cuda_graphs import CudaGraphCache, capture_cuda_graph
+from zoomin_d2.inference.cuda_graphs import CudaGraphCache, CudaGraphCapture
 from zoomin_d2.inference.engine import InferenceEngine
 from zoomin_d2.model_zoo.generator_file import load_generator
 
@@ -102,7 +102,7 @@ class TimedPeer:
             run = torch.compile(run, dynamic=False)
         self._inner = run
         use_graphs = mode != "eager" and device.type == "cuda"
-        self._graphs = CudaGraphCache(capture_cuda_graph) if use_graphs else None
+        self._graphs = CudaGraphCache(CudaGraphCapture()) if use_graphs else None
 
     @property
     def module(self) -> nn.Module | None:

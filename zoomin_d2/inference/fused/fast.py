@@ -3,7 +3,7 @@
 Equal to `FastGenerator.forward_many`, which is the definition, up to rounding; inference on a GPU
 only. Every convolution includes its bias, activation and residual sum; every concatenation is a
 buffer that its parts are written into. Flows and sampling positions are not stored, but for
-`output_of`; full-size activations only exist if the motion is refined.
+`maps_of`; full-size activations only exist if the motion is refined.
 
 Shape shorthand: see motion_decoder.py. Activations are (N, h, w, C), C padded to multiples of 16.
 """
@@ -14,11 +14,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from zoomin_d2.frames import to_8bit, to_float
+from zoomin_d2.frames import to_8bit
 from zoomin_d2.generators.detail import detail_energies, motion_of_energies, restore_detail
 from zoomin_d2.generators.fast import FastGenerator, LightSynthesis
 from zoomin_d2.generators.motion_decoder import MotionDecoder, Time, both_flows, finer_motion
-from zoomin_d2.generators.output import GeneratorOutput
 from zoomin_d2.inference.fused.results import FusedFrame
 from zoomin_d2.layers import backward_warp, blend, crop, pad_to_multiple
 from zoomin_d2.layers.kernels.compose import compose
@@ -251,24 +250,35 @@ class FastTriton:
             frames.append(FusedFrame(pred, motion, refinement))
         return frames
 
-    def output_of(
-        self, frame_1: Tensor, frame_2: Tensor, made: FusedFrame, t: Tensor
-    ) -> GeneratorOutput:
-        """What `FastGenerator` returns for a frame that was made here; in PyTorch's kernels.
+    def maps_of(
+        self,
+        frame_1: Tensor,
+        frame_2: Tensor,
+        motion: Tensor,
+        refinement: Tensor | None = None,
+        *,
+        t: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What `FastGenerator` returns beside a frame that was made here (`GeneratorOutput`):
+        coarse frame, flows, and blend mask; in PyTorch's kernels.
 
         Args:
             frame_1, frame_2: (N, 3, H, W) float in [0, 1].
-            made: what was made of them at t, also as 8 bits.
+            motion, refinement: as in the `FusedFrame`.
+            t: (N,), its time.
         """
         size, time = tuple(frame_1.shape[-2:]), Time.of(t)
-        motion = finer_motion(made.motion)
-        if made.refinement is not None:
-            motion = motion + made.refinement
+        motion = finer_motion(motion)
+        if refinement is not None:
+            motion = motion + refinement
         flows, mask = both_flows(motion, time), torch.sigmoid(motion[:, 4:] + time.mask_shift)
         frames = torch.cat([pad_to_multiple(x, self._grid) for x in (frame_1, frame_2)])
         coarse_frame = blend(*backward_warp(frames, flows).chunk(2), mask)
-        maps = (crop(x, size) for x in (coarse_frame, *flows.chunk(2), mask))
-        return GeneratorOutput(to_float(made.frame), *maps, ())
+        flow_1t, flow_2t = flows.chunk(2)
+        coarse_frame, flow_1t, flow_2t, mask = (
+            crop(x, size) for x in (coarse_frame, flow_1t, flow_2t, mask)
+        )
+        return coarse_frame, flow_1t, flow_2t, mask
 
     def _pyramid(self, frame_1: Tensor, frame_2: Tensor) -> list[Tensor]:
         n, _, height, width = frame_1.shape
