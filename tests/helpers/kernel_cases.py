@@ -10,6 +10,7 @@ from zoomin_d2.layers.kernels.conv import FusedConv, padded
 from zoomin_d2.layers.kernels.correlation import correlate_into
 from zoomin_d2.layers.kernels.frame_conv import FrameConv
 from zoomin_d2.layers.kernels.gather_frames import gather_frames
+from zoomin_d2.layers.kernels.tiles import Tile
 from zoomin_d2.layers.kernels.warp import gather_level
 from zoomin_d2.layers.kernels.warp_blend import warp_blend
 from zoomin_d2.layers.kernels.warp_frames import warp_frames
@@ -81,6 +82,25 @@ def convolutions():
         assert torch.equal(target[..., channels:], beside)
         if kind != "residual":
             assert torch.allclose(fused.reference(x), last(expected), atol=1e-5)
+
+
+def strips():
+    """The same convolutions by the other kernel, in tiles that cover the frame and that do not."""
+    for inputs, outputs, dilation, residual, dtype, tile in (
+        (24, 40, 1, False, torch.float32, Tile(4, 64, 16, 4, 2, 16)),
+        (32, 20, 2, True, torch.float32, Tile(2, 16, 32, 4, 2, 16)),
+        (40, 5, 1, True, torch.float16, Tile(1, 16, 16, 4, 3, 64)),
+    ):
+        conv = nn.Conv2d(inputs, outputs, 3, 1, dilation, dilation).to(DEVICE, dtype)
+        fused = FusedConv(conv, 0.1)
+        x = rand(2, 9, 21, fused.channels + 16, dtype=dtype)[..., : fused.channels]
+        target = rand(2, 9, 21, padded(outputs) + 16, dtype=dtype)
+        out, beside = target[..., : padded(outputs)], target[..., padded(outputs) :].clone()
+        added = rand(*out.shape, dtype=dtype) if residual else None
+        fused._launch(x, out, added, tile)
+        expected = fused.reference(x, added[..., :outputs] if residual else None)
+        close(out[..., :outputs], expected, dtype)
+        assert torch.equal(target[..., padded(outputs) :], beside)
 
 
 def finer(motion):
@@ -228,6 +248,7 @@ def features_and_frames():
 
 with torch.no_grad():
     convolutions()
+    strips()
     levels()
     frames()
     features_and_frames()

@@ -52,7 +52,7 @@ def describe(compiled) -> dict:
         "stack": int(stack),
         "shared": compiled.metadata.shared,
         "tensor_core": bool(re.search(r"wgmma\.mma_async|mma\.sync", ptx)),
-        "wide_access": bool(re.search(r"cp\.async\.cg|global\.v4|v4\.b32", ptx)),
+        "wide_access": bool(re.search(r"cp\.async\.cg|cp\.async\.bulk|global\.v4|v4\.b32", ptx)),
         "narrow_stores": len(re.findall(r"st\.global\.b(?:8|16) ", ptx)),
     }
 

@@ -6,7 +6,8 @@ Bias, leaky ReLU, the sum of a residual block and pixel shuffling happen before 
 written. It computes in float32 from operands in the weight's dtype.
 
 Definition: `reference`, in PyTorch. An implicit matrix product: for each of the kernel's taps,
-(pixels of a tile, channels) times (channels, output channels).
+(pixels of a tile, channels) times (channels, output channels). Most of the work is done by another
+kernel where it is faster (conv_strips.py).
 """
 
 from collections.abc import Sequence
@@ -17,8 +18,9 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
+from zoomin_d2.layers.kernels.conv_strips import launch_strips, strips_work
 from zoomin_d2.layers.kernels.launch import compiling, launch
-from zoomin_d2.layers.kernels.tiles import TILE_WIDTH, Tile, candidates, fastest
+from zoomin_d2.layers.kernels.tiles import TILE_WIDTH, Tile, candidates, fastest, strips
 
 
 def padded(channels: int, multiple: int = 16) -> int:
@@ -85,9 +87,7 @@ class FusedConv:
         key = (x.shape, out.dtype, residual is not None)
         if key not in self._tiles:
             height, width = self.out_size(*x.shape[1:3])
-            default, *others = candidates(
-                x.shape[0] * height * width, self.weight.shape[2], self.channels
-            )
+            default, *others = self._candidates(x.shape[0] * height * width, width)
             if compiling() and tune:
                 for tile in others:
                     self._launch(x, out, residual, tile)
@@ -100,6 +100,13 @@ class FusedConv:
         self._launch(x, out, residual, self._tiles[key])
         return out
 
+    def _candidates(self, pixels: int, width: int) -> list[Tile]:
+        sizes = self.weight.shape[2], self.channels
+        tiles = candidates(pixels, *sizes)
+        if self.side == 3 and self.stride == 1 and not self.quarter and strips_work():
+            return [*strips(pixels, width, *sizes), *tiles]
+        return tiles
+
     def _launch(self, x: Tensor, out: Tensor, residual: Tensor | None, tile: Tile) -> None:
         n, in_height, in_width, channels = x.shape
         height, width = self.out_size(in_height, in_width)
@@ -108,6 +115,10 @@ class FusedConv:
                 f"the input must be (N, h, w, {self.channels}) with dense rows and channels, got "
                 f"{tuple(x.shape)} with strides {x.stride()}"
             )
+        if tile.columns:
+            options = {"dilation": self.dilation, "slope": self.slope, "tile": tile}
+            launch_strips(x, self.weight, self.bias, residual, out, **options)
+            return
         added = out if residual is None else residual
         tiles = triton.cdiv(height, tile.rows) * triton.cdiv(width, TILE_WIDTH)
         launch(

@@ -14,13 +14,17 @@ _FILLS_THE_GPU = 132 * 2 * 64 * 64
 
 @dataclass(frozen=True)
 class Tile:
-    """How a launch divides the work: pixels (rows x 16), output channels, channels per step."""
+    """How a launch divides the work: pixels (rows x 16), output channels, channels per step.
+
+    With columns, rows x columns pixels by the kernel of conv_strips.py.
+    """
 
     rows: int
     outputs: int
     channels: int
     warps: int
     stages: int
+    columns: int = 0
 
 
 def candidates(pixels: int, outputs_all: int, channels_all: int) -> list[Tile]:
@@ -63,6 +67,37 @@ def candidates(pixels: int, outputs_all: int, channels_all: int) -> list[Tile]:
         elif outputs == 32 and channels == 64:
             default = tiles[3]
     return list(dict.fromkeys([default, *tiles]))
+
+
+def strips(pixels: int, width: int, outputs_all: int, channels_all: int) -> list[Tile]:
+    """Tiles of conv_strips.py for the same convolution of rows of this width; the default first.
+
+    None where those of `candidates` were as fast. The defaults are the fastest of 24, timed for the
+    convolutions of `fast` and `fine` at 448x256 and 2048x1024 on an H200 (docs/performance.md).
+    """
+    outputs = min(triton.next_power_of_2(outputs_all), 64)
+    work = pixels * outputs_all / _FILLS_THE_GPU
+    if width < 48 or (outputs < 64 and work < 1 and channels_all <= 64):
+        return []
+    tiles = [
+        Tile(4, outputs, 32, 4, 3, 64),
+        Tile(2, outputs, 32, 4, 3, 64),
+        Tile(4, outputs, 32, 4, 2, 64),
+    ]
+    if outputs <= 32:
+        wide = Tile(4, outputs, 32, 8, 2, 128)
+        if work > 2.5:
+            return [wide if outputs == 32 else tiles[2], *tiles]
+        return [*tiles, wide]
+    if work > 2.5:
+        return tiles
+    if outputs_all > 64:
+        flat = Tile(1, 128, 64, 4, 3, 64)
+        return [flat, *tiles] if pixels > 4096 else []
+    if work >= 1:
+        return [tiles[1], tiles[0]]
+    deep = Tile(1, 64, 64, 4, 3, 64) if channels_all <= 64 else Tile(1, 64, 32, 4, 4, 64)
+    return [deep, tiles[1]] if pixels > 4096 else []
 
 
 def fastest(tiles: Sequence[Tile], run: Callable[[Tile], object]) -> Tile:
