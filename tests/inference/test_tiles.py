@@ -43,6 +43,12 @@ def test_local_models_need_no_tiles(pair, average):
         assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(tiled, whole))
 
 
+@pytest.mark.parametrize("tile", [0, -64, 1, 63, True, 128.0, "128", "off"])
+def test_sides_that_are_refused(average, tile):
+    with pytest.raises(ValueError, match=f"number of at least 64, got {tile!r}"):
+        TiledInterpolate(average, tile)
+
+
 def test_tiles_are_mixed_without_a_step(pair):
     tops = iter(range(100))
 

@@ -82,8 +82,8 @@ class Interpolator:
                 elsewhere.
             compile: `torch.compile` the network; the first frame of each size takes a minute.
             cuda_graphs: replay recorded kernels for sizes that recur; None: on a GPU.
-            tile: side in pixels of the overlapping tiles that large frames are cut into; "auto":
-                as large as the free memory allows; None: whole frames.
+            tile: side in pixels, at least 64, of the overlapping tiles that large frames are cut
+                into; "auto": as large as the free memory allows; None: whole frames.
             flow_scale: motion is estimated on frames of this size relative to the given ones, above
                 0 and at most 1; "auto" takes 0.5 or 0.25 for a pair with large motion, if that fits
                 better (inference/flow_scale.py). None: "auto" on a CPU; 1 on a GPU, for which

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from numbers import Integral
 from typing import Literal
 
 import torch
@@ -33,9 +34,12 @@ class TiledInterpolate:
 
     Args:
         interpolate: makes the frames.
-        tile: side in pixels; None: whole frames; "auto": as large as free memory allows, measured
-            on a small frame at the first call.
+        tile: side in pixels, at least 64; None: whole frames; "auto": as large as free memory
+            allows, measured on a small frame at the first call.
         on_change: called with a message when a side is chosen or halved.
+
+    Raises:
+        ValueError: tile is none of these.
     """
 
     def __init__(
@@ -44,6 +48,11 @@ class TiledInterpolate:
         tile: int | Literal["auto"] | None = "auto",
         on_change: Callable[[str], None] | None = None,
     ):
+        is_side = isinstance(tile, Integral) and tile >= 64
+        if not (is_side or tile in ("auto", None)):
+            raise ValueError(
+                f"tile must be 'auto', None, or a whole number of at least 64, got {tile!r}"
+            )
         self.tile: int | None = None if tile == "auto" else tile
         self._is_open = tile == "auto"  # until the first call
         self._interpolate = interpolate
