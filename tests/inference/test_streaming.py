@@ -47,6 +47,19 @@ def test_reads_only_a_few_ahead(weighted_average):
         assert read <= given + 3
 
 
+def test_frames_in_one_reused_buffer(weighted_average):
+    interpolator, frames = Interpolator(weighted_average, device="cpu"), _frames(5)
+
+    def camera():
+        buffer = np.empty_like(frames[0])
+        for frame in frames:
+            buffer[:] = frame
+            yield buffer
+
+    for between, first, second in zip(interpolator.stream(camera()), frames, frames[1:]):
+        assert np.array_equal(between[0], interpolator(first, second))
+
+
 def test_short_streams(weighted_average):
     interpolator = Interpolator(weighted_average, device="cpu")
     assert list(interpolator.stream([])) == list(interpolator.stream(_frames(1))) == []
@@ -61,5 +74,7 @@ def test_streams_that_are_refused(weighted_average):
         list(interpolator.stream([*_frames(2), *_frames(1, 6, 9)]))
     with pytest.raises(ValueError, match="frame 0 is float64"):
         list(interpolator.stream([x / 255 for x in _frames(2)]))
+    with pytest.raises(ValueError, match=r"frame 1 is uint8 \(6, 8\); streams take"):
+        list(interpolator.stream([_frames(1)[0], _frames(1)[0][..., 0]]))
     with pytest.raises(ValueError, match="t must lie between"):
         interpolator.stream(_frames(2), [0.5, 2])

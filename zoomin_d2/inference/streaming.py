@@ -25,7 +25,8 @@ def interpolate_stream(
 
     Args:
         interpolate: takes 8-bit frames on ``device`` and returns such frames.
-        frames: (H, W, 3) uint8 RGB, all of one size; read a few frames ahead of the results.
+        frames: (H, W, 3) uint8 RGB, all of one size; read a few frames ahead of the results, and
+            copied, so that all may come in one buffer.
         ts: in (0, 1).
 
     Yields:
@@ -35,7 +36,8 @@ def interpolate_stream(
         ValueError: a frame is not 8-bit RGB, or differs in size from the first.
     """
     transfer = Transfer()
-    uploaded = (transfer.upload(frame, device) for frame in _checked(frames))
+    owned = (x.clone() if device.type == "cpu" else x for x in _checked(frames))
+    uploaded = (transfer.upload(frame, device) for frame in owned)
     started = (transfer.download(interpolate(*pair, list(ts))) for pair in pairwise(uploaded))
     for made in overlapped(started, IN_FLIGHT):
         yield [frame[0].permute(1, 2, 0).contiguous().numpy() for frame in made]
@@ -45,8 +47,10 @@ def _checked(frames: Iterable[np.ndarray]) -> Iterator[Tensor]:
     size: tuple[int, ...] | None = None
     for number, frame in enumerate(frames):
         tensor, kind = to_tensor(frame, f"frame {number}")
-        if not (kind.is_array and kind.is_8bit):
-            raise ValueError(f"frame {number} is {kind.dtype}; streams take (H, W, 3) uint8 arrays")
+        if not (kind.is_array and kind.is_8bit and kind.shape[2:] == (3,)):
+            raise ValueError(
+                f"frame {number} is {kind.dtype} {kind.shape}; streams take (H, W, 3) uint8 arrays"
+            )
         if size is not None and tensor.shape[-2:] != size:
             raise ValueError(
                 f"frame {number} has {tensor.shape[3]} x {tensor.shape[2]} pixels, but the ones "
