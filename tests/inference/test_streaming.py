@@ -47,6 +47,13 @@ def test_reads_only_a_few_ahead(weighted_average):
         assert read <= given + 3
 
 
+def test_a_cpu_gives_each_result_at_once(weighted_average):
+    frames = iter(_frames(5))
+    stream = Interpolator(weighted_average, device="cpu").stream(frames)
+    next(stream)
+    assert len(list(frames)) == 3
+
+
 def test_frames_in_one_reused_buffer(weighted_average):
     interpolator, frames = Interpolator(weighted_average, device="cpu"), _frames(5)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoomin_d2.inference.frame_kinds import to_tensor
 from zoomin_d2.interpolate import Interpolate
-from zoomin_d2.transfer import IN_FLIGHT, Transfer, overlapped
+from zoomin_d2.transfer import Transfer, overlapped, pairs_in_flight
 
 
 def interpolate_stream(
@@ -39,7 +39,8 @@ def interpolate_stream(
     owned = (x.clone() if device.type == "cpu" else x for x in _checked(frames))
     uploaded = (transfer.upload(frame, device) for frame in owned)
     started = (transfer.download(interpolate(*pair, list(ts))) for pair in pairwise(uploaded))
-    for made in overlapped(started, IN_FLIGHT):
+    ahead = pairs_in_flight(device, getattr(interpolate, "workers", 1))
+    for made in overlapped(started, ahead):
         yield [frame[0].permute(1, 2, 0).contiguous().numpy() for frame in made]
 
 
