@@ -60,6 +60,33 @@ def test_16bit_and_float_arrays(interpolator):
     np.testing.assert_allclose(same, floats, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_arrays_of_the_other_byte_order(interpolator, dtype):
+    dark = np.arange(12).reshape(2, 2, 3).astype(dtype) / (1 if dtype == np.uint16 else 12)
+    same = interpolator(dark.astype(np.dtype(dtype).newbyteorder()), dark.astype(dtype))
+    assert same.dtype == dtype
+    np.testing.assert_allclose(same, dark, atol=1e-6)
+
+
+def test_16bit_values_do_not_wrap_around():
+    def brighten(frame_1, frame_2, t):
+        return frame_1 + 0.1
+
+    white = np.full((2, 2, 3), 65535, np.uint16)
+    assert np.array_equal(Interpolator(brighten)(white, white), white)
+
+
+def test_an_array_of_a_subclass(interpolator):
+    gray = _noise(5, 7)
+    assert np.array_equal(interpolator(gray.view(np.matrix), gray.view(np.matrix)), gray)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_tensor_with_a_gradient(interpolator):
+    frame = torch.rand(1, 3, 4, 4, requires_grad=True)
+    assert not interpolator(frame, frame).requires_grad
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64, torch.uint8])
 def test_tensors(interpolator, dtype):
     frames = torch.from_numpy(_noise(2, 3, 5, 7))

@@ -3,9 +3,9 @@
 These are accepted:
 
     numpy (H, W, 3) RGB, (H, W) or (H, W, 1) gray
-        uint8; uint16 with the full range 0..65535; float16, 32, 64 in [0, 1]. Any strides, also
-        read-only. Gray frames go through the network as three equal colors and come back as their
-        mean. Float arrays come back as float32.
+        uint8; uint16 with the full range 0..65535; float16, 32, 64 in [0, 1]. Any strides and byte
+        order, also read-only. Gray frames go through the network as three equal colors and come
+        back as their mean. Float arrays come back as float32.
     torch (N, 3, H, W) RGB, on any device
         float16, bfloat16, float32, float64 in [0, 1], or uint8; they come back in their dtype on
         the device they came from.
@@ -69,7 +69,7 @@ def from_tensor(pred_frame: Tensor, kind: FrameKind) -> np.ndarray | Tensor:
         pred = (pred + 0.5).to(torch.uint8) if kind.is_8bit else pred
     pixels = pred.cpu().contiguous().numpy().reshape(kind.shape)
     if kind.dtype == np.dtype("uint16"):
-        return (pixels * np.float64(65535) + 0.5).astype(np.uint16)
+        return (pixels.clip(0, 1) * np.float64(65535) + 0.5).astype(np.uint16)
     return pixels
 
 
@@ -83,6 +83,8 @@ def check_pair(first: FrameKind, second: FrameKind) -> None:
 
 
 def _from_array(frame: np.ndarray, name: str) -> tuple[Tensor, FrameKind]:
+    # A plain array of this machine's byte order: TIFF and PNG files hold the other one.
+    frame = np.asarray(frame, frame.dtype.newbyteorder("="))
     if frame.dtype.name not in _ARRAY_DTYPES:
         raise TypeError(
             f"{name} has the dtype {frame.dtype}, whose range is unknown: give uint8, uint16 "
@@ -123,10 +125,11 @@ def _from_tensor(frame: Tensor, name: str) -> tuple[Tensor, FrameKind]:
         raise ValueError(f"{name} has the shape {tuple(frame.shape)}, not (N, 3, H, W){hint}")
     if frame.numel() == 0:
         raise ValueError(f"{name} has the shape {tuple(frame.shape)}: it has no pixels")
+    frame = frame.detach()
     if frame.is_floating_point() and frame.device.type == "cpu":
         low, high = frame.aminmax()
         _check_range(float(low), float(high), name)
-    return frame.detach(), FrameKind(False, tuple(frame.shape), frame.dtype, frame.device)
+    return frame, FrameKind(False, tuple(frame.shape), frame.dtype, frame.device)
 
 
 def _check_range(low: float, high: float, name: str) -> None:

@@ -253,7 +253,8 @@ class Interpolator:
                 list of times, for which the frames are encoded once if the generator can.
 
         Returns:
-            a frame of the same kind, dtype, size and device; for a list of times, a list of them.
+            a frame of the same kind, dtype (float arrays: float32), size and device; for a list of
+            times, a list of them.
 
         Raises:
             TypeError, ValueError: a frame or a time is invalid; the message says which and why.
