@@ -149,6 +149,18 @@ def test_times_that_are_refused(interpolator, t):
         interpolator(_noise(4, 4, 3), _noise(4, 4, 3), t)
 
 
+@pytest.mark.parametrize("t", [None, "x", 0.5j, {0.5}, (x for x in [0.5]), [None], [[0.5]]])
+def test_values_that_are_no_times(interpolator, t):
+    with pytest.raises(TypeError, match=r"t must be a number, .*a list of numbers, got "):
+        interpolator(_noise(4, 4, 3), _noise(4, 4, 3), t)
+
+
+def test_lists_of_times_per_pair(interpolator):
+    frames = torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
+    made = interpolator(*frames, [torch.tensor([0.25, 0.75]), 0.5])
+    assert [x.mean(dim=(1, 2, 3)).tolist() for x in made] == [[0.25, 0.75], [0.5, 0.5]]
+
+
 @pytest.mark.parametrize("t", [0.0, 1.0, 1.5, float("nan")])
 def test_times_of_pairs_are_looked_at_too(interpolator, t):
     frames = torch.zeros(2, 3, 4, 4)

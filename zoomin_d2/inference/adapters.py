@@ -65,8 +65,13 @@ def check_time(t: float | Tensor, n: int) -> float | Tensor:
 
 
 def check_number(t: float | Tensor) -> float:
-    """A time. Raises ValueError unless it is in (0, 1)."""
-    t = float(t)
+    """A time. Raises TypeError if it is no number, ValueError unless it is in (0, 1)."""
+    try:
+        t = float(t)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"t must be a number, a tensor with one per pair, or a list of numbers, got {t!r}"
+        ) from error
     if not (math.isfinite(t) and 0 < t < 1):
         raise ValueError(
             f"t must lie between 0 and 1, got {t:g}; the frames at 0 and 1 are frame_1 and frame_2"

@@ -262,7 +262,7 @@ class Interpolator:
         tensor_1, kind = to_tensor(frame_1, "frame_1")
         tensor_2, kind_2 = to_tensor(frame_2, "frame_2")
         check_pair(kind, kind_2)
-        several = not isinstance(t, Tensor) and np.ndim(t) > 0
+        several = isinstance(t, list | tuple) or (not isinstance(t, Tensor) and np.ndim(t) > 0)
         asked: list = list(cast(Sequence, t)) if several else [t]
         # One time per pair is a tensor, which our own models also take.
         times = cast(list[float], [check_time(x, len(tensor_1)) for x in asked])
