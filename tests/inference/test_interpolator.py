@@ -168,6 +168,20 @@ def test_times_of_pairs_are_looked_at_too(interpolator, t):
         interpolator(frames, frames, torch.tensor([0.5, t]))
 
 
+def test_models_that_make_another_size():
+    def halve(frame_1, frame_2, t):
+        return frame_1[..., ::2, ::2]
+
+    def turn(frame_1, frame_2, t):
+        return frame_1.permute(0, 2, 3, 1)
+
+    frame = torch.zeros(1, 3, 6, 8)
+    with pytest.raises(ValueError, match=r"made \(1, 3, 3, 4\) of frames \(1, 3, 6, 8\)"):
+        Interpolator(halve)(frame, frame)
+    with pytest.raises(ValueError, match=r"made \(1, 6, 8, 3\) of frames \(1, 3, 6, 8\)"):
+        list(Interpolator(turn).stream([_noise(6, 8, 3)] * 2))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (17, 33), (2, 5)])
 def test_any_size_comes_back(small_generator, size):
     interpolator = Interpolator(small_generator[0], device="cpu", dtype=torch.float32)

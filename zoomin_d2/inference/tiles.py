@@ -59,14 +59,18 @@ class TiledInterpolate:
         self._tell = on_change or (lambda message: None)
 
     def __call__(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
-        """Raises ModelError if memory does not even suffice for tiles of MIN_TILE pixels."""
+        """
+        Raises:
+            ModelError: memory does not even suffice for tiles of MIN_TILE pixels.
+            ValueError: the model makes frames of another size.
+        """
         height, width = frame_1.shape[-2:]
         if self._is_open:
             self.tile, self._is_open = self._choose(frame_1, len(ts)), False
         while True:
             try:
                 if self.tile is None or self.tile >= max(height, width):
-                    return self._interpolate(frame_1, frame_2, ts)
+                    return self._made(frame_1, frame_2, ts)
                 return self._in_tiles(frame_1, frame_2, ts, self.tile)
             except Exception as error:
                 if not is_out_of_memory(error):
@@ -75,6 +79,17 @@ class TiledInterpolate:
             # outside the handler, which keeps the frames of the failed call alive
             self._halve(height, width, reason)
             release_memory(frame_1.device)
+
+    def _made(self, frame_1: Tensor, frame_2: Tensor, ts: list[float]) -> list[Tensor]:
+        made = self._interpolate(frame_1, frame_2, ts)
+        given = frame_1.shape
+        for shape in (x.shape for x in made):
+            if (shape[0], *shape[2:]) != (given[0], *given[2:]):  # doubt is one more channel
+                raise ValueError(
+                    f"the model made {tuple(shape)} of frames {tuple(given)}: it must keep their "
+                    "number and size"
+                )
+        return made
 
     def _halve(self, height: int, width: int, reason: str) -> None:
         side = min(self.tile or max(height, width), max(height, width))
@@ -117,9 +132,7 @@ class TiledInterpolate:
             for left in tile_starts(width, tile[1], overlap):
                 place = (..., slice(top, top + tile[0]), slice(left, left + tile[1]))
                 weight = _ramp(*tile, overlap).to(frame_1.device)
-                made = self._interpolate(
-                    frame_1[place].contiguous(), frame_2[place].contiguous(), ts
-                )
+                made = self._made(frame_1[place].contiguous(), frame_2[place].contiguous(), ts)
                 # The results may have other channels than the frames, and be on another device.
                 sums = sums or [x.new_zeros(*x.shape[:2], height, width).float() for x in made]
                 for total, piece in zip(sums, made):
