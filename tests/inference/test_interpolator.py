@@ -1,5 +1,6 @@
 """zoomin_d2.Interpolator: the same kind of frame comes back, refusals are clear."""
 
+import pickle
 import subprocess
 import sys
 
@@ -240,6 +241,21 @@ def test_detail_at_a_smaller_flow_scale(channels):
         assert made.shape == pair[0].shape
         rough.append(made[:, :3].diff(dim=3).abs().mean())
     assert rough[1] > 1.2 * rough[0]
+
+
+@pytest.mark.parametrize("options", [{}, {"quality": "best", "detail": 1.0, "tile": 128}])
+def test_copies_for_other_processes(options):
+    interpolator = Interpolator.from_pretrained("fast", "cpu", torch.float32, **options)
+    received = pickle.loads(pickle.dumps(interpolator))
+    assert repr(received) == repr(interpolator)
+    assert received.metadata == interpolator.metadata
+    frames = _noise(8, 9, 3), 255 - _noise(8, 9, 3)
+    assert np.array_equal(received(*frames), interpolator(*frames))
+
+
+def test_a_copy_of_a_method_without_learning():
+    dis = pickle.loads(pickle.dumps(Interpolator.from_pretrained("dis", ["cpu", "cpu"])))
+    assert (dis.name, dis.workers) == ("dis", 2)
 
 
 def test_import_stays_light():

@@ -12,6 +12,7 @@ import copy
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args, overload
 
 import numpy as np
@@ -103,6 +104,7 @@ class Interpolator:
             ValueError: there is no such device, or an option does not fit the model.
             ModuleNotFoundError: the backend is not installed.
         """
+        self._given = {k: v for k, v in locals().items() if k not in ("self", "generator", "name")}
         is_network = isinstance(generator, nn.Module)
         several = isinstance(device, Sequence) and not isinstance(device, str)
         asked = list(cast(Sequence[Device], device)) if several else [cast(Device | None, device)]
@@ -174,6 +176,9 @@ class Interpolator:
             self._device = MultiDevice.device
         self._flow_scale, self._tile, self._quality = flow_scale, tile, quality
         self._backend, self._detail = backend, getattr(generator, "detail", 0.0)
+
+    def __reduce__(self):  # a spawned process makes its own of the same network
+        return partial(Interpolator, **self._given), (self._generator, self.name)
 
     @classmethod
     def from_pretrained(
