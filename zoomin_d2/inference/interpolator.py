@@ -72,9 +72,9 @@ class Interpolator:
     ):
         """
         Args:
-            generator: any network with the interface of GENERATORS, which is moved to the device
-                and kept; or a function (frame_1, frame_2, t) -> frame without weights, like those
-                of BASELINES.
+            generator: any network with the interface of GENERATORS, which is moved, converted, and
+                frozen (give a copy of one that you train); or a function (frame_1, frame_2, t) ->
+                frame without weights, like those of BASELINES.
             device: "cpu", "cuda", "cuda:1", "mps", "xpu"; several, each with a copy of the network,
                 take turns. None or "auto" takes a CUDA GPU if there is one, but the CPU for
                 functions without weights.
