@@ -14,6 +14,7 @@ from zoomin_d2.data import build_interpolation_test_loader
 from zoomin_d2.evaluation import METRICS, InterpolationEvaluator
 from zoomin_d2.evaluation.extra_metrics import EXTRA_METRICS
 from zoomin_d2.generators import GENERATORS
+from zoomin_d2.inference.export import export
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -61,7 +62,7 @@ def test_training_with_code_of_your_own(run_example, monkeypatch):
         DatasetCatalog.remove("my_frames")
 
 
-def test_generator(run_example, small_cfg, make_batch):
+def test_generator(run_example, small_cfg, make_batch, tmp_path):
     if "tiny" not in GENERATORS:
         run_example("add_generator")
     small_cfg.MODEL.GENERATOR.NAME = "tiny"
@@ -69,6 +70,10 @@ def test_generator(run_example, small_cfg, make_batch):
     losses = model(make_batch(2, 64, 64))
     sum(losses.values()).backward()
     assert all(p.grad.abs().sum() > 0 for p in model.generator.parameters())
+    export(model.generator, "torchscript", tmp_path / "tiny.pt")
+    inputs = (*torch.rand(2, 1, 3, 5, 7), torch.tensor([0.3]))
+    made = torch.jit.load(tmp_path / "tiny.pt")(*inputs)
+    torch.testing.assert_close(made, model.generator(*inputs).pred_frame)
 
 
 def test_metric(run_example, tmp_path):
