@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from zoomin_d2 import Interpolator
+from zoomin_d2.generators import GeneratorOutput
 from zoomin_d2.inference import onnx_runtime
 from zoomin_d2.inference.onnx_runtime import PROVIDERS, OnnxNetwork, cache_folder, exported
 from zoomin_d2.video import Target, interpolate_frames, open_source
@@ -103,6 +104,21 @@ def test_damage_and_other_weights(small_generator, tmp_path, monkeypatch):
     with torch.no_grad():
         next(generator.parameters()).view(-1)[0] += 1
     assert exported(generator, messages.append) != data and len(messages) == 3
+
+
+def test_changed_code_of_your_own_network():
+    def network(brightness):
+        class Own(torch.nn.Module):
+            def forward(self, frame_1, frame_2, t):
+                frame = t.view(-1, 1, 1, 1) * frame_1 * frame_2 * brightness
+                return GeneratorOutput(frame, frame, frame_1[:, :2], frame_1[:, :2], frame[:, :1])
+
+        return Own()
+
+    white = torch.ones(1, 3, 9, 8)
+    for brightness in (1.0, 0.5):  # the weights and the class's name stay as they are
+        made = Interpolator(network(brightness), backend="onnx:cpu")(white, white)
+        assert made.unique().tolist() == [0.5 * brightness]
 
 
 def test_no_cache_folder_is_no_error(small_generator, tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """A network run by ONNX Runtime, through any of its providers, in float32.
 
-The network is exported once (inference/export.py) and kept in the user's cache folder, so that only
+One of ours is exported once (inference/export.py) and kept in the user's cache folder, so that only
 the first start takes seconds longer. Frames pass through main memory.
 """
 
@@ -114,15 +114,22 @@ def provider_of(backend: str) -> str | None:
 
 
 def exported(generator: nn.Module, on_change: Callable[[str], None] | None = None) -> bytes:
-    """The network as ONNX: from the cache if it is there and whole, else exported and kept."""
+    """The network as ONNX: from the cache if it is there and whole, else exported and kept.
+
+    A network with code of others is exported each time: nobody can tell whether its code changed.
+    """
+    packages = {type(module).__module__.partition(".")[0] for module in generator.modules()}
+    is_ours = packages <= {"torch", "zoomin_d2"}
     folder, key = cache_folder(), _key(generator)
-    for path in folder.glob(f"{key}-*.onnx"):
+    for path in folder.glob(f"{key}-*.onnx") if is_ours else ():
         data = path.read_bytes()
         if path.stem == f"{key}-{_short(data)}":
             return data
     if on_change is not None:
-        on_change("exporting the network to ONNX; this is done once")
+        on_change(f"exporting the network to ONNX{'; this is done once' if is_ours else ''}")
     data = export.export_onnx(generator)
+    if not is_ours:
+        return data
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / f"{key}-{_short(data)}.onnx", lambda f: f.write(data))
