@@ -26,7 +26,7 @@ class TinyGenerator(nn.Module):
         return GeneratorOutput(frame, frame, flow_1t, flow_2t, mask)
 
 
-# Called with the keys of MODEL.GENERATOR.TINY, in lower case, if the config has such a node.
+# Called with the keys of MODEL.GENERATOR.TINY, in lower case, if a yaml has such a node.
 GENERATORS["tiny"] = TinyGenerator
 
 # MODEL.GENERATOR.NAME tiny now trains, evaluates and exports it. In the package: a file in

@@ -76,7 +76,7 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.META_ARCHITECTURE = "FrameInterpolator"
     cfg.MODEL.WEIGHTS = ""  # a training checkpoint, an exported file, or "zoo:<name>"; "" = scratch
 
-    cfg.MODEL.GENERATOR = CN()
+    cfg.MODEL.GENERATOR = CN(new_allowed=True)  # a generator of your own adds its node in a yaml
     cfg.MODEL.GENERATOR.NAME = "paper"  # a name in zoomin_d2.generators.GENERATORS
     cfg.MODEL.GENERATOR.CHANNELS_LAST = False  # memory format of the convolutions
 

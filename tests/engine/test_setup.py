@@ -5,11 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.helpers.training_runs import REPOSITORY, make_trainer
 from zoomin_d2.engine import setup_cfg
 from zoomin_d2.engine.setup import unread_keys
 from zoomin_d2.files import lock_folder
+from zoomin_d2.generators import GENERATORS
+from zoomin_d2.modeling import build_generator
 
 HOLD = (
     "import sys; from zoomin_d2.files import lock_folder\n"
@@ -116,6 +119,20 @@ def test_runs_do_not_share_an_output_folder(datasets_here, tmp_path):
         other.communicate()
     assert lock_folder(tmp_path)  # what was killed holds nothing
     assert lock_folder(tmp_path)  # nor is a second run of this process another one
+
+
+def test_options_of_a_generator_of_your_own(tmp_path, monkeypatch):
+    monkeypatch.setitem(GENERATORS, "tiny", lambda width=4: torch.nn.Conv2d(6, width, 3))
+    text = "MODEL: {GENERATOR: {NAME: tiny, %s: {WIDTH: 8}}}"
+    (tmp_path / "own.yaml").write_text(text % "TINY")
+    cfg = setup_cfg(str(tmp_path / "own.yaml"), ["MODEL.GENERATOR.TINY.WIDTH", "16"])
+    assert build_generator(cfg).out_channels == 16
+    (tmp_path / "wrong.yaml").write_text(text % "TINNY")
+    with pytest.raises(ValueError, match=r"MODEL.GENERATOR.TINNY .* one of FAST, PAPER, TINY"):
+        setup_cfg(str(tmp_path / "wrong.yaml"), [])
+    (tmp_path / "lost.yaml").write_text("MODEL: {GENERATOR: {WIDTH: 8}}")
+    with pytest.raises(ValueError, match=r"MODEL.GENERATOR.WIDTH .* one of FAST, PAPER, TINY"):
+        setup_cfg(str(tmp_path / "lost.yaml"), [])
 
 
 def test_option_after_overrides_is_named():

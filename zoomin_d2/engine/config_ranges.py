@@ -256,6 +256,7 @@ def check_ranges(cfg: CfgNode) -> None:
     """
     for key in RANGES:
         check_value(key, value_of(cfg, key))
+    _check_generator_keys(cfg)
     _check_together(cfg)
 
 
@@ -270,6 +271,17 @@ def value_of(cfg: CfgNode, key: str) -> Any:
     for name in key.split("."):
         cfg = cfg[name]
     return cfg
+
+
+def _check_generator_keys(cfg: CfgNode) -> None:
+    """Its nodes are open for generators that others register."""
+    nodes = sorted(name.upper() for name in GENERATORS)
+    for key in cfg.MODEL.GENERATOR:
+        if key not in ("NAME", "CHANNELS_LAST", *nodes):
+            raise ValueError(
+                f"MODEL.GENERATOR.{key} belongs to no generator: it must be NAME, CHANNELS_LAST, "
+                f"or one of {', '.join(nodes)}"
+            )
 
 
 def _check_together(cfg: CfgNode) -> None:

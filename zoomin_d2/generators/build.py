@@ -53,8 +53,8 @@ def build_generator(options: Mapping[str, Any], source: str = "MODEL.GENERATOR")
         generator = GENERATORS[name](**arguments)
     except TypeError as error:
         raise ValueError(
-            f"{source} was written for another version of zoomin_d2: MODEL.GENERATOR does not "
-            f"take its options ({error})"
+            f"{source} has options that the generator '{name}' does not take, or was written for "
+            f"another version of zoomin_d2 ({error})"
         ) from error
     if options.get("CHANNELS_LAST"):
         generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
