@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from natsort import natsorted
 
 from zoomin_d2.data.datasets.records import clip_record, image_size
 
@@ -15,7 +16,7 @@ from zoomin_d2.data.datasets.records import clip_record, image_size
 def load_my_frames(root: str) -> list[dict]:
     records = []
     for scene in sorted(Path(root).iterdir()):
-        frames = sorted(map(str, scene.glob("*.png")))
+        frames = natsorted(scene.glob("*.png"))  # 2.png comes before 10.png
         for k in range(len(frames) - 2):
             name = f"my_frames/{scene.name}/{k}"  # unique: results are stored under this name
             records.append(clip_record(name, frames[k : k + 3], image_size(frames[0])))

@@ -42,7 +42,7 @@ def test_dataset(run_example, small_cfg, tmp_path):
     (tmp_path / "park").mkdir()
     for k in range(4):
         picture = np.full((64, 64, 3), 10 * k, dtype=np.uint8)
-        cv2.imwrite(str(tmp_path / f"park/{k}.png"), picture)
+        cv2.imwrite(str(tmp_path / f"park/{8 + k}.png"), picture)
     run_example("add_dataset").register(str(tmp_path))
     try:
         small_cfg.DATALOADER.NUM_WORKERS = 0
