@@ -15,7 +15,9 @@ from zoomin_d2.data import (
 )
 from zoomin_d2.data.batching import stack_samples
 from zoomin_d2.data.build import MAX_SKIPPED_IN_A_ROW, cut_triplets
+from zoomin_d2.data.datasets.records import clip_record
 from zoomin_d2.data.stream_order import StreamOrder, positions
+from zoomin_d2.data.training_sets import get_records
 from zoomin_d2.modeling.batch import Batch
 
 BATCH = 4
@@ -232,6 +234,33 @@ def test_corrupt_test_frame_is_an_error(cfg, make_clip, register, num_workers):
     loader = build_interpolation_test_loader(cfg, register("test_clips", [record]))
     with pytest.raises(CorruptFrameError, match=r"clip\.npy"):
         list(loader)
+
+
+def test_an_empty_dataset_is_named(cfg, register):
+    with pytest.raises(ValueError, match="no records in the dataset 'test_clips'"):
+        build_interpolation_test_loader(cfg, register("test_clips", []))
+    register("stream_clips", None)
+    with pytest.raises(ValueError, match="no records in the dataset 'stream_clips'"):
+        build_interpolation_train_loader(cfg)
+
+
+@pytest.mark.parametrize("record", [{"file_name": "a", "frames": [], "height": 4}, "a.png", None])
+def test_records_without_a_key_are_named(register, record):
+    with pytest.raises(ValueError, match=r"record 0 of 'test_clips' .* 'frames', 'height'"):
+        get_records(register("test_clips", [record]))
+
+
+def test_names_that_occur_twice(cfg, make_clip, register):
+    records = [make_clip(3, name="b"), make_clip(3), make_clip(3)]
+    with pytest.raises(ValueError, match="2 records of test_clips have the file_name 'clip'"):
+        build_interpolation_test_loader(cfg, register("test_clips", records))
+
+
+def test_frames_may_be_paths(tmp_path):
+    assert clip_record("a", [tmp_path / "0.png", ("b.npy", 0)], (4, 4))["frames"] == [
+        str(tmp_path / "0.png"),
+        ("b.npy", 0),
+    ]
 
 
 def test_records_too_short_are_counted(cfg, make_clip, register):

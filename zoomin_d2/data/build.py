@@ -9,6 +9,7 @@ frames are their textures.
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -212,7 +213,8 @@ def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> TestLoad
 
     Raises:
         MissingDatasetError: the dataset is not on disk.
-        ValueError: there is no dataset by that name, or it has records of fewer than three frames.
+        ValueError: there is no dataset by that name, it is empty, or it has records of fewer than
+            three frames or of one name.
     """
     clips = get_records(dataset_name)
     short = [clip for clip in clips if len(clip["frames"]) < 3]
@@ -222,6 +224,12 @@ def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> TestLoad
             f"the first is {short[0]['file_name']} with {len(short[0]['frames'])}"
         )
     records = [triplet for clip in clips for triplet in cut_triplets(clip)]
+    file_name, count = Counter(x["file_name"] for x in records).most_common(1)[0]
+    if count > 1:
+        raise ValueError(
+            f"{count} records of {dataset_name} have the file_name '{file_name}': each needs "
+            "its own, under which its results are stored"
+        )
     loader = build_detection_test_loader(
         records,
         mapper=CarryingMapper(InterpolationDatasetMapper(cfg, is_train=False)),

@@ -13,6 +13,7 @@ from zoomin_d2.data.datasets.records import MissingDatasetError
 
 PAPER_MIX = ("ucf101_train", "cityscapes_sequence_train")
 SAMPLE_CLIPS = "sample_clips_train"
+RECORD_KEYS = {"file_name", "frames", "height", "width"}
 # The test set that belongs to a training set, if it is not NAME_train -> NAME_val or _test.
 _TEST_SETS = {"ucf101_train": "ucf101_interp_test"}
 
@@ -124,7 +125,8 @@ def get_records(name: str) -> list[dict]:
     Raises:
         MissingDatasetError: it is not on disk; the message says which files are expected and how to
             get them.
-        ValueError: there is no dataset by that name; the message lists the names.
+        ValueError: there is no dataset by that name (the message lists the names), it is empty, or
+            a record lacks a key.
     """
     if not is_dataset(name):
         ours = [n for n in DatasetCatalog.list() if _is_ours(n)]
@@ -133,7 +135,20 @@ def get_records(name: str) -> list[dict]:
             "To make videos_NAME from a folder of videos: "
             "python datasets/prepare_videos.py FOLDER --name NAME"
         )
-    return DatasetCatalog.get(name)
+    records = list(DatasetCatalog.get(name) or ())
+    if not records:
+        raise ValueError(
+            f"there are no records in the dataset '{name}': its function in DatasetCatalog found "
+            "nothing; look at the folder that it reads"
+        )
+    for k, record in enumerate(records):
+        if not (isinstance(record, dict) and record.keys() >= RECORD_KEYS):
+            found = sorted(record) if isinstance(record, dict) else type(record).__name__
+            raise ValueError(
+                f"record {k} of '{name}' is {found}: it must be a dict with {sorted(RECORD_KEYS)} "
+                "(see zoomin_d2/data/dataset_mapper.py)"
+            )
+    return records
 
 
 def _size(name: str) -> str:

@@ -62,12 +62,12 @@ def image_size(file_name: str | Path) -> tuple[int, int]:
 
 
 def clip_record(
-    file_name: str, frames: Iterable[FrameRef], size: tuple[int, int], **optional
+    file_name: str, frames: Iterable[FrameRef | Path], size: tuple[int, int], **optional
 ) -> dict:
     """A record as the mapper expects it; size is (height, width) of the frames."""
     return {
         "file_name": file_name,
-        "frames": list(frames),
+        "frames": [str(frame) if isinstance(frame, Path) else frame for frame in frames],
         "height": size[0],
         "width": size[1],
         **optional,
