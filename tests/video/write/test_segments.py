@@ -213,7 +213,11 @@ def test_failing_model_is_named_and_resumed(tmp_path, source, average):
     def wrong_size(frame_1, frame_2, ts):
         return [frame_1[..., 1:] for _ in ts]
 
-    for model, words in [(nan, "not finite"), (wrong_size, "The model returned")]:
+    def as_8bit(frame_1, frame_2, ts):
+        return [(frame_1 * 255).byte() for _ in ts]
+
+    cases = [(nan, "not finite"), (wrong_size, "The model returned"), (as_8bit, "uint8")]
+    for model, words in cases:
         with pytest.raises(ModelError, match=words):
             interpolate_video(str(source), str(output), model, MULTI)
         assert not output.exists() and not _folder(output).exists()

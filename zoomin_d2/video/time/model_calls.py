@@ -117,8 +117,8 @@ class Model:
         """Start making the frames between two; the returned function waits for them.
 
         Raises:
-            ModelError: the frames have a wrong shape (raised here) or values that are not finite
-                (raised by the returned function).
+            ModelError: the frames have a wrong shape or type (raised here) or values that are not
+                finite (raised by the returned function).
         """
         frame_1, frame_2 = self._as_tensor(a), self._as_tensor(b)
         with torch.no_grad():
@@ -129,6 +129,8 @@ class Model:
                 raise ModelError(
                     f"The model returned {shapes} for {len(ts)} frames {tuple(frame_1.shape)}"
                 )
+            if wrong := [f.dtype for f in frames if not f.is_floating_point()]:
+                raise ModelError(f"The model returned {wrong[0]}; it must give floats in [0, 1]")
             # A sum is finite if all values are. It is read with the frames, because reading it now
             # would wait for the GPU.
             sums = [f.sum(dtype=torch.float32) for f in frames]
