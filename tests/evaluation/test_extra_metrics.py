@@ -53,6 +53,16 @@ def test_without_weights_one_line_says_so(monkeypatch, tmp_path, caplog):
     assert "Skipping LPIPS" in record.message and "make lpips" in record.message
 
 
+@pytest.mark.parametrize("with_roi", [False, True])
+def test_a_number_without_a_meaning(monkeypatch, with_roi):
+    monkeypatch.setitem(EXTRA_METRICS, "mine", lambda pred, truth, boxes: (1.5, pred.mean()))
+    if with_roi:
+        monkeypatch.setitem(METRICS, "mine", METRICS["sharpness"])
+    evaluator = InterpolationEvaluator("x", extra_metrics=["mine"])
+    with pytest.raises(ValueError, match=f"'{'ROI_mine' if with_roi else 'mine'}' has no entry"):
+        evaluator.process(*([x] for x in _sample()))
+
+
 def test_unknown_names():
     with pytest.raises(ValueError, match=r"'SSIMULACRA'.*sharpness, LPIPS"):
         usable_extra_metrics(["SSIMULACRA"])

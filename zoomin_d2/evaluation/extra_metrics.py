@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from torch import Tensor
 
 from zoomin_d2.evaluation.lpips import MissingLPIPSWeightsError, find_lpips_weights, shared_lpips
+from zoomin_d2.evaluation.results import METRICS
 from zoomin_d2.evaluation.sharpness import sharpness
 
 logger = logging.getLogger(__name__)
@@ -56,13 +57,22 @@ def score_extra(
         names: from `usable_extra_metrics`.
         pred, truth: (3, H, W).
         boxes: (R, 4) XYXY in absolute pixels; adds "ROI_" + name.
+
+    Raises:
+        ValueError: a number has no entry in METRICS: tables would leave it out.
     """
     scores = {}
     for name in names:
         whole, inside = EXTRA_METRICS[name](
             pred[None], truth[None].to(pred.device), None if boxes is None else [boxes]
         )
-        scores[name] = whole.item()
+        scores[name] = float(whole)
         if inside is not None:
-            scores[f"ROI_{name}"] = inside.item()
+            scores[f"ROI_{name}"] = float(inside)
+    for name in scores:
+        if name not in METRICS:
+            raise ValueError(
+                f"the number '{name}' has no entry in zoomin_d2.evaluation.results.METRICS, which "
+                "gives its unit and meaning: add one"
+            )
     return scores
