@@ -1,6 +1,7 @@
 """A loss of your own: a pure function, and one more key in the model's dict of losses.
 
-Here: the Laplacian of the frames must agree. Keys that contain "loss" are summed and logged.
+Here: the Laplacian of the frames must agree. Every value of the dict adds to the total loss; all
+are logged, and those whose key contains "loss" are printed.
 """
 
 import torch
@@ -23,7 +24,7 @@ def laplacian_loss(frame: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 class LaplacianInterpolator(FrameInterpolator):
     def synthesis_losses(self, outputs: GeneratorOutput, frame_t: torch.Tensor) -> dict:
         losses = super().synthesis_losses(outputs, frame_t)
-        losses["loss_laplacian"] = WEIGHT * laplacian_loss(outputs.pred_frame, frame_t)
+        losses["loss_edges"] = WEIGHT * laplacian_loss(outputs.pred_frame, frame_t)
         return losses
 
 

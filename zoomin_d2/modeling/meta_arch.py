@@ -237,7 +237,7 @@ class FrameInterpolator(nn.Module):
         replaces the final frame's part of the first), ``loss_laplacian``, ``loss_levels``, and
         ``loss_perceptual``.
 
-        A subclass may add losses (examples/add_loss.py): keys that contain "loss" are summed.
+        A subclass may add losses under keys of their own (examples/add_loss.py): all are summed.
         """
         pred_frame, coarse_frame, flow_1t, flow_2t, blend_mask, level_frames = outputs
         losses = self._final_frame_loss(pred_frame, frame_t)
