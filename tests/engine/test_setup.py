@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from detectron2.evaluation import DatasetEvaluator
 
 from tests.helpers.training_runs import REPOSITORY, make_trainer
-from zoomin_d2.engine import setup_cfg
+from zoomin_d2.engine import InterpolationTrainer, setup_cfg
 from zoomin_d2.engine.setup import unread_keys
 from zoomin_d2.files import lock_folder
 from zoomin_d2.generators import GENERATORS
@@ -142,3 +143,16 @@ def test_option_after_overrides_is_named():
         setup_cfg("", ["SOLVER.MAX_ITER", "5", "--resume"])
     with pytest.raises(ValueError, match=r"SOLVER\.MAX_ITER' has no value"):
         setup_cfg("", ["SEED", "1", "SOLVER.MAX_ITER"])
+
+
+def test_evaluators_with_detectron2s_signature():
+    class Trainer(InterpolationTrainer):
+        @classmethod
+        def build_evaluator(cls, cfg, dataset_name):
+            if dataset_name == "own":
+                return DatasetEvaluator()
+            return super().build_evaluator(cfg, dataset_name)
+
+    cfg = setup_cfg("", ["DATASETS.TEST", "('own', 'triplets_dev')"])
+    own, usual = Trainer._evaluators(cfg, {"run_id": 7})
+    assert type(own) is DatasetEvaluator and usual.provenance == {"run_id": 7}

@@ -11,6 +11,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, hooks
 from detectron2.engine.train_loop import TrainerBase
+from detectron2.evaluation import DatasetEvaluator
 from detectron2.modeling import build_model
 from detectron2.utils.events import (
     CommonMetricPrinter,
@@ -212,7 +213,7 @@ class InterpolationTrainer(DefaultTrainer):
         # After the last step, `iter` is one higher. A run may be past a lowered MAX_ITER.
         iteration = min(self.iter + 1, max(self.max_iter, self.start_iter))
         provenance = {**self.provenance, "iteration": iteration}
-        evaluators = [self.build_evaluator(self.cfg, x, provenance) for x in self.cfg.DATASETS.TEST]
+        evaluators = self._evaluators(self.cfg, provenance)
         with self.ema.applied() if self.ema else nullcontext():
             return self.test(self.cfg, self.bare_model, evaluators)
 
@@ -282,16 +283,21 @@ class InterpolationTrainer(DefaultTrainer):
         return build_interpolation_test_loader(cfg, dataset_name)
 
     @classmethod
-    def build_evaluator(
-        cls, cfg: CfgNode, dataset_name: str, provenance: Mapping | None = None
-    ) -> InterpolationEvaluator:
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
         return InterpolationEvaluator(
             dataset_name,
             output_dir=f"{cfg.OUTPUT_DIR}/inference/{dataset_name}",
             num_saved=cfg.TEST.NUM_SAVED,
             extra_metrics=cfg.TEST.METRICS,
-            provenance=provenance,
         )
+
+    @classmethod
+    def _evaluators(cls, cfg: CfgNode, provenance: Mapping) -> list[DatasetEvaluator]:
+        evaluators = [cls.build_evaluator(cfg, x) for x in cfg.DATASETS.TEST]
+        for evaluator in evaluators:
+            if isinstance(evaluator, InterpolationEvaluator):
+                evaluator.provenance = dict(provenance)
+        return evaluators
 
     @classmethod
     def evaluate(cls, cfg: CfgNode, resume: bool = False) -> OrderedDict:
@@ -314,8 +320,7 @@ class InterpolationTrainer(DefaultTrainer):
             )
         checkpoint = checkpointer.load(weights, checkpointables=[])
         provenance = {**collect_provenance(cfg), **describe_weights(weights, checkpoint)}
-        evaluators = [cls.build_evaluator(cfg, x, provenance) for x in cfg.DATASETS.TEST]
-        return cls.test(cfg, model, evaluators)
+        return cls.test(cfg, model, cls._evaluators(cfg, provenance))
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:

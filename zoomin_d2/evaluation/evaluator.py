@@ -55,7 +55,7 @@ class InterpolationEvaluator(DatasetEvaluator):
         self._directory = Path(output_dir) if output_dir else None
         self._num_saved = num_saved
         self._extra_metrics = usable_extra_metrics(extra_metrics)
-        self._provenance = dict(provenance or {})
+        self.provenance = dict(provenance or {})
         self._distributed = distributed
         self.reset()
 
@@ -107,7 +107,7 @@ class InterpolationEvaluator(DatasetEvaluator):
             path = self._directory / "results.json"
             content = {
                 "dataset": self._dataset_name,
-                "provenance": self._provenance,
+                "provenance": self.provenance,
                 **saved,
                 **summary,
             }
