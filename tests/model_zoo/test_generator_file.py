@@ -37,6 +37,12 @@ def _same_output(first, second, tolerance=0.0):
     return (a - b).abs().max() <= tolerance
 
 
+def test_loading_draws_no_random_number(file):
+    before = torch.get_rng_state()
+    load_generator(file)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_file_rebuilds_its_generator(small_generator, file):
     loaded = load_generator(file)
     assert loaded.name == "small"

@@ -120,7 +120,8 @@ def load_generator(name_or_path: str | os.PathLike, *, averaged: bool = True) ->
         kind = "ema_model" if averaged else "trained_model"
         weights = checkpoint.get(kind) or checkpoint["model"]
     options = current_options(options)
-    generator = build_generator(options, str(path))
+    with torch.random.fork_rng(devices=[]):  # weights are drawn, to be replaced at once
+        generator = build_generator(options, str(path))
     _load_weights(generator, weights, path)
     return LoadedGenerator(generator.eval(), metadata.get("name", path.stem), options, metadata)
 
