@@ -47,9 +47,28 @@ def test_one_encoding_for_several_times(weighted_average):
     frames, ts = [x / 255 for x in _frames()], [torch.tensor([t]) for t in (0.25, 0.5)]
     plain = forward_many(weighted_average, *frames, ts)
     assert weighted_average.num_calls == 2
-    weighted_average.forward_many = lambda a, b, ts: ["shared"] * len(ts)
-    assert forward_many(weighted_average, *frames, ts) == ["shared", "shared"]
+    weighted_average.forward_many = lambda a, b, ts: [plain[0]] * len(ts)
+    assert forward_many(weighted_average, *frames, ts) == [plain[0], plain[0]]
     assert plain[0].pred_frame.shape == frames[0].shape
+
+
+def test_another_result_is_named():
+    class Mean(torch.nn.Module):
+        def forward(self, frame_1, frame_2, t):
+            return (frame_1 + frame_2) / 2
+
+    engine = InferenceEngine(Mean(), CPU, torch.float32)
+    with pytest.raises(TypeError, match="Mean returned Tensor; a generator must return a Gen"):
+        engine(*_frames(), [0.5])
+
+
+def test_a_callers_autocast_changes_nothing(small_generator):
+    generator, _ = small_generator
+    engine, frames = InferenceEngine(generator, CPU, torch.float32), [x / 255 for x in _frames()]
+    (expected,) = engine(*frames, [0.3])
+    with torch.autocast("cpu", torch.bfloat16):
+        (found,) = engine(*frames, [0.3])
+    assert torch.equal(found, expected)
 
 
 def test_compiled_is_the_same(weighted_average, monkeypatch):

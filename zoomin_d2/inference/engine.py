@@ -101,7 +101,8 @@ class InferenceEngine:
     """Runs a generator on one device in one precision.
 
     Args:
-        generator: in eval mode; it is moved, converted and kept.
+        generator: in eval mode; it is moved, converted and kept. It must leave the frames that it
+            is called with as they are.
         device: where it runs.
         dtype: of weights and activations: float32, float16 (GPUs only) or bfloat16. The generators
             compute flow and sampling positions in float32 in any case.
@@ -370,11 +371,10 @@ class InferenceEngine:
         return frame.to(dtype) * (1 / 255)
 
     def _autocast(self, frames: torch.dtype) -> contextlib.AbstractContextManager:
-        if frames == self.dtype:
-            # Autocast would turn sums, and whatever is joined with them, into float32 again.
-            return contextlib.nullcontext()
-        # The weights are already converted; this converts their inputs.
-        return torch.autocast(self.device.type, self.dtype, cache_enabled=False)
+        # The weights are already converted; this converts their inputs. Where none needs it,
+        # autocast would turn sums into float32 again, and a caller's own must not change a result.
+        needed = frames != self.dtype
+        return torch.autocast(self.device.type, self.dtype, enabled=needed, cache_enabled=False)
 
     def _upload(self, frame: Tensor) -> Tensor:
         return frame.to(self.device, non_blocking=True)
@@ -391,12 +391,13 @@ class InferenceEngine:
     def _known_time(self, t: float, n: int) -> Tensor:
         stream = torch.cuda.current_stream(self.device) if self.device.type == "cuda" else None
         key = (t, n, stream)
-        if key not in self._known_times:
+        time = self._known_times.get(key)
+        if time is None:
             if len(self._known_times) >= _MAX_TIMES:
                 self._known_times.popitem(last=False)
             # `full` passes its value to a kernel; copying a tensor would wait for the GPU.
-            self._known_times[key] = torch.full((n,), t, device=self.device)
-        return self._known_times[key]
+            time = self._known_times[key] = torch.full((n,), t, device=self.device)
+        return time
 
 
 def _columns(rows: Iterable[Sequence[Tensor | None]]) -> list[Tensor]:
@@ -431,8 +432,19 @@ def forward_many(
     Args:
         frame_1, frame_2: (N, 3, H, W).
         ts: (N,) each.
+
+    Raises:
+        TypeError: the generator returns something else.
     """
     many = getattr(generator, "forward_many", None)
     if callable(many):
-        return many(frame_1, frame_2, ts)
-    return [generator(frame_1, frame_2, t) for t in ts]
+        outputs = many(frame_1, frame_2, ts)
+    else:
+        outputs = [generator(frame_1, frame_2, t) for t in ts]
+    for out in outputs:
+        if not isinstance(out, GeneratorOutput):
+            raise TypeError(
+                f"{type(generator).__name__} returned {type(out).__name__}; a generator must "
+                "return a GeneratorOutput (zoomin_d2/generators/output.py)"
+            )
+    return outputs
