@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parent
 
 # sha256 of every weight file that ships.
 WEIGHTS_SHA256: dict[str, str] = {
-    "fast": "1e3e29a9c4216b1c855e7210375ef0c8933ea714995f322650fd5964a6763090",
-    "fast-roigan": "d8bf6d567c7d2bb6222d51ba50751b3bcb6a912dc72a87225aa835ac633465ee",
-    "fine": "6476dd818f13baf83357b97cf1029944ced7fa557f76d06fe1b18bbd6d22fc0d",
+    "fast": "6fd52e029bc9b56f1c93fac2e527b690cb1bc5c46040fb4dd6e5bc5197244924",
+    "fast-roigan": "208560fe6384972b5714b217e8e5d535a4c4a6d00235defa632f26bad09014ae",
+    "fine": "e7abad0e682bd15fdc29dd5cf1dcb497d3abacbb85206d490949e64769e19db9",
     "paper": "22c66884a537e4798060d807807dcdbb9165316902acaab3e1116fbf0510a850",
     "paper-roigan": "27b6b0086e4424251e2c1c379aa64925a9e1c578c21a3f59ef91d43bdb3cdbe3",
     "rpn_R_18_FPN": "7147adcf2fd4665e3769c0bc591bbfbf2f0283a9159f083b2542b9626f34bdda",
