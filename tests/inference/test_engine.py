@@ -106,6 +106,24 @@ def test_recordings_serve_any_time():
     assert calls == ["run", "capture", "replay", "run", "capture", "replay", "run"]
 
 
+def test_a_failed_recording_drops_the_others():
+    """They would keep the memory that the failed one took."""
+
+    def capture(run, frame_1, *_):
+        if frame_1.shape[3] == 4:
+            raise RuntimeError("out of memory")
+        return lambda *_: ["replayed"]
+
+    graphs, a = CudaGraphCache(capture), torch.zeros(1, 3, 4, 4)
+    small = a[..., :2]
+    run = lambda *_: ["run"]  # noqa: E731
+    assert [graphs(run, small, small, []) for _ in range(2)] == [["run"], ["replayed"]]
+    assert graphs(run, a, a, []) == ["run"]
+    with pytest.raises(RuntimeError):
+        graphs(run, a, a, [])
+    assert not graphs._recordings and graphs(run, small, small, []) == ["replayed"]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_cuda_graph_is_the_eager_path(small_generator, dtype):

@@ -35,8 +35,15 @@ class CudaGraphCache:
         self._max_recordings = max_recordings
         self._seen: Counter = Counter()
         self._recordings: OrderedDict[tuple, Run] = OrderedDict()
+        self._lock = threading.Lock()  # recordings may share memory
 
     def __call__(
+        self, run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
+    ) -> list[Tensor]:
+        with self._lock:
+            return self._replayed(run, frame_1, frame_2, ts)
+
+    def _replayed(
         self, run: Run, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
     ) -> list[Tensor]:
         dtypes = frame_1.dtype, frame_2.dtype
@@ -47,14 +54,19 @@ class CudaGraphCache:
                 return run(frame_1, frame_2, ts)
             if len(self._recordings) >= self._max_recordings:
                 self._recordings.popitem(last=False)
-            self._recordings[key] = self._capture(run, frame_1, frame_2, ts)
+            try:
+                self._recordings[key] = self._capture(run, frame_1, frame_2, ts)
+            except Exception:
+                self._recordings.clear()  # they would keep the memory that the failed one took
+                raise
         self._recordings.move_to_end(key)
         return self._recordings[key](frame_1, frame_2, ts)
 
 
 class CudaGraphCapture:
     """Records functions as CUDA graphs, on copies of their inputs. The graphs of one object share
-    the memory for what they compute, so they must be replayed one after the other."""
+    the memory for what they compute, so they must be replayed one after the other, on one
+    stream."""
 
     def __init__(self) -> None:
         self._place: tuple[torch.cuda.Stream, Any] | None = None  # and the handle of a pool
@@ -64,9 +76,8 @@ class CudaGraphCapture:
         arguments = (inputs[0], inputs[1], inputs[2:])
         # The device of the frames need not be the current one, whose streams would record nothing.
         with _capturing, torch.cuda.device(frame_1.device):
-            if self._place is None:
-                self._place = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
-            stream, pool = self._place
+            stream, pool = self._place or (torch.cuda.Stream(), torch.cuda.graph_pool_handle())
+            self._place = None  # the pool of a failed recording cannot be used again
             stream.wait_stream(torch.cuda.current_stream())
             graph = torch.cuda.CUDAGraph()
             with _fastest_convolutions():
@@ -77,6 +88,7 @@ class CudaGraphCapture:
                 # Other threads may use the GPU meanwhile, for decoding for example.
                 with torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local"):
                     recorded = run(*arguments)
+            self._place = stream, pool
 
         last_ts: list[weakref.ref | None] = [None] * len(ts)
 

@@ -191,10 +191,10 @@ class InferenceEngine:
 
         Args:
             run: called as ``run(frame_1, frame_2, [*ts, *rest])`` with tensors on the engine's
-                device; it must not wait for the device, and call the engine with
+                device. It must not wait for the device, and must call the engine with
                 ``recorded=False``. Equal functions share a graph.
             frame_1, frame_2, ts, recorded: as for the call.
-            rest: more tensors on the engine's device.
+            rest: more tensors on the engine's device, not changed between calls.
         """
         inputs = self._upload(frame_1), self._upload(frame_2)
         tensors = [*self._times(ts, len(frame_1)), *rest]
@@ -374,7 +374,8 @@ class InferenceEngine:
         # The weights are already converted; this converts their inputs. Where none needs it,
         # autocast would turn sums into float32 again, and a caller's own must not change a result.
         needed = frames != self.dtype
-        return torch.autocast(self.device.type, self.dtype, enabled=needed, cache_enabled=False)
+        dtype = self.dtype if needed else None  # older versions warn of float32
+        return torch.autocast(self.device.type, dtype, enabled=needed, cache_enabled=False)
 
     def _upload(self, frame: Tensor) -> Tensor:
         return frame.to(self.device, non_blocking=True)
