@@ -49,3 +49,4 @@ def test_defaults(pixels, outputs, channels, chosen):
 def test_defaults_of_strips(pixels, width, outputs, channels, chosen):
     tiles = strips(pixels, width, outputs, channels)
     assert (tiles[0] if tiles else None) == chosen
+    assert len(set(tiles)) == len(tiles)

@@ -75,7 +75,7 @@ class FusedConv:
     ) -> Tensor:
         """
         Args:
-            x: (N, h, w, channels).
+            x: (N, h, w, channels); its address and strides are multiples of 16 bytes.
             out: (N, h', w', C), any strides; written from channel 0 on; channels beyond the
                 convolution's become ``residual``'s or zero.
             residual: (N, h', w', C), added before the leaky ReLU.
@@ -103,8 +103,12 @@ class FusedConv:
     def _candidates(self, pixels: int, width: int) -> list[Tile]:
         sizes = self.weight.shape[2], self.channels
         tiles = candidates(pixels, *sizes)
-        if self.side == 3 and self.stride == 1 and not self.quarter and strips_work():
-            return [*strips(pixels, width, *sizes), *tiles]
+        plain = self.side == 3 and self.stride == 1 and not self.quarter
+        # In float32 they need more shared memory and registers than there are.
+        if plain and self.weight.element_size() == 2:
+            with torch.cuda.device_of(self.weight):  # it need not be the current device
+                if strips_work():
+                    return [*strips(pixels, width, *sizes), *tiles]
         return tiles
 
     def _launch(self, x: Tensor, out: Tensor, residual: Tensor | None, tile: Tile) -> None:

@@ -72,8 +72,8 @@ def candidates(pixels: int, outputs_all: int, channels_all: int) -> list[Tile]:
 def strips(pixels: int, width: int, outputs_all: int, channels_all: int) -> list[Tile]:
     """Tiles of conv_strips.py for the same convolution of rows of this width; the default first.
 
-    None where those of `candidates` were as fast. The defaults are the fastest of 24, timed for the
-    convolutions of `fast` and `fine` at 448x256 and 2048x1024 on an H200 (docs/performance.md).
+    Empty where the tiles of `candidates` were as fast. The defaults are the fastest of 24, timed
+    for the convolutions of `fast` and `fine` at two sizes on an H200 (docs/performance.md).
     """
     outputs = min(triton.next_power_of_2(outputs_all), 64)
     work = pixels * outputs_all / _FILLS_THE_GPU
@@ -87,7 +87,7 @@ def strips(pixels: int, width: int, outputs_all: int, channels_all: int) -> list
     if outputs <= 32:
         wide = Tile(4, outputs, 32, 8, 2, 128)
         if work > 2.5:
-            return [wide if outputs == 32 else tiles[2], *tiles]
+            return [wide, *tiles] if outputs == 32 else [tiles[2], *tiles[:2]]
         return [*tiles, wide]
     if work > 2.5:
         return tiles
