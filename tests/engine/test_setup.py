@@ -9,6 +9,7 @@ import torch
 from detectron2.evaluation import DatasetEvaluator
 
 from tests.helpers.training_runs import REPOSITORY, make_trainer
+from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.engine import InterpolationTrainer, setup_cfg
 from zoomin_d2.engine.setup import unread_keys
 from zoomin_d2.files import lock_folder
@@ -134,6 +135,13 @@ def test_options_of_a_generator_of_your_own(tmp_path, monkeypatch):
     (tmp_path / "lost.yaml").write_text("MODEL: {GENERATOR: {WIDTH: 8}}")
     with pytest.raises(ValueError, match=r"MODEL.GENERATOR.WIDTH .* one of FAST, PAPER, TINY"):
         setup_cfg(str(tmp_path / "lost.yaml"), [])
+    (tmp_path / "plain.yaml").write_text("MODEL: {GENERATOR: {NAME: tiny, TINY: 3}}")
+    with pytest.raises(ValueError, match=r"MODEL.GENERATOR.TINY is 3: it must be a node"):
+        setup_cfg(str(tmp_path / "plain.yaml"), [])
+    cfg = get_zoomin_cfg()
+    cfg.merge_from_file(str(tmp_path / "wrong.yaml"))  # by hand, as in Detectron2's scripts
+    with pytest.raises(ValueError, match=r"MODEL.GENERATOR.TINNY .* one of FAST, PAPER, TINY"):
+        build_generator(cfg)
 
 
 def test_option_after_overrides_is_named():

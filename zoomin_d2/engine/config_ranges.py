@@ -18,6 +18,7 @@ from zoomin_d2.evaluation.extra_metrics import EXTRA_METRICS
 from zoomin_d2.generators import GENERATORS
 from zoomin_d2.generators.detail import MAX_STRENGTH
 from zoomin_d2.modeling.discriminators import VERDICTS
+from zoomin_d2.modeling.generator_options import check_generator_keys
 from zoomin_d2.modeling.meta_arch import FrameInterpolator
 
 
@@ -256,7 +257,7 @@ def check_ranges(cfg: CfgNode) -> None:
     """
     for key in RANGES:
         check_value(key, value_of(cfg, key))
-    _check_generator_keys(cfg)
+    check_generator_keys(cfg)
     _check_together(cfg)
 
 
@@ -271,17 +272,6 @@ def value_of(cfg: CfgNode, key: str) -> Any:
     for name in key.split("."):
         cfg = cfg[name]
     return cfg
-
-
-def _check_generator_keys(cfg: CfgNode) -> None:
-    """Its nodes are open for generators that others register."""
-    nodes = sorted(name.upper() for name in GENERATORS)
-    for key in cfg.MODEL.GENERATOR:
-        if key not in ("NAME", "CHANNELS_LAST", *nodes):
-            raise ValueError(
-                f"MODEL.GENERATOR.{key} belongs to no generator: it must be NAME, CHANNELS_LAST, "
-                f"or one of {', '.join(nodes)}"
-            )
 
 
 def _check_together(cfg: CfgNode) -> None:

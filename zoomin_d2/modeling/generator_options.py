@@ -18,9 +18,27 @@ def build_generator(cfg: CfgNode) -> nn.Module:
     """Build ``cfg.MODEL.GENERATOR.NAME`` (weights are loaded by a checkpointer).
 
     Raises:
-        ValueError: see `zoomin_d2.generators.build_generator`.
+        ValueError: see `check_generator_keys` and `zoomin_d2.generators.build_generator`.
     """
+    check_generator_keys(cfg)
     return generators.build_generator(generator_options(cfg))
+
+
+def check_generator_keys(cfg: CfgNode) -> None:
+    """MODEL.GENERATOR takes any key, for generators that others register.
+
+    Raises:
+        ValueError: a key belongs to no generator, or holds no options.
+    """
+    nodes = sorted(name.upper() for name in generators.GENERATORS)
+    for key, value in cfg.MODEL.GENERATOR.items():
+        if key not in ("NAME", "CHANNELS_LAST", *nodes):
+            raise ValueError(
+                f"MODEL.GENERATOR.{key} belongs to no generator: it must be NAME, CHANNELS_LAST, "
+                f"or one of {', '.join(nodes)}"
+            )
+        if key in nodes and not isinstance(value, CfgNode):
+            raise ValueError(f"MODEL.GENERATOR.{key} is {value!r}: it must be a node of options")
 
 
 def _plain(node: Any) -> Any:
