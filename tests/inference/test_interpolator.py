@@ -1,5 +1,6 @@
 """zoomin_d2.Interpolator: the same kind of frame comes back, refusals are clear."""
 
+import copy
 import pickle
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import torch
 from zoomin_d2 import Interpolator
 from zoomin_d2.inference.engine import default_dtype
 from zoomin_d2.model_zoo.generator_file import save_generator
+from zoomin_d2.video.errors import ModelError
 
 
 @pytest.fixture
@@ -177,9 +179,9 @@ def test_models_that_make_another_size():
         return frame_1.permute(0, 2, 3, 1)
 
     frame = torch.zeros(1, 3, 6, 8)
-    with pytest.raises(ValueError, match=r"made \(1, 3, 3, 4\) of frames \(1, 3, 6, 8\)"):
+    with pytest.raises(ModelError, match=r"made \(1, 3, 3, 4\) of frames \(1, 3, 6, 8\)"):
         Interpolator(halve)(frame, frame)
-    with pytest.raises(ValueError, match=r"made \(1, 6, 8, 3\) of frames \(1, 3, 6, 8\)"):
+    with pytest.raises(ModelError, match=r"made \(1, 6, 8, 3\) of frames \(1, 3, 6, 8\)"):
         list(Interpolator(turn).stream([_noise(6, 8, 3)] * 2))
 
 
@@ -251,6 +253,13 @@ def test_copies_for_other_processes(options):
     assert received.metadata == interpolator.metadata
     frames = _noise(8, 9, 3), 255 - _noise(8, 9, 3)
     assert np.array_equal(received(*frames), interpolator(*frames))
+
+
+def test_a_copy_keeps_its_class(weighted_average):
+    class Own(Interpolator):
+        pass
+
+    assert type(copy.copy(Own(weighted_average, device="cpu"))) is Own
 
 
 def test_a_copy_of_a_method_without_learning():

@@ -178,7 +178,7 @@ class Interpolator:
         self._backend, self._detail = backend, getattr(generator, "detail", 0.0)
 
     def __reduce__(self):  # a spawned process makes its own of the same network
-        return partial(Interpolator, **self._given), (self._generator, self.name)
+        return partial(type(self), **self._given), (self._generator, self.name)
 
     @classmethod
     def from_pretrained(

@@ -61,8 +61,8 @@ class TiledInterpolate:
     def __call__(self, frame_1: Tensor, frame_2: Tensor, ts: list[float], /) -> list[Tensor]:
         """
         Raises:
-            ModelError: memory does not even suffice for tiles of MIN_TILE pixels.
-            ValueError: the model makes frames of another size.
+            ModelError: memory does not even suffice for tiles of MIN_TILE pixels, or the model
+                makes frames of another size.
         """
         height, width = frame_1.shape[-2:]
         if self._is_open:
@@ -85,7 +85,7 @@ class TiledInterpolate:
         given = frame_1.shape
         for shape in (x.shape for x in made):
             if (shape[0], *shape[2:]) != (given[0], *given[2:]):  # doubt is one more channel
-                raise ValueError(
+                raise ModelError(
                     f"the model made {tuple(shape)} of frames {tuple(given)}: it must keep their "
                     "number and size"
                 )
