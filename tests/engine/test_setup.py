@@ -153,7 +153,7 @@ def test_option_after_overrides_is_named():
         setup_cfg("", ["SEED", "1", "SOLVER.MAX_ITER"])
 
 
-def test_evaluators_with_detectron2s_signature():
+def test_evaluators_of_detectron2_fit():
     class Trainer(InterpolationTrainer):
         @classmethod
         def build_evaluator(cls, cfg, dataset_name):

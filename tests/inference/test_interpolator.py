@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from zoomin_d2 import Interpolator
-from zoomin_d2.inference.engine import default_dtype
+from zoomin_d2.inference.devices import default_dtype
 from zoomin_d2.model_zoo.generator_file import save_generator
 from zoomin_d2.video.errors import ModelError
 

@@ -10,7 +10,8 @@ from torch import nn
 
 from zoomin_d2 import Interpolator
 from zoomin_d2.generators import GeneratorOutput
-from zoomin_d2.inference.engine import InferenceEngine, as_device
+from zoomin_d2.inference.devices import as_device
+from zoomin_d2.inference.engine import InferenceEngine
 from zoomin_d2.inference.multi_device import MultiDevice
 from zoomin_d2.layers import backward_warp, blend
 from zoomin_d2.model_zoo.generator_file import load_generator

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 import torch
@@ -23,62 +23,13 @@ from zoomin_d2.generators.motion_decoder import Time, mean_length
 from zoomin_d2.generators.output import GeneratorOutput
 from zoomin_d2.inference.cuda_graphs import CudaGraphCache, CudaGraphCapture, Run
 from zoomin_d2.inference.doubt import doubt
-from zoomin_d2.inference.fused.results import FusedFrame, FusedPair
+from zoomin_d2.inference.fused.results import FusedFrame, FusedPair, columns, rows_of
 from zoomin_d2.inference.memory import is_out_of_memory
 from zoomin_d2.layers import backward_warp, blend
 
 logger = logging.getLogger(__name__)
 
-# Kind of device -> what a user calls it.
-DEVICES = {"cpu": "CPU", "cuda": "CUDA GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
 _MAX_TIMES = 64  # values of t kept on the device; each new one costs two launches
-
-
-def default_dtype(device: torch.device) -> torch.dtype:
-    """The fastest precision of a device without visible loss: see Interpolator."""
-    if device.type == "cuda":
-        return torch.float16
-    # AMX multiplies bfloat16 only; without it, bfloat16 is emulated and slower than float32.
-    if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
-        return torch.bfloat16
-    return torch.float32
-
-
-def as_device(device: str | torch.device | None) -> torch.device:
-    """A device that exists.
-
-    Args:
-        device: "cpu", "cuda", "cuda:1", "mps" (Apple), "xpu" (Intel). "auto" or None: a CUDA GPU if
-            there is one, else the CPU; the other kinds, on which nothing was tried, are only taken
-            by name.
-
-    Raises:
-        ValueError: there is no such device.
-    """
-    if device is None or device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        chosen = None
-    if chosen is None or chosen.type not in DEVICES:
-        raise ValueError(
-            f"there is no device '{device}': give auto, {', '.join(DEVICES)}, or cuda:1"
-        )
-    count = _num_devices(chosen.type)
-    if (chosen.index or 0) >= count:
-        kind = DEVICES[chosen.type]
-        raise ValueError(f"there is no device '{device}': PyTorch finds {count} {kind}s here")
-    return chosen
-
-
-def _num_devices(kind: str) -> int:
-    if kind == "cpu":
-        return 1
-    if kind == "mps":
-        return int(torch.backends.mps.is_available())
-    module = torch.cuda if kind == "cuda" else torch.xpu
-    return module.device_count() if module.is_available() else 0
 
 
 def can_use_triton(generator: nn.Module) -> TypeGuard[FastGenerator | PaperGenerator]:
@@ -256,7 +207,7 @@ class InferenceEngine:
         if not tensors:
             return None
         length, *rest = tensors
-        return FusedPair([FusedFrame(*row) for row in _rows(rest, len(ts))], length)
+        return FusedPair([FusedFrame(*row) for row in rows_of(rest, len(ts))], length)
 
     @torch.no_grad()
     def outputs_of(
@@ -269,9 +220,9 @@ class InferenceEngine:
         recorded: bool = True,
     ) -> list[tuple[Tensor, GeneratorOutput]]:
         """The frames that `with_motion` made of a pair, with what the generator gives for them."""
-        rest = _columns(made[1:] for made in pair.made)
+        rest = columns(made[1:] for made in pair.made)
         maps = self.recorded(self._fused_maps, frame_1, frame_2, ts, rest, recorded=recorded)
-        rows = zip(pair.made, _rows(maps, len(ts)))
+        rows = zip(pair.made, rows_of(maps, len(ts)))
         return [
             (
                 made.frame,
@@ -285,8 +236,8 @@ class InferenceEngine:
         network = self._fused_network()
         count = len(tensors) // (2 if network.refine is None else 3)
         frame_1, frame_2 = to_float(frame_1), to_float(frame_2)
-        rows = _rows(tensors, count)
-        return _columns(network.maps_of(frame_1, frame_2, *rest, t=t) for t, *rest in rows)
+        rows = rows_of(tensors, count)
+        return columns(network.maps_of(frame_1, frame_2, *rest, t=t) for t, *rest in rows)
 
     def _fused_with_motion_if_possible(
         self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
@@ -301,7 +252,7 @@ class InferenceEngine:
         them, if anything did."""
         made = self._fused_network().made(*self._for_fused(frame_1, frame_2), ts)
         lengths = [mean_length(x.motion, Time.of(t), pixels=2) for x, t in zip(made, ts)]
-        return [torch.stack(lengths).max(), *_columns(made)]
+        return [torch.stack(lengths).max(), *columns(made)]
 
     def _interpolate(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
         as_8bit = frame_1.dtype == torch.uint8
@@ -399,16 +350,6 @@ class InferenceEngine:
             # `full` passes its value to a kernel; copying a tensor would wait for the GPU.
             time = self._known_times[key] = torch.full((n,), t, device=self.device)
         return time
-
-
-def _columns(rows: Iterable[Sequence[Tensor | None]]) -> list[Tensor]:
-    """The first tensors of all rows, then the second ones, and so on, without None."""
-    return [x for column in zip(*rows) for x in column if x is not None]
-
-
-def _rows(columns: Sequence[Tensor], count: int) -> list[tuple[Tensor, ...]]:
-    """The reverse, for so many rows."""
-    return list(zip(*(columns[k : k + count] for k in range(0, len(columns), count))))
 
 
 def _blended(alpha_1: Tensor, alpha_2: Tensor, out: GeneratorOutput) -> Tensor:

@@ -24,8 +24,9 @@ from zoomin_d2.inference.adapters import check_number, check_time, for_8bit, fro
 from zoomin_d2.inference.averaging import Averaged
 from zoomin_d2.inference.backends import check_backend, network_in
 from zoomin_d2.inference.baselines import BASELINES, WARPS, Baseline
+from zoomin_d2.inference.devices import as_device, default_dtype
 from zoomin_d2.inference.doubt import with_doubt
-from zoomin_d2.inference.engine import InferenceEngine, as_device, default_dtype
+from zoomin_d2.inference.engine import InferenceEngine
 from zoomin_d2.inference.flow_scale import AutoScaled, FlowScaled
 from zoomin_d2.inference.frame_kinds import check_pair, from_tensor, to_tensor
 from zoomin_d2.inference.multi_device import MultiDevice

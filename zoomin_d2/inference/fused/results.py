@@ -1,5 +1,6 @@
 """What fused kernels make. (Without Triton's import, which not every machine has.)"""
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -20,3 +21,13 @@ class FusedPair(NamedTuple):
 
     made: list[FusedFrame]
     length: Tensor
+
+
+def columns(rows: Iterable[Sequence[Tensor | None]]) -> list[Tensor]:
+    """The first tensors of all rows, then the second ones, and so on, without None."""
+    return [x for column in zip(*rows) for x in column if x is not None]
+
+
+def rows_of(columns: Sequence[Tensor], count: int) -> list[tuple[Tensor, ...]]:
+    """The reverse, for so many rows."""
+    return list(zip(*(columns[k : k + count] for k in range(0, len(columns), count))))
