@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from zoomin_d2.inference.interpolator import Interpolator
+from zoomin_d2.inference.tiles import LEAST_SIDE
 from zoomin_d2.video.errors import OptionError
 from zoomin_d2.video.jobs.container_job import JobOptions
 from zoomin_d2.video.read.filter_graph import DEINTERLACE, parse_filters
@@ -391,6 +392,8 @@ def _tile(text: str) -> int | Literal["auto"] | None:
         return "auto"
     if text == "off":
         return None
-    if text.isdecimal() and int(text) >= 64:
+    if text.isdecimal() and int(text) >= LEAST_SIDE:
         return int(text)
-    raise argparse.ArgumentTypeError(f"must be auto, off, or a number of at least 64, not {text!r}")
+    raise argparse.ArgumentTypeError(
+        f"must be auto, off, or a number of at least {LEAST_SIDE}, not {text!r}"
+    )

@@ -37,6 +37,11 @@ def doubt(warped_1: Tensor, warped_2: Tensor, blend_mask: Tensor) -> Tensor:
     return F.avg_pool2d(score, _WINDOW, 1, _WINDOW // 2, count_include_pad=False)
 
 
+def add_doubt(frame: Tensor, warped_1: Tensor, warped_2: Tensor, blend_mask: Tensor) -> Tensor:
+    """A frame (N, C, H, W) that was made of these, with doubt as one more channel."""
+    return torch.cat((frame, doubt(warped_1, warped_2, blend_mask)), 1)
+
+
 def with_doubt(warps: Warps) -> Interpolate:
     """A method without learning that blends two warped frames, as an `Interpolate` whose frames
     have doubt as a fourth channel."""
@@ -45,7 +50,7 @@ def with_doubt(warps: Warps) -> Interpolate:
         made = []
         for t in times(ts, frame_1):
             found = warps(frame_1.float(), frame_2.float(), t)
-            made.append(torch.cat([blend(*found), doubt(*found)], 1))
+            made.append(add_doubt(blend(*found), *found))
         return made
 
     return interpolate

@@ -22,7 +22,7 @@ from zoomin_d2.generators import FastGenerator, PaperGenerator
 from zoomin_d2.generators.motion_decoder import Time, mean_length
 from zoomin_d2.generators.output import GeneratorOutput
 from zoomin_d2.inference.cuda_graphs import CudaGraphCache, CudaGraphCapture, Run
-from zoomin_d2.inference.doubt import doubt
+from zoomin_d2.inference.doubt import add_doubt
 from zoomin_d2.inference.fused.results import FusedFrame, FusedPair, columns, rows_of
 from zoomin_d2.inference.memory import is_out_of_memory
 from zoomin_d2.layers import backward_warp, blend
@@ -158,7 +158,7 @@ class InferenceEngine:
         """As `with_outputs`; each result has doubt (doubt.py) as one more channel."""
         color_1, color_2 = (to_float(self._upload(x))[:, :3] for x in (frame_1, frame_2))
         return [
-            torch.cat([frame, doubt(*warped(color_1, color_2, out), out.blend_mask.float())], 1)
+            add_doubt(frame, *warped(color_1, color_2, out), out.blend_mask)
             for frame, out in self.with_outputs(frame_1, frame_2, ts)
         ]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from zoomin_d2.frames import to_8bit, to_float
 from zoomin_d2.generators.detail import detail_energies, restore_detail
 from zoomin_d2.generators.output import GeneratorOutput
-from zoomin_d2.inference.doubt import doubt
+from zoomin_d2.inference.doubt import add_doubt
 from zoomin_d2.inference.engine import InferenceEngine, warped
 from zoomin_d2.layers import backward_warp, blend, resize_flow
 
@@ -36,7 +36,7 @@ class WarpedFrame(NamedTuple):
 
     def with_doubt(self) -> Tensor:
         """The frame with doubt (doubt.py) as one more channel."""
-        return torch.cat((self.frame, doubt(self.warped_1, self.warped_2, self.mask)), 1)
+        return add_doubt(self.frame, self.warped_1, self.warped_2, self.mask)
 
 
 class ScaledPair(NamedTuple):
@@ -92,15 +92,15 @@ class FlowScaled:
 
     def _frames(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
         """The scores, and the frames."""
-        scores, made = self._warped_frames(frame_1, frame_2, ts)
+        scores, made = self._scored_frames(frame_1, frame_2, ts)
         as_8bit = frame_1.dtype == torch.uint8
         return [scores, *(to_8bit(x.frame) if as_8bit else x.frame for x in made)]
 
     def _doubtful_frames(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
-        scores, made = self._warped_frames(frame_1, frame_2, ts)
+        scores, made = self._scored_frames(frame_1, frame_2, ts)
         return [scores, *(x.with_doubt() for x in made)]
 
-    def _warped_frames(
+    def _scored_frames(
         self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]
     ) -> tuple[Tensor, list[WarpedFrame]]:
         frame_1, frame_2 = to_float(frame_1), to_float(frame_2)

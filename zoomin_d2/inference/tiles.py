@@ -17,7 +17,8 @@ from zoomin_d2.inference.memory import (
 from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.video.errors import ModelError
 
-MIN_TILE = 128
+LEAST_SIDE = 64  # that one may ask for
+MIN_TILE = 128  # that is chosen
 ALIGNMENT = 64
 MAX_OVERLAP = 128
 HEADROOM = 0.8  # of the memory that is free
@@ -48,10 +49,11 @@ class TiledInterpolate:
         tile: int | Literal["auto"] | None = "auto",
         on_change: Callable[[str], None] | None = None,
     ):
-        is_side = isinstance(tile, Integral) and tile >= 64
+        is_side = isinstance(tile, Integral) and tile >= LEAST_SIDE
         if not (is_side or tile in ("auto", None)):
             raise ValueError(
-                f"tile must be 'auto', None, or a whole number of at least 64, got {tile!r}"
+                f"tile must be 'auto', None, or a whole number of at least {LEAST_SIDE}, "
+                f"got {tile!r}"
             )
         self.tile: int | None = None if tile == "auto" else tile
         self._is_open = tile == "auto"  # until the first call

@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
-from zoomin_d2.layers.kernels.conv_strips import launch_strips, strips_work
+from zoomin_d2.layers.kernels.conv_strips import launch_strips, offsets, strips_work
 from zoomin_d2.layers.kernels.launch import compiling, launch
 from zoomin_d2.layers.kernels.tiles import TILE_WIDTH, Tile, candidates, fastest, strips
 
@@ -120,8 +120,16 @@ class FusedConv:
                 f"{tuple(x.shape)} with strides {x.stride()}"
             )
         if tile.columns:
-            options = {"dilation": self.dilation, "slope": self.slope, "tile": tile}
-            launch_strips(x, self.weight, self.bias, residual, out, **options)
+            launch_strips(
+                x,
+                self.weight,
+                self.bias,
+                residual,
+                out,
+                dilation=self.dilation,
+                slope=self.slope,
+                tile=tile,
+            )
             return
         added = out if residual is None else residual
         tiles = triton.cdiv(height, tile.rows) * triton.cdiv(width, TILE_WIDTH)
@@ -256,8 +264,7 @@ def _conv_kernel(
     total += tl.load(bias + output, mask=output < weight_row, other=0.0)[None, :]
     mask = valid[:, None] & (output < num_out)[None, :]
     if RESIDUAL:
-        offset = out_y * added_row + out_x * added_pixel
-        offset = offset[:, None] + (output * added_channel)[None, :]
+        offset = offsets(out_y, out_x, output, added_row, added_pixel, added_channel)
         total += tl.load(added + image * added_image + offset, mask=mask, other=0.0).to(tl.float32)
     total = tl.where(total >= 0, total, total * slope)
     if QUARTER > 0:
@@ -267,6 +274,5 @@ def _conv_kernel(
         offset += ((output % QUARTER) * out_channel)[None, :]
         mask = valid[:, None] & (output < 4 * QUARTER)[None, :]
     else:
-        offset = out_y * out_row + out_x * out_pixel
-        offset = offset[:, None] + (output * out_channel)[None, :]
+        offset = offsets(out_y, out_x, output, out_row, out_pixel, out_channel)
     tl.store(out + image * out_image + offset, total.to(out.dtype.element_ty), mask=mask)

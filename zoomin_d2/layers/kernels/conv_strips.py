@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from zoomin_d2.layers.kernels.launch import launch
+from zoomin_d2.layers.kernels.launch import IS_TRITON_3_5, launch
 from zoomin_d2.layers.kernels.tiles import Tile
 
 try:
@@ -24,7 +24,7 @@ except ImportError:  # before Triton 3.4; `strips_work` is False there
 def strips_work() -> bool:
     """Whether `launch_strips` can be used here: by Triton 3.5 or later, on a Hopper GPU or in the
     interpreter. (Other GPUs were not measured, and some have too little shared memory.)"""
-    if tuple(int(x) for x in triton.__version__.split(".")[:2]) < (3, 5):
+    if not IS_TRITON_3_5:
         return False
     if triton.knobs.runtime.interpret:
         return True
@@ -87,6 +87,12 @@ def launch_strips(
     )
 
 
+@triton.jit
+def offsets(y, x, channel, row_stride, pixel_stride, channel_stride):
+    """(P, C): where the channels (C,) of the pixels (y, x), (P,), are in an image."""
+    return (y * row_stride + x * pixel_stride)[:, None] + (channel * channel_stride)[None, :]
+
+
 # Sizes vary from video to video, and must not each compile another kernel.
 @triton.jit(do_not_specialize=["height", "width", "dilation", "slope"])
 def _conv_strips_kernel(
@@ -134,8 +140,7 @@ def _conv_strips_kernel(
         if RESIDUAL:
             y = top + row * dilation
             mask = ((y < height) & (column < width))[:, None] & (output < num_out)[None, :]
-            offset = y * added_row + column * added_pixel
-            offset = offset[:, None] + (output * added_channel)[None, :]
+            offset = offsets(y, column, output, added_row, added_pixel, added_channel)
             start = added + image.to(tl.int64) * added_image  # large batches do not fit 32 bits
             total += tl.load(start + offset, mask=mask, other=0.0).to(tl.float32)
         totals = totals + (total,)
@@ -165,6 +170,6 @@ def _conv_strips_kernel(
         y = top + row * dilation
         mask = ((y < height) & (column < width))[:, None] & (output < num_out)[None, :]
         total = tl.where(totals[row] >= 0, totals[row], totals[row] * slope)
-        offset = (y * out_row + column * out_pixel)[:, None] + (output * out_channel)[None, :]
+        offset = offsets(y, column, output, out_row, out_pixel, out_channel)
         start = out + image.to(tl.int64) * out_image
         tl.store(start + offset, total.to(out.dtype.element_ty), mask=mask)

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 import torch
 import triton
 
+IS_TRITON_3_5 = hasattr(triton, "AsyncCompileMode")  # or later
 # If set, called as (kernel, grid, args, options) instead of launching.
 _instead: ContextVar[Callable | None] = ContextVar("instead", default=None)
 
@@ -50,7 +51,7 @@ def compiling() -> bool:
 
 def compile_ahead(run: Callable[[], object], num_threads: int) -> None:
     """Compile everything that ``run()`` launches, in several threads; Triton caches it on disk."""
-    if not hasattr(triton, "AsyncCompileMode"):  # before Triton 3.5
+    if not IS_TRITON_3_5:
         return
     with ThreadPoolExecutor(num_threads) as pool, triton.AsyncCompileMode(pool), compile_only():
         run()
