@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from zoomin_d2.inference.memory import (
+    _glibc,
     free_memory,
     is_out_of_memory,
     measure_bytes_per_pixel,
@@ -130,6 +131,30 @@ def test_allocator_does_not_hide_memory():
     command = [sys.executable, "-c", KEPT_BY_THE_ALLOCATOR]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert 1100 < float(done.stdout) < 1600
+
+
+KEPT_FOR_THE_NEXT_FRAME = """
+import resource
+import torch
+from zoomin_d2 import Interpolator
+
+Interpolator(torch.nn.Identity(), device="cpu")
+
+def page_faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**24)  # 64 MB, 16,384 pages
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+page_faults()
+print(page_faults())
+"""
+
+
+@pytest.mark.skipif(_glibc() is None, reason="the allocator is not glibc's")
+def test_memory_is_kept_for_the_next_frame():
+    command = [sys.executable, "-c", KEPT_FOR_THE_NEXT_FRAME]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1000
 
 
 def test_auto_measures_model_and_machine(monkeypatch):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from zoomin_d2.inference.memory import keep_freed_memory
 from zoomin_d2.inference.onnx_runtime import OnnxNetwork, provider_of
 from zoomin_d2.inference.openvino_runtime import BACKENDS, OpenVinoNetwork
 from zoomin_d2.interpolate import Interpolate
@@ -13,6 +14,7 @@ def network_in(
     backend: str, generator: nn.Module, on_change: Callable[[str], None] | None = None
 ) -> Interpolate:
     """A network in a backend other than "torch"; errors: see the classes."""
+    keep_freed_memory()  # frames pass through main memory
     runtime = OpenVinoNetwork if backend in BACKENDS else OnnxNetwork
     return runtime(generator, backend, on_change)
 

@@ -24,7 +24,7 @@ from zoomin_d2.generators.output import GeneratorOutput
 from zoomin_d2.inference.cuda_graphs import CudaGraphCache, CudaGraphCapture, Run
 from zoomin_d2.inference.doubt import add_doubt
 from zoomin_d2.inference.fused.results import FusedFrame, FusedPair, columns, rows_of
-from zoomin_d2.inference.memory import is_out_of_memory
+from zoomin_d2.inference.memory import is_out_of_memory, keep_freed_memory
 from zoomin_d2.layers import backward_warp, blend
 
 logger = logging.getLogger(__name__)
@@ -83,6 +83,8 @@ class InferenceEngine:
             raise ValueError(f"dtype must be float32, float16 or bfloat16, got {dtype}")
         if dtype == torch.float16 and device.type == "cpu":
             raise ValueError("float16 needs a GPU; on a CPU use float32 or bfloat16")
+        if device.type == "cpu":
+            keep_freed_memory()
         self.device = device
         self.dtype = dtype
         generator = generator.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

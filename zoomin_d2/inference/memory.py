@@ -14,6 +14,7 @@ from zoomin_d2.interpolate import Interpolate
 
 _WITH_STATISTICS = ("cuda", "xpu")  # GPUs that say how much memory is free and was allocated
 _PROBE = 384  # side of the frame that is measured
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt, in bytes
 _STATUS, _CLEAR, _MEMINFO = "/proc/self/status", "/proc/self/clear_refs", "/proc/meminfo"
 
 
@@ -27,6 +28,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def keep_freed_memory() -> None:
+    """Let this process reuse the memory of large tensors on the CPU; only with glibc (Linux).
+
+    By default, the system gives each tensor above 32 MB new pages, which it has to clear, and takes
+    them back afterwards: 40 % of the time of a frame of 1080p. `release_memory` returns them.
+    """
+    if libc := _glibc():
+        for threshold in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
+            libc.mallopt(threshold, 2**31 - 1)
+
+
 def release_memory(device: torch.device) -> None:
     """Return unused memory to the system."""
     gc.collect()
@@ -34,9 +46,14 @@ def release_memory(device: torch.device) -> None:
         torch.get_device_module(device).empty_cache()
         return
     # The allocator would first use what it keeps for later, which a measurement would not see.
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError, OSError):  # glibc's
-            ctypes.CDLL(None).malloc_trim(0)
+    if libc := _glibc():
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """The C library of this process, if it is glibc."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return libc if hasattr(libc, "malloc_trim") else None
 
 
 def free_memory(device: torch.device) -> int | None:
