@@ -279,7 +279,11 @@ def test_import_stays_light():
     assert result.stdout.strip() == "Interpolator []", result.stderr
 
 
-@pytest.mark.parametrize(("amx", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_dtype_of_a_cpu(monkeypatch, amx, dtype):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+@pytest.mark.parametrize(
+    ("amx", "avx512_bf16", "dtype"),
+    [(1, 1, torch.bfloat16), (0, 1, torch.bfloat16), (0, 0, torch.float32)],
+)
+def test_dtype_of_a_cpu(monkeypatch, amx, avx512_bf16, dtype):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: bool(amx))
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bool(avx512_bf16))
     assert default_dtype(torch.device("cpu")) == dtype

@@ -28,23 +28,27 @@ def openvino():
 
 
 @pytest.mark.slow
-def test_a_real_clip_in_openvino(openvino, real_clip):
-    """Within a level of PyTorch in float32; 8 bits, within a level in the mean."""
-    made = {}
-    for backend in ("torch", "openvino", "openvino:int8"):
-        exact = {"device": "cpu", "dtype": torch.float32} if backend == "torch" else {}
-        model = Interpolator.from_pretrained("fast", backend=backend, **exact)
+def test_a_real_clip_in_openvino(openvino, real_clip, monkeypatch):
+    """float32, within a level of PyTorch; bfloat16 and 8 bits, within a level in the mean."""
+
+    def made(backend, **options):
+        model = Interpolator.from_pretrained("fast", backend=backend, **options)
         with open_source(real_clip("carphone_pristine.mp4")) as source:
             frames = interpolate_frames(source, model, Target(multi=3))
-            made[backend] = np.stack([next(frames).image for _ in range(6)]).astype(int)
+            images = np.stack([next(frames).image for _ in range(6)]).astype(int)
             frames.close()
-    assert np.abs(made["openvino"] - made["torch"]).max() <= 1
-    difference = np.abs(made["openvino:int8"] - made["torch"])
-    assert 0 < difference.mean() < 0.5
+        return images
+
+    exact = made("torch", device="cpu", dtype=torch.float32)
+    assert np.abs(made("openvino") - exact).mean() < 0.2  # in bfloat16 on some CPUs
+    monkeypatch.setattr(openvino_runtime, "cpu_has_bfloat16", lambda: False)
+    assert np.abs(made("openvino") - exact).max() <= 1
+    assert 0 < np.abs(made("openvino:int8") - exact).mean() < 0.5
 
 
 def test_sizes_and_batches(openvino, small_generator, monkeypatch):
     generator, _ = small_generator
+    monkeypatch.setattr(openvino_runtime, "cpu_has_bfloat16", lambda: False)
     expected = Interpolator(generator, device="cpu", dtype=torch.float32)
     model = Interpolator(generator, backend="openvino")
     monkeypatch.setattr(openvino_runtime, "_MAX_SIZES", 2)

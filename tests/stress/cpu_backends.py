@@ -25,7 +25,7 @@ from zoomin_d2.evaluation.benchmark.frame import read_samples
 from zoomin_d2.evaluation.metrics import psnr
 from zoomin_d2.inference.peers import Peer, load_peer
 
-BACKENDS = ("torch", "onnx:cpu", "openvino", "openvino:int8")
+BACKENDS = ("torch", "torch:bf16", "onnx:cpu", "openvino", "openvino:int8")
 
 
 def main(argv: list[str]) -> None:
@@ -50,10 +50,11 @@ def main(argv: list[str]) -> None:
 
 
 def _model(name: str, backend: str) -> Interpolator:
-    dtype = torch.float32 if backend == "torch" else None
-    return Interpolator.from_pretrained(
-        name, device=None if dtype is None else "cpu", dtype=dtype, backend=backend, tile=None
-    )
+    in_torch = {"torch": torch.float32, "torch:bf16": torch.bfloat16}
+    options: dict = {"backend": backend}
+    if backend in in_torch:
+        options = {"device": "cpu", "dtype": in_torch[backend], "flow_scale": 1}
+    return Interpolator.from_pretrained(name, tile=None, **options)
 
 
 def _time(

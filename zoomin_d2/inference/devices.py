@@ -10,10 +10,13 @@ def default_dtype(device: torch.device) -> torch.dtype:
     """The fastest precision of a device without visible loss: see Interpolator."""
     if device.type == "cuda":
         return torch.float16
-    # AMX multiplies bfloat16 only; without it, bfloat16 is emulated and slower than float32.
-    if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
-        return torch.bfloat16
-    return torch.float32
+    return torch.bfloat16 if device.type == "cpu" and cpu_has_bfloat16() else torch.float32
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16: AMX, or AVX-512 with BF16 (Zen 4 and 5, for example).
+    Others emulate it, which takes longer than float32."""
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 def as_device(device: str | torch.device | None) -> torch.device:

@@ -80,8 +80,8 @@ class Interpolator:
                 take turns. None or "auto" takes a CUDA GPU if there is one, but the CPU for
                 functions without weights.
             dtype: of a network. None takes float16 on a GPU, bfloat16 on a CPU that multiplies
-                matrices of it (Intel AMX: half the time, the same PSNR to 0.001 dB), float32
-                elsewhere.
+                it (Intel's AMX, AVX-512 with BF16: half to two thirds of the time, the same PSNR to
+                0.001 dB), float32 elsewhere.
             compile: `torch.compile` the network; the first frame of each size takes a minute.
             cuda_graphs: replay recorded kernels for sizes that recur; None: on a GPU.
             tile: side in pixels, at least 64, of the overlapping tiles that large frames are cut
@@ -96,8 +96,8 @@ class Interpolator:
                 (generators/detail.py); only for networks like `fast`. None: as the model was made.
             backend: "torch"; or "onnx", "onnx:cpu", "onnx:openvino", ...: ONNX Runtime and its
                 provider run the network in float32 (inference/onnx_runtime.py), and the provider
-                chooses the device; or "openvino", OpenVINO on the CPU, and "openvino:int8", with
-                convolutions of 8 bits (inference/int8.py).
+                chooses the device; or "openvino", OpenVINO on the CPU, in bfloat16 where the CPU
+                multiplies it, and "openvino:int8", with convolutions of 8 bits (inference/int8.py).
             on_change: called with a message when the side of the tiles is chosen or halved, or a
                 network is exported.
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from zoomin_d2.extras import extra
 from zoomin_d2.inference import export, int8
 from zoomin_d2.inference.adapters import pair_by_pair
+from zoomin_d2.inference.devices import cpu_has_bfloat16
 from zoomin_d2.inference.onnx_runtime import exported
 
 BACKENDS = ("openvino", "openvino:int8")
@@ -82,7 +83,7 @@ class OpenVinoNetwork:
             model.reshape({name: list(x.shape) for name, x in inputs.items()})
             options = {
                 "INFERENCE_NUM_THREADS": self._threads,
-                "INFERENCE_PRECISION_HINT": "f32",  # on some CPUs it would take bfloat16
+                "INFERENCE_PRECISION_HINT": "bf16" if cpu_has_bfloat16() else "f32",
                 "PERFORMANCE_HINT": "LATENCY",
             }
             self._requests[size] = self._core.compile_model(

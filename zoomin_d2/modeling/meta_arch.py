@@ -22,6 +22,7 @@ from detectron2.structures import Instances
 from torch import nn
 
 from zoomin_d2.generators import GeneratorOutput
+from zoomin_d2.inference.devices import cpu_has_bfloat16
 from zoomin_d2.layers import pad_to_multiple
 from zoomin_d2.modeling.batch import stack_frames, stack_times
 from zoomin_d2.modeling.frozen_rpn import FrozenRPN
@@ -347,14 +348,14 @@ class FrameInterpolator(nn.Module):
         return self.frozen_rpn.merge_proposals(self.frozen_rpn.proposals(frame_t), synthesized)
 
     def autocast(self) -> torch.autocast:
-        """The precision of training: bfloat16 if requested and if the GPU supports it."""
+        """The precision of training: bfloat16 if requested and if the device multiplies it."""
         device = self.device.type
+        if device == "cuda":
+            has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            has_bf16 = device == "cpu" and cpu_has_bfloat16()
         # bfloat16 has float32's range and needs no gradient scaler: SimpleTrainer is enough.
-        enabled = (
-            self.use_bf16
-            and device == "cuda"
-            and torch.cuda.is_bf16_supported(including_emulation=False)
-        )
+        enabled = self.use_bf16 and has_bf16
         # Without the cache of converted weights: a CUDA graph must hold their conversion.
         return torch.autocast(device, dtype=torch.bfloat16, enabled=enabled, cache_enabled=False)
 
