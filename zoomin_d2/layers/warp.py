@@ -73,6 +73,8 @@ def blend(warped_1: torch.Tensor, warped_2: torch.Tensor, blend_mask: torch.Tens
         warped_1, warped_2: (N, C, H, W).
         blend_mask: (N, 1, H, W) in [0, 1], the weight of ``warped_1``.
     """
+    if torch.onnx.is_in_onnx_export():  # lerp would become both of its two formulas, and a choice
+        return warped_2 + blend_mask.to(warped_1.dtype) * (warped_1 - warped_2)
     return torch.lerp(warped_2, warped_1, blend_mask.to(warped_1.dtype).expand_as(warped_1))
 
 
