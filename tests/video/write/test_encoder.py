@@ -48,6 +48,13 @@ def test_crf_has_a_range(codec, crf, message, write_video, make_frames, average,
     assert not list(tmp_path.glob("out*"))
 
 
+def test_x264_works_on_whole_frames(write_video, make_frames, average, tmp_path):
+    """Cut into slices, one for each core, frames are larger and cores wait for each other."""
+    source = write_video("in.mp4", make_frames(2, 128, 96))
+    interpolate_video(source, tmp_path / "out.mp4", average, Target(multi=2))
+    assert b" sliced_threads=0 " in (tmp_path / "out.mp4").read_bytes()
+
+
 @pytest.mark.parametrize("name", ["vp9.mp4", "av1.mp4", "prores.mov", "h264.mkv"])
 def test_pixel_aspect_is_kept(write_video, make_frames, average, tmp_path, name):
     source = write_video("in.mp4", make_frames(2, 64, 64), aspect=F(16, 11))

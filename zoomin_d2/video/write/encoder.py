@@ -149,6 +149,9 @@ class EncoderSettings:
         context = stream.codec_context
         context.time_base = self.time_base
         context.gop_size = KEYFRAME_INTERVAL
+        # FFmpeg's default. PyAV's is slices, with which x264's threads all wait at every frame, and
+        # cut it into as many pieces.
+        context.thread_type = "AUTO"
         tags = self.color.tags
         context.color_primaries, context.color_trc = tags.primaries, tags.transfer
         context.colorspace = tags.matrix
