@@ -1,5 +1,6 @@
 """What is changed in a made frame: doubtful pixels, still ones, overlays, and the user's mask."""
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable
@@ -8,7 +9,6 @@ from typing import Literal, NamedTuple, get_args
 
 import cv2
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from zoomin_d2.frames import CorruptFrameError, read_image
@@ -140,17 +140,19 @@ def equal_pixels(a: Tensor, b: Tensor) -> Tensor:
 
     A single equal pixel in something that moves is chance.
     """
-    apart = (a != b).any(1, keepdim=True)
+    # `any` over the channels takes a CPU five times as long.
+    apart = functools.reduce(torch.logical_or, (a != b).split(1, dim=1))
     return _dilated(~_dilated(apart))
 
 
 def _dilated(mask: Tensor) -> Tensor:
     """(1, 1, H, W) bool: where any of 3 x 3 pixels is set."""
     for dim in (2, 3):
-        size = mask.shape[dim]
-        wide = F.pad(mask, (0, 0, 1, 1) if dim == 2 else (1, 1, 0, 0))
-        first, middle, last = (wide.narrow(dim, k, size) for k in range(3))
-        mask = first | middle | last
+        rest = mask.shape[dim] - 1
+        wide = mask.clone()
+        wide.narrow(dim, 1, rest).logical_or_(mask.narrow(dim, 0, rest))
+        wide.narrow(dim, 0, rest).logical_or_(mask.narrow(dim, 1, rest))
+        mask = wide
     return mask
 
 
