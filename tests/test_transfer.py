@@ -44,12 +44,13 @@ def test_a_cpu_copies_nothing():
     assert pairs_in_flight(torch.device("cuda")) == IN_FLIGHT
 
 
-def test_gaps_between_rows_are_not_copied(monkeypatch):
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.bfloat16, torch.float32])
+def test_gaps_between_rows_are_not_copied(monkeypatch, dtype):
     """A decoder's rows are longer than they are wide."""
     new = torch.empty_like
     # page-locked memory needs a GPU
     monkeypatch.setattr(torch, "empty_like", lambda x, pin_memory: new(x))
-    frame = torch.arange(40).view(4, 10)[:, :8]
+    frame = torch.arange(40).view(4, 10).to(dtype)[:, :8]
     packed = transfer._page_locked(frame)
     assert packed.is_contiguous() and torch.equal(packed, frame) and not frame.is_contiguous()
 

@@ -11,11 +11,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 R = TypeVar("R")
 
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
 IN_FLIGHT = 3  # pairs on a GPU: one on its way there, one being computed, one on its way back
 
 
@@ -76,8 +78,15 @@ class Transfer:
 
 def _page_locked(frame: Tensor) -> Tensor:
     """A copy without gaps between its rows, as planes of a decoder have them: PyTorch would copy
-    such rows once more on the CPU, into memory that is not page-locked, and wait."""
-    return torch.empty_like(frame, pin_memory=True).copy_(frame)
+    such rows once more on the CPU, into memory that is not page-locked, and wait.
+
+    Copied by NumPy, in this thread. PyTorch shares a copy among threads, which wait for each other
+    where an encoder keeps the cores busy: 8 ms instead of 0.1 for a frame of 1080p."""
+    copy = torch.empty_like(frame, pin_memory=True)
+    # as integers, because NumPy has no bfloat16
+    there, here = (x.detach().view(_BITS[x.itemsize]).numpy() for x in (copy, frame))
+    np.copyto(there, here)
+    return copy
 
 
 def pairs_in_flight(device: torch.device, workers: int = 1) -> int:

@@ -56,7 +56,7 @@ def transitions_to_last(frames: np.ndarray) -> list[Window]:
     if last < SHORTEST:
         return []
     size = frames.shape[1]
-    gram = frames @ frames.T / size
+    gram = _products(frames) / size
     own = np.diag(gram)
     starts = np.arange(max(0, last - LONGEST), last - SHORTEST + 1)
     middles = (starts + last) // 2
@@ -73,13 +73,19 @@ def transitions_to_last(frames: np.ndarray) -> list[Window]:
     if not len(starts):  # nearly always
         return []
     flat = (planes - colors).reshape(len(frames), size)
-    spread = flat @ flat.T / size  # the same without the mean color: contrasts, correlations
+    spread = _products(flat) / size  # the same without the mean color: contrasts, correlations
     found = []
     for start in starts.tolist():
         window = _judge(gram[start:, start:], spread[start:, start:])
         if window is not None:
             found.append(Window(start, last, *window))
     return found
+
+
+def _products(vectors: np.ndarray) -> np.ndarray:
+    """(n, n) of all pairs of n vectors. Not by BLAS, whose threads wait for each other for
+    milliseconds where the cores are busy."""
+    return np.einsum("if,jf->ij", vectors, vectors)
 
 
 def _judge(gram: np.ndarray, spread: np.ndarray) -> tuple[Kind, float] | None:
