@@ -44,7 +44,7 @@ def bilateral_correlation(
     # The same without (2 r + 1)^2 copies of the features, which take gigabytes for a 4K frame.
     padded_1, padded_2 = (x.permute(0, 2, 3, 1) for x in (padded_1, padded_2))
     steps = range(diameter)
-    if features_1.device.type == "cpu" and features_1.dtype == torch.float32:
+    if features_1.device.type == "cpu":
         # One displacement at a time stays in a CPU's cache: up to three times as fast there.
         costs = [
             (
