@@ -118,9 +118,9 @@ def levels():
         features = rand(2 * n, height, width, 32, dtype=dtype)
         motion = rand(n, 5, height // 2, width // 2, scale=scale)
         hidden = rand(n, height // 2, width // 2, 16, dtype=dtype)
-        out = rand(n, height, width, 80, dtype=dtype)
+        out = rand(n, height, width, 96, dtype=dtype)
         planes = first(out)
-        found = gather_level(features, motion, hidden[..., :12], t, out, channels, 57)
+        found = gather_level(features, motion, hidden[..., :12], t, out, channels, 64)
         correlate_into(planes[:, :24], planes[:, 24:48], planes[:, 48:57], radius)
         expected = finer(motion)
         close(found, expected, torch.float32, scale)
@@ -133,9 +133,10 @@ def levels():
             for k in range(2)
         ]
         parts.append(bilateral_correlation(*parts, radius))
+        parts.append(torch.zeros(n, 64 - 57, height, width, device=DEVICE))
         parts.append(F.pixel_shuffle(first(hidden)[:, :12].float(), 2))
         parts += [expected, (t - 0.5).view(-1, 1, 1, 1).expand(n, 1, height, width)]
-        parts.append(torch.zeros(n, 80 - 66, height, width, device=DEVICE))
+        parts.append(torch.zeros(n, 96 - 73, height, width, device=DEVICE))
         tolerance = 4 * scale if dtype == torch.float32 else 4
         close(planes, torch.cat(parts, 1), dtype, tolerance)
 

@@ -40,5 +40,7 @@ def test_compiled_for_an_h200_nothing_spills():
         # What composes the frame reads and writes single bytes, wherever the motion points.
         assert kernel["wide_access"] or kernel["name"] == "_compose_kernel", kernel
         assert kernel["tensor_core"] == ("_conv_" in kernel["name"]), kernel
-        if "_conv_" in kernel["name"]:
+        if "_conv_" in kernel["name"] or kernel["name"] == "_gather_kernel":
             assert kernel["narrow_stores"] == 0, kernel
+        if kernel["name"] == "_gather_kernel":  # few enough for half of the GPU's threads
+            assert kernel["registers"] <= 64, kernel

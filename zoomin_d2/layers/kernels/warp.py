@@ -34,8 +34,8 @@ def gather_level(
         hidden: (N, h / 2, w / 2, 4 C') of the level below, or None.
         t: (N,) float32.
         out: (N, h, w, D): channels [0, first) get frame_1's features, [first, 2 * first)
-            frame_2's, those from ``last`` on hidden (C'), motion (5), t - 0.5 and zeros. The
-            channels between stay unchanged.
+            frame_2's, those from ``last`` on hidden (C'), motion (5), t - 0.5 and zeros. Of the
+            channels between, the last 8 get zeros, and the others stay unchanged.
 
     Returns:
         the motion on this grid, (N, 5, h, w) float32, or None.
@@ -45,8 +45,9 @@ def gather_level(
     if motion is not None:
         finer = torch.empty(n, 5, height, width, dtype=torch.float32, device=out.device)
     shuffled = 0 if hidden is None else hidden.shape[3] // 4
+    start = last - 8 if last > 2 * first else last
     # More would not fit the registers.
-    pixels = 16 if first > 48 or total - last > 32 else 32
+    pixels = 16 if first > 48 or total - start > 32 else 32
     launch(
         _gather_kernel,
         (triton.cdiv(height * width, pixels), 3, n),
@@ -64,12 +65,13 @@ def gather_level(
         out.stride(2),
         CHANNELS=first,
         HIDDEN=shuffled,
-        TAIL=last,
+        START=start,
+        TAIL=last - start,
         TOTAL=total,
         WARP=motion is not None,
         PIXELS=pixels,
         WIDE=triton.next_power_of_2(first),
-        NARROW=triton.next_power_of_2(total - last),
+        NARROW=triton.next_power_of_2(total - start),
     )
     return finer
 
@@ -155,6 +157,7 @@ def _gather_kernel(
     out_pitch,
     CHANNELS: tl.constexpr,
     HIDDEN: tl.constexpr,
+    START: tl.constexpr,
     TAIL: tl.constexpr,
     TOTAL: tl.constexpr,
     WARP: tl.constexpr,
@@ -207,14 +210,15 @@ def _gather_kernel(
             mask=mask,
         )
     else:
-        slot = tl.arange(0, NARROW)
+        place = tl.arange(0, NARROW)
+        slot = place - TAIL  # of hidden, then of motion; negative ones stay zero
         rest = tl.zeros((PIXELS, NARROW), dtype=tl.float32)
         if HIDDEN > 0:
             below = hidden + image * plane * hidden_pitch
             below += (((y // 2) * half_width + x // 2) * hidden_pitch)[:, None]
             rest = tl.load(
                 below + (slot * 4)[None, :] + ((y % 2) * 2 + x % 2)[:, None],
-                mask=inside[:, None] & (slot < HIDDEN)[None, :],
+                mask=inside[:, None] & ((slot >= 0) & (slot < HIDDEN))[None, :],
                 other=0.0,
             ).to(tl.float32)
         if WARP:
@@ -231,7 +235,7 @@ def _gather_kernel(
                 rest = tl.where((slot == HIDDEN + i)[None, :], part[:, None], rest)
         rest = tl.where((slot == HIDDEN + 5)[None, :], t - 0.5, rest)
         tl.store(
-            target + (TAIL + slot)[None, :],
+            target + (START + place)[None, :],
             rest.to(out.dtype.element_ty),
-            mask=inside[:, None] & (TAIL + slot < TOTAL)[None, :],
+            mask=inside[:, None] & (START + place < TOTAL)[None, :],
         )
