@@ -2,7 +2,7 @@
 
 Keys that Detectron2 already has keep their meaning (SOLVER.*, DATALOADER.*, TEST.EVAL_PERIOD,
 VIS_PERIOD, SEED, OUTPUT_DIR, ...); where our default differs, it is set here too.
-SOLVER.AMP.ENABLED means bfloat16 without a scaler, in training, on GPUs that have it.
+SOLVER.AMP.ENABLED means bfloat16 without a scaler, in training, on devices that multiply it.
 """
 
 from collections.abc import Sequence

@@ -11,7 +11,8 @@
 #   docs/lab/rented_machine.sh clips $(($(date +%s) + 1500)) output \
 #       "0 0.06 env GPUS=1 docs/lab/run_14.sh fine ITERATIONS output/fine SEED 17"
 #
-# Logs are written into OUT, one each. What fails does not stop the rest.
+# SOURCE and OUT are absolute, or relative to the repository. Logs are written into OUT, one each.
+# What fails does not stop the rest.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 source=$1 until=$2 out=$3
@@ -48,6 +49,7 @@ wait
 for training in "$@"; do
     read -r gpu seconds command <<<"$training"
     iterations=$("$python" -c "print(int(($until - $spare - $(date +%s)) / $seconds))")
+    [ "$iterations" -gt 0 ] || { echo "no time is left for $command"; continue; }
     echo "$(date +%T) GPU $gpu: $iterations iterations of $command"
     count=$((count + 1))
     CUDA_VISIBLE_DEVICES=$gpu logged "training_$count" ${command//ITERATIONS/$iterations} &

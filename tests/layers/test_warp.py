@@ -91,6 +91,19 @@ def test_blend_weighs_the_first():
     assert blend(one, two, mask)[0, 0].flatten().tolist() == [8, 4, 6, 5]
 
 
+def test_blend_is_exported_as_one_product(tmp_path):
+    onnx = pytest.importorskip("onnx")
+
+    class Blend(torch.nn.Module):
+        def forward(self, one, two, mask):
+            return blend(one, two, mask)
+
+    frames = (torch.rand(1, 3, 2, 2), torch.rand(1, 3, 2, 2), torch.rand(1, 1, 2, 2))
+    torch.onnx.export(Blend(), frames, str(tmp_path / "blend.onnx"), dynamo=False)
+    found = {node.op_type for node in onnx.load(tmp_path / "blend.onnx").graph.node}
+    assert {"Add", "Mul", "Sub"} <= found and "Where" not in found
+
+
 def test_swapping_mirrors_warp_and_blend():
     frame_1, frame_2 = torch.rand(2, 1, 3, 8, 9)
     flow_1t, flow_2t = torch.randn(2, 1, 2, 8, 9)

@@ -31,6 +31,15 @@ def test_loss_keys_of_the_three_recipes(model, small_cfg, make_batch):
     assert model(make_batch(1, 64, 64)).keys() == synthesis
 
 
+@pytest.mark.parametrize(("asked", "has"), [(True, True), (True, False), (False, True)])
+def test_precision_of_training_on_a_cpu(small_cfg, monkeypatch, asked, has):
+    monkeypatch.setattr("zoomin_d2.modeling.meta_arch.cpu_has_bfloat16", lambda: has)
+    small_cfg.SOLVER.AMP.ENABLED = asked
+    with build_model(small_cfg).autocast():
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if asked and has else torch.float32)
+
+
 def test_losses_have_the_papers_weights(model, make_batch):
     losses = model(make_batch(2, 64, 64))
     record = model.step_record

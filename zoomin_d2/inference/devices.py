@@ -15,8 +15,10 @@ def default_dtype(device: torch.device) -> torch.dtype:
 
 def cpu_has_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16: AMX, or AVX-512 with BF16 (Zen 4 and 5, for example).
-    Others emulate it, which takes longer than float32."""
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    Others emulate it, which takes longer than float32. False with versions of PyTorch that do not
+    say."""
+    checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in checks)
 
 
 def as_device(device: str | torch.device | None) -> torch.device:

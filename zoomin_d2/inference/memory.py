@@ -32,11 +32,13 @@ def keep_freed_memory() -> None:
     """Let this process reuse the memory of large tensors on the CPU; only with glibc (Linux).
 
     By default, the system gives each tensor above 32 MB new pages, which it has to clear, and takes
-    them back afterwards: 40 % of the time of a frame of 1080p. `release_memory` returns them.
+    them back afterwards: 40 % of the time of a frame of 1080p. In a thread that is not the main one
+    this still happens above 64 MB. `release_memory` returns what is kept.
     """
     if libc := _glibc():
-        for threshold in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
-            libc.mallopt(threshold, 2**31 - 1)
+        # Old versions refuse more than 32 MB. First, because the other one ends its adaptation.
+        libc.mallopt(_M_MMAP_THRESHOLD, 2**31 - 1) or libc.mallopt(_M_MMAP_THRESHOLD, 2**25)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def release_memory(device: torch.device) -> None:

@@ -109,7 +109,7 @@ class TiledInterpolate:
         if height * width <= 512 * 512:
             return None
         per_pixel = measure_bytes_per_pixel(self._interpolate, frame, num_times)
-        release_memory(frame.device)  # what is kept for later counts as free
+        release_memory(frame.device)  # what the allocator keeps would count as used
         free = free_memory(frame.device)
         if per_pixel is None or free is None:
             return None

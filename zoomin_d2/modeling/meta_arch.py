@@ -350,12 +350,12 @@ class FrameInterpolator(nn.Module):
     def autocast(self) -> torch.autocast:
         """The precision of training: bfloat16 if requested and if the device multiplies it."""
         device = self.device.type
-        if device == "cuda":
-            has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        else:
-            has_bf16 = device == "cpu" and cpu_has_bfloat16()
         # bfloat16 has float32's range and needs no gradient scaler: SimpleTrainer is enough.
-        enabled = self.use_bf16 and has_bf16
+        enabled = self.use_bf16
+        if device == "cuda":
+            enabled = enabled and torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            enabled = enabled and device == "cpu" and cpu_has_bfloat16()
         # Without the cache of converted weights: a CUDA graph must hold their conversion.
         return torch.autocast(device, dtype=torch.bfloat16, enabled=enabled, cache_enabled=False)
 

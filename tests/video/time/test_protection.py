@@ -49,6 +49,21 @@ def test_equal_pixels_need_equal_neighbors():
     assert equal_pixels(a, b)[..., :2, :2].all()
 
 
+def test_a_single_pixel_can_be_equal():
+    one, other = torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
+    assert equal_pixels(one, one).all() and not equal_pixels(one, other).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_models_may_make_other_floats(dtype):
+    overlay = torch.full(SIZE, 255, dtype=torch.uint8)
+    made = plain(7).to(dtype)
+    shown, _ = protected(
+        Protection(False, "keep", None), plain(100), plain(200), made, 0.25, overlay=overlay
+    )
+    torch.testing.assert_close(shown.float(), torch.full((3, *SIZE), 125.0), atol=0.1, rtol=0)
+
+
 @pytest.mark.parametrize("full", [255, 65535])
 def test_equal_pixels_stay_exactly_equal(full):
     a = torch.randint(0, full * 2 // 3, (1, 3, *SIZE), generator=torch.Generator().manual_seed(0))

@@ -49,7 +49,8 @@ def test_crf_has_a_range(codec, crf, message, write_video, make_frames, average,
 
 
 def test_x264_works_on_whole_frames(write_video, make_frames, average, tmp_path):
-    """Cut into slices, one for each core, frames are larger and cores wait for each other."""
+    """Cut into slices, one for each core, frames are larger and cores wait for each other. Frames
+    with fewer rows, and one core, get no slices in any case."""
     source = write_video("in.mp4", make_frames(2, 128, 96))
     interpolate_video(source, tmp_path / "out.mp4", average, Target(multi=2))
     assert b" sliced_threads=0 " in (tmp_path / "out.mp4").read_bytes()

@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
+import torch
+
 from zoomin_d2.cli.app.jobs import EXPECTED_ERRORS, Result
 from zoomin_d2.cli.progress import Pace
+from zoomin_d2.inference.memory import release_memory
 from zoomin_d2.video.errors import InterruptedRunError
 
 T = TypeVar("T")
@@ -189,6 +192,7 @@ class JobQueue:
         except Exception:  # a bug: the thread, and with it the queue, lives on
             traceback.print_exc()
             entry.message = "Unexpected error: the terminal of zoomin-app shows where."
+        release_memory(torch.device("cpu"))  # nobody knows when the next clip comes
         with self._lock:
             self._end(entry, state)
 

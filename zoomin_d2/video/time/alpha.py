@@ -82,8 +82,9 @@ def mix_colors(frame_1: Tensor, frame_2: Tensor, t: float | Tensor) -> Tensor:
     """(1 - t) * frame_1 + t * frame_2 of (N, 3, H, W) RGB, or of (N, 4, H, W) straight RGBA, in
     which the colors of clear pixels do not count; t in [0, 1], also (N, 1, H, W)."""
     if frame_1.shape[1] == 3:
-        weight = t.to(frame_1.dtype).expand_as(frame_1) if isinstance(t, Tensor) else t
-        return torch.lerp(frame_1, frame_2, weight)
+        dtype = torch.promote_types(frame_1.dtype, frame_2.dtype)
+        weight = t.to(dtype).expand_as(frame_1) if isinstance(t, Tensor) else t
+        return torch.lerp(frame_1.to(dtype), frame_2.to(dtype), weight)
     first, second = premultiplied(frame_1), premultiplied(frame_2)
     return straight(first + (second - first) * t)
 

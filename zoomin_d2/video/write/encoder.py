@@ -1,6 +1,7 @@
 """Encoders: the one for a file name, the pixel format that keeps the source's depth and chroma, and
 quality options under one name (`crf`)."""
 
+import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +28,7 @@ ALIASES = {
     "prores": "prores_ks",
 }
 KEYFRAME_INTERVAL = 240
+_THREADS_AT_1080P = 96  # of x264, at most: 24 at 4K, 6 at 8K, some 2 GB
 # encoder -> the containers that hold its transparency
 _ALPHA = {
     "libvpx-vp9": ("webm", "matroska"),
@@ -149,9 +151,14 @@ class EncoderSettings:
         context = stream.codec_context
         context.time_base = self.time_base
         context.gop_size = KEYFRAME_INTERVAL
-        # FFmpeg's default. PyAV's is slices, with which x264's threads all wait at every frame, and
-        # cut it into as many pieces.
-        context.thread_type = "AUTO"
+        if self.codec == "libx264":
+            # FFmpeg's default. PyAV's is slices, with which x264's threads all wait at every frame,
+            # and cut it into as many pieces.
+            context.thread_type = "AUTO"
+            # x264 takes 3 threads for 2 cores, and each holds two frames (20 MB at 1080p).
+            most = max(2, _THREADS_AT_1080P * 1920 * 1080 // (self.width * self.height))
+            if 2 * most < 3 * (os.cpu_count() or 1):
+                context.thread_count = most
         tags = self.color.tags
         context.color_primaries, context.color_trc = tags.primaries, tags.transfer
         context.colorspace = tags.matrix
