@@ -116,7 +116,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--detail",
         type=float,
         help="0 to 2: how far made frames get the fine structure of the frames around them "
-        "(default: 1 for fast-roigan, 0 for the others)",
+        "(default: 1 for fast-roigan and fine-roigan, 0 for others)",
     )
     frames = parser.add_argument_group("frames")
     frames.add_argument("--no-cuts", action="store_true", help="do not look for scene cuts")

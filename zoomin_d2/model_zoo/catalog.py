@@ -17,6 +17,7 @@ WEIGHTS_SHA256: dict[str, str] = {
     "fast": "6fd52e029bc9b56f1c93fac2e527b690cb1bc5c46040fb4dd6e5bc5197244924",
     "fast-roigan": "208560fe6384972b5714b217e8e5d535a4c4a6d00235defa632f26bad09014ae",
     "fine": "e7abad0e682bd15fdc29dd5cf1dcb497d3abacbb85206d490949e64769e19db9",
+    "fine-roigan": "360910b60f2b7c756740afd97a4478b2fcb65774c4e42a75d01dad2eb74744f6",
     "paper": "22c66884a537e4798060d807807dcdbb9165316902acaab3e1116fbf0510a850",
     "paper-roigan": "27b6b0086e4424251e2c1c379aa64925a9e1c578c21a3f59ef91d43bdb3cdbe3",
     "rpn_R_18_FPN": "7147adcf2fd4665e3769c0bc591bbfbf2f0283a9159f083b2542b9626f34bdda",
