@@ -44,8 +44,9 @@ def bilateral_correlation(
     # The same without (2 r + 1)^2 copies of the features, which take gigabytes for a 4K frame.
     padded_1, padded_2 = (x.permute(0, 2, 3, 1) for x in (padded_1, padded_2))
     steps = range(diameter)
-    if features_1.device.type == "cpu":
+    if features_1.device.type == "cpu" and features_1.dtype != torch.float16:
         # One displacement at a time stays in a CPU's cache: up to three times as fast there.
+        # float16 stands for a GPU's work, which tools/analyze_model.py counts on a CPU.
         costs = [
             (
                 padded_1[:, 2 * radius - y :, 2 * radius - x :][:, :height, :width]
