@@ -145,8 +145,7 @@ def page_faults():
     torch.ones(2**24)  # 64 MB, 16,384 pages
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-page_faults()
-print(page_faults())
+print(min(page_faults() for _ in range(6)))  # small blocks may land in what is freed, once or twice
 """
 
 
