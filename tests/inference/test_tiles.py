@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from zoomin_d2.inference.memory import (
+    _M_MMAP_THRESHOLD,
     _glibc,
     free_memory,
     is_out_of_memory,
@@ -151,7 +152,7 @@ print(min(page_faults() for _ in range(6)))  # small blocks may land in what is 
 
 @pytest.mark.skipif(_glibc() is None, reason="the allocator is not glibc's")
 def test_memory_is_kept_for_the_next_frame():
-    if not _glibc().mallopt(-3, 2**31 - 1):
+    if not _glibc().mallopt(_M_MMAP_THRESHOLD, 2**31 - 1):
         pytest.skip("an old glibc, which keeps at most 32 MB")
     command = [sys.executable, "-c", KEPT_FOR_THE_NEXT_FRAME]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -56,13 +56,13 @@ class _Decoder:
         costs = (2 * decoder.radius + 1) ** 2 if decoder.radius else 0
         self.radius, self.features, self.hidden = decoder.radius, features, hidden
         self.slot = padded(features, 8)  # 16 bytes
-        end = 2 * self.slot + costs
+        self.end = 2 * self.slot + costs
         # On 16 bytes, too: narrower stores make the compiler keep eight pixels in the registers of
         # a thread, which leaves most of a GPU's threads without any.
-        self.tail = padded(end, 8)
+        self.tail = padded(self.end, 8)
         self.channels = padded(self.tail + hidden + 6)
         second = range(self.slot, self.slot + features)
-        rest = [*range(2 * self.slot, end), *range(self.tail, self.tail + hidden + 6)]
+        rest = [*range(2 * self.slot, self.end), *range(self.tail, self.tail + hidden + 6)]
         self.enter = FusedConv(
             decoder.enter[0],
             _SLOPE,
@@ -93,7 +93,7 @@ class _Decoder:
             correlate_into(
                 planes[:, : self.features],
                 planes[:, self.slot : self.slot + self.features],
-                planes[:, 2 * self.slot : 2 * self.slot + (2 * self.radius + 1) ** 2],
+                planes[:, 2 * self.slot : self.end],
                 self.radius,
             )
         y = self.enter(x, x.new_empty(n, height, width, self.width), tune=tune)
