@@ -119,8 +119,7 @@ class _Refinement:
 
     def __call__(
         self,
-        frame_1: Tensor,
-        frame_2: Tensor,
+        pixels: Tensor,
         motion: Tensor,
         hidden: Tensor,
         t: Tensor,
@@ -130,7 +129,7 @@ class _Refinement:
         n, _, height, width = motion.shape
         size = (n, 2 * height, 2 * width)
         x = hidden.new_empty(*size, self.channels)
-        gather_frames(frame_1, frame_2, motion, hidden[..., : 4 * self.hidden], t, x)
+        gather_frames(pixels, motion, hidden[..., : 4 * self.hidden], t, x)
         y = self.enter(x, x.new_empty(*size, self.width), tune=tune)
         del x  # full-size buffers: keep as few at a time as possible
         y = self.blocks(y, torch.empty_like(y), tune)
@@ -240,11 +239,11 @@ class FastTriton:
         if frame_1.is_cuda and not compiling() and key not in self._compiled:
             self._compiled.add(key)
             compile_ahead(lambda: self(frame_1, frame_2, ts[:1]), min(os.cpu_count() or 1, 16))
-        features = self._pyramid(frame_1, frame_2)
+        features, pixels = self._pyramid(frame_1, frame_2)
         energies = detail_energies(frame_1, frame_2) if self.detail else None
         frames = []
         for t in ts:
-            pred, motion, refinement = self._interpolate(frame_1, frame_2, features, t)
+            pred, motion, refinement = self._interpolate(frame_1, pixels, features, t)
             if energies is not None:
                 at_energies = motion_of_energies(motion, Time.of(t), tuple(energies.shape[2:]))
                 pred = restore_detail(pred, energies, *at_energies, self.detail)
@@ -283,24 +282,24 @@ class FastTriton:
         )
         return coarse_frame, flow_1t, flow_2t, mask
 
-    def _pyramid(self, frame_1: Tensor, frame_2: Tensor) -> list[Tensor]:
+    def _pyramid(self, frame_1: Tensor, frame_2: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Features of both frames, finest first, and their pixels."""
         n, _, height, width = frame_1.shape
         height, width = (-(-x // self._grid) * self._grid for x in (height, width))
-        features = []
-        x = None
+        features: list[Tensor] = []
         for level, channels in enumerate(self.widths):
             size = (2 * n, height >> (level + 1), width >> (level + 1), channels)
             out = self.first.weight.new_empty(size)
-            if x is None:
-                x = self.first(frame_1, frame_2, out)
+            if level == 0:
+                pixels, x = self.first(frame_1, frame_2, out), out
             else:
                 x = self.pyramid[2 * level - 1](x, out, tune=self.tune)
             x = self.pyramid[2 * level](x, torch.empty_like(x), tune=self.tune)
             features.append(x)
-        return features
+        return features, pixels
 
     def _interpolate(
-        self, frame_1: Tensor, frame_2: Tensor, features: list[Tensor], t: Tensor
+        self, frame_1: Tensor, pixels: Tensor, features: list[Tensor], t: Tensor
     ) -> FusedFrame:
         """A frame, in float32 and without its detail if there will be some."""
         n = len(t)
@@ -316,10 +315,10 @@ class FastTriton:
             )
         refinement = None
         if self.refine is not None:
-            refinement = self.refine(frame_1, frame_2, motion, hidden, t, self.tune)
-        warp_frames(frame_1, frame_2, motion, refinement, t, x[..., synthesis.context :])
+            refinement = self.refine(pixels, motion, hidden, t, self.tune)
+        warp_frames(pixels, motion, refinement, t, x[..., synthesis.context :])
         correction = synthesis(x, merged, self.tune)
         dtype = torch.float32 if self.detail else frame_1.dtype  # rounded once, at the end
         pred = torch.empty_like(frame_1, dtype=dtype)
-        compose(frame_1, frame_2, motion, refinement, correction, t, pred, mixed=self.mixed)
+        compose(pixels, motion, refinement, correction, t, pred, mixed=self.mixed)
         return FusedFrame(pred, motion, refinement)

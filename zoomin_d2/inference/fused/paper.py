@@ -16,7 +16,7 @@ from zoomin_d2.generators.paper import PaperGenerator
 from zoomin_d2.layers import pad_to_multiple
 from zoomin_d2.layers.folded_conv import FoldedConv
 from zoomin_d2.layers.kernels.conv import padded
-from zoomin_d2.layers.kernels.frame_conv import scale_of
+from zoomin_d2.layers.kernels.pixels import scale_of
 from zoomin_d2.layers.kernels.warp_blend import warp_blend
 
 # A 9 x 9 kernel reaches one pixel of a row of fours to either side: 12 columns instead of 9.

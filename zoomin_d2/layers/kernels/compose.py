@@ -1,8 +1,9 @@
-"""Two frames, their motion and the synthesis network's correction in; the frame between them out.
+"""Pixels of two frames, their motion and the synthesis network's correction in; the frame between
+them out.
 
-Frames are (N, 3, H, W) in any memory format, uint8 or float in [0, 1], and are taken as if padded
-by their border to (2 h, 2 w). Activations are (N, h, w, C) as in conv.py. The frames are sampled
-once more: nothing warped is kept at full size in more than 16 bits, or read again.
+Pixels are those of pixels.py, of frames that are taken as if padded by their border to
+(2 h, 2 w). Activations are (N, h, w, C) as in conv.py. The frames are sampled once more: nothing
+warped is kept at full size in more than 16 bits, or read again.
 """
 
 import torch
@@ -10,8 +11,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from zoomin_d2.layers.kernels.frame_conv import scale_of
 from zoomin_d2.layers.kernels.launch import launch
+from zoomin_d2.layers.kernels.pixels import (
+    colors_of,
+    pixel_at,
+    row_at,
+    scale_of,
+    tile_of_program,
+    tiles,
+)
 from zoomin_d2.layers.kernels.warp import bilinear
 from zoomin_d2.layers.kernels.warp_frames import full_motion, moved
 
@@ -19,8 +27,7 @@ _PIXELS = 128
 
 
 def compose(
-    frame_1: Tensor,
-    frame_2: Tensor,
+    pixels: Tensor,
     motion: Tensor,
     refinement: Tensor | None,
     correction: Tensor,
@@ -35,22 +42,21 @@ def compose(
     correction of the mask)) + correction`` in [0, 1]; for 8 bits, halves are rounded up.
 
     Args:
-        frame_1, frame_2: (N, 3, H, W).
+        pixels: of both frames, see pixels.py.
         motion: (N, 5, h, w) float32.
         refinement: (N, 5, 2 h, 2 w) float32, added to it at full size, or None.
         correction: (N, h, w, C): of 3 colors, the mask's logit and, if ``mixed``, the logit of how
             bicubic the warp is, 4 pixels each.
         t: (N,) float32.
-        pred: like the frames; gets the result.
+        pred: (N, 3, H, W) in any memory format; gets the result.
         mixed: warp bilinearly and bicubically, and mix the two.
     """
     n, _, out_height, out_width = pred.shape
     _, height, width, _ = correction.shape
     launch(
         _compose_kernel,
-        (triton.cdiv(out_height * out_width, _PIXELS), n),
-        frame_1,
-        frame_2,
+        (*tiles(out_height, out_width, _PIXELS), n),
+        pixels,
         motion,
         motion if refinement is None else refinement,
         correction,
@@ -60,11 +66,9 @@ def compose(
         out_width,
         height,
         width,
-        *frame_1.stride(),
-        *frame_2.stride(),
         *pred.stride(),
         correction.stride(2),
-        scale_of(frame_1),
+        scale_of(pixels),
         REFINED=refinement is not None,
         MIXED=mixed,
         AS_8BIT=pred.dtype == torch.uint8,
@@ -87,63 +91,60 @@ def _cubic_weights(f):
 
 
 @triton.jit
-def _cubic_row(row, x0, x1, x2, x3, w0, w1, w2, w3, mask):
+def _cubic_row(row, x0, x1, x2, x3, w0, w1, w2, w3):
     """Four pixels of a row, summed with weights, and its two in the middle."""
-    a = tl.load(row + x0, mask=mask, other=0).to(tl.float32)
-    b = tl.load(row + x1, mask=mask, other=0).to(tl.float32)
-    c = tl.load(row + x2, mask=mask, other=0).to(tl.float32)
-    d = tl.load(row + x3, mask=mask, other=0).to(tl.float32)
+    a = pixel_at(row, x0)
+    b = pixel_at(row, x1)
+    c = pixel_at(row, x2)
+    d = pixel_at(row, x3)
     return w0 * a + w1 * b + w2 * c + w3 * d, b, c
 
 
 @triton.jit
-def _warped_color(
-    plane,
-    to_y,
-    to_x,
-    row,
-    column,
-    in_height,
-    in_width,
-    mix,
-    mask,
-    MIXED: tl.constexpr,
-):
-    """A color plane (with its strides) at positions (to_y, to_x) inside the frame."""
+def _warped(pixels, image, to_y, to_x, height, width, mix, MIXED: tl.constexpr):
+    """(P, 4), a frame's pixels at positions (to_y, to_x) (P,) inside the padded frame."""
     left = to_x.to(tl.int32)
     top = to_y.to(tl.int32)
-    over = to_x - left
-    down = to_y - top
-    x1 = tl.minimum(left, in_width - 1) * column
-    x2 = tl.minimum(left + 1, in_width - 1) * column
-    y1 = tl.minimum(top, in_height - 1) * row
-    y2 = tl.minimum(top + 1, in_height - 1) * row
+    over = (to_x - left)[:, None]
+    down = (to_y - top)[:, None]
+    x1 = tl.minimum(left, width - 1)
+    x2 = tl.minimum(left + 1, width - 1)
+    y1 = row_at(pixels, image, tl.minimum(top, height - 1), height, width)
+    y2 = row_at(pixels, image, tl.minimum(top + 1, height - 1), height, width)
     if MIXED:
-        x0 = tl.minimum(tl.maximum(left - 1, 0), in_width - 1) * column
-        x3 = tl.minimum(left + 2, in_width - 1) * column
-        y0 = tl.minimum(tl.maximum(top - 1, 0), in_height - 1) * row
-        y3 = tl.minimum(top + 2, in_height - 1) * row
+        x0 = tl.minimum(tl.maximum(left - 1, 0), width - 1)
+        x3 = tl.minimum(left + 2, width - 1)
+        y0 = row_at(pixels, image, tl.minimum(tl.maximum(top - 1, 0), height - 1), height, width)
+        y3 = row_at(pixels, image, tl.minimum(top + 2, height - 1), height, width)
         w0, w1, w2, w3 = _cubic_weights(over)
         v0, v1, v2, v3 = _cubic_weights(down)
-        r0, _, _ = _cubic_row(plane + y0, x0, x1, x2, x3, w0, w1, w2, w3, mask)
-        r1, a, b = _cubic_row(plane + y1, x0, x1, x2, x3, w0, w1, w2, w3, mask)
-        r2, c, d = _cubic_row(plane + y2, x0, x1, x2, x3, w0, w1, w2, w3, mask)
-        r3, _, _ = _cubic_row(plane + y3, x0, x1, x2, x3, w0, w1, w2, w3, mask)
+        r0, _, _ = _cubic_row(y0, x0, x1, x2, x3, w0, w1, w2, w3)
+        r1, a, b = _cubic_row(y1, x0, x1, x2, x3, w0, w1, w2, w3)
+        r2, c, d = _cubic_row(y2, x0, x1, x2, x3, w0, w1, w2, w3)
+        r3, _, _ = _cubic_row(y3, x0, x1, x2, x3, w0, w1, w2, w3)
         value = bilinear(a, b, c, d, over, down)
         value += mix * (v0 * r0 + v1 * r1 + v2 * r2 + v3 * r3 - value)
     else:
-        a = tl.load(plane + y1 + x1, mask=mask, other=0).to(tl.float32)
-        b = tl.load(plane + y1 + x2, mask=mask, other=0).to(tl.float32)
-        c = tl.load(plane + y2 + x1, mask=mask, other=0).to(tl.float32)
-        d = tl.load(plane + y2 + x2, mask=mask, other=0).to(tl.float32)
+        a = pixel_at(y1, x1)
+        b = pixel_at(y1, x2)
+        c = pixel_at(y2, x1)
+        d = pixel_at(y2, x2)
         value = bilinear(a, b, c, d, over, down)
     return value
 
 
+@triton.jit
+def _store_color(target, value, correction, AS_8BIT: tl.constexpr):
+    value += tl.load(correction).to(tl.float32)
+    value = tl.minimum(tl.maximum(value, 0.0), 1.0)
+    if AS_8BIT:
+        value = value * 255 + 0.5
+    tl.store(target, value.to(target.dtype.element_ty))
+
+
 @triton.jit(do_not_specialize=["out_height", "out_width", "height", "width", "scale"])
 def _compose_kernel(
-    first,
-    second,
+    pixels,
     motion,
     refinement,
     correction,
@@ -153,14 +154,6 @@ def _compose_kernel(
     out_width,
     height,
     width,
-    n1,
-    c1,
-    y1,
-    x1,
-    n2,
-    c2,
-    y2,
-    x2,
     pred_image,
     pred_color,
     pred_row,
@@ -172,44 +165,33 @@ def _compose_kernel(
     AS_8BIT: tl.constexpr,
     PIXELS: tl.constexpr,
 ):
-    image = tl.program_id(1).to(tl.int64)
-    pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
-    y = pixel // out_width
-    x = pixel % out_width
-    mask = y < out_height
+    image = tl.program_id(2).to(tl.int64)
+    y, x = tile_of_program(out_height, out_width, PIXELS)
     t = tl.load(times + image).to(tl.float32)
     plane = height * width
     own = motion + image * 5 * plane
     extra = refinement + image * 20 * plane
     # 2 t or 2 (1 - t) times the motion of unit time.
-    dx = 2 * t * full_motion(own, extra, 0, y, x, height, width, mask, REFINED)
-    dy = 2 * t * full_motion(own, extra, 1, y, x, height, width, mask, REFINED)
+    dx = 2 * t * full_motion(own, extra, 0, y, x, height, width, REFINED)
+    dy = 2 * t * full_motion(own, extra, 1, y, x, height, width, REFINED)
     to_y_1, to_x_1 = moved(y, x, dy, dx, height, width)
-    dx = 2 * (1 - t) * full_motion(own, extra, 2, y, x, height, width, mask, REFINED)
-    dy = 2 * (1 - t) * full_motion(own, extra, 3, y, x, height, width, mask, REFINED)
+    dx = 2 * (1 - t) * full_motion(own, extra, 2, y, x, height, width, REFINED)
+    dy = 2 * (1 - t) * full_motion(own, extra, 3, y, x, height, width, REFINED)
     to_y_2, to_x_2 = moved(y, x, dy, dx, height, width)
-    logit = full_motion(own, extra, 4, y, x, height, width, mask, REFINED)
+    logit = full_motion(own, extra, 4, y, x, height, width, REFINED)
     # Channels of the correction: (output, row, column).
     source = correction + image * plane * correction_pitch
-    source += ((y // 2) * width + x // 2) * correction_pitch + (y % 2) * 2 + x % 2
-    logit += tl.log((1 - t) / t) + tl.load(source + 12, mask=mask, other=0.0).to(tl.float32)
+    source += ((y >> 1) * width + (x >> 1)) * correction_pitch + (y & 1) * 2 + (x & 1)
+    logit += tl.log((1 - t) / t) + tl.load(source + 12).to(tl.float32)
     weight = tl.sigmoid(logit)
     mix = weight
     if MIXED:
-        mix = tl.sigmoid(tl.load(source + 16, mask=mask, other=0.0).to(tl.float32))
-    one = first + image * n1
-    two = second + image * n2
+        mix = tl.sigmoid(tl.load(source + 16).to(tl.float32))
+    second = image + tl.num_programs(2)
+    a = _warped(pixels, image, to_y_1, to_x_1, out_height, out_width, mix[:, None], MIXED)
+    b = _warped(pixels, second, to_y_2, to_x_2, out_height, out_width, mix[:, None], MIXED)
+    red, green, blue = colors_of(scale * (b + weight[:, None] * (a - b)))
     target = pred + image * pred_image + y * pred_row + x * pred_pixel
-    for color in tl.static_range(3):
-        a = _warped_color(
-            one + color * c1, to_y_1, to_x_1, y1, x1, out_height, out_width, mix, mask, MIXED
-        )
-        b = _warped_color(
-            two + color * c2, to_y_2, to_x_2, y2, x2, out_height, out_width, mix, mask, MIXED
-        )
-        value = scale * (b + weight * (a - b))
-        value += tl.load(source + 4 * color, mask=mask, other=0.0).to(tl.float32)
-        value = tl.minimum(tl.maximum(value, 0.0), 1.0)
-        if AS_8BIT:
-            value = value * 255 + 0.5
-        tl.store(target + color * pred_color, value.to(pred.dtype.element_ty), mask=mask)
+    _store_color(target, red, source, AS_8BIT)
+    _store_color(target + pred_color, green, source + 4, AS_8BIT)
+    _store_color(target + 2 * pred_color, blue, source + 8, AS_8BIT)

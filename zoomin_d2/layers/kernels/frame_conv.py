@@ -1,4 +1,4 @@
-"""Two frames, 8-bit or float, in; the first convolution of both out; inference only.
+"""Two frames, 8-bit or float, in; the first convolution and the pixels of both out; inference only.
 
 Frames are (N, 3, H, W) in any memory format, uint8 or float in [0, 1], and are taken as if padded
 by their border to (2 h, 2 w). Activations are (N, h, w, C) as in conv.py.
@@ -10,11 +10,9 @@ import triton.language as tl
 from torch import Tensor, nn
 
 from zoomin_d2.layers.kernels.launch import launch
+from zoomin_d2.layers.kernels.pixels import TOP, pixels_of, scale_of, tile_of_program, tiles
 
-
-def scale_of(frame: Tensor) -> float:
-    """The factor that brings the values of a frame into [0, 1]."""
-    return 1.0 if frame.is_floating_point() else 1 / 255
+_PIXELS = 128
 
 
 class FrameConv:
@@ -22,7 +20,7 @@ class FrameConv:
 
     Args:
         conv: of three input channels.
-        slope: of the leaky ReLU.
+        slope: of the leaky ReLU, in [0, 1].
     """
 
     def __init__(self, conv: nn.Conv2d, slope: float):
@@ -38,17 +36,22 @@ class FrameConv:
         Args:
             out: (2N, h, w, C): for every frame_1, then for every frame_2; channels beyond the
                 convolution's become zero.
+
+        Returns:
+            the frames' pixels, see pixels.py.
         """
+        pixels = pixels_of(frame_1, frame_2)
         n, _, in_height, in_width = frame_1.shape
         _, height, width, channels = out.shape
         launch(
             _frame_conv_kernel,
-            (triton.cdiv(height * width, 128), 2 * n),
+            (*tiles(height, width, _PIXELS), 2 * n),
             frame_1,
             frame_2,
             self.weight,
             self.bias,
             out,
+            pixels,
             n,
             in_height,
             in_width,
@@ -61,9 +64,10 @@ class FrameConv:
             scale_of(frame_1),
             self.slope,
             OUTPUTS=self.outputs,
-            PIXELS=128,
+            COPY=frame_1.dtype == torch.uint8,
+            PIXELS=_PIXELS,
         )
-        return out
+        return pixels
 
 
 @triton.jit(do_not_specialize=["n", "in_height", "in_width", "height", "width", "scale", "slope"])
@@ -73,6 +77,7 @@ def _frame_conv_kernel(
     weight,
     bias,
     out,
+    pixels,
     n,
     in_height,
     in_width,
@@ -91,36 +96,52 @@ def _frame_conv_kernel(
     scale,
     slope,
     OUTPUTS: tl.constexpr,
+    COPY: tl.constexpr,
     PIXELS: tl.constexpr,
 ):
-    image = tl.program_id(1).to(tl.int64)
-    pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
-    y = pixel // width
-    x = pixel % width
+    image = tl.program_id(2).to(tl.int64)
+    y, x = tile_of_program(height, width, PIXELS)
     tap = tl.arange(0, 32)  # (color, dy, dx), 27 of them
     color = tap // 9
     in_y = (2 * y - 1)[:, None] + ((tap % 9) // 3)[None, :]
     in_x = (2 * x - 1)[:, None] + (tap % 3)[None, :]
-    # Zeros outside the padded frame, as for any convolution; the border's value in its padding.
-    mask = (y < height)[:, None] & (tap < 27)[None, :]
-    mask = mask & (in_y >= 0) & (in_y < 2 * height) & (in_x >= 0) & (in_x < 2 * width)
-    in_y = tl.minimum(in_y, in_height - 1)
-    in_x = tl.minimum(in_x, in_width - 1)
+    # Zeros outside the padded frame, as for any convolution (with this stride, only above it and to
+    # the left); the border's value in its padding.
+    used = (tap < 27)[None, :]
+    mask = used & (in_y >= 0) & (in_x >= 0)
+    in_y = tl.maximum(tl.minimum(in_y, in_height - 1), 0)
+    in_x = tl.maximum(tl.minimum(in_x, in_width - 1), 0)
     if image < n:
         source = first + image * n1 + (color * c1)[None, :] + in_y * y1 + in_x * x1
-        value = tl.load(source, mask=mask, other=0.0)
+        value = tl.load(source, mask=used, other=0.0)
     else:
         source = second + (image - n) * n2 + (color * c2)[None, :] + in_y * y2 + in_x * x2
-        value = tl.load(source, mask=mask, other=0.0)
+        value = tl.load(source, mask=used, other=0.0)
+    if COPY:
+        # The bytes of two by two pixels are among those of a convolution's place: no other loads.
+        value = value.to(tl.int32)
+        shifted = value << (8 * color)[None, :]
+        for row in tl.static_range(2):
+            for column in tl.static_range(2):
+                chosen = (tap % 9 == 3 * row + column + 4) & (tap < 27)
+                pixel_value = tl.sum(tl.where(chosen[None, :], shifted, 0), 1)
+                full_y = 2 * y + row
+                full_x = 2 * x + column
+                tl.store(
+                    pixels + image * in_height * in_width + full_y * in_width + full_x,
+                    pixel_value | TOP,
+                    mask=(full_y < in_height) & (full_x < in_width),
+                )
+        value = (value | TOP).to(tl.float32, bitcast=True) - 8388608.0
     value = tl.where(mask, value.to(tl.float32) * scale - 0.5, 0.0)
     output = tl.arange(0, OUTPUTS)
     w = tl.load(weight + (tap * OUTPUTS)[:, None] + output[None, :])
     total = tl.dot(value.to(weight.dtype.element_ty), w, input_precision="ieee")
     total += tl.load(bias + output)[None, :]
-    total = tl.where(total >= 0, total, total * slope)
-    target = out + image * height * width * out_pitch + (pixel * out_pitch)[:, None]
+    total = tl.maximum(total, total * slope)
+    target = out + image * height * width * out_pitch + ((y * width + x) * out_pitch)[:, None]
     tl.store(
         target + output[None, :],
         total.to(out.dtype.element_ty),
-        mask=(y < height)[:, None] & (output < num_out)[None, :],
+        mask=(output < num_out)[None, :],
     )

@@ -85,12 +85,12 @@ def bilinear(a, b, c, d, over, down):
 @triton.jit
 def upsampled(plane, y, x, half_height, half_width, inside):
     """A plane of half the size, bilinear (align_corners=False) at the pixels (y, x) of this one."""
-    odd_y = y % 2
-    odd_x = x % 2
-    above = tl.maximum(y // 2 - 1 + odd_y, 0)
-    below = tl.minimum(y // 2 + odd_y, half_height - 1)
-    left = tl.maximum(x // 2 - 1 + odd_x, 0)
-    right = tl.minimum(x // 2 + odd_x, half_width - 1)
+    odd_y = y & 1
+    odd_x = x & 1
+    above = tl.maximum((y >> 1) - 1 + odd_y, 0)
+    below = tl.minimum((y >> 1) + odd_y, half_height - 1)
+    left = tl.maximum((x >> 1) - 1 + odd_x, 0)
+    right = tl.minimum((x >> 1) + odd_x, half_width - 1)
     down = 0.75 - 0.5 * odd_y.to(tl.float32)
     over = 0.75 - 0.5 * odd_x.to(tl.float32)
     a = tl.load(plane + above * half_width + left, mask=inside, other=0.0)

@@ -9,8 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from zoomin_d2.layers.kernels.frame_conv import scale_of
 from zoomin_d2.layers.kernels.launch import launch
+from zoomin_d2.layers.kernels.pixels import scale_of
 from zoomin_d2.layers.kernels.warp import upsampled, warped
 
 _PIXELS = 32
