@@ -20,6 +20,7 @@ setup(
     package_data={
         "zoomin_d2": ["py.typed"],
         "zoomin_d2.cli.app": ["*.css", "*.js"],
+        "zoomin_d2.layers.kernels": ["cuda/*.cu", "cuda/*.cuh"],
         "zoomin_d2.model_zoo": ["configs/*.yaml", "weights/*"],
         "zoomin_d2.visualization.report": ["*.html", "*.css", "*.js", "vendor/**"],
     },

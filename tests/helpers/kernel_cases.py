@@ -10,7 +10,6 @@ from zoomin_d2.layers.kernels.conv import FusedConv, padded
 from zoomin_d2.layers.kernels.correlation import correlate_into
 from zoomin_d2.layers.kernels.frame_conv import FrameConv
 from zoomin_d2.layers.kernels.gather_frames import gather_frames
-from zoomin_d2.layers.kernels.tiles import Tile
 from zoomin_d2.layers.kernels.warp import gather_level
 from zoomin_d2.layers.kernels.warp_blend import warp_blend
 from zoomin_d2.layers.kernels.warp_frames import warp_frames
@@ -84,25 +83,6 @@ def convolutions():
             assert torch.allclose(fused.reference(x), last(expected), atol=1e-5)
 
 
-def strips():
-    """The same convolutions by the other kernel, in tiles that cover the frame and that do not."""
-    for inputs, outputs, dilation, residual, dtype, tile in (
-        (24, 40, 1, False, torch.float32, Tile(4, 64, 16, 4, 2, 16)),
-        (32, 20, 2, True, torch.float32, Tile(2, 16, 32, 4, 2, 16)),
-        (40, 5, 1, True, torch.float16, Tile(1, 16, 16, 4, 3, 64)),
-    ):
-        conv = nn.Conv2d(inputs, outputs, 3, 1, dilation, dilation).to(DEVICE, dtype)
-        fused = FusedConv(conv, 0.1)
-        x = rand(2, 9, 21, fused.channels + 16, dtype=dtype)[..., : fused.channels]
-        target = rand(2, 9, 21, padded(outputs) + 16, dtype=dtype)
-        out, beside = target[..., : padded(outputs)], target[..., padded(outputs) :].clone()
-        added = rand(*out.shape, dtype=dtype) if residual else None
-        fused._launch(x, out, added, tile)
-        expected = fused.reference(x, added[..., :outputs] if residual else None)
-        close(out[..., :outputs], expected, dtype)
-        assert torch.equal(target[..., padded(outputs) :], beside)
-
-
 def finer(motion):
     motion = F.interpolate(motion, scale_factor=2, mode="bilinear", align_corners=False)
     return torch.cat((motion[:, :4] * 2, motion[:, 4:]), 1)
@@ -146,16 +126,26 @@ def frames():
         (5, 13, 1.0, torch.uint8, torch.channels_last),
         (8, 12, 60.0, torch.float32, torch.contiguous_format),
         (3, 7, 2.0, torch.uint8, torch.contiguous_format),
+        (5, 67, 20.0, torch.uint8, None),  # several tiles; a part of a frame, and another format
     ):
         pair = [torch.rand(2, 3, height, width, generator=random).to(DEVICE) for _ in range(2)]
         exact = pair
         if frames_dtype == torch.uint8:
-            pair = [(x * 255).to(torch.uint8).contiguous(memory_format=layout) for x in pair]
+            pair = [(x * 255).to(torch.uint8) for x in pair]
             exact = [x / 255 for x in pair]
+            if layout is None:
+                part = torch.zeros(2, 3, height + 2, width + 3, dtype=torch.uint8, device=DEVICE)
+                part = part[..., 1:-1, 2:-1].copy_(pair[1])
+                pair = [pair[0].contiguous(memory_format=torch.channels_last), part]
+            else:
+                pair = [x.contiguous(memory_format=layout) for x in pair]
         whole = [pad_to_multiple(x, 4) for x in exact]
         h, w = whole[0].shape[2] // 2, whole[0].shape[3] // 2
         conv = nn.Conv2d(3, 24, 3, 2, 1).to(DEVICE)
-        out = FrameConv(conv, 0.1)(*pair, torch.full((4, h, w, 32), 9.0, device=DEVICE))
+        out = torch.full((4, h, w, 32), 9.0, device=DEVICE)
+        pixels = FrameConv(conv, 0.1)(*pair, out)
+        bytes_or_floats = pixels.view(2 * len(pair[0]), height, width, -1).view(frames_dtype)
+        assert torch.equal(first(bytes_or_floats)[:, :3], torch.cat(pair))
         expected = F.leaky_relu(conv(torch.cat(whole) - 0.5), 0.1)
         close(first(out)[:, :24], expected, torch.float32)
         assert (out[..., 24:] == 0).all()
@@ -163,19 +153,20 @@ def frames():
         t = torch.tensor([0.25, 0.6], device=DEVICE)
         motion = rand(2, 5, h, w, scale=scale)
         motion[:, 4] /= scale
-        last_steps(pair, whole, motion, None, t, False, scale)
-        last_steps(pair, whole, motion, rand(2, 5, 2 * h, 2 * w), t, True, scale)
+        last_steps(pair[0], pixels, whole, motion, None, t, False, scale)
+        added = rand(2, 5, 2 * h, 2 * w)
+        last_steps(pair[0], pixels, whole, motion, added, t, True, scale)
 
 
-def last_steps(pair, whole, motion, refinement, t, mixed, scale):
-    """From the half-size motion to the frame, with frames as given and as float, padded."""
+def last_steps(frame, pixels, whole, motion, refinement, t, mixed, scale):
+    """From the half-size motion to the frame, with pixels as given and frames as float, padded."""
     n, _, h, w = motion.shape
     times = t.view(-1, 1, 1, 1)
     full = finer(motion)
     if refinement is not None:
         hidden = rand(n, h, w, 24)
         found = gather_frames(
-            *pair, motion, hidden[..., :20], t, hidden.new_full((n, 2 * h, 2 * w, 32), 9)
+            pixels, motion, hidden[..., :20], t, hidden.new_full((n, 2 * h, 2 * w, 32), 9)
         )
         parts = [backward_warp(whole[k] - 0.5, flow) for k, flow in enumerate(flows(full, times))]
         parts += [full, (times - 0.5).expand(-1, 1, 2 * h, 2 * w)]
@@ -185,7 +176,7 @@ def last_steps(pair, whole, motion, refinement, t, mixed, scale):
         close(first(found), torch.cat(parts, 1), torch.float32, 4 * scale)
         full = full + refinement
     out = torch.full((n, h, w, 48), 9.0, device=DEVICE)[..., 16:]
-    warp_frames(*pair, motion, refinement, t, out)
+    warp_frames(pixels, motion, refinement, t, out)
     warped = [backward_warp(x, flow) for x, flow in zip(whole, flows(full, times))]
     expected = F.pixel_unshuffle(torch.cat(warped, 1) - 0.5, 2)
     zeros = torch.zeros(n, 7, h, w, device=DEVICE)
@@ -199,11 +190,11 @@ def last_steps(pair, whole, motion, refinement, t, mixed, scale):
         mix = torch.sigmoid(change[:, 4:])
         warped = [a + mix * (b - a) for a, b in zip(warped, sharp)]
     mask = torch.sigmoid(full[:, 4:] + torch.logit(1 - times) + change[:, 3:4])
-    height, width = pair[0].shape[2:]
+    height, width = frame.shape[2:]
     expected = (blend(*warped, mask) + change[:, :3]).clamp(0, 1)[..., :height, :width]
-    pred = torch.empty_like(pair[0])
-    compose(*pair, motion, refinement, correction, t, pred, mixed=mixed)
-    assert pred.stride() == pair[0].stride()
+    pred = torch.empty_like(frame)
+    compose(pixels, motion, refinement, correction, t, pred, mixed=mixed)
+    assert pred.stride() == frame.stride()
     if pred.dtype == torch.uint8:
         assert (pred.float() - expected * 255).abs().max() < 0.51
     else:
@@ -249,7 +240,6 @@ def features_and_frames():
 
 with torch.no_grad():
     convolutions()
-    strips()
     levels()
     frames()
     features_and_frames()

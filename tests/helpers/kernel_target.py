@@ -1,4 +1,4 @@
-"""Compile the Triton kernels for an H100 or H200 where there is none; see what they take.
+"""Compile the kernels for an H100 or H200 where there is none; see what they take.
 
 Run as a script: the real networks' kernels at a small and a large size, on two threads.
 """
@@ -38,21 +38,27 @@ class Hopper:
 
 
 def describe(compiled) -> dict:
-    """Name, registers, bytes of stack (spills) and kinds of instructions of a compiled kernel."""
+    """Name, registers, bytes of stack (spills) and kinds of instructions of a compiled kernel.
+
+    Args:
+        compiled: by Triton, or the bytes that a `CudaKernel` gives.
+    """
+    binary = compiled if isinstance(compiled, bytes) else compiled.asm["cubin"]
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(compiled.asm["cubin"])
+        file.write(binary)
         file.flush()
         command = [TOOLS / "cuobjdump", "--dump-resource-usage", file.name]
         usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    name = re.search(r"Function (\w+):", usage).group(1)
     registers, stack = re.search(r"REG:(\d+) STACK:(\d+)", usage).groups()
+    described = {"name": name, "registers": int(registers), "stack": int(stack)}
+    if isinstance(compiled, bytes):
+        return described
     ptx = compiled.asm["ptx"]
-    return {
-        "name": compiled.metadata.name,
-        "registers": int(registers),
-        "stack": int(stack),
-        "shared": compiled.metadata.shared,
+    return described | {
         "tensor_core": bool(re.search(r"wgmma\.mma_async|mma\.sync", ptx)),
         "wide_access": bool(re.search(r"cp\.async\.cg|cp\.async\.bulk|global\.v4|v4\.b32", ptx)),
+        "byte_loads": len(re.findall(r"ld\.global\S*\.b8 ", ptx)),
         "narrow_stores": len(re.findall(r"st\.global\.b(?:8|16) ", ptx)),
     }
 
@@ -83,7 +89,7 @@ def compile_for_hopper(tune: bool, sizes: list[tuple[int, int]]) -> list[dict]:
         warp_blend(frame, frame, features, motion, torch.full((1,), 0.5), out)
 
     triton_launch.compile_ahead(run, num_threads=2)
-    with triton_launch.compile_only(lambda x: kernels.setdefault(x.hash, x)):
+    with triton_launch.compile_only(lambda x: kernels.setdefault(getattr(x, "hash", x), x)):
         run()  # all are there now
     return [describe(x) for x in kernels.values()]
 

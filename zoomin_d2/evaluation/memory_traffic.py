@@ -98,7 +98,7 @@ def count_triton_traffic(run: Callable[[], object]) -> list[tuple[str, int]]:
 
     def note(kernel, grid, args, options) -> None:
         tensors = {id(x): _size(x) for x in args if isinstance(x, Tensor)}
-        kernels.append((kernel.fn.__name__.strip("_"), sum(tensors.values())))
+        kernels.append((kernel.__name__.strip("_"), sum(tensors.values())))
 
     with instead_of_launching(note):
         run()

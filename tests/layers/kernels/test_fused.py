@@ -33,14 +33,18 @@ def test_equal_to_the_definitions():
 def test_compiled_for_an_h200_nothing_spills():
     kernels = json.loads(_run("kernel_target.py", TRITON_INTERPRET="0"))
     names = {k["name"] for k in kernels}
-    assert len(names) == 9 and len(kernels) > 40
+    assert len(names) == 9 and len(kernels) > 30
     for kernel in kernels:
         # Stack: registers that did not fit.
         assert kernel["stack"] == 0 and kernel["registers"] <= 255, kernel
-        # What composes the frame reads and writes single bytes, wherever the motion points.
+        if kernel["name"] in ("conv_halo", "correlation"):  # in CUDA C++
+            continue
+        # What composes the frame reads single pixels, wherever the motion points.
         assert kernel["wide_access"] or kernel["name"] == "_compose_kernel", kernel
         assert kernel["tensor_core"] == ("_conv_" in kernel["name"]), kernel
         if "_conv_" in kernel["name"] or kernel["name"] == "_gather_kernel":
             assert kernel["narrow_stores"] == 0, kernel
+        if kernel["name"] in ("_compose_kernel", "_warp_frames_kernel"):
+            assert kernel["byte_loads"] == 0, kernel  # a pixel at once
         if kernel["name"] == "_gather_kernel":  # few enough for half of the GPU's threads
             assert kernel["registers"] <= 64, kernel

@@ -6,8 +6,8 @@ Bias, leaky ReLU, the sum of a residual block and pixel shuffling happen before 
 written. It computes in float32 from operands in the weight's dtype.
 
 Definition: `reference`, in PyTorch. An implicit matrix product: for each of the kernel's taps,
-(pixels of a tile, channels) times (channels, output channels). Most of the work is done by another
-kernel where it is faster (conv_strips.py).
+(pixels of a tile, channels) times (channels, output channels). On Hopper GPUs, another kernel does
+most of the work (conv_halo.py).
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,16 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
-from zoomin_d2.layers.kernels.conv_strips import launch_strips, offsets, strips_work
+from zoomin_d2.layers.kernels.conv_halo import fits_halo, launch_halo, packed_for_halo
 from zoomin_d2.layers.kernels.launch import compiling, launch
-from zoomin_d2.layers.kernels.tiles import TILE_WIDTH, Tile, candidates, fastest, strips
+from zoomin_d2.layers.kernels.tiles import (
+    TILE_WIDTH,
+    HaloTile,
+    Tile,
+    candidates,
+    fastest,
+    halo_candidates,
+)
 
 
 def padded(channels: int, multiple: int = 16) -> int:
@@ -64,7 +71,8 @@ class FusedConv:
         self.weight[:, torch.tensor(slots, device=weight.device), :outputs] = weight
         self.bias = bias.new_zeros(padded(outputs))
         self.bias[:outputs] = bias
-        self._tiles: dict[tuple, Tile] = {}
+        self._tiles: dict[tuple, Tile | HaloTile] = {}
+        self._packed: dict[int, Tensor] = {}  # the weights for conv_halo.py, by outputs of a block
 
     def out_size(self, height: int, width: int) -> tuple[int, int]:
         """The size of the result, (h, w), before shuffling."""
@@ -86,8 +94,7 @@ class FusedConv:
         """
         key = (x.shape, out.dtype, residual is not None)
         if key not in self._tiles:
-            height, width = self.out_size(*x.shape[1:3])
-            default, *others = self._candidates(x.shape[0] * height * width, width)
+            default, *others = self._candidates(x, out, residual)
             if compiling() and tune:
                 for tile in others:
                     self._launch(x, out, residual, tile)
@@ -100,18 +107,23 @@ class FusedConv:
         self._launch(x, out, residual, self._tiles[key])
         return out
 
-    def _candidates(self, pixels: int, width: int) -> list[Tile]:
-        sizes = self.weight.shape[2], self.channels
-        tiles = candidates(pixels, *sizes)
-        plain = self.side == 3 and self.stride == 1 and not self.quarter
-        # In float32 they need more shared memory and registers than there are.
-        if plain and self.weight.element_size() == 2:
-            with torch.cuda.device_of(self.weight):  # it need not be the current device
-                if strips_work():
-                    return [*strips(pixels, width, *sizes), *tiles]
-        return tiles
+    def _candidates(self, x: Tensor, out: Tensor, residual: Tensor | None) -> list[Tile | HaloTile]:
+        height, width = self.out_size(*x.shape[1:3])
+        pixels, outputs = x.shape[0] * height * width, self.weight.shape[2]
+        tiles = candidates(pixels, outputs, self.channels)
+        plain = self.side == 3 and not self.quarter and 0 <= self.slope <= 1
+        with torch.cuda.device_of(self.weight):  # it need not be the current device
+            if not (plain and fits_halo(self.weight, x, out, residual)):
+                return tiles
+        written = self.outputs if out.dtype == torch.float32 else outputs
+        halo = halo_candidates(
+            x.shape[0] * height, width, written, self.channels, self.stride, self.dilation
+        )
+        return [*halo, *tiles]
 
-    def _launch(self, x: Tensor, out: Tensor, residual: Tensor | None, tile: Tile) -> None:
+    def _launch(
+        self, x: Tensor, out: Tensor, residual: Tensor | None, tile: Tile | HaloTile
+    ) -> None:
         n, in_height, in_width, channels = x.shape
         height, width = self.out_size(in_height, in_width)
         if channels != self.channels or x.stride(3) != 1 or x.stride(1) != in_width * x.stride(2):
@@ -119,13 +131,17 @@ class FusedConv:
                 f"the input must be (N, h, w, {self.channels}) with dense rows and channels, got "
                 f"{tuple(x.shape)} with strides {x.stride()}"
             )
-        if tile.columns:
-            launch_strips(
+        if isinstance(tile, HaloTile):
+            if tile.outputs not in self._packed:
+                used = triton.cdiv(self.outputs, tile.outputs) * tile.outputs
+                self._packed[tile.outputs] = packed_for_halo(self.weight[..., :used], tile.outputs)
+            launch_halo(
                 x,
-                self.weight,
+                self._packed[tile.outputs],
                 self.bias,
                 residual,
                 out,
+                stride=self.stride,
                 dilation=self.dilation,
                 slope=self.slope,
                 tile=tile,
@@ -184,6 +200,12 @@ class FusedConv:
         y = y.permute(0, 2, 3, 1)
         y = y if residual is None else y + residual.float()
         return F.leaky_relu(y, self.slope)
+
+
+@triton.jit
+def offsets(y, x, channel, row_stride, pixel_stride, channel_stride):
+    """(P, C): where the channels (C,) of the pixels (y, x), (P,), are in an image."""
+    return (y * row_stride + x * pixel_stride)[:, None] + (channel * channel_stride)[None, :]
 
 
 # Sizes vary from video to video, and must not each compile another kernel.

@@ -1,4 +1,4 @@
-"""Every launch of a Triton kernel in this room goes through `launch`, which runs or compiles it.
+"""Every launch of a kernel in this room goes through `launch`, which runs or compiles it.
 
 Compiling ahead has two uses: a test without a GPU can check that a kernel compiles for one, and how
 many registers it takes; and on a machine with many cores, all kernels compile at once.
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 import triton
@@ -17,8 +18,12 @@ IS_TRITON_3_5 = hasattr(triton, "AsyncCompileMode")  # or later
 _instead: ContextVar[Callable | None] = ContextVar("instead", default=None)
 
 
-def launch(kernel: triton.JITFunction, grid: tuple[int, ...], *args, **options) -> None:
-    """``kernel[grid](*args, **options)`` on the GPU where the first argument, a tensor, is."""
+def launch(kernel: Any, grid: tuple[int, ...], *args, **options) -> None:
+    """``kernel[grid](*args, **options)`` on the GPU where the first argument, a tensor, is.
+
+    Args:
+        kernel: a `triton.JITFunction` or a `CudaKernel`.
+    """
     instead = _instead.get()
     with torch.cuda.device_of(args[0]):
         if instead is None:
@@ -53,5 +58,16 @@ def compile_ahead(run: Callable[[], object], num_threads: int) -> None:
     """Compile everything that ``run()`` launches, in several threads; Triton caches it on disk."""
     if not IS_TRITON_3_5:
         return
-    with ThreadPoolExecutor(num_threads) as pool, triton.AsyncCompileMode(pool), compile_only():
+
+    def start(kernel, grid, args, options) -> None:
+        if isinstance(kernel, triton.JITFunction):  # which uses the pool
+            kernel.warmup(*args, grid=grid, **options)
+        else:
+            pool.submit(kernel.warmup, *args, grid=grid, **options)
+
+    with (
+        ThreadPoolExecutor(num_threads) as pool,
+        triton.AsyncCompileMode(pool),
+        instead_of_launching(start),
+    ):
         run()

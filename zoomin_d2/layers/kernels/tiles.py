@@ -1,30 +1,29 @@
-"""How the convolution kernel divides its work, chosen by size or by timing."""
+"""How the convolution kernels divide their work, chosen by size or by timing."""
 
+import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import triton
 
 TILE_WIDTH = 16  # pixels; tiles are two-dimensional, so that the taps find their rows in the cache
+AnyTile = TypeVar("AnyTile")
 # For an H200: with fewer products of pixels and outputs, large tiles leave it half empty.
 _FILLS_THE_GPU = 132 * 2 * 64 * 64
 
 
 @dataclass(frozen=True)
 class Tile:
-    """How a launch divides the work: pixels (rows x 16), output channels, channels per step.
-
-    With columns, rows x columns pixels by the kernel of conv_strips.py.
-    """
+    """How a launch divides the work: pixels (rows x 16), output channels, channels per step."""
 
     rows: int
     outputs: int
     channels: int
     warps: int
     stages: int
-    columns: int = 0
 
 
 def candidates(pixels: int, outputs_all: int, channels_all: int) -> list[Tile]:
@@ -69,38 +68,123 @@ def candidates(pixels: int, outputs_all: int, channels_all: int) -> list[Tile]:
     return list(dict.fromkeys([default, *tiles]))
 
 
-def strips(pixels: int, width: int, outputs_all: int, channels_all: int) -> list[Tile]:
-    """Tiles of conv_strips.py for the same convolution of rows of this width; the default first.
+@dataclass(frozen=True)
+class HaloTile:
+    """How a launch of conv_halo.py divides the work.
 
-    Empty where the tiles of `candidates` were as fast. The defaults are the fastest of 24, timed
-    for the convolutions of `fast` and `fine` at two sizes on an H200 (docs/performance.md).
+    Attributes:
+        outputs: channels that a block makes, a multiple of 8 and a divisor of all.
+        channels: of a step, 16, 32, or 64, a divisor of all.
+        rows: that four warps make, each of 64 pixels.
+        groups: of four warps in a block, one below the other.
+        stages: steps in shared memory, all but one fetched ahead.
+        blocks: at least so many on a multiprocessor at a time.
+        resident: keep the weights in shared memory.
     """
-    outputs = min(triton.next_power_of_2(outputs_all), 64)
-    work = pixels * outputs_all / _FILLS_THE_GPU
-    if width < 48 or (outputs < 64 and work < 1 and channels_all <= 64):
+
+    outputs: int
+    channels: int
+    rows: int = 4
+    groups: int = 1
+    stages: int = 2
+    blocks: int = 2
+    resident: bool = True
+
+    def shared(self, channels: int, stride: int, dilation: int) -> int:
+        """Bytes of shared memory of a block, for so many channels in all."""
+        height = (self.rows * self.groups - 1) * stride + 2 * dilation + 1
+        pixels = height * (64 * stride + 8) * self.channels
+        taps = 9 * self.outputs * (channels if self.resident else self.stages * self.channels)
+        return 2 * (self.stages * pixels + taps)
+
+
+_SHARED = 227 * 1024  # bytes of a multiprocessor of the Hopper generation
+_REGISTERS = 65536
+# (rows, groups, stages, blocks) of a HaloTile, to be timed.
+_HALO_SHAPES = [
+    *[(1, 1, 3, 3), (1, 2, 2, 2), (2, 1, 2, 2), (2, 1, 2, 3), (2, 1, 2, 4), (2, 2, 2, 2)],
+    *[(2, 2, 3, 1), (2, 4, 2, 1), (4, 1, 2, 2), (4, 1, 2, 3), (4, 1, 3, 2), (4, 2, 3, 1)],
+]
+
+
+def halo_candidates(
+    rows: int, width: int, outputs: int, channels: int, stride: int, dilation: int
+) -> list[HaloTile]:
+    """Tiles of conv_halo.py for a result of so many rows (of all images) and columns.
+
+    The default is the first; empty where those of `candidates` are as fast.
+    """
+    outputs = triton.cdiv(outputs, 8) * 8
+    default = _default_halo(rows * triton.cdiv(width, 64), width, outputs, channels, stride)
+    if default is None:
         return []
-    tiles = [
-        Tile(4, outputs, 32, 4, 3, 64),
-        Tile(2, outputs, 32, 4, 3, 64),
-        Tile(4, outputs, 32, 4, 2, 64),
+    defaults = [
+        dataclasses.replace(default, channels=step, resident=resident)
+        for step in (default.channels, 32, 16)
+        for resident in (True, default.resident)
+        if channels % step == 0
     ]
-    if outputs <= 32:
-        wide = Tile(4, outputs, 32, 8, 2, 128)
-        if work > 2.5:
-            return [wide, *tiles] if outputs == 32 else [tiles[2], *tiles[:2]]
-        return [*tiles, wide]
-    if work > 2.5:
-        return tiles
-    if outputs_all > 64:
-        flat = Tile(1, 128, 64, 4, 3, 64)
-        return [flat, *tiles] if pixels > 4096 else []
-    if work >= 1:
-        return [tiles[1], tiles[0]]
-    deep = Tile(1, 64, 64, 4, 3, 64) if channels_all <= 64 else Tile(1, 64, 32, 4, 4, 64)
-    return [deep, tiles[1]] if pixels > 4096 else []
+    others = [
+        HaloTile(made, step, *shape, resident)
+        for made in (outputs, *([outputs // 2] if outputs >= 64 else []))
+        for step in (16, 32, 64)
+        for shape in _HALO_SHAPES
+        for resident in (True, False)
+        if channels % step == 0 and (resident or channels * made > 3000)
+    ]
+    defaults, others = (
+        [x for x in tiles if _fits(x, channels, stride, dilation)] for tiles in (defaults, others)
+    )
+    return list(dict.fromkeys([*defaults, *others])) if defaults else []
 
 
-def fastest(tiles: Sequence[Tile], run: Callable[[Tile], object]) -> Tile:
+def _default_halo(
+    strips: int, width: int, outputs: int, channels: int, stride: int
+) -> HaloTile | None:
+    """For so many strips of 64 pixels; to be resident if that fits. None: the other kernel.
+
+    A simple form of what `fastest` chose for `fast` and `fine` at two sizes, on an H200.
+    """
+    step = 32 if channels % 32 == 0 else 16
+    many = strips > 1024
+    if width < 48 or (stride == 2 and (outputs > 64 or strips < 256)):
+        return None
+    if stride == 2:
+        return HaloTile(outputs, 16, 1, 2, 2, 2, resident=False)
+    if outputs == 8:
+        shape = (2, 1, 2, 4 if many else 3) if strips > 128 else (1, 1, 3, 3)
+        return HaloTile(outputs, step, *shape)
+    if outputs <= 32 and (channels <= 32 or not many):
+        return HaloTile(outputs, *((64, 2, 1, 2, 2) if channels == 64 else (step, 2, 1, 2, 3)))
+    if outputs <= 48:
+        return HaloTile(outputs, 16, *((4, 1, 3, 2) if many else (2, 1, 2, 2)))
+    if outputs <= 64 and strips >= 1024:
+        return HaloTile(outputs, step, 2, 2, 3, 1, resident=False)
+    if outputs <= 64 and strips >= 256:
+        return HaloTile(outputs, step, 2, 1, 2, 2, resident=False)
+    if outputs <= 64:
+        return HaloTile(outputs // 2, 64 if channels == 64 else step, 1, 2, 2, 2, resident=False)
+    if strips < 32 or (strips < 64 and channels > 128):
+        return None
+    if strips >= 400 and outputs <= 96:
+        return HaloTile(outputs, 16, 2, 1, 2, 2, resident=False)
+    if strips < 64:
+        return HaloTile(outputs // 2, 16, 1, 1, 3, 3, resident=False)
+    return HaloTile(outputs // 2, step, 2, 1, 2, 2, resident=False)
+
+
+def _fits(tile: HaloTile, channels: int, stride: int, dilation: int) -> bool:
+    """Whether so many blocks fit a multiprocessor, by their memory and, roughly, registers."""
+    halo = (tile.rows - 1) * stride + 2 * dilation + 1
+    registers = tile.rows * tile.outputs * 3 // 4 + 8 * halo + 40
+    return (
+        tile.outputs % 8 == 0
+        and (tile.shared(channels, stride, dilation) + 1024) * tile.blocks <= _SHARED
+        and registers <= min(_REGISTERS // (128 * tile.groups * tile.blocks), 255)
+    )
+
+
+def fastest(tiles: Sequence[AnyTile], run: Callable[[AnyTile], object]) -> AnyTile:
     """The tile with the least median GPU time of five runs; those that do not fit are skipped."""
     times = {}
     for tile in tiles:

@@ -1,0 +1,165 @@
+"""Kernels in CUDA C++ (cuda/), compiled when they are first used by the NVRTC that PyTorch has.
+
+`launch` launches them like those of Triton, whose compiler decides by itself what stays in shared
+memory, in which layout, and what is fetched when. These say it.
+"""
+
+import ctypes
+import functools
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+from triton.runtime.cache import get_cache_manager
+
+from zoomin_d2.layers.kernels.launch import IS_TRITON_3_5
+
+_SOURCES = Path(__file__).parent / "cuda"
+_MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+
+
+def compute_capability() -> int:
+    """That of the current GPU, 90 for an H100, or 0: no GPU on which `CudaKernel` could run.
+
+    0 in Triton's interpreter, too.
+    """
+    if not IS_TRITON_3_5 or torch.version.cuda is None or triton.knobs.runtime.interpret:
+        return 0
+    try:
+        target = triton.runtime.driver.active.get_current_target()
+        _nvrtc()
+    except (ImportError, OSError, RuntimeError):  # no GPU, or no NVRTC
+        return 0
+    return int(target.arch) if target.backend == "cuda" else 0
+
+
+class CudaKernel:
+    """A kernel of a file in cuda/ that has its name, with the constants that the file asks for.
+
+    ``kernel[grid](*args, threads=..., shared=...)`` launches it on the current stream: tensors as
+    pointers, int and float as 32 bits, anything of ctypes as it is; ``shared`` in bytes.
+
+    Args:
+        headers: the text of each header that it includes and that is not in cuda/.
+    """
+
+    def __init__(self, name: str, headers: dict[str, str] | None = None, **constants: int):
+        self.__name__ = name
+        self.constants = constants
+        self._build = _Build(name, tuple(constants.items()), tuple((headers or {}).items()))
+        self._functions: dict[tuple[int, int], ctypes.c_void_p] = {}
+
+    def __getitem__(self, grid: tuple[int, ...]):
+        return functools.partial(self._launch, grid)
+
+    def warmup(self, *args: Any, grid: tuple[int, ...], threads: int, shared: int) -> bytes:
+        """The kernel, compiled for the current GPU."""
+        return _compiled(self._build, compute_capability())
+
+    def _launch(self, grid: tuple[int, ...], *args: Any, threads: int, shared: int) -> None:
+        key = torch.cuda.current_device(), shared
+        if key not in self._functions:
+            self._functions[key] = _load(self._build, *key)
+        values = [as_ctypes(x) for x in args]
+        pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(x) for x in values))
+        stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
+        x, y, z = (*grid, 1, 1)[:3]
+        error = _driver().cuLaunchKernel(
+            self._functions[key], x, y, z, threads, 1, 1, shared, stream, pointers, None
+        )
+        _check(error)
+
+
+class _Build(NamedTuple):
+    name: str
+    constants: tuple[tuple[str, int], ...]
+    made: tuple[tuple[str, str], ...]
+
+
+def as_ctypes(value: Any):
+    """A kernel's argument as the driver takes it."""
+    if isinstance(value, Tensor):
+        return ctypes.c_void_p(value.data_ptr())
+    if isinstance(value, float):
+        return ctypes.c_float(value)
+    return ctypes.c_int(value) if isinstance(value, int) else value
+
+
+@functools.cache
+def _nvrtc() -> ctypes.CDLL:
+    from torch.cuda._utils import _get_nvrtc_library  # knows its name on every system
+
+    return _get_nvrtc_library()
+
+
+@functools.cache
+def _driver() -> ctypes.CDLL:
+    from torch.cuda._utils import _get_cuda_library
+
+    return _get_cuda_library()
+
+
+def _check(error: int) -> None:
+    if error:
+        text = ctypes.c_char_p()
+        _driver().cuGetErrorString(error, ctypes.byref(text))
+        raise RuntimeError(f"CUDA error {error}: {(text.value or b'unknown').decode()}")
+
+
+@functools.cache
+def _compiled(build: _Build, capability: int) -> bytes:
+    """The binary, from Triton's cache on disk if it is there."""
+    source = (_SOURCES / f"{build.name}.cu").read_text()
+    headers = {x.name: x.read_text() for x in _SOURCES.glob("*.cuh")} | dict(build.made)
+    # With what only this generation has, from Hopper on.
+    target = f"sm_{capability}a" if capability >= 90 else f"sm_{capability}"
+    options = [f"--gpu-architecture={target}", "--std=c++17"]
+    options += [f"-D{name}={value}" for name, value in build.constants]
+    key = repr((source, sorted(headers.items()), options, torch.version.cuda))
+    cache = get_cache_manager(hashlib.sha256(key.encode()).hexdigest())
+    if path := cache.get_file(f"{build.name}.cubin"):
+        return Path(path).read_bytes()
+    binary = _compile(build.name, source, headers, options)
+    cache.put(binary, f"{build.name}.cubin", binary=True)
+    return binary
+
+
+def _compile(name: str, source: str, headers: dict[str, str], options: list[str]) -> bytes:
+    nvrtc, program = _nvrtc(), ctypes.c_void_p()
+    texts, names = _strings(headers.values()), _strings(headers)
+    nvrtc.nvrtcCreateProgram(
+        ctypes.byref(program), source.encode(), f"{name}.cu".encode(), len(texts), texts, names
+    )
+    failed = nvrtc.nvrtcCompileProgram(program, len(options), _strings(options))
+    result = _output(program, "ProgramLog" if failed else "CUBIN")
+    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+    if failed:
+        raise RuntimeError(f"{name}.cu does not compile: {result.decode()}")
+    return result
+
+
+def _strings(texts: Iterable[str]):
+    encoded = [x.encode() for x in texts]
+    return (ctypes.c_char_p * len(encoded))(*encoded)
+
+
+def _output(program: ctypes.c_void_p, kind: str) -> bytes:
+    size = ctypes.c_size_t()
+    getattr(_nvrtc(), f"nvrtcGet{kind}Size")(program, ctypes.byref(size))
+    result = ctypes.create_string_buffer(size.value)
+    getattr(_nvrtc(), f"nvrtcGet{kind}")(program, result)
+    return result.raw
+
+
+def _load(build: _Build, device: int, shared: int) -> ctypes.c_void_p:
+    """The function on the current device, allowed to use so much shared memory."""
+    major, minor = torch.cuda.get_device_capability(device)
+    module, function = ctypes.c_void_p(), ctypes.c_void_p()
+    _check(_driver().cuModuleLoadData(ctypes.byref(module), _compiled(build, 10 * major + minor)))
+    _check(_driver().cuModuleGetFunction(ctypes.byref(function), module, build.name.encode()))
+    _check(_driver().cuFuncSetAttribute(function, _MAX_DYNAMIC_SHARED, shared))
+    return function
