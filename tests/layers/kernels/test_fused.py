@@ -37,14 +37,14 @@ def test_compiled_for_an_h200_nothing_spills():
     for kernel in kernels:
         # Stack: registers that did not fit.
         assert kernel["stack"] == 0 and kernel["registers"] <= 255, kernel
-        if kernel["name"] in ("conv_halo", "correlation"):  # in CUDA C++
+        if kernel["name"] == "gather_level":  # few enough for half of the GPU's threads
+            assert kernel["registers"] <= 64, kernel
+        if kernel["name"] in ("conv_halo", "correlation", "gather_level"):  # in CUDA C++
             continue
         # What composes the frame reads single pixels, wherever the motion points.
         assert kernel["wide_access"] or kernel["name"] == "_compose_kernel", kernel
         assert kernel["tensor_core"] == ("_conv_" in kernel["name"]), kernel
-        if "_conv_" in kernel["name"] or kernel["name"] == "_gather_kernel":
+        if "_conv_" in kernel["name"]:
             assert kernel["narrow_stores"] == 0, kernel
         if kernel["name"] in ("_compose_kernel", "_warp_frames_kernel"):
             assert kernel["byte_loads"] == 0, kernel  # a pixel at once
-        if kernel["name"] == "_gather_kernel":  # few enough for half of the GPU's threads
-            assert kernel["registers"] <= 64, kernel

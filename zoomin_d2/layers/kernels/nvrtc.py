@@ -7,6 +7,7 @@ memory, in which layout, and what is fetched when. These say it.
 import ctypes
 import functools
 import hashlib
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +19,13 @@ from triton.runtime.cache import get_cache_manager
 
 from zoomin_d2.layers.kernels.launch import IS_TRITON_3_5
 
+logger = logging.getLogger(__name__)
 _SOURCES = Path(__file__).parent / "cuda"
 _MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 
 def compute_capability() -> int:
-    """That of the current GPU, 90 for an H100, or 0: no GPU on which `CudaKernel` could run.
+    """That of the current GPU, 90 for an H100, or 0: no GPU on which a `CudaKernel` could run.
 
     0 in Triton's interpreter, too.
     """
@@ -31,10 +33,19 @@ def compute_capability() -> int:
         return 0
     try:
         target = triton.runtime.driver.active.get_current_target()
-        _nvrtc()
-    except (ImportError, OSError, RuntimeError):  # no GPU, or no NVRTC
+    except RuntimeError:  # no GPU
         return 0
-    return int(target.arch) if target.backend == "cuda" else 0
+    return _if_compiled_for(int(target.arch)) if target.backend == "cuda" else 0
+
+
+@functools.cache
+def _if_compiled_for(capability: int) -> int:
+    try:
+        _compile("nothing", 'extern "C" __global__ void nothing() {}', {}, _options(capability))
+    except (ImportError, OSError, RuntimeError) as error:  # no NVRTC, or not all of it
+        logger.warning("Slower kernels are used, because NVRTC does not work: %s", error)
+        return 0
+    return capability
 
 
 class CudaKernel:
@@ -115,9 +126,7 @@ def _compiled(build: _Build, capability: int) -> bytes:
     """The binary, from Triton's cache on disk if it is there."""
     source = (_SOURCES / f"{build.name}.cu").read_text()
     headers = {x.name: x.read_text() for x in _SOURCES.glob("*.cuh")} | dict(build.made)
-    # With what only this generation has, from Hopper on.
-    target = f"sm_{capability}a" if capability >= 90 else f"sm_{capability}"
-    options = [f"--gpu-architecture={target}", "--std=c++17"]
+    options = _options(capability)
     options += [f"-D{name}={value}" for name, value in build.constants]
     key = repr((source, sorted(headers.items()), options, torch.version.cuda))
     cache = get_cache_manager(hashlib.sha256(key.encode()).hexdigest())
@@ -126,6 +135,12 @@ def _compiled(build: _Build, capability: int) -> bytes:
     binary = _compile(build.name, source, headers, options)
     cache.put(binary, f"{build.name}.cubin", binary=True)
     return binary
+
+
+def _options(capability: int) -> list[str]:
+    # With what only this generation has, from Hopper on.
+    target = f"sm_{capability}a" if capability >= 90 else f"sm_{capability}"
+    return [f"--gpu-architecture={target}", "--std=c++17"]
 
 
 def _compile(name: str, source: str, headers: dict[str, str], options: list[str]) -> bytes:

@@ -5,12 +5,17 @@ of both frames' features, pixel shuffling and the concatenation are one pass: fl
 positions are never written.
 """
 
+import functools
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from zoomin_d2.layers.kernels.launch import launch
+from zoomin_d2.layers.kernels.nvrtc import CudaKernel, compute_capability
+
+_MANY_PIXELS = 2**17  # enough to give every thread of a GPU one
 
 
 def gather_level(
@@ -44,6 +49,9 @@ def gather_level(
     finer = None
     if motion is not None:
         finer = torch.empty(n, 5, height, width, dtype=torch.float32, device=out.device)
+    if _fits_cuda(features, motion, hidden, t, out, first, last):
+        _launch_cuda(features, motion, hidden, t, out, finer, first, last)
+        return finer
     shuffled = 0 if hidden is None else hidden.shape[3] // 4
     start = last - 8 if last > 2 * first else last
     # More would not fit the registers.
@@ -74,6 +82,102 @@ def gather_level(
         NARROW=triton.next_power_of_2(total - start),
     )
     return finer
+
+
+def _fits_cuda(
+    features: Tensor,
+    motion: Tensor | None,
+    hidden: Tensor | None,
+    t: Tensor,
+    out: Tensor,
+    first: int,
+    last: int,
+) -> bool:
+    """Whether cuda/gather_level.cu can be used: 16-bit numbers, eight of them on 16 bytes."""
+    _, height, width, total = out.shape
+    if compute_capability() < 80 or out.dtype not in (torch.float16, torch.bfloat16):
+        return False
+    if any(x is not None for x in (motion, hidden)) and (height % 2 or width % 2):
+        return False
+    if t.dtype != torch.float32 or not t.is_contiguous():
+        return False
+    if motion is not None and (motion.dtype != torch.float32 or not motion.is_contiguous()):
+        return False
+    channels = 0 if hidden is None else hidden.shape[3] // 4
+    return (
+        all(x % 8 == 0 for x in (first, last, total))
+        and 0 < 2 * first <= last <= total - channels - 6
+        and all(
+            x.dtype == out.dtype
+            and x.stride(3) == 1
+            and x.stride(1) == x.shape[2] * x.stride(2)
+            and x.stride(0) == x.shape[1] * x.stride(1)
+            and x.stride(2) % 8 == 0
+            and x.shape[0] * x.stride(0) < 2**34  # 32 bits count in eights
+            and x.data_ptr() % 16 == 0
+            for x in (features, out, hidden)
+            if x is not None
+        )
+    )
+
+
+@functools.cache
+def _cuda_kernel(
+    first: int, last: int, total: int, hidden: int, warp: bool, many: bool, dtype: torch.dtype
+) -> CudaKernel:
+    # Where there are few pixels, four threads share one, so that all of a GPU's have work.
+    rows, columns, threads = (8, 16, 128) if many else (8, 8, 256)
+    return CudaKernel(
+        "gather_level",
+        FIRST=first,
+        START=last - 8 if last > 2 * first else last,
+        LAST=last,
+        TOTAL=total,
+        HIDDEN=hidden,
+        WARP=int(warp),
+        ROWS=rows,
+        COLUMNS=columns,
+        THREADS=threads,
+        BLOCKS=1024 // threads,
+        BATCH=2 if warp else 6,
+        BFLOAT16=int(dtype == torch.bfloat16),
+    )
+
+
+def _launch_cuda(
+    features: Tensor,
+    motion: Tensor | None,
+    hidden: Tensor | None,
+    t: Tensor,
+    out: Tensor,
+    finer: Tensor | None,
+    first: int,
+    last: int,
+) -> None:
+    n, height, width, total = out.shape
+    shuffled = 0 if hidden is None else hidden.shape[3] // 4
+    many = n * height * width >= _MANY_PIXELS
+    kernel = _cuda_kernel(first, last, total, shuffled, motion is not None, many, out.dtype)
+    rows, columns = kernel.constants["ROWS"], kernel.constants["COLUMNS"]
+    ends = triton.cdiv(shuffled % 8 + 6, 8)
+    launch(
+        kernel,
+        (triton.cdiv(width, columns), triton.cdiv(height, rows), n),
+        features,
+        features if motion is None else motion,
+        features if hidden is None else hidden,
+        t,
+        out,
+        features if finer is None else finer,
+        n,
+        height,
+        width,
+        features.stride(2) // 8,
+        0 if hidden is None else hidden.stride(2) // 8,
+        out.stride(2) // 8,
+        threads=kernel.constants["THREADS"],
+        shared=16 * rows * columns * (2 + ends),
+    )
 
 
 @triton.jit
