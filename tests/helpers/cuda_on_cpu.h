@@ -31,11 +31,8 @@
 #define CUDA_ON_CPU
 #define __global__
 #define __device__
-#define __host__
-#define __constant__ static const
 #define __shared__ static  // blocks run one after another: threads share it, blocks reuse it
 #define __forceinline__ inline
-#define __noinline__ __attribute__((noinline))
 #define __restrict__ __restrict
 #define __launch_bounds__(...)
 #define __align__(n) alignas(n)
@@ -46,8 +43,8 @@
     inline name make_##name(type x, type y) { return {x, y}; }
 #define VECTOR_4(name, type) struct alignas(16) name { type x, y, z, w; }; \
     inline name make_##name(type x, type y, type z, type w) { return {x, y, z, w}; }
-VECTOR_2(int2, int) VECTOR_2(uint2, unsigned) VECTOR_2(float2, float)
-VECTOR_4(int4, int) VECTOR_4(uint4, unsigned) VECTOR_4(float4, float)
+VECTOR_2(uint2, unsigned) VECTOR_2(float2, float)
+VECTOR_4(uint4, unsigned)
 template <typename T> T min(T a, T b) { return b < a ? b : a; }
 template <typename T> T max(T a, T b) { return a < b ? b : a; }
 struct dim3 { unsigned x, y, z; };
@@ -74,6 +71,10 @@ struct Group {
 
 struct Copy { void* shared; const void* global; };  // from nullptr: zeros
 
+// A matrix in shared memory (hopper.cuh), and a product that runs on while the warps go on.
+struct Matrix { const unsigned char* first; long pitch; };
+struct Product { float* sum; int size; const uint32_t* a; Matrix b; };
+
 struct Thread {
     ucontext_t context;
     std::vector<char> stack;
@@ -81,6 +82,8 @@ struct Thread {
     long until;
     bool finished;
     std::vector<std::vector<Copy>> copies;  // by group; the last is not committed yet
+    std::vector<std::vector<Product>> products;  // likewise
+    bool shows_copies;  // what it copied can be seen by products, after a barrier
 };
 
 struct Block {
@@ -144,7 +147,7 @@ inline void run_block(int threads) {
         Thread& thread = block.threads[i];
         thread.stack.resize(1 << 16);
         thread.warp = &block.warps[i / 32], thread.waits_for = nullptr, thread.finished = false;
-        thread.copies.assign(1, {});
+        thread.copies.assign(1, {}), thread.products.assign(1, {}), thread.shows_copies = true;
         thread.warp->alive++, block.all.alive++;
         getcontext(&thread.context);
         thread.context.uc_stack.ss_sp = thread.stack.data();
@@ -183,17 +186,6 @@ void launch(void (*kernel)(T...), void** args, dim3 grid, int threads, int share
     launch(kernel, args, std::index_sequence_for<T...>(), grid, threads, shared_bytes);
 }
 
-template <typename T>
-T from_lane(T value, int source) {  // what the thread of lane `source` passes as `value`
-    static_assert(sizeof(T) <= 8, "a shuffle of at most 8 bytes");
-    Group& warp = whole_warp();
-    std::memcpy(warp.exchange[lane()], &value, sizeof(T));
-    meet(warp);
-    std::memcpy(&value, warp.exchange[source & 31], sizeof(T));
-    meet(warp);  // before someone's next value
-    return value;
-}
-
 }  // namespace cuda_on_cpu
 
 #define EXPORT_RUN(kernel)                                                                     \
@@ -205,18 +197,49 @@ T from_lane(T value, int source) {  // what the thread of lane `source` passes a
 
 inline void __syncthreads() { cuda_on_cpu::meet(cuda_on_cpu::block.all); }
 inline void __syncwarp(unsigned = ~0u) { cuda_on_cpu::meet(*cuda_on_cpu::block.current->warp); }
-template <typename T> T __shfl_sync(unsigned, T value, int source) {
-    return cuda_on_cpu::from_lane(value, source);
-}
-template <typename T> T __shfl_xor_sync(unsigned, T value, int mask) {
-    return cuda_on_cpu::from_lane(value, cuda_on_cpu::lane() ^ mask);
-}
 inline float fmaxf(float a, float b) { return std::fmax(a, b); }
-template <typename T> T __ldg(const T* from) { return *from; }
 inline float __uint_as_float(unsigned x) { float y; return std::memcpy(&y, &x, 4), y; }
 inline unsigned __float_as_uint(float x) { unsigned y; return std::memcpy(&y, &x, 4), y; }
 
-#include "cuda_on_cpu_half.h"
+// CUDA's 16-bit numbers: g++ 12 has none of its own in C++.
+
+namespace cuda_on_cpu {
+
+inline float half_to_float(uint16_t bits) {
+    const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+    float size = exponent == 0    ? std::ldexp(float(fraction), -24)
+                 : exponent == 31 ? (fraction ? NAN : INFINITY)
+                                  : std::ldexp(float(1024 + fraction), exponent - 25);
+    return bits & 0x8000 ? -size : size;
+}
+
+inline uint16_t float_to_half(float x) {  // to the nearest, ties to even
+    uint32_t bits = __float_as_uint(x), sign = bits >> 16 & 0x8000;
+    bits &= 0x7fffffff;
+    if (bits > 0x7f800000) return 0x7fff;                     // NaN
+    if (bits >= 0x477ff000) return sign | 0x7c00;             // at least 65520: infinity
+    if (bits < 0x38800000)                                    // subnormal: multiples of 2^-24
+        return sign | uint32_t(std::nearbyint(std::fabs(x) * 0x1p24f));
+    return sign | (bits + 0xfff + (bits >> 13 & 1) - 0x38000000) >> 13;
+}
+
+inline float bfloat_to_float(uint16_t bits) { return __uint_as_float(uint32_t(bits) << 16); }
+
+inline uint16_t float_to_bfloat(float x) {
+    uint32_t bits = __float_as_uint(x);
+    if ((bits & 0x7fffffff) > 0x7f800000) return 0x7fff;
+    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+
+#if BFLOAT16
+inline float from_16_bits(uint16_t bits) { return bfloat_to_float(bits); }
+inline uint16_t to_16_bits(float x) { return float_to_bfloat(x); }
+#else
+inline float from_16_bits(uint16_t bits) { return half_to_float(bits); }
+inline uint16_t to_16_bits(float x) { return float_to_half(x); }
+#endif
+
+}  // namespace cuda_on_cpu
 
 // The wrappers of zoomin_d2/layers/kernels/cuda/common.cuh.
 
@@ -235,6 +258,7 @@ inline void commit() { cuda_on_cpu::block.current->copies.emplace_back(); }
 template <int N> void wait_for_all_but() {
     auto& groups = cuda_on_cpu::block.current->copies;
     while (int(groups.size()) - 1 > N) {
+        cuda_on_cpu::block.current->shows_copies = false;
         for (auto& copy : groups.front()) {
             if (copy.global) std::memcpy(copy.shared, copy.global, 16);
             else std::memset(copy.shared, 0, 16);
@@ -284,34 +308,51 @@ inline float2 unpack(uint32_t pair) {
     return {cuda_on_cpu::from_16_bits(pair), cuda_on_cpu::from_16_bits(pair >> 16)};
 }
 
-// The wrappers of hopper.cuh: each thread computes its own sums.
-struct Matrix { const unsigned char* first; long pitch; };
+// The wrappers of hopper.cuh. Products are made when they are waited for, with what their operands
+// are then: a thread that overwrites these too early, or uses a sum too early, gets something else.
+
+using Matrix = cuda_on_cpu::Matrix;
 inline Matrix matrix(const uint4* first_row, int pitch) {
     return {reinterpret_cast<const unsigned char*>(first_row), pitch * 16L};
 }
-inline float element(Matrix x, int row, int column) {
-    uint16_t bits;
-    std::memcpy(&bits, x.first + column / 8 * x.pitch + row * 16 + column % 8 * 2, 2);
-    return cuda_on_cpu::from_16_bits(bits);
-}
+
 template <int N> void multiply_64(float (&sum)[N], const uint32_t (&a)[4], Matrix b) {
-    auto& warp = cuda_on_cpu::whole_warp();
-    const int lane = cuda_on_cpu::lane();
-    std::memcpy(warp.exchange[lane], a, 16);
-    cuda_on_cpu::meet(warp);
-    for (int i = 0; i < N; i++) {
-        const int row = lane / 4, column = i / 4 * 8 + lane % 4 * 2 + i % 2, half = i / 2 % 2;
+    for (auto& thread : cuda_on_cpu::block.threads)
+        if (!thread.shows_copies) cuda_on_cpu::fail("a product may not see all copies");
+    cuda_on_cpu::block.current->products.back().push_back({sum, N, a, b});
+}
+
+namespace cuda_on_cpu {
+
+inline void make(const Product& product) {
+    auto& warp = whole_warp();
+    std::memcpy(warp.exchange[lane()], product.a, 16);
+    meet(warp);
+    for (int i = 0; i < product.size; i++) {
+        const int row = lane() / 4, column = i / 4 * 8 + lane() % 4 * 2 + i % 2;
         for (int k = 0; k < 16; k++) {
-            uint32_t r[4];
-            std::memcpy(r, warp.exchange[4 * row + k % 8 / 2], 16);
-            const uint32_t pair = r[half + k / 8 * 2];
-            sum[i] += cuda_on_cpu::from_16_bits(pair >> k % 2 * 16) * element(b, column, k);
+            uint32_t a[4];
+            std::memcpy(a, warp.exchange[4 * row + k % 8 / 2], 16);
+            uint16_t b;
+            const auto* of_k = product.b.first + k / 8 * product.b.pitch + k % 8 * 2;
+            std::memcpy(&b, of_k + column * 16, 2);
+            const uint32_t pair = a[i / 2 % 2 + k / 8 * 2];
+            product.sum[i] += from_16_bits(pair >> k % 2 * 16) * from_16_bits(b);
         }
     }
-    cuda_on_cpu::meet(warp);
+    meet(warp);
 }
-inline void show_copies_to_products() {}
+
+}  // namespace cuda_on_cpu
+
+inline void show_copies_to_products() { cuda_on_cpu::block.current->shows_copies = true; }
 inline void start_products() {}
-inline void end_products() {}
-template <int N> void wait_for_products() {}
+inline void end_products() { cuda_on_cpu::block.current->products.emplace_back(); }
+template <int N> void wait_for_products() {
+    auto& groups = cuda_on_cpu::block.current->products;
+    while (int(groups.size()) - 1 > N) {
+        for (auto& product : groups.front()) cuda_on_cpu::make(product);
+        groups.erase(groups.begin());
+    }
+}
 template <int N> void keep(float (&)[N]) {}

@@ -83,6 +83,30 @@ def convolutions():
             assert torch.allclose(fused.reference(x), last(expected), atol=1e-5)
 
 
+def convolutions_of_a_gpu():
+    """Those that conv_halo.py makes on a Hopper GPU: rows of 48 pixels or more, 16-bit numbers."""
+    for inputs, outputs, stride, dilation, dtype, planes, added in (
+        (32, 32, 1, 1, torch.float16, False, True),
+        (80, 32, 1, 2, torch.float16, False, False),
+        (48, 64, 1, 1, torch.bfloat16, False, True),
+        (32, 48, 2, 1, torch.float16, False, False),
+        (96, 96, 1, 1, torch.float16, False, False),
+        (64, 5, 1, 1, torch.float16, True, True),
+    ):
+        conv = nn.Conv2d(inputs, outputs, 3, stride, dilation, dilation).to(DEVICE, dtype)
+        fused = FusedConv(conv, 0.1)
+        x = rand(2, 70, 131, fused.channels, dtype=dtype)
+        height, width = fused.out_size(70, 131)
+        if planes:
+            out, residual = (last(rand(2, outputs, height, width)) for _ in range(2))
+        else:
+            out, residual = (rand(2, height, width, padded(outputs), dtype=dtype) for _ in range(2))
+        residual = residual if added else None
+        expected = fused.reference(x, residual[..., :outputs] if added else None)
+        fused(x, out, residual)
+        close(out[..., :outputs], expected, torch.float32 if planes else dtype, 2)
+
+
 def finer(motion):
     motion = F.interpolate(motion, scale_factor=2, mode="bilinear", align_corners=False)
     return torch.cat((motion[:, :4] * 2, motion[:, 4:]), 1)
@@ -240,6 +264,8 @@ def features_and_frames():
 
 with torch.no_grad():
     convolutions()
+    if DEVICE == "cuda":
+        convolutions_of_a_gpu()
     levels()
     frames()
     features_and_frames()

@@ -49,11 +49,14 @@ def describe(compiled) -> dict:
         file.flush()
         command = [TOOLS / "cuobjdump", "--dump-resource-usage", file.name]
         usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        command = [TOOLS / "nvdisasm", "--no-dataflow", file.name]
+        code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        matrix_products = bool(re.search(r"\bH?G?MMA\.", code))
     name = re.search(r"Function (\w+):", usage).group(1)
     registers, stack = re.search(r"REG:(\d+) STACK:(\d+)", usage).groups()
     described = {"name": name, "registers": int(registers), "stack": int(stack)}
     if isinstance(compiled, bytes):
-        return described
+        return described | {"tensor_core": matrix_products}
     ptx = compiled.asm["ptx"]
     return described | {
         "tensor_core": bool(re.search(r"wgmma\.mma_async|mma\.sync", ptx)),

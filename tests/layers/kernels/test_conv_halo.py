@@ -9,8 +9,10 @@ from torch import nn
 pytest.importorskip("triton")
 
 from tests.helpers.cuda_on_cpu import on_cpu
+from zoomin_d2.layers.kernels import conv_halo
 from zoomin_d2.layers.kernels.conv import FusedConv, padded
 from zoomin_d2.layers.kernels.conv_halo import launch_halo, packed_for_halo
+from zoomin_d2.layers.kernels.launch import instead_of_launching
 from zoomin_d2.layers.kernels.tiles import HaloTile
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
@@ -19,10 +21,10 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 @pytest.mark.parametrize(
     "size, inputs, outputs, stride, dilation, added, tile, dtype",
     [
-        ((1, 9, 70), 32, 32, 1, 1, False, HaloTile(32, 32, 4, 2), torch.float16),
-        ((1, 7, 140), 40, 20, 1, 2, True, HaloTile(32, 16, 2, 1, 3), torch.float16),
+        ((1, 9, 70), 32, 32, 1, 1, False, HaloTile(32, 32, 4, 2, 2, 2), torch.float16),
+        ((1, 7, 140), 40, 20, 1, 2, True, HaloTile(32, 16, 2, 1, 3, 2), torch.float16),
         ((2, 5, 33), 64, 96, 1, 1, True, HaloTile(48, 64, 2, 1, 2, 1, False), torch.bfloat16),
-        ((2, 11, 131), 32, 48, 2, 1, False, HaloTile(24, 16, 1, 2, 3), torch.float16),
+        ((2, 11, 131), 32, 48, 2, 1, False, HaloTile(24, 16, 1, 2, 3, 2), torch.float16),
     ],
 )
 def test_activations(tmp_path, size, inputs, outputs, stride, dilation, added, tile, dtype):
@@ -51,10 +53,46 @@ def test_planes_of_a_head(tmp_path, added):
     x = torch.randn(2, 9, 67, 48).half()
     planes = torch.full((2, 7, 9, 67), 9.0)
     residual = torch.randn(2, 5, 9, 67).permute(0, 2, 3, 1) if added else None
-    run(fused, x, planes[:, 1:6].permute(0, 2, 3, 1), residual, HaloTile(8, 16), tmp_path)
+    run(
+        fused,
+        x,
+        planes[:, 1:6].permute(0, 2, 3, 1),
+        residual,
+        HaloTile(8, 16, 4, 1, 2, 2),
+        tmp_path,
+    )
     expected = fused.reference(x, residual).permute(0, 3, 1, 2)
     torch.testing.assert_close(planes[:, 1:6], expected, atol=1e-5, rtol=1e-5)
     assert (planes[:, [0, 6]] == 9).all()
+
+
+@pytest.mark.parametrize(
+    "change, kernel",
+    [
+        ({}, "conv_halo"),
+        ({"dtype": torch.float32}, "_conv_kernel"),
+        ({"offset": 4}, "_conv_kernel"),  # not on 16 bytes
+        ({"slope": 1.5}, "_conv_kernel"),
+        ({"dilation": 5}, "_conv_kernel"),
+        ({"stride": 3}, "_conv_kernel"),
+        ({"kernel_size": 1, "padding": 0}, "_conv_kernel"),
+        ({"capability": 80}, "_conv_kernel"),
+    ],
+)
+def test_only_what_fits_goes_there(monkeypatch, change, kernel):
+    change = dict(change)
+    capability = change.pop("capability", 90)
+    monkeypatch.setattr(conv_halo, "compute_capability", lambda x: capability)
+    offset, slope = change.pop("offset", 0), change.pop("slope", 0.1)
+    conv = nn.Conv2d(32, 32, **{"kernel_size": 3, "padding": 1, "dtype": torch.half, **change})
+    fused = FusedConv(conv, slope)
+    dtype = conv.weight.dtype
+    x = torch.zeros(64, 64, 64, 40, dtype=dtype)[..., offset : offset + 32]
+    out = torch.zeros(64, *fused.out_size(64, 64), 32, dtype=dtype)
+    names = []
+    with instead_of_launching(lambda kernel, *_: names.append(kernel.__name__)):
+        fused(x, out)
+    assert names == [kernel]
 
 
 def run(fused, x, out, residual, tile, folder):

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
     ],
 )
 def test_volume(tmp_path, monkeypatch, n, height, width, channels, radius, dtype):
-    monkeypatch.setattr(correlation, "compute_capability", lambda: 80)
+    monkeypatch.setattr(correlation, "compute_capability", lambda x: 80)
     start, end = 2 * channels, 2 * channels + (2 * radius + 1) ** 2
     buffer = torch.randn(n, height, width, -(-end // 16) * 16 + 16).to(dtype)
     before, planes = buffer.clone(), buffer.permute(0, 3, 1, 2)

@@ -22,7 +22,7 @@ HALF, BFLOAT = torch.float16, torch.bfloat16
 @pytest.fixture
 def ampere(monkeypatch):
     torch.manual_seed(0)
-    monkeypatch.setattr(warp, "compute_capability", lambda: 80)
+    monkeypatch.setattr(warp, "compute_capability", lambda x: 80)
 
 
 def planes_of(x):

@@ -154,14 +154,24 @@ def measure_stages(
         report = interpolate_video(str(source), str(output), interpolate, target, options)
         return report, time.perf_counter() - begun
 
+    def show(stage: str, seconds: float) -> None:
+        rate = report.output_frames / seconds
+        print(f"  {stage}: {seconds:.2f} s, {rate:.1f} output frames per second", flush=True)
+
     run(clip, model)  # warm up
     report, whole = run(looped, model)
-    _, without_model = run(looped, _NoModel(model.device))
+    print(
+        f"{model.name} on {model.device}, {report.width}x{report.height}, {report.encoder} "
+        f"{preset or ''}: {report.source_frames} -> {report.output_frames} frames at "
+        f"{report.fps}, {report.made_frames} of them interpolated"
+    )
+    show("whole job", whole)
+    show("decoding and encoding, no model", run(looped, _NoModel(model.device))[1])
 
     begun = time.perf_counter()
     with open_source([str(looped)]) as source:
         images = deque((source.to_rgb(frame.picture) for frame in source.frames()), maxlen=8)
-    decoding = time.perf_counter() - begun
+    show("decoding to RGB alone", time.perf_counter() - begun)
 
     ts = [0.4, 0.8]  # as from 24 to 60 fps
     num_calls = report.made_frames // len(ts)
@@ -173,21 +183,7 @@ def measure_stages(
             for made in model(before, after, ts):
                 to_image(to_samples(made, deep=False).cpu())
             before = after
-    modeling = time.perf_counter() - begun
-    print(
-        f"{model.name} on {model.device}, {report.width}x{report.height}, {report.encoder} "
-        f"{preset or ''}: {report.source_frames} -> {report.output_frames} frames at "
-        f"{report.fps}, {report.made_frames} of them interpolated"
-    )
-    times = {
-        "whole job": whole,
-        "decoding and encoding, no model": without_model,
-        "decoding to RGB alone": decoding,
-        "model alone, with copies": modeling,
-    }
-    for stage, seconds in times.items():
-        rate = report.output_frames / seconds
-        print(f"  {stage}: {seconds:.2f} s, {rate:.1f} output frames per second")
+    show("model alone, with copies", time.perf_counter() - begun)
 
 
 def loop_clip(clip: Path, output: Path, times: int) -> None:

@@ -1,4 +1,4 @@
-"""A convolution with everything before and after it, in one Triton kernel; inference only.
+"""A convolution with everything before and after it, in one kernel; inference only.
 
 Activations are (N, h, w, C) tensors whose last dimension is dense. They may be a slice of the
 channels of a larger buffer, which the kernel reads or writes, so that nothing is ever concatenated.
@@ -33,6 +33,11 @@ from zoomin_d2.layers.kernels.tiles import (
 def padded(channels: int, multiple: int = 16) -> int:
     """Channels of a buffer: aligned to 16, as 16-byte accesses and the matrix units need."""
     return triton.cdiv(channels, multiple) * multiple
+
+
+def _layout(x: Tensor | None) -> tuple | None:
+    """All that the choice of a tile depends on."""
+    return None if x is None else (x.shape, x.stride(), x.dtype, x.data_ptr() % 16)
 
 
 class FusedConv:
@@ -92,7 +97,7 @@ class FusedConv:
         Returns:
             ``out``.
         """
-        key = (x.shape, out.dtype, residual is not None)
+        key = tuple(_layout(y) for y in (x, out, residual))
         if key not in self._tiles:
             default, *others = self._candidates(x, out, residual)
             if compiling() and tune:
@@ -111,10 +116,21 @@ class FusedConv:
         height, width = self.out_size(*x.shape[1:3])
         pixels, outputs = x.shape[0] * height * width, self.weight.shape[2]
         tiles = candidates(pixels, outputs, self.channels)
-        plain = self.side == 3 and not self.quarter and 0 <= self.slope <= 1
-        with torch.cuda.device_of(self.weight):  # it need not be the current device
-            if not (plain and fits_halo(self.weight, x, out, residual)):
-                return tiles
+        if (
+            self.side != 3
+            or self.quarter
+            or not fits_halo(
+                self.weight,
+                self.outputs,
+                x,
+                out,
+                residual,
+                stride=self.stride,
+                dilation=self.dilation,
+                slope=self.slope,
+            )
+        ):
+            return tiles
         written = self.outputs if out.dtype == torch.float32 else outputs
         halo = halo_candidates(
             x.shape[0] * height, width, written, self.channels, self.stride, self.dilation

@@ -16,22 +16,40 @@ from zoomin_d2.layers.kernels.nvrtc import CudaKernel, compute_capability
 from zoomin_d2.layers.kernels.tiles import HaloTile
 
 
-def fits_halo(weight: Tensor, x: Tensor, out: Tensor, residual: Tensor | None) -> bool:
-    """Whether `launch_halo` can be used: on a Hopper GPU, with 16-bit numbers on 16 bytes."""
-    if compute_capability() // 10 != 9 or weight.element_size() != 2:
+def fits_halo(
+    weight: Tensor,
+    outputs: int,
+    x: Tensor,
+    out: Tensor,
+    residual: Tensor | None,
+    *,
+    stride: int,
+    dilation: int,
+    slope: float,
+) -> bool:
+    """Whether `launch_halo` can be used: on a Hopper GPU, with 16-bit numbers on 16 bytes.
+
+    Args:
+        weight: (9, C, N), of which so many ``outputs`` are the convolution's.
+    """
+    if compute_capability(weight) // 10 != 9 or weight.element_size() != 2:
         return False
-    if residual is not None and residual.dtype != out.dtype:
+    if not (dilation <= 4 if stride == 1 else stride == 2 and dilation == 1):
         return False
-    narrow = (
-        [x] if out.dtype == torch.float32 else [x, out, *([] if residual is None else [residual])]
-    )
-    return all(
+    if not 0 <= slope <= 1 or (residual is not None and residual.dtype != out.dtype):
+        return False
+    narrow = [x]
+    if out.dtype != torch.float32:
+        narrow += [out] if residual is None else [out, residual]
+    written = triton.cdiv(outputs, 8) * 8 if out.dtype == torch.float32 else weight.shape[2]
+    return out.shape[3] <= written and all(
         y.dtype == weight.dtype
         and y.stride(3) == 1
         and y.data_ptr() % 16 == 0
+        and y.shape[3] % 16 == 0
         and all(stride % 8 == 0 for stride in y.stride()[:3])
         for y in narrow
-    ) and (out.dtype == torch.float32 or out.shape[3] == weight.shape[2])
+    )
 
 
 def packed_for_halo(weight: Tensor, outputs: int) -> Tensor:

@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from zoomin_d2.layers.kernels.launch import launch
-from zoomin_d2.layers.kernels.nvrtc import CudaKernel, compute_capability
+from zoomin_d2.layers.kernels.nvrtc import CudaKernel, compute_capability, shared_memory
 
 _PIXELS = 64  # of a program's tile
 
@@ -81,7 +81,7 @@ _correlation.register_autograd(
 
 def correlate_into(features_1: Tensor, features_2: Tensor, volume: Tensor, radius: int) -> None:
     """Write the correlation of (N, C, H, W) features into ``volume``, (N, (2 r + 1)^2, H, W)."""
-    if _fit_matrix_units(features_1, features_2, volume):
+    if _fit_matrix_units(features_1, features_2, volume, radius):
         _launch_on_matrix_units(features_1, features_2, volume, radius)
         return
     n, channels, height, width = features_1.shape
@@ -105,12 +105,15 @@ def correlate_into(features_1: Tensor, features_2: Tensor, volume: Tensor, radiu
     )
 
 
-def _fit_matrix_units(*tensors: Tensor) -> bool:
+def _fit_matrix_units(features_1: Tensor, features_2: Tensor, volume: Tensor, radius: int) -> bool:
     """Whether cuda/correlation.cu can be used: 16-bit numbers, of which a pixel's are neighbors."""
+    channels = features_1.shape[1]
     return (
-        compute_capability() >= 80
-        and tensors[0].shape[1] % 8 == 0
-        and tensors[0].stride() == tensors[1].stride()
+        compute_capability(features_1) >= 80
+        and channels % 8 == 0
+        and 1 <= radius <= 12
+        and _shared(channels, radius) <= shared_memory(features_1)
+        and features_1.stride() == features_2.stride()
         and all(
             x.element_size() == 2
             and x.stride(1) == 1
@@ -118,23 +121,36 @@ def _fit_matrix_units(*tensors: Tensor) -> bool:
             and x.stride(0) == x.shape[2] * x.stride(2)
             and x.stride(3) % 8 == 0
             and x.data_ptr() % 16 == 0
-            for x in tensors
+            for x in (features_1, features_2, volume)
         )
     )
 
 
+_ROWS = 2  # of a block; this and `_shifts` were within 5 % of the best at four sizes, on an H200
+
+
+def _shifts(radius: int) -> int:
+    """Rows of displacements of a block, a divisor of all."""
+    return max(x for x in range(1, 8) if (2 * radius + 1) % x == 0)
+
+
+def _shared(channels: int, radius: int) -> int:
+    """Bytes of shared memory: features, and then the results, as in the kernel."""
+    diameter, shifts = 2 * radius + 1, _shifts(radius)
+    pitch = (shifts * diameter + (7 if shifts == diameter else 14)) // 8 * 8
+    features = 2 * (_ROWS + shifts - 1) * 32 * triton.cdiv(channels, 16) * 32
+    return max(features, 2 * _ROWS * (32 - 2 * radius) * pitch)
+
+
 @functools.cache
 def _matrix_units_kernel(channels: int, radius: int, dtype: torch.dtype) -> CudaKernel:
-    # Of the numbers that were timed on an H200 at four sizes, these were within 5 % of the best.
-    diameter = 2 * radius + 1
-    shifts = max(x for x in range(1, 8) if diameter % x == 0)
     return CudaKernel(
         "correlation",
         RADIUS=radius,
         CHANNELS=channels,
-        ROWS=2,
-        SHIFTS=shifts,
-        BLOCKS=3 if shifts < 7 else 2,
+        ROWS=_ROWS,
+        SHIFTS=_shifts(radius),
+        BLOCKS=2 if _shifts(radius) == 7 else 3,
         BFLOAT16=int(dtype == torch.bfloat16),
     )
 
@@ -143,14 +159,10 @@ def _launch_on_matrix_units(
     features_1: Tensor, features_2: Tensor, volume: Tensor, radius: int
 ) -> None:
     n, channels, height, width = features_1.shape
-    kernel = _matrix_units_kernel(channels, radius, volume.dtype)
-    rows, shifts = kernel.constants["ROWS"], kernel.constants["SHIFTS"]
-    columns, groups = 32 - 2 * radius, triton.cdiv(2 * radius + 1, shifts)
-    stride = (shifts * (2 * radius + 1) + (7 if groups == 1 else 14)) // 8 * 8  # of the results
-    features = 2 * (rows + shifts - 1) * 32 * triton.cdiv(channels, 16) * 32
+    groups = (2 * radius + 1) // _shifts(radius)
     launch(
-        kernel,
-        (triton.cdiv(width, columns), triton.cdiv(height, rows), n * groups),
+        _matrix_units_kernel(channels, radius, volume.dtype),
+        (triton.cdiv(width, 32 - 2 * radius), triton.cdiv(height, _ROWS), n * groups),
         features_1,
         features_2,
         volume,
@@ -160,7 +172,7 @@ def _launch_on_matrix_units(
         width,
         channels**-0.5,
         threads=256,
-        shared=max(features, 2 * rows * columns * stride),
+        shared=_shared(channels, radius),
     )
 
 

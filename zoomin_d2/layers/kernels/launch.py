@@ -59,11 +59,14 @@ def compile_ahead(run: Callable[[], object], num_threads: int) -> None:
     if not IS_TRITON_3_5:
         return
 
+    started = set()
+
     def start(kernel, grid, args, options) -> None:
         if isinstance(kernel, triton.JITFunction):  # which uses the pool
             kernel.warmup(*args, grid=grid, **options)
-        else:
-            pool.submit(kernel.warmup, *args, grid=grid, **options)
+        elif kernel not in started:  # an error comes again when it is launched
+            started.add(kernel)
+            pool.submit(kernel.compilation())
 
     with (
         ThreadPoolExecutor(num_threads) as pool,

@@ -8,7 +8,7 @@ import ctypes
 import functools
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,11 +24,27 @@ _SOURCES = Path(__file__).parent / "cuda"
 _MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 
-def compute_capability() -> int:
-    """That of the current GPU, 90 for an H100, or 0: no GPU on which a `CudaKernel` could run.
+class DriverError(RuntimeError):
+    """A CUDA driver's error."""
 
-    0 in Triton's interpreter, too.
+
+def compute_capability(x: Tensor) -> int:
+    """That of the GPU of a tensor, 90 for an H100, or 0: no GPU on which a `CudaKernel` could run.
+
+    0 in Triton's interpreter, too. For a tensor on the CPU, of the GPU that is compiled for.
     """
+    with torch.cuda.device_of(x):
+        return _current_capability()
+
+
+def shared_memory(x: Tensor) -> int:
+    """Bytes that a block may have on the GPU of a tensor, or on a Hopper GPU."""
+    if not x.is_cuda:
+        return 227 * 1024
+    return torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin
+
+
+def _current_capability() -> int:
     if not IS_TRITON_3_5 or torch.version.cuda is None or triton.knobs.runtime.interpret:
         return 0
     try:
@@ -41,8 +57,11 @@ def compute_capability() -> int:
 @functools.cache
 def _if_compiled_for(capability: int) -> int:
     try:
-        _compile("nothing", 'extern "C" __global__ void nothing() {}', {}, _options(capability))
-    except (ImportError, OSError, RuntimeError) as error:  # no NVRTC, or not all of it
+        source = 'extern "C" __global__ void nothing() {}'
+        binary = _compile("nothing", source, {}, _options(capability))
+        if torch.cuda.is_available():
+            _check(_driver().cuModuleLoadData(ctypes.byref(ctypes.c_void_p()), binary))
+    except (ImportError, OSError, RuntimeError) as error:  # no NVRTC, not all of it, an old driver
         logger.warning("Slower kernels are used, because NVRTC does not work: %s", error)
         return 0
     return capability
@@ -62,25 +81,34 @@ class CudaKernel:
         self.__name__ = name
         self.constants = constants
         self._build = _Build(name, tuple(constants.items()), tuple((headers or {}).items()))
-        self._functions: dict[tuple[int, int], ctypes.c_void_p] = {}
+        # By device: the function, and the shared memory that it may use.
+        self._functions: dict[int, tuple[ctypes.c_void_p, int]] = {}
 
     def __getitem__(self, grid: tuple[int, ...]):
         return functools.partial(self._launch, grid)
 
     def warmup(self, *args: Any, grid: tuple[int, ...], threads: int, shared: int) -> bytes:
         """The kernel, compiled for the current GPU."""
-        return _compiled(self._build, compute_capability())
+        return self.compilation()()
+
+    def compilation(self) -> Callable[[], bytes]:
+        """What compiles the kernel for the GPU that is the current one now, in any thread."""
+        return functools.partial(_compiled, self._build, _current_capability())
 
     def _launch(self, grid: tuple[int, ...], *args: Any, threads: int, shared: int) -> None:
-        key = torch.cuda.current_device(), shared
-        if key not in self._functions:
-            self._functions[key] = _load(self._build, *key)
+        device = torch.cuda.current_device()
+        function, allowed = self._functions.get(device, (None, 0))
+        if function is None:
+            function = _load(self._build, device)
+        if function is not None and shared > allowed:
+            _check(_driver().cuFuncSetAttribute(function, _MAX_DYNAMIC_SHARED, shared))
+            self._functions[device] = function, shared
         values = [as_ctypes(x) for x in args]
         pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(x) for x in values))
         stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
         x, y, z = (*grid, 1, 1)[:3]
         error = _driver().cuLaunchKernel(
-            self._functions[key], x, y, z, threads, 1, 1, shared, stream, pointers, None
+            function, x, y, z, threads, 1, 1, shared, stream, pointers, None
         )
         _check(error)
 
@@ -118,7 +146,7 @@ def _check(error: int) -> None:
     if error:
         text = ctypes.c_char_p()
         _driver().cuGetErrorString(error, ctypes.byref(text))
-        raise RuntimeError(f"CUDA error {error}: {(text.value or b'unknown').decode()}")
+        raise DriverError(f"CUDA error {error}: {(text.value or b'unknown').decode()}")
 
 
 @functools.cache
@@ -146,14 +174,18 @@ def _options(capability: int) -> list[str]:
 def _compile(name: str, source: str, headers: dict[str, str], options: list[str]) -> bytes:
     nvrtc, program = _nvrtc(), ctypes.c_void_p()
     texts, names = _strings(headers.values()), _strings(headers)
-    nvrtc.nvrtcCreateProgram(
-        ctypes.byref(program), source.encode(), f"{name}.cu".encode(), len(texts), texts, names
+    file = f"{name}.cu"
+    error = nvrtc.nvrtcCreateProgram(
+        ctypes.byref(program), source.encode(), file.encode(), len(texts), texts, names
     )
+    if error:
+        raise RuntimeError(f"NVRTC error {error} before it compiled {file}")
     failed = nvrtc.nvrtcCompileProgram(program, len(options), _strings(options))
     result = _output(program, "ProgramLog" if failed else "CUBIN")
     nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    if failed:
-        raise RuntimeError(f"{name}.cu does not compile: {result.decode()}")
+    if failed or not result:
+        text = result.rstrip(b"\0\n").decode()
+        raise RuntimeError(f"{file} does not compile: {text or f'NVRTC error {failed}'}")
     return result
 
 
@@ -170,11 +202,10 @@ def _output(program: ctypes.c_void_p, kind: str) -> bytes:
     return result.raw
 
 
-def _load(build: _Build, device: int, shared: int) -> ctypes.c_void_p:
-    """The function on the current device, allowed to use so much shared memory."""
+def _load(build: _Build, device: int) -> ctypes.c_void_p:
+    """The function on the current device."""
     major, minor = torch.cuda.get_device_capability(device)
     module, function = ctypes.c_void_p(), ctypes.c_void_p()
     _check(_driver().cuModuleLoadData(ctypes.byref(module), _compiled(build, 10 * major + minor)))
     _check(_driver().cuModuleGetFunction(ctypes.byref(function), module, build.name.encode()))
-    _check(_driver().cuFuncSetAttribute(function, _MAX_DYNAMIC_SHARED, shared))
     return function

@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 import triton
 
+from zoomin_d2.layers.kernels.nvrtc import DriverError
+
 TILE_WIDTH = 16  # pixels; tiles are two-dimensional, so that the taps find their rows in the cache
 AnyTile = TypeVar("AnyTile")
 # For an H200: with fewer products of pixels and outputs, large tiles leave it half empty.
@@ -84,10 +86,10 @@ class HaloTile:
 
     outputs: int
     channels: int
-    rows: int = 4
-    groups: int = 1
-    stages: int = 2
-    blocks: int = 2
+    rows: int
+    groups: int
+    stages: int
+    blocks: int
     resident: bool = True
 
     def shared(self, channels: int, stride: int, dilation: int) -> int:
@@ -190,7 +192,7 @@ def fastest(tiles: Sequence[AnyTile], run: Callable[[AnyTile], object]) -> AnyTi
     for tile in tiles:
         try:
             run(tile)
-        except triton.runtime.errors.OutOfResources:
+        except (triton.runtime.errors.OutOfResources, DriverError):
             continue
         # The device waits until the host, which is slower than a small kernel, has queued them all.
         torch.cuda._sleep(1_000_000)

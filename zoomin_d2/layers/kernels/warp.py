@@ -95,7 +95,7 @@ def _fits_cuda(
 ) -> bool:
     """Whether cuda/gather_level.cu can be used: 16-bit numbers, eight of them on 16 bytes."""
     _, height, width, total = out.shape
-    if compute_capability() < 80 or out.dtype not in (torch.float16, torch.bfloat16):
+    if compute_capability(out) < 80 or out.dtype not in (torch.float16, torch.bfloat16):
         return False
     if any(x is not None for x in (motion, hidden)) and (height % 2 or width % 2):
         return False

@@ -16,6 +16,8 @@
 #include "multiply_64.cuh"
 #endif
 
+static_assert(STRIDE == 1 ? DILATION <= 4 : STRIDE == 2 && DILATION == 1, "a row has room for it");
+
 constexpr int THREADS = 128 * GROUPS;
 constexpr int TILE_Y = ROWS * GROUPS, TILE_X = 64;
 constexpr int IN_X = TILE_X * STRIDE;              // columns of the input for a tile
@@ -127,7 +129,7 @@ __device__ __forceinline__ void copy_tile(
 
 // x: (images, in_height, in_width, channels), pixels x_pixel apart, rows dense; out and added: as
 // their strides say, in elements. weight: (outputs / OUTPUTS, 9, channels / 8, OUTPUTS, 8), the
-// outputs in the order that `channel_of` undoes.
+// outputs in the order that `channel_of` undoes. An image has fewer than 2^31 numbers.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv_halo(
     const uint4* weight, const unsigned short* x, const float* bias, const void* added, void* out,
     int images, int in_height, int in_width, int height, int width, int channels, int x_pixel,

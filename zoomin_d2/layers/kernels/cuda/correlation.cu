@@ -10,28 +10,23 @@
 // on its way before the first is waited for. Then a warp multiplies 16 x 16 pixels at a time: the
 // 16 of one parity of a row, in both frames.
 //
-// Macros: RADIUS, CHANNELS (a multiple of 8), ROWS, SHIFTS; BLOCKS, how many blocks a
-// multiprocessor should hold at once (1 if not given); BFLOAT16 for bfloat16.
+// Constants: RADIUS, CHANNELS (a multiple of 8), ROWS, SHIFTS (a divisor of 2 RADIUS + 1), BLOCKS (at
+// a time on a multiprocessor), BFLOAT16.
 // Threads: 256. Grid: (ceil(width / COLUMNS), ceil(height / ROWS), images * GROUPS).
 // Shared memory: max(2 * FRAME_BYTES, ROWS * COLUMNS * STRIDE * 2) bytes. The names are below.
-// ROWS = 4 and a SHIFTS that divides 2 RADIUS + 1 take the fewest instructions.
 
 #include "common.cuh"
 
-#ifndef BLOCKS
-#define BLOCKS 1
-#endif
-
 static_assert(CHANNELS % 8 == 0, "a pixel is copied 8 channels at a time");
 static_assert(RADIUS >= 1 && RADIUS <= 12, "of 32 columns, some must be wanted");
-static_assert(SHIFTS <= 2 * RADIUS + 1, "no more rows of displacements than there are");
+static_assert((2 * RADIUS + 1) % SHIFTS == 0, "all blocks have as many displacements");
 
 constexpr int THREADS = 256;
 constexpr int WARPS = THREADS / 32;
 constexpr int DIAMETER = 2 * RADIUS + 1;
 constexpr int WINDOW = 32;  // columns of features: 16 of either parity
 constexpr int COLUMNS = WINDOW - 2 * RADIUS;
-constexpr int GROUPS = (DIAMETER + SHIFTS - 1) / SHIFTS;
+constexpr int GROUPS = DIAMETER / SHIFTS;
 constexpr int FEATURE_ROWS = ROWS + SHIFTS - 1;
 
 // A pixel's features are chunks of 8 numbers, 16 bytes; a product takes two. Of 8 consecutive
@@ -97,7 +92,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlation(
     const int left = blockIdx.x * COLUMNS, top = blockIdx.y * ROWS;
     const int image = blockIdx.z / GROUPS, group = blockIdx.z % GROUPS;
     const int first_shift = group * SHIFTS - RADIUS;  // the lowest dy
-    const int shifts = DIAMETER % SHIFTS == 0 ? SHIFTS : min(SHIFTS, RADIUS + 1 - first_shift);
     const size_t pixels = size_t(image) * height * width;
     first += pixels * feature_pitch;
     second += pixels * feature_pitch;
@@ -134,7 +128,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlation(
         const unsigned task = i * PAIRS_OF_WARPS + warp / 2;
         const int row = task % ROWS, shift = task / ROWS;
         __syncwarp();  // or the compiler runs out of registers, having started all tasks at once
-        if (shift >= shifts) continue;
+        if (shift >= SHIFTS) continue;
         const unsigned char* frame_1 = shared + (row - shift + SHIFTS - 1) * ROW_BYTES;
         const unsigned char* frame_2 = shared + FRAME_BYTES + (row + shift) * ROW_BYTES;
         float low[4] = {}, high[4] = {};  // of frame 2's pixels b of 0 to 7, and of 8 to 15
@@ -155,7 +149,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlation(
     __syncthreads();
 
     // Channel c of the volume is at c - begin of its pixel.
-    const int start = group * SPAN, end = start + shifts * DIAMETER;
+    const int start = group * SPAN, end = start + SPAN;
     const int begin = start / 8 * 8;
     unsigned short* staged = reinterpret_cast<unsigned short*>(shared) + start - begin;
     int place[8];  // of a lane's products in a row of results; negative: not wanted
@@ -170,7 +164,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) correlation(
     for (unsigned i = 0; i < TASKS_OF_WARP; i++) {
         const unsigned task = i * PAIRS_OF_WARPS + warp / 2;
         const int row = task % ROWS, shift = task / ROWS;
-        if (shift >= shifts) continue;
+        if (shift >= SHIFTS) continue;
         unsigned short* to = staged + row * COLUMNS * STRIDE + shift * DIAMETER;
 #pragma unroll
         for (int k = 0; k < 8; k++)
