@@ -88,7 +88,7 @@ def count_traffic(
 
 
 def count_triton_traffic(run: Callable[[], object]) -> list[tuple[str, int]]:
-    """Name and bytes of every Triton kernel that ``run()`` would launch; none is compiled or run.
+    """Name and bytes of every fused kernel that ``run()`` would launch; none is compiled or run.
 
     Every tensor that a kernel gets counts once and whole, even if it writes only a slice.
     """

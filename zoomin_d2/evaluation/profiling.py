@@ -45,7 +45,7 @@ def format_counts(generator: nn.Module, height: int, width: int) -> str:
 
 
 def _triton_kernels(generator: FastGenerator, height: int, width: int) -> list[tuple[str, int]]:
-    """Name and bytes of every Triton kernel for one 8-bit pair, in order."""
+    """Name and bytes of every fused kernel for one 8-bit pair, in order."""
     from zoomin_d2.inference.fused.fast import FastTriton
 
     fused = FastTriton(copy.deepcopy(generator).half().eval())

@@ -1,1 +1,1 @@
-"""Triton kernels; only `inference/fused` and `layers/correlation.py` use them."""
+"""Kernels in Triton and CUDA C++; only `inference/fused` and `layers/correlation.py` use them."""
