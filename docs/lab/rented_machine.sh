@@ -11,8 +11,8 @@
 #   docs/lab/rented_machine.sh clips $(($(date +%s) + 1500)) output \
 #       "0 0.06 env GPUS=1 docs/lab/run_14.sh fine ITERATIONS output/fine SEED 17"
 #
-# SOURCE and OUT are absolute, or relative to the repository. Logs are written into OUT, one each.
-# What fails does not stop the rest.
+# SOURCE and OUT are absolute, or relative to the repository. Logs are written into OUT, one each; a
+# training whose OUT is emptied between two commands is lost. What fails does not stop the rest.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 source=$1 until=$2 out=$3

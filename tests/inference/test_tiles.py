@@ -136,6 +136,7 @@ def test_allocator_does_not_hide_memory():
 
 KEPT_FOR_THE_NEXT_FRAME = """
 import resource
+from concurrent.futures import ThreadPoolExecutor
 import torch
 from zoomin_d2 import Interpolator
 
@@ -143,10 +144,13 @@ Interpolator(torch.nn.Identity(), device="cpu")
 
 def page_faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(2**24)  # 64 MB, 16,384 pages
+    torch.ones(2**25)  # 128 MB, 32,768 pages
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-print(min(page_faults() for _ in range(6)))  # small blocks may land in what is freed, once or twice
+def fewest():
+    return min(page_faults() for _ in range(6))  # small blocks may land in what is freed at times
+
+print(fewest(), ThreadPoolExecutor().submit(fewest).result())
 """
 
 
@@ -156,7 +160,8 @@ def test_memory_is_kept_for_the_next_frame():
         pytest.skip("an old glibc, which keeps at most 32 MB")
     command = [sys.executable, "-c", KEPT_FOR_THE_NEXT_FRAME]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 1000
+    here, in_a_later_thread = map(int, done.stdout.split())
+    assert here < 1000 and in_a_later_thread < 1000
 
 
 def test_auto_measures_model_and_machine(monkeypatch):

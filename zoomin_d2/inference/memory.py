@@ -14,7 +14,7 @@ from zoomin_d2.interpolate import Interpolate
 
 _WITH_STATISTICS = ("cuda", "xpu")  # GPUs that say how much memory is free and was allocated
 _PROBE = 384  # side of the frame that is measured
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt, in bytes
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of mallopt; bytes, number
 _STATUS, _CLEAR, _MEMINFO = "/proc/self/status", "/proc/self/clear_refs", "/proc/meminfo"
 
 
@@ -32,13 +32,15 @@ def keep_freed_memory() -> None:
     """Let this process reuse the memory of large tensors on the CPU; only with glibc (Linux).
 
     By default, the system gives each tensor above 32 MB new pages, which it has to clear, and takes
-    them back afterwards: 40 % of the time of a frame of 1080p. In a thread that is not the main one
-    this still happens above 64 MB. `release_memory` returns what is kept.
+    them back afterwards: 40 % of the time of a frame of 1080p. In a thread that has allocated before
+    and is not the main one, this still happens above 64 MB (15 %): call it before such threads
+    begin. `release_memory` returns what is kept.
     """
     if libc := _glibc():
         # Old versions refuse more than 32 MB. First, because the other one ends its adaptation.
         libc.mallopt(_M_MMAP_THRESHOLD, 2**31 - 1) or libc.mallopt(_M_MMAP_THRESHOLD, 2**25)
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(_M_ARENA_MAX, 1)  # another thread's own arena could not hold large blocks
 
 
 def release_memory(device: torch.device) -> None:

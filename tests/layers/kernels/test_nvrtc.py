@@ -27,7 +27,7 @@ def test_a_gpu_is_known_by_its_capability(hopper):
     assert nvrtc.compute_capability(torch.ones(1)) == 90
 
 
-def test_without_nvrtc_other_kernels_are_used(hopper, monkeypatch, caplog):
+def test_without_nvrtc_others_do_it(hopper, monkeypatch, caplog):
     def missing():
         raise OSError("Could not find any NVRTC library")
 
@@ -39,6 +39,6 @@ def test_without_nvrtc_other_kernels_are_used(hopper, monkeypatch, caplog):
     ]
 
 
-def test_an_error_names_the_file_and_its_line(hopper):
+def test_an_error_names_file_and_line(hopper):
     with pytest.raises(RuntimeError, match=r"broken.cu does not compile: broken.cu\(2\): error"):
         nvrtc._compile("broken", "\nfailing", {}, nvrtc._options(80))

@@ -18,7 +18,7 @@ import torch
 
 from zoomin_d2.cli.app.jobs import EXPECTED_ERRORS, Result
 from zoomin_d2.cli.progress import Pace
-from zoomin_d2.inference.memory import release_memory
+from zoomin_d2.inference.memory import keep_freed_memory, release_memory
 from zoomin_d2.video.errors import InterruptedRunError
 
 T = TypeVar("T")
@@ -76,6 +76,7 @@ class JobQueue:
         self._entries: list[Entry] = []
         self._ids = itertools.count(1)
         self._lock = threading.RLock()
+        keep_freed_memory()  # before the thread of the jobs begins
         self._pool = ThreadPoolExecutor(1, "zoomin-app")
 
     @property
