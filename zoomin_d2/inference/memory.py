@@ -32,8 +32,8 @@ def keep_freed_memory() -> None:
     """Let this process reuse the memory of large tensors on the CPU; only with glibc (Linux).
 
     By default, the system gives each tensor above 32 MB new pages, which it has to clear, and takes
-    them back afterwards: 40 % of the time of a frame of 1080p. In a thread that has allocated before
-    and is not the main one, this still happens above 64 MB (15 %): call it before such threads
+    them back afterwards: 40 % of the time of a frame of 1080p. In a thread that is not the main one
+    and has allocated before, this still happens above 64 MB (15 %): call it before such threads
     begin. `release_memory` returns what is kept.
     """
     if libc := _glibc():
