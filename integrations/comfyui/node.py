@@ -177,7 +177,8 @@ def _load(model: str, quality: str, tile: int) -> Interpolator:
         device = get_torch_device()
     if model in BASELINES:
         return Interpolator.from_pretrained(model, tile=tile or "auto")
-    return Interpolator.from_pretrained(model, device, tile=tile or "auto", quality=quality)
+    loaded = Interpolator.from_pretrained(model, device, tile=tile or "auto", quality=quality)
+    return loaded.for_videos()
 
 
 def _progress(total: int) -> Callable[[], None]:

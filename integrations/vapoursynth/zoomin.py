@@ -206,9 +206,8 @@ class _Model:
 @lru_cache(maxsize=2)
 def _load(name: str, device: str | None, *options: Any) -> _Model:
     tile, quality, backend = options
-    return _Model(
-        Interpolator.from_pretrained(name, device, tile=tile, quality=quality, backend=backend)
-    )
+    chosen = {"tile": tile, "quality": quality, "backend": backend}
+    return _Model(Interpolator.from_pretrained(name, device, **chosen).for_videos())
 
 
 def _to_tensor(frame: vs.VideoFrame) -> torch.Tensor:

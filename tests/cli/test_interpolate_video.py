@@ -124,6 +124,9 @@ def test_late_failure_tells_how_to_resume(run, clip, tmp_path, monkeypatch):
     class Fails:
         name, flow_scale, calls = "fails", 1.0, 0
 
+        def for_videos(self):
+            return self
+
         def __call__(self, frame_1, frame_2, ts):
             self.calls += 1
             return [frame_1 * (float("nan") if self.calls > 130 else 1.0) for _ in ts]

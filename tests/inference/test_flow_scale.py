@@ -227,3 +227,20 @@ def test_fused_kernels_choose_alike(name, motion):
     colors = [x / 255 for x in frames]
     (a,), (b,) = (model.with_doubt(*colors, [0.5]) for model in (fused, exact))
     assert (a - b)[:, :3].abs().mean() < 1e-3 and (a - b)[:, 3].abs().mean() < 0.02
+
+
+def test_a_video_takes_auto_if_not_told(monkeypatch):
+    def on_a_gpu(name="fast", **options):  # where 1 is the default
+        model = Interpolator.from_pretrained(name, device="cpu", **options)
+        monkeypatch.setattr(model, "_flow_scale", options.get("flow_scale", 1.0))
+        return model
+
+    model = on_a_gpu(detail=0.5)
+    auto = model.for_videos()
+    assert (model.flow_scale, auto.flow_scale) == (1.0, "auto")
+    assert auto.generator is model.generator and auto.generator.detail == 0.5
+    assert model.for_videos() is auto and auto.for_videos() is auto
+    for other in (on_a_gpu(flow_scale=1.0), on_a_gpu(flow_scale=0.5), on_a_gpu("paper")):
+        assert other.for_videos() is other
+    dis = Interpolator.from_pretrained("dis")
+    assert dis.for_videos() is dis

@@ -103,8 +103,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--flow-scale",
         type=_flow_scale,
         help="estimate motion on frames of this size, relative to the input's; auto: half or a "
-        "quarter for a pair with large motion, if that fits better (default: auto on a CPU, 1 on a "
-        "GPU, where pairs with large motion take several times as long with auto)",
+        "quarter for a pair with large motion, if that fits better (default: auto; 1 with other "
+        "backends, and for paper on a GPU)",
     )
     model.add_argument(
         "--quality",

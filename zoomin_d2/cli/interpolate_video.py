@@ -104,7 +104,7 @@ class Session:
             detail=args.detail,
             backend=args.backend,
             on_change=self._tell,
-        )
+        ).for_videos()
         self._options = make_options(args, self._model)
         self._progress: Callable[[int, int], None] | None = None
         self._draw = ProposalDrawing(self._model.device) if args.draw_proposals else None

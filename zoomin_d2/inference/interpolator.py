@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from zoomin_d2.inference.doubt import with_doubt
 from zoomin_d2.inference.engine import InferenceEngine
 from zoomin_d2.inference.flow_scale import AutoScaled, FlowScaled
 from zoomin_d2.inference.frame_kinds import check_pair, from_tensor, to_tensor
+from zoomin_d2.inference.model_options import FlowScale, Quality, check_options
 from zoomin_d2.inference.multi_device import MultiDevice
 from zoomin_d2.inference.streaming import interpolate_stream
 from zoomin_d2.inference.tiles import TiledInterpolate
@@ -42,7 +43,6 @@ Frame = np.ndarray | Tensor
 FrameT = TypeVar("FrameT", np.ndarray, Tensor)  # what goes in comes out
 Device = str | torch.device
 Path = str | os.PathLike[str]
-Quality = Literal["standard", "best"]
 
 
 class Interpolator:
@@ -64,7 +64,7 @@ class Interpolator:
         compile: bool | str = False,
         cuda_graphs: bool | None = None,
         tile: int | Literal["auto"] | None = "auto",
-        flow_scale: float | Literal["auto"] | None = None,
+        flow_scale: FlowScale = None,
         quality: Quality = "standard",
         detail: float | None = None,
         backend: str = "torch",
@@ -88,8 +88,8 @@ class Interpolator:
                 into; "auto": as large as the free memory allows; None: whole frames.
             flow_scale: motion is estimated on frames of this size relative to the given ones, above
                 0 and at most 1; "auto" takes 0.5 or 0.25 for a pair with large motion, if that fits
-                better (inference/flow_scale.py). None: "auto" on a CPU; 1 on a GPU, for which
-                "auto" would wait at each pair, and where the network is compiled.
+                better (inference/flow_scale.py). None: "auto" on a CPU and in `video`; 1 on a GPU,
+                for which "auto" would wait at each pair, and where the network is compiled.
             quality: "best" averages each frame with those of mirrored pairs, for four times the
                 work (inference/averaging.py); only for networks.
             detail: how far frames get the fine structure of the frames around them, 0 to 2
@@ -109,16 +109,7 @@ class Interpolator:
         is_network = isinstance(generator, nn.Module)
         several = isinstance(device, Sequence) and not isinstance(device, str)
         asked = list(cast(Sequence[Device], device)) if several else [cast(Device | None, device)]
-        if isinstance(flow_scale, str) and flow_scale != "auto":
-            raise ValueError(f"flow_scale must be a number or 'auto', got '{flow_scale}'")
-        if not is_network and flow_scale not in (None, 1):
-            raise ValueError(f"flow_scale needs a network; '{name}' is not one")
-        if compile and flow_scale not in (None, 1):
-            raise ValueError(f"compile needs flow_scale 1, got {flow_scale}: others run uncompiled")
-        if quality not in get_args(Quality):
-            raise ValueError(f"quality must be 'standard' or 'best', got '{quality}'")
-        if not is_network and quality != "standard":
-            raise ValueError(f"quality '{quality}' needs a network; '{name}' is not one")
+        check_options(name, is_network, flow_scale, quality, bool(compile))
         if detail is not None:
             if not isinstance(generator, FastGenerator):
                 raise ValueError(f"detail needs a network like 'fast'; '{name}' is not one")
@@ -177,6 +168,7 @@ class Interpolator:
             self._device = MultiDevice.device
         self._flow_scale, self._tile, self._quality = flow_scale, tile, quality
         self._backend, self._detail = backend, getattr(generator, "detail", 0.0)
+        self._for_videos: Interpolator | None = None
 
     def __reduce__(self):  # a spawned process makes its own of the same network
         return partial(type(self), **self._given), (self._generator, self.name)
@@ -334,6 +326,18 @@ class Interpolator:
         times = [check_number(t) for t in ts]
         return interpolate_stream(self._interpolate, self.device, frames, times)
 
+    def for_videos(self) -> "Interpolator":
+        """This one, with flow_scale "auto" if none was given: in a video, that costs no time, since
+        decoding and encoding take longer. Only networks like `fast` measure motion on the way."""
+        given = self._given["flow_scale"] is not None or self._flow_scale == "auto"
+        fused = isinstance(self._generator, FastGenerator) and self._backend == "torch"
+        if given or not fused or self._given["compile"]:
+            return self
+        if self._for_videos is None:
+            options = {**self._given, "flow_scale": "auto"}
+            self._for_videos = type(self)(self._generator, self.name, **options)
+        return self._for_videos
+
     def video(
         self,
         inputs: Path | Sequence[Path],
@@ -371,18 +375,14 @@ class Interpolator:
         from zoomin_d2.video import Target, interpolate_video
         from zoomin_d2.video.jobs.options import job_options
 
+        auto = self.for_videos()
         if multi is None and fps is None and slowmo == 1:
             multi = 2
-        decisive = {
-            "dtype": str(self.dtype),
-            "flow_scale": self._flow_scale,
-            "quality": self._quality,
-            "detail": self._detail,
-            "backend": self._backend,
-        }
+        decisive = {"dtype": str(self.dtype), "flow_scale": auto.flow_scale}
+        decisive |= {"quality": self._quality, "detail": self._detail, "backend": self._backend}
         job = job_options(**{"model": self.name, "extra": decisive, **options})
         target = Target(multi=multi, fps=fps, slowmo=slowmo)
-        return interpolate_video(inputs, output, self, target, job, hooks, input_fps, None, filters)
+        return interpolate_video(inputs, output, auto, target, job, hooks, input_fps, None, filters)
 
     def __repr__(self) -> str:
         devices = f", devices={self.workers}" if self.workers > 1 else ""

@@ -113,7 +113,7 @@ class Result(NamedTuple):
 @functools.lru_cache(maxsize=4)
 def model_of(name: str, quality: Quality = "standard") -> Interpolator:
     """A loaded model, kept for the next visitor."""
-    return Interpolator.from_pretrained(name, quality=quality)
+    return Interpolator.from_pretrained(name, quality=quality).for_videos()
 
 
 @functools.lru_cache(maxsize=1)
