@@ -12,6 +12,7 @@ onnx, torchscript, torch.export: float32, any H, W and t; these run without this
 beside the file, fast.onnx.md, says which sizes it accepts and what can run it.
 int8: the ranges of activations in frames 0 and 4 of every clip of a folder, at 360 rows or fewer;
 --backend openvino:int8 rounds by them if the file lies beside the weights in model_zoo/weights/.
+What --keep-float names loses much by rounding, in the model at hand.
 """
 
 import argparse
@@ -125,7 +126,12 @@ def export_ranges(loaded: LoadedGenerator, args: argparse.Namespace) -> None:
         )
     generator = loaded.generator.float().eval()
     ranges = int8.measure_ranges(generator, pairs)
-    inputs = {name: [round(x, 4) for x in pair] for name, pair in ranges.items()}
+    exact = tuple(args.keep_float)
+    inputs = {
+        name: [round(x, 4) for x in pair]
+        for name, pair in ranges.items()
+        if not name.startswith(exact)
+    }
     write_json(args.output, {"weights": int8.weights_digest(generator), "inputs": inputs})
     print(f"{args.output}: {len(inputs)} convolutions, from {len(pairs)} pairs")
 
@@ -161,6 +167,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--weights", choices=("averaged", "trained"), default="averaged")
     parser.add_argument("--dtype", choices=DTYPES, default="float16", help="type of stored weights")
     parser.add_argument("--clips", type=Path, metavar="FOLDER", help="for --format int8")
+    parser.add_argument(
+        "--keep-float",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="for --format int8: convolutions that are not rounded, by how their names begin",
+    )
     return parser.parse_args(argv)
 
 

@@ -68,10 +68,15 @@ def test_ranges_belong_to_weights(fast):
     other = copy.deepcopy(fast)
     with torch.no_grad():
         next(other.parameters())[0, 0, 0, 0] += 1e-3
-    with pytest.raises(ValueError, match="8-bit ranges only for fast, not for these weights"):
+    with pytest.raises(ValueError, match="8-bit ranges only for fast, fast-roigan, fine, "):
         int8.shipped_ranges(other)
-    shipped = json.loads((ROOT / "weights" / "fast.int8.json").read_text())
-    assert shipped["weights"] == int8.weights_digest(fast)
+    for name in ("fast", "fast-roigan", "fine", "fine-roigan"):
+        shipped = json.loads((ROOT / "weights" / f"{name}.int8.json").read_text())
+        generator = load_generator(name).generator.float()
+        assert shipped["weights"] == int8.weights_digest(generator)
+        rounded = int8.rounded(generator, int8.shipped_ranges(generator))
+        count = sum(isinstance(x, RoundedConv) for x in rounded.modules())
+        assert count == len(shipped["inputs"]) >= 29
 
 
 def test_exported_rounding(small_generator):

@@ -88,7 +88,7 @@ def test_without_openvino(small_generator, monkeypatch):
         ("openvino:int4", {}, "no backend 'openvino:int4': give torch, openvino, openvino:int8"),
         ("openvino", {"device": "cuda"}, "does not take the option device: it runs on the CPU"),
         ("openvino", {"dtype": torch.bfloat16}, "does not take the option dtype"),
-        ("openvino:int8", {}, "8-bit ranges only for fast, not for these weights"),
+        ("openvino:int8", {}, "8-bit ranges only for fast, fast-roigan, fine, "),
     ],
 )
 def test_what_openvino_refuses(small_generator, backend, options, words):

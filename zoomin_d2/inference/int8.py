@@ -6,7 +6,7 @@ floating point, and so do the convolutions that `is_rounded` leaves out. The rou
 own, so that an export holds it as QuantizeLinear and DequantizeLinear, which a runtime turns into
 products of integers.
 
-Ranges belong to weights: the file fast.int8.json lies beside fast.safetensors.
+Ranges belong to weights: fast.int8.json lies beside fast.safetensors.
 """
 
 import copy
@@ -127,6 +127,6 @@ def shipped_ranges(generator: nn.Module) -> Ranges:
             return {name: (low, high) for name, (low, high) in content["inputs"].items()}
         known.append(path.name.removesuffix(".int8.json"))
     raise ValueError(
-        f"backend 'openvino:int8': there are 8-bit ranges only for {', '.join(known)}, not for "
+        f"backend 'openvino:int8': there are 8-bit ranges only for {', '.join(sorted(known))}, not for "
         "these weights; use the backend openvino"
     )
