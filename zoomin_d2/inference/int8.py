@@ -126,7 +126,8 @@ def shipped_ranges(generator: nn.Module) -> Ranges:
         if content["weights"] == digest:
             return {name: (low, high) for name, (low, high) in content["inputs"].items()}
         known.append(path.name.removesuffix(".int8.json"))
+    names = ", ".join(sorted(known))
     raise ValueError(
-        f"backend 'openvino:int8': there are 8-bit ranges only for {', '.join(sorted(known))}, not for "
-        "these weights; use the backend openvino"
+        f"backend 'openvino:int8': there are 8-bit ranges only for {names}, not for these weights; "
+        "use the backend openvino"
     )
