@@ -11,7 +11,6 @@ pytest.importorskip("triton")
 from tests.helpers.cuda_on_cpu import on_cpu
 from zoomin_d2.layers.kernels import conv_halo
 from zoomin_d2.layers.kernels.conv import FusedConv, padded
-from zoomin_d2.layers.kernels.conv_halo import launch_halo, packed_for_halo
 from zoomin_d2.layers.kernels.launch import instead_of_launching
 from zoomin_d2.layers.kernels.tiles import HaloTile
 
@@ -77,6 +76,8 @@ def test_planes_of_a_head(tmp_path, added):
         ({"stride": 3}, "_conv_kernel"),
         ({"kernel_size": 1, "padding": 0}, "_conv_kernel"),
         ({"capability": 80}, "_conv_kernel"),
+        ({"written": 16}, "_conv_kernel"),  # what follows must not be overwritten
+        ({"written": 48}, "_conv_kernel"),
     ],
 )
 def test_only_what_fits_goes_there(monkeypatch, change, kernel):
@@ -84,11 +85,12 @@ def test_only_what_fits_goes_there(monkeypatch, change, kernel):
     capability = change.pop("capability", 90)
     monkeypatch.setattr(conv_halo, "compute_capability", lambda x: capability)
     offset, slope = change.pop("offset", 0), change.pop("slope", 0.1)
+    written = change.pop("written", 32)
     conv = nn.Conv2d(32, 32, **{"kernel_size": 3, "padding": 1, "dtype": torch.half, **change})
     fused = FusedConv(conv, slope)
     dtype = conv.weight.dtype
     x = torch.zeros(64, 64, 64, 40, dtype=dtype)[..., offset : offset + 32]
-    out = torch.zeros(64, *fused.out_size(64, 64), 32, dtype=dtype)
+    out = torch.zeros(64, *fused.out_size(64, 64), 48, dtype=dtype)[..., :written]
     names = []
     with instead_of_launching(lambda kernel, *_: names.append(kernel.__name__)):
         fused(x, out)
@@ -96,17 +98,6 @@ def test_only_what_fits_goes_there(monkeypatch, change, kernel):
 
 
 def run(fused, x, out, residual, tile, folder):
-    used = -(-fused.outputs // tile.outputs) * tile.outputs
     with on_cpu(folder) as launched:
-        launch_halo(
-            x,
-            packed_for_halo(fused.weight[..., :used], tile.outputs),
-            fused.bias,
-            residual,
-            out,
-            stride=fused.stride,
-            dilation=fused.dilation,
-            slope=fused.slope,
-            tile=tile,
-        )
+        fused._launch(x, out, residual, tile)
     assert launched == ["conv_halo"]

@@ -38,17 +38,15 @@ def fits_halo(
         return False
     if not 0 <= slope <= 1 or (residual is not None and residual.dtype != out.dtype):
         return False
-    narrow = [x]
-    if out.dtype != torch.float32:
-        narrow += [out] if residual is None else [out, residual]
-    written = triton.cdiv(outputs, 8) * 8 if out.dtype == torch.float32 else weight.shape[2]
-    return out.shape[3] <= written and all(
+    planes = out.dtype == torch.float32
+    if out.shape[3] > triton.cdiv(outputs, 8) * 8 if planes else out.shape[3] != weight.shape[2]:
+        return False
+    return all(
         y.dtype == weight.dtype
         and y.stride(3) == 1
         and y.data_ptr() % 16 == 0
-        and y.shape[3] % 16 == 0
         and all(stride % 8 == 0 for stride in y.stride()[:3])
-        for y in narrow
+        for y in ([x] if planes else [x, out, *([] if residual is None else [residual])])
     )
 
 

@@ -31,7 +31,7 @@ class DriverError(RuntimeError):
 def compute_capability(x: Tensor) -> int:
     """That of the GPU of a tensor, 90 for an H100, or 0: no GPU on which a `CudaKernel` could run.
 
-    0 in Triton's interpreter, too. For a tensor on the CPU, of the GPU that is compiled for.
+    Also 0 in Triton's interpreter. For a tensor on the CPU, of the GPU that is compiled for.
     """
     with torch.cuda.device_of(x):
         return _current_capability()
