@@ -22,6 +22,7 @@ from zoomin_d2.layers.kernels.launch import IS_TRITON_3_5
 logger = logging.getLogger(__name__)
 _SOURCES = Path(__file__).parent / "cuda"
 _MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+_INVALID_CONTEXT = 201  # CUDA_ERROR_INVALID_CONTEXT
 
 
 class DriverError(RuntimeError):
@@ -60,7 +61,7 @@ def _if_compiled_for(capability: int) -> int:
         source = 'extern "C" __global__ void nothing() {}'
         binary = _compile("nothing", source, {}, _options(capability))
         if torch.cuda.is_available():
-            _check(_driver().cuModuleLoadData(ctypes.byref(ctypes.c_void_p()), binary))
+            _call("cuModuleLoadData", ctypes.byref(ctypes.c_void_p()), binary)
     except (ImportError, OSError, RuntimeError) as error:  # no NVRTC, not all of it, an old driver
         logger.warning("Slower kernels are used, because NVRTC does not work: %s", error)
         return 0
@@ -97,20 +98,18 @@ class CudaKernel:
 
     def _launch(self, grid: tuple[int, ...], *args: Any, threads: int, shared: int) -> None:
         device = torch.cuda.current_device()
-        function, allowed = self._functions.get(device, (None, 0))
+        function, allowed = self._functions.get(device, (None, -1))
         if function is None:
             function = _load(self._build, device)
-        if function is not None and shared > allowed:
-            _check(_driver().cuFuncSetAttribute(function, _MAX_DYNAMIC_SHARED, shared))
+        if shared > allowed:
+            _call("cuFuncSetAttribute", function, _MAX_DYNAMIC_SHARED, shared)
             self._functions[device] = function, shared
         values = [as_ctypes(x) for x in args]
         pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(x) for x in values))
         stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
         x, y, z = (*grid, 1, 1)[:3]
-        error = _driver().cuLaunchKernel(
-            function, x, y, z, threads, 1, 1, shared, stream, pointers, None
-        )
-        _check(error)
+        block = threads, 1, 1
+        _call("cuLaunchKernel", function, x, y, z, *block, shared, stream, pointers, None)
 
 
 class _Build(NamedTuple):
@@ -140,6 +139,20 @@ def _driver() -> ctypes.CDLL:
     from torch.cuda._utils import _get_cuda_library
 
     return _get_cuda_library()
+
+
+def _call(name: str, *args: Any) -> None:
+    """A function of the driver; where nothing has used the GPU in this thread yet, its context is
+    entered first, as PyTorch's own calls do."""
+    driver = _driver()
+    error = getattr(driver, name)(*args)
+    if error == _INVALID_CONTEXT:
+        number, context = ctypes.c_int(), ctypes.c_void_p()
+        _check(driver.cuDeviceGet(ctypes.byref(number), torch.cuda.current_device()))
+        _check(driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), number))
+        _check(driver.cuCtxSetCurrent(context))
+        error = getattr(driver, name)(*args)
+    _check(error)
 
 
 def _check(error: int) -> None:
@@ -206,6 +219,6 @@ def _load(build: _Build, device: int) -> ctypes.c_void_p:
     """The function on the current device."""
     major, minor = torch.cuda.get_device_capability(device)
     module, function = ctypes.c_void_p(), ctypes.c_void_p()
-    _check(_driver().cuModuleLoadData(ctypes.byref(module), _compiled(build, 10 * major + minor)))
-    _check(_driver().cuModuleGetFunction(ctypes.byref(function), module, build.name.encode()))
+    _call("cuModuleLoadData", ctypes.byref(module), _compiled(build, 10 * major + minor))
+    _call("cuModuleGetFunction", ctypes.byref(function), module, build.name.encode())
     return function
