@@ -12,7 +12,7 @@ import triton
 from torch import Tensor
 
 from zoomin_d2.layers.kernels.launch import launch
-from zoomin_d2.layers.kernels.nvrtc import CudaKernel, compute_capability
+from zoomin_d2.layers.kernels.nvrtc import CudaKernel, compute_capability, on_16_bytes
 from zoomin_d2.layers.kernels.tiles import HaloTile
 
 
@@ -41,13 +41,8 @@ def fits_halo(
     planes = out.dtype == torch.float32
     if out.shape[3] > triton.cdiv(outputs, 8) * 8 if planes else out.shape[3] != weight.shape[2]:
         return False
-    return all(
-        y.dtype == weight.dtype
-        and y.stride(3) == 1
-        and y.data_ptr() % 16 == 0
-        and all(stride % 8 == 0 for stride in y.stride()[:3])
-        for y in ([x] if planes else [x, out, *([] if residual is None else [residual])])
-    )
+    narrow = [x] if planes else [x, out, *([] if residual is None else [residual])]
+    return all(y.dtype == weight.dtype and on_16_bytes(y) for y in narrow)
 
 
 def packed_for_halo(weight: Tensor, outputs: int) -> Tensor:

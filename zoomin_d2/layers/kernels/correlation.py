@@ -13,7 +13,13 @@ import triton.language as tl
 from torch import Tensor
 
 from zoomin_d2.layers.kernels.launch import launch
-from zoomin_d2.layers.kernels.nvrtc import CudaKernel, compute_capability, shared_memory
+from zoomin_d2.layers.kernels.nvrtc import (
+    CudaKernel,
+    compute_capability,
+    follow_each_other,
+    on_16_bytes,
+    shared_memory,
+)
 
 _PIXELS = 64  # of a program's tile
 
@@ -108,21 +114,14 @@ def correlate_into(features_1: Tensor, features_2: Tensor, volume: Tensor, radiu
 def _fit_matrix_units(features_1: Tensor, features_2: Tensor, volume: Tensor, radius: int) -> bool:
     """Whether cuda/correlation.cu can be used: 16-bit numbers, of which a pixel's are neighbors."""
     channels = features_1.shape[1]
+    pixels = [x.permute(0, 2, 3, 1) for x in (features_1, features_2, volume)]
     return (
         compute_capability(features_1) >= 80
         and channels % 8 == 0
         and 1 <= radius <= 12
         and _shared(channels, radius) <= shared_memory(features_1)
         and features_1.stride() == features_2.stride()
-        and all(
-            x.element_size() == 2
-            and x.stride(1) == 1
-            and x.stride(2) == x.shape[3] * x.stride(3)
-            and x.stride(0) == x.shape[2] * x.stride(2)
-            and x.stride(3) % 8 == 0
-            and x.data_ptr() % 16 == 0
-            for x in (features_1, features_2, volume)
-        )
+        and all(on_16_bytes(x) and follow_each_other(x) for x in pixels)
     )
 
 

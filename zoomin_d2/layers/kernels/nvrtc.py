@@ -45,6 +45,18 @@ def shared_memory(x: Tensor) -> int:
     return torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin
 
 
+def on_16_bytes(x: Tensor) -> bool:
+    """Whether eight 16-bit numbers of a pixel of x (N, h, w, C) can be accessed at a time."""
+    in_eights = all(stride % 8 == 0 for stride in x.stride()[:3])
+    return x.element_size() == 2 and x.stride(3) == 1 and in_eights and x.data_ptr() % 16 == 0
+
+
+def follow_each_other(x: Tensor) -> bool:
+    """Whether all pixels of x (N, h, w, C) are equally far from the one before."""
+    rows = x.stride(1) == x.shape[2] * x.stride(2)
+    return rows and x.stride(0) == x.shape[1] * x.stride(1)
+
+
 def _current_capability() -> int:
     if not IS_TRITON_3_5 or torch.version.cuda is None or triton.knobs.runtime.interpret:
         return 0

@@ -1,9 +1,8 @@
 """How the convolution kernels divide their work, chosen by size or by timing."""
 
-import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -121,7 +120,7 @@ def halo_candidates(
     if default is None:
         return []
     defaults = [
-        dataclasses.replace(default, channels=step, resident=resident)
+        replace(default, channels=step, resident=resident)
         for step in (default.channels, 32, 16)
         for resident in (True, default.resident)
         if channels % step == 0

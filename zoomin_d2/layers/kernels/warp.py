@@ -13,7 +13,12 @@ import triton.language as tl
 from torch import Tensor
 
 from zoomin_d2.layers.kernels.launch import launch
-from zoomin_d2.layers.kernels.nvrtc import CudaKernel, compute_capability
+from zoomin_d2.layers.kernels.nvrtc import (
+    CudaKernel,
+    compute_capability,
+    follow_each_other,
+    on_16_bytes,
+)
 
 _MANY_PIXELS = 2**17  # enough to give every thread of a GPU one
 
@@ -49,28 +54,38 @@ def gather_level(
     finer = None
     if motion is not None:
         finer = torch.empty(n, 5, height, width, dtype=torch.float32, device=out.device)
-    if _fits_cuda(features, motion, hidden, t, out, first, last):
-        _launch_cuda(features, motion, hidden, t, out, finer, first, last)
-        return finer
     shuffled = 0 if hidden is None else hidden.shape[3] // 4
     start = last - 8 if last > 2 * first else last
+    given = [features if x is None else x for x in (features, motion, hidden, t, out, finer)]
+    pitches = [0 if x is None else x.stride(2) for x in (features, hidden, out)]
+    if _fits_cuda(features, motion, hidden, t, out, first, last):
+        many = n * height * width >= _MANY_PIXELS
+        warp = motion is not None
+        kernel = _cuda_kernel(first, start, last, total, shuffled, warp, many, out.dtype)
+        rows, columns = kernel.constants["ROWS"], kernel.constants["COLUMNS"]
+        ends = triton.cdiv(shuffled % 8 + 6, 8)
+        launch(
+            kernel,
+            (triton.cdiv(width, columns), triton.cdiv(height, rows), n),
+            *given,
+            n,
+            height,
+            width,
+            *(pitch // 8 for pitch in pitches),
+            threads=kernel.constants["THREADS"],
+            shared=16 * rows * columns * (2 + ends),
+        )
+        return finer
     # More would not fit the registers.
     pixels = 16 if first > 48 or total - start > 32 else 32
     launch(
         _gather_kernel,
         (triton.cdiv(height * width, pixels), 3, n),
-        features,
-        features if motion is None else motion,
-        features if hidden is None else hidden,
-        t,
-        out,
-        features if finer is None else finer,
+        *given,
         n,
         height,
         width,
-        features.stride(2),
-        0 if hidden is None else hidden.stride(2),
-        out.stride(2),
+        *pitches,
         CHANNELS=first,
         HIDDEN=shuffled,
         START=start,
@@ -109,12 +124,9 @@ def _fits_cuda(
         and 0 < 2 * first <= last <= total - channels - 6
         and all(
             x.dtype == out.dtype
-            and x.stride(3) == 1
-            and x.stride(1) == x.shape[2] * x.stride(2)
-            and x.stride(0) == x.shape[1] * x.stride(1)
-            and x.stride(2) % 8 == 0
+            and on_16_bytes(x)
+            and follow_each_other(x)
             and x.shape[0] * x.stride(0) < 2**34  # 32 bits count in eights
-            and x.data_ptr() % 16 == 0
             for x in (features, out, hidden)
             if x is not None
         )
@@ -123,14 +135,21 @@ def _fits_cuda(
 
 @functools.cache
 def _cuda_kernel(
-    first: int, last: int, total: int, hidden: int, warp: bool, many: bool, dtype: torch.dtype
+    first: int,
+    start: int,
+    last: int,
+    total: int,
+    hidden: int,
+    warp: bool,
+    many: bool,
+    dtype: torch.dtype,
 ) -> CudaKernel:
     # Where there are few pixels, four threads share one, so that all of a GPU's have work.
     rows, columns, threads = (8, 16, 128) if many else (8, 8, 256)
     return CudaKernel(
         "gather_level",
         FIRST=first,
-        START=last - 8 if last > 2 * first else last,
+        START=start,
         LAST=last,
         TOTAL=total,
         HIDDEN=hidden,
@@ -141,42 +160,6 @@ def _cuda_kernel(
         BLOCKS=1024 // threads,
         BATCH=2 if warp else 6,
         BFLOAT16=int(dtype == torch.bfloat16),
-    )
-
-
-def _launch_cuda(
-    features: Tensor,
-    motion: Tensor | None,
-    hidden: Tensor | None,
-    t: Tensor,
-    out: Tensor,
-    finer: Tensor | None,
-    first: int,
-    last: int,
-) -> None:
-    n, height, width, total = out.shape
-    shuffled = 0 if hidden is None else hidden.shape[3] // 4
-    many = n * height * width >= _MANY_PIXELS
-    kernel = _cuda_kernel(first, last, total, shuffled, motion is not None, many, out.dtype)
-    rows, columns = kernel.constants["ROWS"], kernel.constants["COLUMNS"]
-    ends = triton.cdiv(shuffled % 8 + 6, 8)
-    launch(
-        kernel,
-        (triton.cdiv(width, columns), triton.cdiv(height, rows), n),
-        features,
-        features if motion is None else motion,
-        features if hidden is None else hidden,
-        t,
-        out,
-        features if finer is None else finer,
-        n,
-        height,
-        width,
-        features.stride(2) // 8,
-        0 if hidden is None else hidden.stride(2) // 8,
-        out.stride(2) // 8,
-        threads=kernel.constants["THREADS"],
-        shared=16 * rows * columns * (2 + ends),
     )
 
 
