@@ -197,6 +197,16 @@ void launch(void (*kernel)(T...), void** args, dim3 grid, int threads, int share
 
 inline void __syncthreads() { cuda_on_cpu::meet(cuda_on_cpu::block.all); }
 inline void __syncwarp(unsigned = ~0u) { cuda_on_cpu::meet(*cuda_on_cpu::block.current->warp); }
+inline float __shfl_xor_sync(unsigned, float x, int lanes) {
+    auto& warp = cuda_on_cpu::whole_warp();
+    const int lane = cuda_on_cpu::lane();
+    float other;
+    std::memcpy(warp.exchange[lane], &x, 4);
+    cuda_on_cpu::meet(warp);
+    std::memcpy(&other, warp.exchange[lane ^ lanes], 4);
+    cuda_on_cpu::meet(warp);
+    return other;
+}
 inline float fmaxf(float a, float b) { return std::fmax(a, b); }
 inline float __uint_as_float(unsigned x) { float y; return std::memcpy(&y, &x, 4), y; }
 inline unsigned __float_as_uint(float x) { unsigned y; return std::memcpy(&y, &x, 4), y; }

@@ -44,5 +44,6 @@ def _build(kernel: nvrtc.CudaKernel, folder: Path) -> Path:
     command += [f"-D{name}={value}" for name, value in kernel.constants.items()]
     command += [f"-I{HEADERS}", f"-I{SOURCES}", "-x", "c++", "-"]
     library = folder / hashlib.sha256(repr((text, command)).encode()).hexdigest()[:16]
-    subprocess.run([*command, "-o", str(library)], input=text, text=True, check=True)
+    if not library.exists():
+        subprocess.run([*command, "-o", str(library)], input=text, text=True, check=True)
     return library

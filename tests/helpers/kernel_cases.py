@@ -4,6 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from zoomin_d2.frames import to_8bit
+from zoomin_d2.generators.detail import detail_energies, motion_of_energies, restore_detail
+from zoomin_d2.generators.motion_decoder import Time
+from zoomin_d2.inference.detail import PairDetail
 from zoomin_d2.layers import backward_warp, bilateral_correlation, blend, pad_to_multiple
 from zoomin_d2.layers.kernels.compose import compose
 from zoomin_d2.layers.kernels.conv import FusedConv, padded
@@ -262,10 +266,44 @@ def features_and_frames():
         assert (out[..., channels + 3 :] == 0).all() and (out[:, :, width:] == 0).all()
 
 
+def detail_of_a_gpu():
+    """Without a GPU, PyTorch's operators would be compared with themselves."""
+    channels_last = torch.channels_last
+    for height, width, scale, dtype in (
+        (37, 50, 1.0, torch.uint8),
+        (64, 48, 60.0, torch.float32),  # far outside
+        (270, 475, 3.0, torch.uint8),
+        (5, 3, 1.0, torch.float16),
+    ):
+        n, t = 2, torch.tensor([0.25, 0.6], device=DEVICE)
+        pair = [torch.rand(n, 3, height, width, generator=random).to(DEVICE) for _ in range(2)]
+        made = (0.3 + 0.4 * torch.rand(pair[0].shape, generator=random)).to(DEVICE)
+        if dtype == torch.uint8:
+            pair = [to_8bit(x).contiguous(memory_format=channels_last) for x in pair]
+            made = made.contiguous(memory_format=channels_last)
+        else:
+            pair = [x.to(dtype) for x in pair]
+        motion = rand(n, 5, -(-height // 16) * 8, -(-width // 16) * 8, scale=scale)
+        motion[:, 4] /= scale
+        energies = detail_energies(*pair)
+        flows_and_mask = motion_of_energies(motion, Time.of(t), energies.shape[2:])
+        expected = restore_detail(made, energies, *flows_and_mask, 0.8)
+        detail = PairDetail(*pair, 0.8, fused=True)
+        assert detail.grid == energies.shape[2:]
+        found = detail.restored(made, *flows_and_mask, torch.float32)
+        close(found, expected, torch.float32, 10)
+        found = detail.restored_along(made, motion, t, torch.float32)
+        close(found, expected, torch.float32, 10)
+        found = detail.restored_along(made, motion, t, torch.uint8)
+        assert found.dtype == torch.uint8 and found.stride() == made.stride()
+        assert (found.float() - expected * 255).abs().max() < 0.53
+
+
 with torch.no_grad():
     convolutions()
     if DEVICE == "cuda":
         convolutions_of_a_gpu()
+        detail_of_a_gpu()
     levels()
     frames()
     features_and_frames()

@@ -23,10 +23,11 @@ from zoomin_d2.generators.motion_decoder import Time, both_flows
 from zoomin_d2.layers import backward_warp, crop, pad_to_multiple
 
 MAX_STRENGTH = 2.0
-_CELL = 4  # pixels, of energies
-_MAX_GAIN = 2.5
-_EPSILON = 1e-6  # a quarter of a level of 255, squared: in flat areas the gain is 1
-_LUMA = (0.299, 0.587, 0.114)
+# Also what the CUDA kernels of this definition get: see inference/detail.py.
+CELL = 4  # pixels, of energies
+MAX_GAIN = 2.5
+EPSILON = 1e-6  # a quarter of a level of 255, squared: in flat areas the gain is 1
+LUMA = (0.299, 0.587, 0.114)
 
 
 def detail_energies(frame_1: Tensor, frame_2: Tensor) -> Tensor:
@@ -61,8 +62,8 @@ def restore_detail(
     wanted_1, wanted_2 = backward_warp(energies, flows).chunk(2)
     wanted = mask * wanted_1 + (1 - mask) * wanted_2
     detail = _detail(frame)
-    gain = ((wanted + _EPSILON) / (_energy(detail) + _EPSILON)).sqrt().clamp(1, _MAX_GAIN) - 1
-    gain = F.interpolate(gain, scale_factor=float(_CELL), mode="bilinear")
+    gain = ((wanted + EPSILON) / (_energy(detail) + EPSILON)).sqrt().clamp(1, MAX_GAIN) - 1
+    gain = F.interpolate(gain, scale_factor=float(CELL), mode="bilinear")
     gain = crop(gain, (frame.shape[2], frame.shape[3]))
     return (_unit(frame) + strength * gain * detail).clamp(0, 1)
 
@@ -74,12 +75,12 @@ def _unit(frame: Tensor) -> Tensor:
 def _detail(frame: Tensor) -> Tensor:
     """D: (N, 1, H, W) float32."""
     red, green, blue = _unit(frame).split(1, dim=1)
-    luma = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
+    luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
     return luma - _smooth(_smooth(luma))
 
 
 def _energy(detail: Tensor) -> Tensor:
-    return _smooth(F.avg_pool2d(pad_to_multiple(detail.square(), _CELL), _CELL))
+    return _smooth(F.avg_pool2d(pad_to_multiple(detail.square(), CELL), CELL))
 
 
 def _smooth(x: Tensor) -> Tensor:

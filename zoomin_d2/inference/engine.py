@@ -107,6 +107,11 @@ class InferenceEngine:
         self._graphs = CudaGraphCache(CudaGraphCapture()) if use_graphs else None
         self._known_times: OrderedDict[tuple, Tensor] = OrderedDict()
 
+    @property
+    def is_fused(self) -> bool:
+        """Whether it runs fused kernels; not if they were tried and failed."""
+        return self._forward in (self._fused_or_plain, self._interpolate_fused)
+
     def __call__(
         self,
         frame_1: Tensor,
@@ -199,9 +204,8 @@ class InferenceEngine:
 
         None if the call does not use `fast`'s fused kernels, which know no alpha.
         """
-        fused = (self._fused_or_plain, self._interpolate_fused)
         is_fast = isinstance(self.generator, FastGenerator)
-        if self._forward not in fused or not is_fast or frame_1.shape[1] != 3:
+        if not self.is_fused or not is_fast or frame_1.shape[1] != 3:
             return None
         chosen = self._forward == self._fused_or_plain
         run: Run = self._fused_with_motion_if_possible if chosen else self._fused_with_motion

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoomin_d2.frames import to_8bit, to_float
-from zoomin_d2.generators.detail import detail_energies, restore_detail
 from zoomin_d2.generators.output import GeneratorOutput
+from zoomin_d2.inference.detail import PairDetail
 from zoomin_d2.inference.doubt import add_doubt
 from zoomin_d2.inference.engine import InferenceEngine, warped
 from zoomin_d2.layers import backward_warp, blend, resize_flow
@@ -109,11 +109,17 @@ class FlowScaled:
             F.interpolate(f, small, mode="bilinear", antialias=True) for f in (frame_1, frame_2)
         )
         outputs = self._engine.with_outputs(small_1[:, :3], small_2[:, :3], ts, recorded=False)
-        made = [self._enlarged(frame_1, frame_2, out) for _, out in outputs]
+        strength, detail = getattr(self._engine.generator, "detail", 0.0), None
+        if strength:
+            colors = frame_1[:, :3], frame_2[:, :3]
+            detail = PairDetail(*colors, strength, fused=self._engine.is_fused)
+        made = [self._enlarged(frame_1, frame_2, detail, out) for _, out in outputs]
         motion = torch.stack([x.motion for x in made]).max()
         return torch.stack((motion, _disagreement(made))), made
 
-    def _enlarged(self, frame_1: Tensor, frame_2: Tensor, out: GeneratorOutput) -> WarpedFrame:
+    def _enlarged(
+        self, frame_1: Tensor, frame_2: Tensor, detail: PairDetail | None, out: GeneratorOutput
+    ) -> WarpedFrame:
         """The full-size frame by what the generator gave for the small ones."""
         size = (frame_1.shape[2], frame_1.shape[3])
         warped_1, warped_2 = (
@@ -126,13 +132,11 @@ class FlowScaled:
         if frame_1.shape[1] == 4:  # synthesis only makes colors
             change = F.pad(change, (0, 0, 0, 0, 0, 1))
         made = (blend(warped_1, warped_2, mask) + change).clamp(0, 1)
-        strength = getattr(self._engine.generator, "detail", 0.0)
-        if strength:
-            energies = detail_energies(frame_1[:, :3], frame_2[:, :3])
-            grid = (energies.shape[2], energies.shape[3])
-            flows = torch.cat([resize_flow(f.float(), grid) for f in (out.flow_1t, out.flow_2t)])
-            coarse_mask = F.interpolate(mask, grid, mode="area")
-            colors = restore_detail(made[:, :3], energies, flows, coarse_mask, strength)
+        if detail is not None:
+            flows = [resize_flow(f.float(), detail.grid) for f in (out.flow_1t, out.flow_2t)]
+            coarse_mask = F.interpolate(mask, detail.grid, mode="area")
+            colors = made[:, :3]
+            colors = detail.restored(colors, torch.cat(flows), coarse_mask, colors.dtype)
             made = torch.cat((colors, made[:, 3:]), 1)
         return WarpedFrame(made, warped_1[:, :3], warped_2[:, :3], mask, motion_of(out))
 

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from zoomin_d2.frames import to_8bit
-from zoomin_d2.generators.detail import detail_energies, motion_of_energies, restore_detail
 from zoomin_d2.generators.fast import FastGenerator, LightSynthesis
 from zoomin_d2.generators.motion_decoder import MotionDecoder, Time, both_flows, finer_motion
+from zoomin_d2.inference.detail import PairDetail
 from zoomin_d2.inference.fused.results import FusedFrame
 from zoomin_d2.layers import backward_warp, blend, crop, pad_to_multiple
 from zoomin_d2.layers.kernels.compose import compose
@@ -240,15 +239,12 @@ class FastTriton:
             self._compiled.add(key)
             compile_ahead(lambda: self(frame_1, frame_2, ts[:1]), min(os.cpu_count() or 1, 16))
         features, pixels = self._pyramid(frame_1, frame_2)
-        energies = detail_energies(frame_1, frame_2) if self.detail else None
+        detail = PairDetail(frame_1, frame_2, self.detail, fused=True) if self.detail else None
         frames = []
         for t in ts:
             pred, motion, refinement = self._interpolate(frame_1, pixels, features, t)
-            if energies is not None:
-                at_energies = motion_of_energies(motion, Time.of(t), tuple(energies.shape[2:]))
-                pred = restore_detail(pred, energies, *at_energies, self.detail)
-                as_8bit = frame_1.dtype == torch.uint8
-                pred = to_8bit(pred) if as_8bit else pred.to(frame_1.dtype)
+            if detail is not None:
+                pred = detail.restored_along(pred, motion, t, frame_1.dtype)
             frames.append(FusedFrame(pred, motion, refinement))
         return frames
 

@@ -90,7 +90,7 @@ class CudaKernel:
         headers: the text of each header that it includes and that is not in cuda/.
     """
 
-    def __init__(self, name: str, headers: dict[str, str] | None = None, **constants: int):
+    def __init__(self, name: str, headers: dict[str, str] | None = None, **constants: float):
         self.__name__ = name
         self.constants = constants
         self._build = _Build(name, tuple(constants.items()), tuple((headers or {}).items()))
@@ -126,7 +126,7 @@ class CudaKernel:
 
 class _Build(NamedTuple):
     name: str
-    constants: tuple[tuple[str, int], ...]
+    constants: tuple[tuple[str, float], ...]
     made: tuple[tuple[str, str], ...]
 
 
