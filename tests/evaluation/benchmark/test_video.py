@@ -34,10 +34,12 @@ def test_stages(tmp_path, capsys):
     assert (
         "64x48, libx264 yuv420p ultrafast: 12 -> 30 frames at 60, 22 of them interpolated" in said
     )
-    rates = re.findall(r"  (.+): [\d.]+ s, ([\d.]+) output frames per second", said)
+    shape = r"  (.+): [\d.]+ s, ([\d.]+) output frames per second, [\d.]+ cores"
+    rates = re.findall(shape, said)
     assert [name for name, _ in rates] == [
         "whole job",
         "decoding and encoding, no model",
+        "encoding alone",
         "decoding to RGB alone",
         "model alone, with copies",
     ]

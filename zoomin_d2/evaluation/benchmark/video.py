@@ -2,8 +2,8 @@
 
 Overhead is (time of the whole job - time of the model alone) / time of the model alone; the model
 alone makes the same frames from pairs in memory. The stages of a real clip are the whole job, and
-each of its parallel threads alone: decoding to RGB, the model with the copies to and from its
-device, and the job without a model. The slowest bounds the job.
+each of its parallel parts alone: the encoder, decoding to RGB, the model with the copies to and
+from its device, and the job without a model. The slowest bounds the job, or all cores are busy.
 """
 
 import json
@@ -12,6 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -24,7 +25,9 @@ from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.video import Target, interpolate_video, open_source
 from zoomin_d2.video.jobs.container_job import JobOptions
-from zoomin_d2.video.write.encoder import EncodeOptions
+from zoomin_d2.video.report import Report
+from zoomin_d2.video.write.encoder import EncodeOptions, choose_encoder
+from zoomin_d2.video.write.null_container import scratch_container
 
 
 def make_clip(path: Path, num_frames: int, size: tuple[int, int]) -> None:
@@ -136,7 +139,8 @@ def measure_stages(
     repeat: int = 1,
     preset: str | None = None,
 ) -> None:
-    """Print the output frames per second of a job on a real clip, and of its stages alone.
+    """Print the output frames per second of a job on a real clip, and of its stages alone, and how
+    many cores each kept busy.
 
     Args:
         model: interpolates the frames.
@@ -148,15 +152,19 @@ def measure_stages(
     loop_clip(clip, looped, repeat)
     encode = EncodeOptions(preset=preset)
 
-    def run(source: Path, interpolate: Interpolate):
+    def run(source: Path, interpolate: Interpolate) -> tuple[Report, np.ndarray]:
         options = JobOptions(encode=encode, overwrite=True)
-        begun = time.perf_counter()
+        begun = clocks()
         report = interpolate_video(str(source), str(output), interpolate, target, options)
-        return report, time.perf_counter() - begun
+        return report, clocks() - begun
 
-    def show(stage: str, seconds: float) -> None:
-        rate = report.output_frames / seconds
-        print(f"  {stage}: {seconds:.2f} s, {rate:.1f} output frames per second", flush=True)
+    def show(stage: str, passed: np.ndarray) -> None:
+        seconds, cpu_seconds = passed
+        print(
+            f"  {stage}: {seconds:.2f} s, {report.output_frames / seconds:.1f} output frames per "
+            f"second, {cpu_seconds / seconds:.1f} cores",
+            flush=True,
+        )
 
     run(clip, model)  # warm up
     report, whole = run(looped, model)
@@ -167,15 +175,16 @@ def measure_stages(
     )
     show("whole job", whole)
     show("decoding and encoding, no model", run(looped, _NoModel(model.device))[1])
+    show("encoding alone", time_encoding(output, encode, report))
 
-    begun = time.perf_counter()
+    begun = clocks()
     with open_source([str(looped)]) as source:
         images = deque((source.to_rgb(frame.picture) for frame in source.frames()), maxlen=8)
-    show("decoding to RGB alone", time.perf_counter() - begun)
+    show("decoding to RGB alone", clocks() - begun)
 
     ts = [0.4, 0.8]  # as from 24 to 60 fps
     num_calls = report.made_frames // len(ts)
-    begun = time.perf_counter()
+    begun = clocks()
     before = to_tensor(images[0], model.device)
     with torch.no_grad():
         for i in range(num_calls):
@@ -183,7 +192,25 @@ def measure_stages(
             for made in model(before, after, ts):
                 to_image(to_samples(made, deep=False).cpu())
             before = after
-    show("model alone, with copies", time.perf_counter() - begun)
+    show("model alone, with copies", clocks() - begun)
+
+
+def time_encoding(clip: Path, options: EncodeOptions, report: Report) -> np.ndarray:
+    """`clocks` for encoding a job's number of frames: those of `clip`'s first second, repeated."""
+    fps = Fraction(report.fps)
+    with open_source([str(clip)]) as source:
+        settings = choose_encoder(clip, options, source.info, fps, 1 / fps)
+        pictures = [f.picture for _, f in zip(range(round(fps)), source.frames())]
+    with scratch_container("mp4") as container:
+        stream = settings.add_stream(container)
+        begun = clocks()
+        for i in range(report.output_frames):
+            picture = pictures[i % len(pictures)]
+            picture.pts, picture.time_base = i, settings.time_base
+            picture.pict_type = av.video.frame.PictureType.NONE  # the source's is not the encoder's
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+        return clocks() - begun
 
 
 def loop_clip(clip: Path, output: Path, times: int) -> None:
