@@ -163,6 +163,8 @@ class _Video(_Ends):
 
     def __init__(self, stream: av.stream.Stream):
         super().__init__(stream)
+        # The last frame may need all those since a keyframe, 239 of them.
+        cast(av.VideoStream, stream).thread_type = "AUTO"
         self.tick = Fraction(stream.time_base or 1)
         self.times: list[tuple[Fraction, Fraction]] = []
         # MP4 stores the time to the next decoded packet, and the end of the whole stream
