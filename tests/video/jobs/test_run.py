@@ -68,6 +68,18 @@ def test_source_frames_pass_unchanged(run, write_video, make_frames, read_video)
     assert np.abs(after[7] - middle).max() <= 2.5
 
 
+def test_opencv_waits_for_no_other_core(run, write_video, make_frames):
+    counts = []
+
+    def model(frame_1, frame_2, ts):
+        counts.append(cv2.getNumThreads())
+        return [frame_1 for _ in ts]
+
+    before = cv2.getNumThreads()
+    run(write_video("in.mp4", make_frames(3)), "out.mp4", model=model)
+    assert set(counts) == {1} and cv2.getNumThreads() == before
+
+
 def test_flat_clip_does_not_flicker(run, write_video, read_video):
     flat = [np.full((48, 64, 3), (200, 90, 30), np.uint8)] * 16
     source = write_video("in.mp4", flat)

@@ -3,9 +3,10 @@
 import threading
 import time
 
+import cv2
 import pytest
 
-from zoomin_d2.video.time.queues import Worker, ordered_map, prefetch
+from zoomin_d2.video.time.queues import Worker, one_opencv_thread, ordered_map, prefetch
 
 
 def test_prefetch_is_bounded_and_in_order():
@@ -125,3 +126,20 @@ def test_error_in_preparing_is_raised():
     with pytest.raises(ValueError, match="two"):
         worker.close()
     assert done == [0, 1]
+
+
+def test_opencv_has_one_thread_in_a_job():
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        first, second = one_opencv_thread(), one_opencv_thread()
+        with first:
+            with second:
+                assert cv2.getNumThreads() == 1
+            assert cv2.getNumThreads() == 1  # another job still runs
+        assert cv2.getNumThreads() == 3
+        with pytest.raises(KeyError), one_opencv_thread():
+            raise KeyError
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)

@@ -14,6 +14,7 @@ from zoomin_d2.video.read.images import IMAGE_SUFFIXES, is_pattern
 from zoomin_d2.video.read.open_source import PIPE, open_source
 from zoomin_d2.video.read.source import Source
 from zoomin_d2.video.report import Report
+from zoomin_d2.video.time.queues import one_opencv_thread
 from zoomin_d2.video.time.timeline import Target
 from zoomin_d2.video.write.animation import ANIMATIONS
 from zoomin_d2.video.write.encoder import VIDEO_SUFFIXES
@@ -63,7 +64,8 @@ def interpolate_source(
     options, output = options or JobOptions(), os.fspath(output)
     if options.stream.loop and options.limit is not None:
         raise OutputError("A preview has no loop: leave out the loop or the limit")
-    report = _interpolate_source(source, output, interpolate, target, options, hooks)
+    with one_opencv_thread():
+        report = _interpolate_source(source, output, interpolate, target, options, hooks)
     report.warnings += _notes_on_cuts(report, source, options)
     return report
 

@@ -2,7 +2,8 @@
 
 Source frames that fall on a moment of the output pass unchanged; between two frames of one shot
 the model makes the frames; nothing is invented across a cut, across a gap of lost frames, or after
-the last frame. Decoding runs in its own thread, a few frames ahead; conversion to RGB in several.
+the last frame. Decoding, the search for cuts, and that for overlays each run in a thread of their
+own, a few frames ahead; conversion to RGB in several.
 """
 
 import os
@@ -187,7 +188,7 @@ def _frames_at(
     if options.light and (options.mask is not None or options.unsure != "keep"):
         raise OptionError("--mask and --unsure do not take EXR outputs: leave them out")
     keep_still = options.keep_still and not options.light  # passed light has no 8-bit levels
-    read = _read(source, start, options)
+    read = prefetch(_read(source, start, options), 1)
     marked = mark_steps(read, options.cut_threshold, options.max_gap, options.cuts)
     size = (source.info.height, source.info.width)
     mask = None if options.mask is None else Mask(options.mask, size)
@@ -208,6 +209,7 @@ def _frames_at(
         filled.close()
         shown.close()
         decoded.close()
+        read.close()
 
 
 def _read(

@@ -1,18 +1,49 @@
 """Stages of the pipeline in threads, with bounded queues between them."""
 
+import contextlib
 import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
+
+import cv2
 
 T = TypeVar("T")
 R = TypeVar("R")
 _END = object()
 # Simultaneous YUV and RGB conversions: per frame, one takes longer than encoding.
 CONVERTERS = min(4, os.cpu_count() or 1)
+
+
+class _OpenCvThreads:
+    """How many jobs run, and the number of OpenCV's threads before the first one began."""
+
+    lock = threading.Lock()
+    jobs = before = 0
+
+
+@contextlib.contextmanager
+def one_opencv_thread() -> Iterator[None]:
+    """Within, OpenCV works in the thread that calls it, in the whole process.
+
+    Otherwise it shares an operation among a thread per core, and waits for the last of them, which
+    waits for a core while an encoder keeps all busy."""
+    state = _OpenCvThreads
+    with state.lock:
+        if state.jobs == 0:
+            state.before = cv2.getNumThreads()
+            cv2.setNumThreads(1)
+        state.jobs += 1
+    try:
+        yield
+    finally:
+        with state.lock:
+            state.jobs -= 1
+            if state.jobs == 0:
+                cv2.setNumThreads(state.before)
 
 
 def prefetch(items: Iterable[T], size: int) -> Generator[T, None, None]:
