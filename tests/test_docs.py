@@ -97,7 +97,10 @@ def test_numbers_come_from_a_card():
     card = (
         "text\n\n| dataset | PSNR | SSIM |\n|---|---|---|\n| dev | 34.1 | 0.97 |\n| b | 1 | 2 |\n"
     )
-    assert update_docs.card_numbers(card) == "dev: PSNR 34.1, SSIM 0.97; b: PSNR 1, SSIM 2"
+    numbers = "dev: PSNR 34.1, SSIM 0.97; b: PSNR 1, SSIM 2"
+    assert update_docs.card_numbers(card) == numbers
+    another = "text\n\n| against | PSNR | LPIPS |\n|---|---|---|\n| fine | -0.1 | -28 % |\n"
+    assert update_docs.card_numbers(card + another) == numbers
     assert update_docs.card_numbers("| proposals | R50 |\n|---|---|\n| 10 | 75 |") == ""
 
 

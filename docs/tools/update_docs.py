@@ -9,6 +9,7 @@ their cards: of a card, the table whose first heading is "dataset".
 """
 
 import argparse
+import itertools
 import json
 import re
 import sys
@@ -55,22 +56,20 @@ def _generator_row(name: str) -> str:
 
 def card_numbers(card: str) -> str:
     """The rows of the card's table whose first heading is "dataset", on one line."""
-    rows = [
-        [cell.strip() for cell in line.strip().strip("|").split("|")]
-        for line in card.splitlines()
-        if line.lstrip().startswith("|")
-    ]
-    starts = [i for i, row in enumerate(rows) if row[0].lower() == "dataset"]
-    if not starts:
+    lines = iter(card.splitlines())
+    head = next((cells for line in lines if (cells := _cells(line))[0].lower() == "dataset"), None)
+    if head is None:
         return ""
-    head, *body = rows[starts[0] :]
+    next(lines)  # the dashes
     facts = []
-    for row in body[1:]:  # below the dashes
-        if len(row) != len(head) or row[0].lower() == "dataset":
-            break
+    for row in map(_cells, itertools.takewhile(lambda line: "|" in line, lines)):
         values = ", ".join(f"{key} {value}" for key, value in zip(head[1:], row[1:]))
         facts.append(f"{row[0]}: {values}")
     return "; ".join(facts)
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
 def _card_link(name: str) -> str:
