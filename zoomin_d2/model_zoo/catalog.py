@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parent
 
 # sha256 of every weight file that ships.
 WEIGHTS_SHA256: dict[str, str] = {
-    "fast": "6fd52e029bc9b56f1c93fac2e527b690cb1bc5c46040fb4dd6e5bc5197244924",
-    "fast-roigan": "208560fe6384972b5714b217e8e5d535a4c4a6d00235defa632f26bad09014ae",
+    "fast": "abc3374aa97b5cbd4a3f455f27d1226c59c36a23c99697b9dcc789ca1f981182",
+    "fast-roigan": "f3b4d9f092f0b4ec390acddadffcdd558c4d1420297d1827fca97dc44aa109ed",
     "fine": "e7abad0e682bd15fdc29dd5cf1dcb497d3abacbb85206d490949e64769e19db9",
     "fine-roigan": "360910b60f2b7c756740afd97a4478b2fcb65774c4e42a75d01dad2eb74744f6",
     "paper": "22c66884a537e4798060d807807dcdbb9165316902acaab3e1116fbf0510a850",
