@@ -135,6 +135,21 @@ def test_frames_with_flows(folder, size, dtype, layout):
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
+def test_what_is_not_a_number_stays_so(folder):
+    made = texture(1, 37, 50)
+    made[0, 1, 20, 30] = torch.nan
+    motion, t = motion_of(1, 37, 50, 1.0), torch.tensor([0.5])
+    with on_cpu(folder):
+        detail = PairDetail(*[texture(1, 37, 50) for _ in range(2)], 1.0, fused=True)
+        found = detail.restored_along(made, motion, t, torch.float32)
+    assert found[0, :, 20, 30].isnan().all() and not found[0, :, :4].isnan().any()
+
+
+def test_frames_of_two_sizes_are_refused():
+    with pytest.raises(ValueError, match="must have one size"):
+        KERNELS.cells(texture(1, 40, 40), texture(1, 24, 24))
+
+
 def test_strides_that_32_bits_cannot_count():
     frame = torch.empty(1, device="meta").as_strided((1, 3, 2**16, 2), (0, 1, 2**15 + 1, 1))
     with pytest.raises(ValueError, match=r"strides .* are too large for a frame"):

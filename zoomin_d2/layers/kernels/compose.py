@@ -136,7 +136,9 @@ def _warped(pixels, image, to_y, to_x, height, width, mix, MIXED: tl.constexpr):
 @triton.jit
 def _store_color(target, value, correction, AS_8BIT: tl.constexpr):
     value += tl.load(correction).to(tl.float32)
-    value = tl.minimum(tl.maximum(value, 0.0), 1.0)
+    # What is not a number stays so, for those who look for it.
+    value = tl.maximum(value, 0.0, propagate_nan=tl.PropagateNan.ALL)
+    value = tl.minimum(value, 1.0, propagate_nan=tl.PropagateNan.ALL)
     if AS_8BIT:
         value = value * 255 + 0.5
     tl.store(target, value.to(target.dtype.element_ty))

@@ -42,9 +42,16 @@ class DetailKernels:
 
     def cells(self, frame_1: Tensor, frame_2: Tensor | None = None) -> Tensor:
         """(2N, h, w) float32, of every frame_1, then of every frame_2, which have the same dtype;
-        (N, h, w) if there is no frame_2."""
+        (N, h, w) if there is no frame_2.
+
+        Raises:
+            ValueError: the frames differ in size.
+        """
         frames = [frame_1] if frame_2 is None else [frame_1, frame_2]
         n, _, height, width = frame_1.shape
+        if frames[-1].shape != frame_1.shape:
+            shapes = tuple(frame_1.shape), tuple(frames[-1].shape)
+            raise ValueError(f"frame_1 and frame_2 must have one size, got {shapes}")
         grid = triton.cdiv(height, self.cell), triton.cdiv(width, self.cell)
         out = torch.empty(len(frames) * n, *grid, dtype=torch.float32, device=frame_1.device)
         launch(

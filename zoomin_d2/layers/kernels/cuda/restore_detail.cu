@@ -26,6 +26,11 @@ typedef float Result;
 __device__ __forceinline__ Result result(float x) { return x; }
 #endif
 
+// Unlike fminf and fmaxf, this keeps what is not a number, for those who look for it.
+__device__ __forceinline__ float clamped(float x, float low, float high) {
+    return x < low ? low : x > high ? high : x;
+}
+
 struct Grid {
     int height, width;
 };
@@ -126,7 +131,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) restore_detail(
                              (1 - to.mask) * smoothed_at(cells_2, y + to.y_2, x + to.x_2, grid);
         const float found = smoothed_at(before + image * size, y, x, grid);
         const float gain = sqrtf((wanted + float(EPSILON)) / (found + float(EPSILON)));
-        gains[thread] = fminf(fmaxf(gain, 1), float(MAX_GAIN)) - 1;
+        gains[thread] = clamped(gain, 1, MAX_GAIN) - 1;
     }
     __syncthreads();
     smooth_rows(smooth, luma, left, width);
@@ -165,7 +170,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) restore_detail(
 #pragma unroll
         for (int c = 0; c < 3; c++) {
             const float value = colors[k][c] + change;
-            to[k * out_row + c * out_color] = result(fminf(fmaxf(value, 0), 1));
+            to[k * out_row + c * out_color] = result(clamped(value, 0, 1));
         }
     }
 }
