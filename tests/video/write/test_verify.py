@@ -53,3 +53,19 @@ def test_ends_that_do_not_decode(write_video, make_frames, hurt, words):
             noise.is_keyframe = True
             ends.add(noise if place in hurt else packet)
         assert ends.broken() == words
+
+
+@pytest.mark.parametrize("hurt", [False, True])
+def test_the_last_of_a_long_group_is_checked(write_video, make_frames, hurt):
+    file = write_video("in.mp4", make_frames(30, 32, 48), gop=30)
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        ends, packets = _Ends(stream), [p for p in container.demux(stream) if p.size]
+        assert sum(p.is_keyframe for p in packets) == 1
+        last = max(packets, key=lambda p: p.pts)
+        for packet in packets:
+            if hurt and packet is last:
+                packet = av.Packet(bytes(packet.size))
+                packet.pts, packet.dts, packet.time_base = last.pts, last.dts, last.time_base
+            ends.add(packet)
+        assert ends.broken() == ("last" if hurt else None)

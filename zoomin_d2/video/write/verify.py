@@ -144,8 +144,16 @@ class _Ends:
             self._context.flush_buffers()
         if not self._first:
             return "first"
-        frames = [self._frames(packet) for packet in [*self._tail, None]]
-        return None if any(frames) else "last"
+        return None if self._last_decodes() else "last"
+
+    def _last_decodes(self) -> bool:
+        """Whether the frame that is shown last comes out; of sound, any of the tail."""
+        shown = [p.pts for p in self._tail if p.pts is not None]
+        last = max(shown) if shown and self._kind == "video" else None
+        found = False
+        for packet in [*self._tail, None]:  # no frame is kept
+            found |= any(last in (None, frame.pts) for frame in self._frames(packet))
+        return found
 
     def _frames(self, packet: av.Packet | None) -> list[Any]:
         if self._context is None or (packet is None and self._kind == "subtitle"):
