@@ -38,8 +38,8 @@ def test_stages(tmp_path, capsys):
     rates = re.findall(shape, said)
     assert [name for name, _ in rates] == [
         "whole job",
-        "decoding and encoding, no model",
         "encoding alone",
+        "decoding and encoding, no model",
         "decoding to RGB alone",
         "model alone, with copies",
     ]
