@@ -17,5 +17,7 @@ pairs="'videos_hr_pairs','videos_hr_pairs','videos_hr_pairs'"
     DATASETS.TEST "('triplets_dev',)" TEST.NUM_SAVED 0 INPUT.SCALE_RANGE "[0.5,1.0]" \
     DATALOADER.FRAMES_ON_DEVICE True DATALOADER.NUM_WORKERS 6 SOLVER.COMPILE True \
     MODEL.GENERATOR.CHANNELS_LAST True MODEL.LOSS_WEIGHTS.PSNR 0.0 \
-    MODEL.LOSS_WEIGHTS.GAN_G_SHARE 0.15 SOLVER.MAX_ITER "$iterations" "$@"
+    MODEL.LOSS_WEIGHTS.GAN_G_SHARE 0.15 MODEL.LOSS_WEIGHTS.PERCEPTUAL 1.0 SOLVER.WARMUP_ITERS 200 \
+    SOLVER.CHECKPOINT_PERIOD 1000 SOLVER.EMA.DECAY 0.999 SOLVER.DISCRIMINATOR.LR_FACTOR 2.0 \
+    SOLVER.MAX_ITER "$iterations" "$@"
 "${PYTHON:-python}" tools/export_model.py "$out/model_final.pth" --output "$out/ema.safetensors" --dtype float32

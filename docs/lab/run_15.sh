@@ -12,6 +12,4 @@ shift 3
 pairs="'videos_hr_pairs','videos_hr_pairs','videos_hr_pairs'"
 clips="${CLIPS:-'videos_train','videos_train2','videos_train2','videos_train2','videos_hr_full'}"
 docs/lab/run_11.sh "$config" "zoo:$config" "$iterations" "$out" SEED 15 \
-    DATASETS.TRAIN "($clips,$pairs)" MODEL.LOSS_WEIGHTS.PSNR 6.0 MODEL.LOSS_WEIGHTS.GAN_G_SHARE 0.5 \
-    MODEL.LOSS_WEIGHTS.PERCEPTUAL 1.0 SOLVER.WARMUP_ITERS 200 SOLVER.CHECKPOINT_PERIOD 1000 \
-    SOLVER.EMA.DECAY 0.999 SOLVER.DISCRIMINATOR.LR_FACTOR 2.0 "$@"
+    DATASETS.TRAIN "($clips,$pairs)" MODEL.LOSS_WEIGHTS.PSNR 6.0 MODEL.LOSS_WEIGHTS.GAN_G_SHARE 0.5 "$@"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Run 17 of the lab diary: what the ROI discriminator adds. Four recipes fine-tune the same weights
-# for the same crops, beside each other on one GPU; only the loss differs.
+# for the same crops, beside each other on one GPU; they differ in the loss. Only roigan's also takes
+# real patches of 1080 rows.
 #
 #   docs/lab/run_17.sh START SEED ITERATIONS OUT [KEY VALUE ...]    # environment: as run_11.sh
 #
@@ -16,13 +17,21 @@ recipe() { # NAME KEY VALUE ...
         docs/lab/run_15.sh fast "$iterations" "$out/$1_$seed" MODEL.WEIGHTS "$start" SEED "$seed" \
         SOLVER.WARMUP_ITERS 100 SOLVER.EMA.DECAY 0.997 SOLVER.DISCRIMINATOR.LR_FACTOR 4.0 \
         DATALOADER.NUM_WORKERS 2 DATASETS.TEST "()" "${@:2}" >"$out/$1_$seed.log" 2>&1
-    echo "$1_$seed ended with $?"
+    local status=$?
+    echo "$1_$seed ended with $status"
+    return $status
 }
 recipe baseline MODEL.DISCRIMINATOR.NAME none INPUT.HIGH_RESOLUTION False \
     MODEL.PERCEPTUAL.FEATURES "[]" "$@" &
+pids=$!
 recipe perceptual MODEL.DISCRIMINATOR.NAME none INPUT.HIGH_RESOLUTION False \
     MODEL.LOSS_WEIGHTS.PERCEPTUAL 10.0 "$@" &
+pids+=" $!"
 recipe gan MODEL.DISCRIMINATOR.NAME image INPUT.HIGH_RESOLUTION False \
     MODEL.LOSS_WEIGHTS.PERCEPTUAL 10.0 "$@" &
+pids+=" $!"
 recipe roigan MODEL.LOSS_WEIGHTS.PERCEPTUAL 10.0 "$@" &
-wait
+pids+=" $!"
+failed=0
+for pid in $pids; do wait "$pid" || failed=1; done
+exit $failed
