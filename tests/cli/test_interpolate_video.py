@@ -59,7 +59,7 @@ def test_targets(run, clip, tmp_path, options, frames):
         (["in.mp4", "out.mp4", "--tile", "3"], "at least 64"),
         (["in.mp4", "out.mp4", "--shutter", "400"], "at most 360 degrees"),
         (["in.mp4", "out.mp4", "--filter", "nonsense"], "no filter 'nonsense'"),
-        (["a.mp4", "b.mp4", "out.mp4"], "several videos need a folder"),
+        (["a.mp4", "b.mp4", "out.mp4"], "several videos (a.mp4, b.mp4) need a folder"),
         (["in.mp4", "out.mp4", "--flow-scale", "0.5"], "flow_scale needs a network"),
     ],
 )

@@ -92,7 +92,7 @@ def test_the_mask_keeps_the_nearer_frame(painted, make, tmp_path):
 
 def test_the_summary_counts(painted, run, tmp_path):
     _, _, err = run(painted[0], tmp_path / "out.mp4", "--unsure", "blend", model="dis")
-    assert "(9 made, text kept still in 9, " in err and "replaced as unsure)" in err
+    assert "(9 made, still parts kept in 9, " in err and "replaced as unsure)" in err
 
 
 @pytest.mark.parametrize(

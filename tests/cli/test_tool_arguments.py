@@ -1,6 +1,9 @@
 """The tools' command line: overrides begin at the first key of the config, wherever it stands."""
 
 import argparse
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -56,3 +59,11 @@ def test_sizes():
 def test_sizes_that_are_none(text):
     with pytest.raises(argparse.ArgumentTypeError, match="1280x720"):
         frame_size(text)
+
+
+def test_threads_do_not_spin_in_the_commands():
+    code = "import os, sys, zoomin_d2.cli; "
+    code += "print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
+    kept = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", code], env=kept, capture_output=True, text=True)
+    assert done.stdout.split() == ["1000", "False"], done.stderr  # set before PyTorch reads it

@@ -122,7 +122,8 @@ def make_table(outcomes: list[Outcome], num_jobs: int) -> str:
 def _into_folder(inputs: list[str], output: str, make_folder: bool) -> list[Job]:
     folder = Path(output)
     if output == PIPE or folder.is_file() or (folder.suffix and not folder.is_dir()):
-        raise ValueError(f"several videos need a folder as the output, not {output}")
+        given = ", ".join(inputs[:3]) + (", ..." if len(inputs) > 3 else "")
+        raise ValueError(f"several videos ({given}) need a folder as the output, not {output}")
     if make_folder:
         folder.mkdir(parents=True, exist_ok=True)
     jobs: list[Job] = []

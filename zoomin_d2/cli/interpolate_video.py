@@ -221,7 +221,7 @@ def print_report(report: Report, quiet: bool) -> None:
 
 def _protected(report: Report) -> str:
     """What was kept still or replaced in the made frames."""
-    still = f", text kept still in {report.overlay_frames}" if report.overlay_frames else ""
+    still = f", still parts kept in {report.overlay_frames}" if report.overlay_frames else ""
     if not report.unsure_frames:
         return still
     return f"{still}, {report.unsure_area:.1%} of {report.unsure_frames} replaced as unsure"

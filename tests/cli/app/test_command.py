@@ -38,3 +38,21 @@ def test_without_gradio_one_line(monkeypatch):
     monkeypatch.setattr(command, "build_app", build_app)
     with pytest.raises(SystemExit, match="needs the package 'gradio'"):
         command.entry_point([])
+
+
+def test_a_port_in_use_is_named(monkeypatch):
+    class Page:
+        def launch(self, server_port, **_):
+            raise OSError(f"Cannot find empty port in range: {server_port}-{server_port}.")
+
+    monkeypatch.setattr(command, "build_app", lambda queue, limits: Page())
+    monkeypatch.setattr(command, "launch_options", dict)
+    with pytest.raises(SystemExit, match=r"127\.0\.0\.1, port 7899: is another --port free"):
+        command.entry_point(["--port", "7899"])
+
+
+@pytest.mark.parametrize("port", ["80000", "0", "x"])
+def test_a_port_that_there_is_not(capsys, port):
+    with pytest.raises(SystemExit):
+        command.entry_point(["--port", port])
+    assert f"a port is a number from 1 to 65535, not '{port}'" in capsys.readouterr().err

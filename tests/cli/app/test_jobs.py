@@ -200,7 +200,7 @@ def test_what_a_result_lacks_is_said():
     facts, notes = jobs.describe(report)
     assert facts == (
         "8 \u2192 16 frames, 8 made, 0.32 s at 50 fps, 64 x 48, took 1.0 s, 2 scene cuts kept, "
-        "text kept still in 3 frames, unsure pixels replaced in 4 frames (12.5% of each)"
+        "still parts kept in 3 frames, unsure pixels replaced in 4 frames (12.5% of each)"
     )
     assert notes == [
         *("Missing in the result: 1 subtitle", "The clip is damaged: 1 frame lost", "interlaced")

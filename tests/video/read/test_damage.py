@@ -124,7 +124,7 @@ def test_a_lost_packet_is_not_the_end(make_clip, without_ts_packet):
         damage = reader.damage
     assert damage.read_error is None
     assert damage.damaged_packets == 1
-    assert "1 packets lack data" in damage.describe()
+    assert "1 packet lacks data" in damage.describe()
 
 
 def test_theora_repeats_are_frames():

@@ -16,7 +16,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default="127.0.0.1",
         help="address to serve on; 0.0.0.0 also serves other computers (default: 127.0.0.1)",
     )
-    parser.add_argument("--port", type=int, help="default: the first free port from 7860 up")
+    parser.add_argument(
+        "--port", type=_port, help="1 to 65535 (default: the first free one from 7860 up)"
+    )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     limits = Limits()
     default = "(default: %(default)s)"
@@ -33,6 +35,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, not '{text}'")
+    return int(text)
+
+
 def entry_point(argv: list[str] | None = None) -> None:
     """The command; serves until it is stopped."""
     args = parse_args(argv)
@@ -43,14 +51,18 @@ def entry_point(argv: list[str] | None = None) -> None:
         except ModuleNotFoundError as error:
             sys.exit(str(error))
         # Gradio's own messages mention options that this command does not have.
-        _, url, _ = app.launch(
-            server_name=args.host,
-            server_port=args.port,
-            inbrowser=args.open,
-            max_file_size=args.max_upload,
-            quiet=True,
-            prevent_thread_lock=True,
-            **launch_options(),
-        )
+        try:
+            _, url, _ = app.launch(
+                server_name=args.host,
+                server_port=args.port,
+                inbrowser=args.open,
+                max_file_size=args.max_upload,
+                quiet=True,
+                prevent_thread_lock=True,
+                **launch_options(),
+            )
+        except OSError as error:
+            where = f"{args.host}, port {args.port}" if args.port else args.host
+            sys.exit(f"zoomin-app: cannot serve on {where}: is another --port free? ({error})")
         print(f"zoomin-app: open {url} in a browser; Ctrl-C stops it", flush=True)
         app.block_thread()

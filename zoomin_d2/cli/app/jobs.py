@@ -253,7 +253,7 @@ def describe(report: Report) -> tuple[str, list[str]]:
     if report.cuts:
         facts.append(f"{len(report.cuts)} scene cut{'s' * (len(report.cuts) > 1)} kept")
     if report.overlay_frames:
-        facts.append(f"text kept still in {report.overlay_frames} frames")
+        facts.append(f"still parts kept in {report.overlay_frames} frames")
     if report.unsure_frames:
         share = f"{report.unsure_area:.1%} of each"
         facts.append(f"unsure pixels replaced in {report.unsure_frames} frames ({share})")

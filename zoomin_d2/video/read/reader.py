@@ -136,7 +136,9 @@ class VideoReader(ClosedOnExit):
             raise BadInputError(f"{self._name}: is a folder") from error
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = f"is not a video, or is damaged ({getattr(error, 'strerror', None) or error})"
-            if not self._is_pipe and _lacks_index(Path(self._file)):
+            if not self._is_pipe and os.path.isfile(self._file) and not os.path.getsize(self._file):
+                reason = "is empty: the recording or the copy wrote nothing"
+            elif not self._is_pipe and _lacks_index(Path(self._file)):
                 reason = (
                     "is an MP4 without its index (moov), which is written last: the recording or "
                     "the copy stopped early"

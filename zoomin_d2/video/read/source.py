@@ -176,9 +176,10 @@ class Damage:
             lost, corrupt = self.lost_frames, self.corrupt_frames
             parts.append(f"{lost + corrupt} frames lost ({corrupt} of them were decoded damaged)")
         elif self.decode_errors:
-            parts.append(f"{self.decode_errors} packets could not be decoded")
+            parts.append(f"{_packets(self.decode_errors)} could not be decoded")
         if self.damaged_packets:
-            parts.append(f"{self.damaged_packets} packets lack data")
+            verb = "lacks" if self.damaged_packets == 1 else "lack"
+            parts.append(f"{_packets(self.damaged_packets)} {verb} data")
         if self.missing_seconds:
             parts.append(f"the video ends {self.missing_seconds:.2f} s before its container says")
         if self.read_error:
@@ -187,6 +188,10 @@ class Damage:
             places = sorted(float(event.time) for event in (*self.earlier, *self.events))
             parts.append("first at " + ", ".join(f"{place:.2f} s" for place in places[:5]))
         return "; ".join(parts)
+
+
+def _packets(number: int) -> str:
+    return f"{number} packet" + "s" * (number != 1)
 
 
 class Source(Protocol):
