@@ -265,7 +265,7 @@ def test_inputs_that_are_no_videos(run, tmp_path, write_video):
         frame.sample_rate = 8000
         out.mux(stream.encode(frame))
     for file, words in [
-        (empty, "is not a video"),
+        (empty, "is empty: the recording or the copy wrote nothing"),
         (text, "is not a video"),
         (sound, r"no video stream \(it holds: audio\)"),
         (tmp_path / "absent.mp4", "no such file"),
