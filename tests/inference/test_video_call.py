@@ -36,7 +36,7 @@ def test_options_reach_job_and_encoder(interpolator, clip, tmp_path):
     with pytest.raises(VideoError, match="exists"):
         interpolator.video(clip, output)
     assert interpolator.video(clip, output, overwrite=True).encoder.startswith("libx264")
-    with pytest.raises(TypeError, match=r"unknown option 'crt'; known are .*cut_threshold"):
+    with pytest.raises(TypeError, match=r"option 'crt'; beside .* known are .*cut_threshold"):
         interpolator.video(clip, output, crt=18)
 
 

@@ -199,7 +199,7 @@ class Interpolator:
         if name_or_path in BASELINES:
             name = str(name_or_path)
             return cls(BASELINES[name], name, **options)
-        loaded = load_generator(name_or_path)
+        loaded = load_generator(name_or_path, others=BASELINES)
         return cls(loaded.generator, loaded.name, metadata=loaded.metadata, **options)
 
     @staticmethod

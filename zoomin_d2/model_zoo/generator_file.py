@@ -14,7 +14,7 @@ serves as MODEL.WEIGHTS. Metadata (safetensors only stores strings):
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,7 +88,9 @@ def save_generator(
     return hashlib.sha256(data).hexdigest()
 
 
-def load_generator(name_or_path: str | os.PathLike, *, averaged: bool = True) -> LoadedGenerator:
+def load_generator(
+    name_or_path: str | os.PathLike, *, averaged: bool = True, others: Iterable[str] = ()
+) -> LoadedGenerator:
     """A generator by the name under which it ships, or from a file.
 
     Args:
@@ -96,13 +98,14 @@ def load_generator(name_or_path: str | os.PathLike, *, averaged: bool = True) ->
             training checkpoint (.pth). A checkpoint that does not name its generator needs its
             run's config.yaml beside it, where training puts it.
         averaged: take a checkpoint's averaged weights if it has them, instead of the trained ones.
+        others: names that the caller would have taken, for the message.
 
     Raises:
         FileNotFoundError: there is no such model or file; the message lists the models.
         UnreadableWeightsError: the file is damaged, or is not the one that ships (its sha256).
         ValueError: the file holds no generator, or one that this version cannot build.
     """
-    path = _find(os.fspath(name_or_path))
+    path = _find(os.fspath(name_or_path), others)
     if path.suffix == ".safetensors":
         metadata = read_metadata(path)
         if "generator" not in metadata:
@@ -149,7 +152,7 @@ def _offer() -> str:
     return ", ".join(shipped_generators()) or "no generator yet"
 
 
-def _find(name_or_path: str) -> Path:
+def _find(name_or_path: str, others: Iterable[str]) -> Path:
     """The file; one that ships is checked against its sha256."""
     path, is_name = Path(name_or_path), name_or_path.startswith(catalog.PREFIX)
     if is_name or (path.name == name_or_path and not path.suffix):
@@ -159,9 +162,10 @@ def _find(name_or_path: str) -> Path:
             return file
     if path.is_file() and not is_name:
         return path
+    known = "".join(f", {name}" for name in others)
     raise FileNotFoundError(
-        f"'{name_or_path}' is neither a model of the zoo ({_offer()}) nor an existing .safetensors "
-        "or .pth file"
+        f"'{name_or_path}' is neither a model of the zoo ({_offer()}{known}) nor an existing "
+        ".safetensors or .pth file"
     )
 
 
