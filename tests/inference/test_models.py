@@ -191,6 +191,6 @@ def test_a_failure_frees_its_device():
             several(torch.zeros(1), torch.zeros(1), [0.5])
 
 
-def test_an_unknown_model_lists_all_that_there_are():
+def test_an_unknown_model_lists_all():
     with pytest.raises(FileNotFoundError, match=r"'fats' .*\(fast, .*average, nearest, dis\)"):
         Interpolator.from_pretrained("fats")
