@@ -47,7 +47,7 @@ def test_a_port_in_use_is_named(monkeypatch):
 
     monkeypatch.setattr(command, "build_app", lambda queue, limits: Page())
     monkeypatch.setattr(command, "launch_options", dict)
-    with pytest.raises(SystemExit, match=r"127\.0\.0\.1, port 7899: is another --port free"):
+    with pytest.raises(SystemExit, match=r"127\.0\.0\.1, port 7899: choose another --port"):
         command.entry_point(["--port", "7899"])
 
 

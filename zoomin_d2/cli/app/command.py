@@ -63,6 +63,6 @@ def entry_point(argv: list[str] | None = None) -> None:
             )
         except OSError as error:
             where = f"{args.host}, port {args.port}" if args.port else args.host
-            sys.exit(f"zoomin-app: cannot serve on {where}: is another --port free? ({error})")
+            sys.exit(f"zoomin-app: cannot serve on {where}: choose another --port ({error})")
         print(f"zoomin-app: open {url} in a browser; Ctrl-C stops it", flush=True)
         app.block_thread()

@@ -174,7 +174,7 @@ def measure_stages(
         f"{report.fps}, {report.made_frames} of them interpolated"
     )
     show("whole job", whole)
-    # Before the next job, whose frames repeat: an encoder is done with them in half the time.
+    # Before the next job, whose frames repeat: those take an encoder two thirds of the time.
     show("encoding alone", time_encoding(output, encode, report))
     show("decoding and encoding, no model", run(looped, _NoModel(model.device))[1])
 
