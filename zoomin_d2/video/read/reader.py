@@ -135,14 +135,10 @@ class VideoReader(ClosedOnExit):
         except IsADirectoryError as error:
             raise BadInputError(f"{self._name}: is a folder") from error
         except (av.FFmpegError, OSError, ValueError) as error:
-            reason = f"is not a video, or is damaged ({getattr(error, 'strerror', None) or error})"
-            if not self._is_pipe and os.path.isfile(self._file) and not os.path.getsize(self._file):
-                reason = "is empty: the recording or the copy wrote nothing"
-            elif not self._is_pipe and _lacks_index(Path(self._file)):
-                reason = (
-                    "is an MP4 without its index (moov), which is written last: the recording or "
-                    "the copy stopped early"
-                )
+            reason = None if self._is_pipe else _fault_of(Path(self._file))
+            if reason is None:
+                cause = getattr(error, "strerror", None) or error
+                reason = f"is not a video, or is damaged ({cause})"
             raise BadInputError(f"{self._name}: {reason}") from error
         streams = [s for s in self._container.streams.video if not is_cover(s)]
         if not streams:
@@ -311,6 +307,18 @@ def _raise(error: av.FFmpegError) -> Iterator[av.Packet]:
 def _is_opaque(picture: av.VideoFrame) -> bool:
     alpha = alpha_of(picture, False)
     return alpha is None or bool(alpha.min() == 255)
+
+
+def _fault_of(path: Path) -> str | None:
+    """What is wrong with a file that FFmpeg does not open, if its bytes show it."""
+    if os.path.isfile(path) and not os.path.getsize(path):
+        return "is empty: the recording or the copy wrote nothing"
+    if _lacks_index(path):
+        return (
+            "is an MP4 without its index (moov), which is written last: the recording or the copy "
+            "stopped early"
+        )
+    return None
 
 
 def _lacks_index(path: Path) -> bool:
