@@ -2,13 +2,17 @@
 
 import sys
 
+import av
 import numpy as np
 import pytest
 import torch
 
 from zoomin_d2 import Interpolator
+from zoomin_d2.evaluation.metrics import psnr
+from zoomin_d2.frames import to_8bit
 from zoomin_d2.inference import openvino_runtime
-from zoomin_d2.inference.openvino_runtime import OpenVinoNetwork
+from zoomin_d2.inference.openvino_runtime import OpenVinoNetwork, with_8_bits
+from zoomin_d2.model_zoo.generator_file import load_generator
 from zoomin_d2.video import Target, interpolate_frames, open_source
 
 
@@ -64,11 +68,23 @@ def test_sizes_and_batches(openvino, small_generator, monkeypatch):
     assert model.dtype == torch.float32 and "backend='openvino'" in repr(model)
 
 
+def test_bytes_are_rounded_as_outside(openvino, small_generator, monkeypatch):
+    monkeypatch.setattr(openvino_runtime, "cpu_has_bfloat16", lambda: False)
+    network = OpenVinoNetwork(small_generator[0])
+    frames = torch.randint(0, 256, (2, 2, 3, 32, 40), dtype=torch.uint8)
+    t = torch.tensor([0.25, 0.75])
+    expected = to_8bit(network(*(frames / 255), [t])[0])
+    made = network(*frames, [t])[0]
+    assert made.dtype == torch.uint8 and made.shape == (2, 3, 32, 40)
+    difference = (made.int() - expected.int()).abs()
+    assert difference.max() <= 1 and (difference > 0).float().mean() < 1e-3
+
+
 def test_out_of_memory_in_openvino(openvino, small_generator, monkeypatch):
     network = OpenVinoNetwork(small_generator[0])
 
     class Full:
-        def infer(self, inputs):
+        def infer(self, inputs, share_inputs):
             raise RuntimeError("std::bad_alloc")
 
     monkeypatch.setattr(network, "_request", lambda _: Full())
@@ -96,3 +112,18 @@ def test_what_openvino_refuses(small_generator, backend, options, words):
         Interpolator(small_generator[0], backend=backend, **options)
     with pytest.raises(ValueError, match="needs a network; 'dis' is not one"):
         Interpolator.from_pretrained("dis", backend="openvino")
+
+
+@pytest.mark.slow
+def test_8_bit_products_are_those_of_pytorch(openvino, real_clip, monkeypatch):
+    """With AMX, OpenVINO's dilated 8-bit convolutions are wrong: 50 dB here, a crash elsewhere."""
+    generator = load_generator("fast").generator.eval()
+    with av.open(str(real_clip("bikes.mp4"))) as clip:
+        pictures = [next(clip.decode(video=0)).to_ndarray(format="rgb24") for _ in range(2)]
+    frames = [torch.from_numpy(x).permute(2, 0, 1)[None] / 255 for x in pictures]
+    with torch.no_grad():
+        expected = with_8_bits(generator)(*frames, torch.tensor([0.5])).pred_frame
+    monkeypatch.setattr(openvino_runtime, "cpu_has_bfloat16", lambda: False)
+    made = OpenVinoNetwork(generator, "openvino:int8")(*frames, [0.5])[0]
+    # a sum that is rounded the other way changes what follows
+    assert psnr(made, expected).item() > 53

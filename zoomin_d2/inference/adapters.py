@@ -34,22 +34,28 @@ def pair_by_pair(
     """The frames of an exported network, which takes one pair and one time.
 
     Args:
-        run: by the names of inference/export.py: frames (1, 3, H, W) float32 and t (1,) ->
-            (1, 3, H, W).
-        frame_1, frame_2: (N, 3, H, W) float in [0, 1].
+        run: by the names of inference/export.py: frames (1, 3, H, W) float32, or uint8 if it takes
+            them, and t (1,) -> (1, 3, H, W).
+        frame_1, frame_2: (N, 3, H, W) float in [0, 1], or uint8.
 
     Returns:
-        one (N, 3, H, W) float32 on the CPU per time.
+        one (N, 3, H, W) on the CPU per time.
     """
-    first, second = (f.float().cpu().contiguous().numpy() for f in (frame_1, frame_2))
+
+    def array(frame: Tensor) -> np.ndarray:
+        frame = frame if frame.dtype == torch.uint8 else frame.float()
+        return frame.cpu().contiguous().numpy()
+
+    first, second = array(frame_1), array(frame_2)
 
     def made(one: np.ndarray, two: np.ndarray, t: np.float32) -> np.ndarray:
         return run(dict(zip(INPUTS, (one[None], two[None], np.array([t])))))
 
-    return [
-        torch.from_numpy(np.concatenate([made(*x) for x in zip(first, second, t.numpy())]))
-        for t in times(ts, frame_1.cpu())
-    ]
+    def of_all_pairs(t: Tensor) -> np.ndarray:
+        frames = [made(*x) for x in zip(first, second, t.numpy())]
+        return frames[0] if len(frames) == 1 else np.concatenate(frames)
+
+    return [torch.from_numpy(of_all_pairs(t)) for t in times(ts, frame_1.cpu())]
 
 
 def check_time(t: float | Tensor, n: int) -> float | Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from zoomin_d2.inference.adapters import for_8bit
 from zoomin_d2.inference.memory import keep_freed_memory
 from zoomin_d2.inference.onnx_runtime import OnnxNetwork, provider_of
 from zoomin_d2.inference.openvino_runtime import BACKENDS, OpenVinoNetwork
@@ -13,10 +14,12 @@ from zoomin_d2.interpolate import Interpolate
 def network_in(
     backend: str, generator: nn.Module, on_change: Callable[[str], None] | None = None
 ) -> Interpolate:
-    """A network in a backend other than "torch"; errors: see the classes."""
+    """A network in a backend other than "torch", for float and 8-bit frames; errors: see the
+    classes."""
     keep_freed_memory()  # frames pass through main memory
-    runtime = OpenVinoNetwork if backend in BACKENDS else OnnxNetwork
-    return runtime(generator, backend, on_change)
+    if backend in BACKENDS:
+        return OpenVinoNetwork(generator, backend, on_change)
+    return for_8bit(OnnxNetwork(generator, backend, on_change))
 
 
 def check_backend(backend: str, name: str, is_network: bool, changed: list[str]) -> None:

@@ -17,8 +17,13 @@ def cpu_has_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16: AMX, or AVX-512 with BF16 (Zen 4 and 5, for example).
     Others emulate it, which takes longer than float32. False with versions of PyTorch that do not
     say."""
-    checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return any(getattr(torch.cpu, name, bool)() for name in checks)
+    return cpu_has_amx() or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
+
+
+def cpu_has_amx() -> bool:
+    """Whether this CPU multiplies tiles of bfloat16 and of 8-bit numbers (Xeons from 2023 on).
+    False with versions of PyTorch that do not say."""
+    return getattr(torch.cpu, "_is_amx_tile_supported", bool)()
 
 
 def as_device(device: str | torch.device | None) -> torch.device:

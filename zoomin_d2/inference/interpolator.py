@@ -138,7 +138,6 @@ class Interpolator:
             doubted: Interpolate | None = None
             if isinstance(model, nn.Module) and backend != "torch":
                 made: Interpolate = network_in(backend, model, on_change)
-                made = for_8bit(Averaged(made) if quality == "best" else made)
             elif isinstance(model, nn.Module):
                 precision = dtype or default_dtype(place)
                 engine = InferenceEngine(
@@ -151,11 +150,12 @@ class Interpolator:
                 elif flow_scale != 1:
                     base = FlowScaled(engine, flow_scale)
                 made, doubted = base, base.with_doubt
-                if quality == "best":
-                    made, doubted = for_8bit(Averaged(made)), Averaged(base.with_doubt)
             else:
                 made = for_8bit(from_baseline(model))
                 doubted = with_doubt(WARPS[model]) if model in WARPS else None
+            if quality == "best":
+                made = for_8bit(Averaged(made))
+                doubted = None if doubted is None else Averaged(doubted)
             if doubted is not None:
                 doubtful.append((place, TiledInterpolate(doubted, tile, on_change)))
             models.append((place, TiledInterpolate(made, tile, on_change)))
