@@ -1,5 +1,6 @@
 """The cost volume: which displacement is which channel, and both ways to compute it."""
 
+import pytest
 import torch
 
 from zoomin_d2.layers import bilateral_correlation
@@ -29,9 +30,19 @@ def test_with_and_without_gradient_are_equal():
     with_gradient = bilateral_correlation(a.requires_grad_(), b, 2)
     with torch.no_grad():
         assert torch.allclose(bilateral_correlation(a, b, 2), with_gradient, atol=1e-6)
-        # Not float32 on a CPU: by rows of displacements.
-        by_rows = bilateral_correlation(a.double(), b.double(), 2).float()
-        assert torch.allclose(by_rows, with_gradient, atol=1e-6)
+        # A GPU's way, by rows of displacements.
+        by_rows = bilateral_correlation(a.half(), b.half(), 2).float()
+        assert torch.allclose(by_rows, with_gradient, atol=0.01)
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3, 4])
+@pytest.mark.parametrize("width", [1, 8, 9, 12, 31])
+def test_rows_of_one_and_of_several_pieces(width, radius):
+    a, b = torch.randn(2, 2, 6, 5, width)
+    with_gradient = bilateral_correlation(a.requires_grad_(), b, radius)
+    with torch.no_grad():
+        by_products = bilateral_correlation(a, b, radius)
+    torch.testing.assert_close(by_products, with_gradient.detach(), atol=1e-5, rtol=0)
 
 
 def test_swapped_frames_mirror_displacements():

@@ -6,8 +6,9 @@
 
 All methods take turns, one call each, so that what else runs on the machine slows all of them. The
 time of the process on its cores says more than the clock where the machine is shared, and with one
-thread it has no waiting in it. Our frames are 8-bit, the peer's float. A peer also runs in OpenVINO
-if its network can be exported.
+thread it has no waiting in it. Our frames are 8-bit, the peer's float. A peer also runs in bfloat16
+(autocast; its positions lose digits, so this is for times only), and in OpenVINO if its network can
+be exported.
 """
 
 import argparse
@@ -71,8 +72,12 @@ def _time(
         for name in peers:
             peer = load_peer(name)
             runs[name] = lambda peer=peer: peer(*floats)
+            if "torch:bf16" in models:
+                runs[f"{name}, bf16"] = _in_bfloat16(load_peer(name), floats)
         if peers and "openvino" in models:
-            runs[f"{peers[0]}, openvino"] = _in_openvino(load_peer(peers[0]), floats)
+            for precision in ("f32", "bf16"):
+                run = _in_openvino(load_peer(peers[0]), floats, precision)
+                runs[f"{peers[0]}, openvino {precision}"] = run
         seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
         for turn in range(calls + 1):
             for name, run in runs.items():
@@ -98,7 +103,15 @@ class _Traced(nn.Module):
         return self.peer(frame_1, frame_2)
 
 
-def _in_openvino(peer: Peer, frames: tuple[Tensor, Tensor]) -> Callable:
+def _in_bfloat16(peer: Peer, frames: tuple[Tensor, Tensor]) -> Callable:
+    def run() -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return peer(*frames)
+
+    return run
+
+
+def _in_openvino(peer: Peer, frames: tuple[Tensor, Tensor], precision: str) -> Callable:
     import openvino
 
     peer(*frames)  # some load their network at the first call
@@ -106,7 +119,7 @@ def _in_openvino(peer: Peer, frames: tuple[Tensor, Tensor]) -> Callable:
     torch.onnx.export(_Traced(peer).eval(), frames, buffer, dynamo=False, opset_version=17)
     options = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": precision,
         "PERFORMANCE_HINT": "LATENCY",
     }
     core = openvino.Core()

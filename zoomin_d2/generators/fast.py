@@ -80,7 +80,7 @@ class LightSynthesis(nn.Module):
         mask_logit: torch.Tensor,
         context: torch.Tensor,
         coarse_context: torch.Tensor,
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Args:
             warped_1, warped_2: (N, 3, H, W) in [0, 1].
@@ -88,15 +88,17 @@ class LightSynthesis(nn.Module):
             context: (N, C, H / 2, W / 2); coarse_context: (N, C', H / 4, W / 4).
 
         Returns:
-            (N, outputs, H, W) float32: corrections of the three colors and of the mask's logit
-            and, with a fifth output, the logit of how bicubic the last warp is.
+            (N, 3, H, W) and (N, outputs - 3, H, W) float32: corrections of the three colors, and of
+            the mask's logit and, with a fifth output, the logit of how bicubic the last warp is.
         """
         frames = F.pixel_unshuffle(torch.cat((warped_1, warped_2), dim=1) - 0.5, 2)
         dtype = context.dtype
         x = self.enter(torch.cat((frames.to(dtype), mask_logit.to(dtype), context), dim=1))
         y = self.merge(torch.cat((self.down(x), coarse_context), dim=1))
         y = F.pixel_shuffle(self.up(self.blocks(y)), 2)
-        return F.pixel_shuffle(self.head(self.leave(torch.cat((x, y), dim=1))).float(), 2)
+        outputs = self.head(self.leave(torch.cat((x, y), dim=1))).float()
+        # Apart: shuffled together, channels-last, they would be copied once more to separate them.
+        return F.pixel_shuffle(outputs[:, :12], 2), F.pixel_shuffle(outputs[:, 12:], 2)
 
 
 class FastGenerator(nn.Module):
@@ -246,14 +248,14 @@ class FastGenerator(nn.Module):
         flows = both_flows(full_motion, time)
         warped = backward_warp(frames, flows)
         mask_logit = full_motion[:, 4:] + time.mask_shift
-        correction = self.synthesis(*warped.chunk(2), motion[:, 4:], hidden, coarse_hidden)
+        colors, logits = self.synthesis(*warped.chunk(2), motion[:, 4:], hidden, coarse_hidden)
         blend_mask = torch.sigmoid(mask_logit)
         coarse_frame = blend(*warped.chunk(2), blend_mask)
         if self.last_warp == "mixed":
             bicubic = backward_warp(frames, flows, "bicubic")
-            warped = blend(bicubic, warped, torch.sigmoid(correction[:, 4:]).repeat(2, 1, 1, 1))
-        pred_frame = blend(*warped.chunk(2), torch.sigmoid(mask_logit + correction[:, 3:4]))
-        pred_frame = pred_frame + correction[:, :3]
+            warped = blend(bicubic, warped, torch.sigmoid(logits[:, 1:]).repeat(2, 1, 1, 1))
+        pred_frame = blend(*warped.chunk(2), torch.sigmoid(mask_logit + logits[:, :1]))
+        pred_frame = pred_frame + colors
         if not self.training:  # while training, clipping would cut the gradient of saturated pixels
             pred_frame = pred_frame.clamp(0, 1)
         outputs = (pred_frame, coarse_frame, *flows.chunk(2), blend_mask)

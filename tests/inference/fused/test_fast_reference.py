@@ -83,13 +83,13 @@ def _reference(net, frame_1, frame_2, t):
         full = full + refine.head(refine.blocks(refine.enter(torch.cat(parts, 1))))
     warped_1 = backward_warp(frame_1, full[:, 0:2] * 2 * t)
     warped_2 = backward_warp(frame_2, full[:, 2:4] * 2 * (1 - t))
-    correction = net.synthesis(warped_1, warped_2, motion[:, 4:], hiddens[-1], hiddens[-2])
-    mask = torch.sigmoid(full[:, 4:] + correction[:, 3:4] + torch.log((1 - t) / t))
+    colors, logits = net.synthesis(warped_1, warped_2, motion[:, 4:], hiddens[-1], hiddens[-2])
+    mask = torch.sigmoid(full[:, 4:] + logits[:, :1] + torch.log((1 - t) / t))
     if net.last_warp == "mixed":
-        mix = torch.sigmoid(correction[:, 4:])
+        mix = torch.sigmoid(logits[:, 1:])
         warped_1 = (1 - mix) * warped_1 + mix * _bicubic(frame_1, full[:, 0:2] * 2 * t)
         warped_2 = (1 - mix) * warped_2 + mix * _bicubic(frame_2, full[:, 2:4] * 2 * (1 - t))
-    pred = mask * warped_1 + (1 - mask) * warped_2 + correction[:, :3]
+    pred = mask * warped_1 + (1 - mask) * warped_2 + colors
     return pred.clamp(0, 1)[..., :height, :width]
 
 
