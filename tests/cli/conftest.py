@@ -1,6 +1,6 @@
 """The command, and clips for it."""
 
-import os
+import subprocess
 import sys
 
 import av
@@ -28,21 +28,15 @@ def run(capsys):
 
 @pytest.fixture
 def start(tmp_path):
-    """Arguments -> (process id, file of its standard error) of the command in a process of its
-    own; forked, because importing torch again takes seconds."""
+    """Arguments -> (process, file of its standard error) of the command. Not forked: the child
+    would hang once OpenVINO's threads run here."""
 
     def call(*arguments):
         errors = tmp_path.with_name(tmp_path.name + ".stderr")
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                os.dup2(os.open(errors, os.O_CREAT | os.O_WRONLY), 2)
-                sys.stderr = os.fdopen(2, "w", buffering=1)
-                code = main([*map(str, arguments), "--model", "average"])
-            finally:
-                os._exit(code)
-        return child, errors
+        command = "import sys; from zoomin_d2.cli.interpolate_video import main; sys.exit(main())"
+        words = [sys.executable, "-c", command, *map(str, arguments), "--model", "average"]
+        with errors.open("w") as file:
+            return subprocess.Popen(words, stderr=file), errors
 
     return call
 

@@ -367,10 +367,9 @@ def test_ctrl_c_leaves_a_playable_file(start, run, clip, tmp_path):
         if journal.exists() and json.loads(journal.read_text())["segments"]:
             break
         time.sleep(0.02)
-    os.kill(child, signal.SIGINT)
-    _, status = os.waitpid(child, 0)
-    err = errors.read_text()
-    assert os.waitstatus_to_exitcode(status) == 130, err
+    child.send_signal(signal.SIGINT)
+    code, err = child.wait(60), errors.read_text()
+    assert code == 130, err
     assert "A playable partial result is in " in err and "out.partial.mp4" in err
     assert "Run the same command with --resume to continue" in err
     assert not output.exists()

@@ -6,8 +6,8 @@ import torch
 
 from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.generators import FastGenerator
+from zoomin_d2.generators.output import motion_of
 from zoomin_d2.inference.engine import InferenceEngine
-from zoomin_d2.inference.flow_scale import motion_of
 from zoomin_d2.modeling import build_generator
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from zoomin_d2.generators.output import forward_many
 from zoomin_d2.inference.cuda_graphs import CudaGraphCache
-from zoomin_d2.inference.engine import InferenceEngine, forward_many
+from zoomin_d2.inference.engine import InferenceEngine
 from zoomin_d2.model_zoo.generator_file import load_generator
 
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ from zoomin_d2 import Interpolator
 from zoomin_d2.evaluation.metrics import psnr
 from zoomin_d2.frames import to_8bit
 from zoomin_d2.inference import openvino_runtime
-from zoomin_d2.inference.openvino_runtime import OpenVinoNetwork, with_8_bits
+from zoomin_d2.inference.openvino_runtime import OpenVinoEngine, with_8_bits
 from zoomin_d2.model_zoo.generator_file import load_generator
 from zoomin_d2.video import Target, interpolate_frames, open_source
 
@@ -55,7 +55,7 @@ def test_sizes_and_batches(openvino, small_generator, monkeypatch):
     monkeypatch.setattr(openvino_runtime, "cpu_has_bfloat16", lambda: False)
     expected = Interpolator(generator, device="cpu", dtype=torch.float32)
     model = Interpolator(generator, backend="openvino")
-    monkeypatch.setattr(openvino_runtime, "_MAX_SIZES", 2)
+    monkeypatch.setattr(openvino_runtime, "_MAX_NETWORKS", 2)
     t = torch.tensor([0.25, 0.75])
     random = torch.Generator().manual_seed(2)
     for size in ((32, 40), (17, 33), (32, 40), (48, 16)):
@@ -68,9 +68,37 @@ def test_sizes_and_batches(openvino, small_generator, monkeypatch):
     assert model.dtype == torch.float32 and "backend='openvino'" in repr(model)
 
 
+@pytest.mark.parametrize("shift", [4, 48])  # pixels; of 48, half the size finds more
+def test_scales_alpha_and_doubt(openvino, monkeypatch, shift):
+    monkeypatch.setattr(openvino_runtime, "cpu_has_bfloat16", lambda: False)
+    noise = torch.rand(1, 4, 64, 320, generator=torch.Generator().manual_seed(0))
+    texture = torch.nn.functional.avg_pool2d(noise, 9, stride=1)
+    texture[:, :3] *= texture[:, 3:]
+    pair = texture[..., :256], texture[..., shift : shift + 256]
+    colors = [x[:, :3].contiguous() for x in pair]
+    expected = Interpolator.from_pretrained("fast", device="cpu", dtype=torch.float32)
+    model = Interpolator.from_pretrained("fast", backend="openvino")
+    assert model.flow_scale == "auto" and model.with_doubt and expected.with_doubt
+    for made, truth in (
+        (model(*colors, [0.3, 0.5]), expected(*colors, [0.3, 0.5])),
+        (model.with_alpha(*pair, [0.5]), expected.with_alpha(*pair, [0.5])),
+        (model.with_doubt(*colors, [0.5]), expected.with_doubt(*colors, [0.5])),
+    ):
+        assert len(made) == len(truth)
+        for a, b in zip(made, truth):
+            torch.testing.assert_close(a, b, atol=2e-3, rtol=0)
+    bytes_ = [to_8bit(x) for x in colors]
+    whole = model(*bytes_, [0.3, 0.5])
+    for a, b in zip(whole, expected(*bytes_, [0.3, 0.5])):
+        assert a.dtype == torch.uint8 and (a.int() - b.int()).abs().max() <= 1
+    # full size alone gives something else where half the size fits better
+    plain = Interpolator.from_pretrained("fast", backend="openvino", flow_scale=1)
+    assert torch.equal(whole[1], plain(*bytes_)) == (shift == 4)
+
+
 def test_bytes_are_rounded_as_outside(openvino, small_generator, monkeypatch):
     monkeypatch.setattr(openvino_runtime, "cpu_has_bfloat16", lambda: False)
-    network = OpenVinoNetwork(small_generator[0])
+    network = OpenVinoEngine(small_generator[0])
     frames = torch.randint(0, 256, (2, 2, 3, 32, 40), dtype=torch.uint8)
     t = torch.tensor([0.25, 0.75])
     expected = to_8bit(network(*(frames / 255), [t])[0])
@@ -81,10 +109,10 @@ def test_bytes_are_rounded_as_outside(openvino, small_generator, monkeypatch):
 
 
 def test_out_of_memory_in_openvino(openvino, small_generator, monkeypatch):
-    network = OpenVinoNetwork(small_generator[0])
+    network = OpenVinoEngine(small_generator[0])
 
     class Full:
-        def infer(self, inputs, share_inputs):
+        def infer(self, *args, **options):
             raise RuntimeError("std::bad_alloc")
 
     monkeypatch.setattr(network, "_request", lambda _: Full())
@@ -95,7 +123,7 @@ def test_out_of_memory_in_openvino(openvino, small_generator, monkeypatch):
 def test_without_openvino(small_generator, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'zoomin_d2\[openvino\]'"):
-        OpenVinoNetwork(small_generator[0])
+        OpenVinoEngine(small_generator[0])
 
 
 @pytest.mark.parametrize(
@@ -104,6 +132,7 @@ def test_without_openvino(small_generator, monkeypatch):
         ("openvino:int4", {}, "no backend 'openvino:int4': give torch, openvino, openvino:int8"),
         ("openvino", {"device": "cuda"}, "does not take the option device: it runs on the CPU"),
         ("openvino", {"dtype": torch.bfloat16}, "does not take the option dtype"),
+        ("onnx", {"flow_scale": 0.5}, "backend 'onnx' does not take the option flow_scale"),
         ("openvino:int8", {}, "8-bit ranges only for fast, fast-roigan, fine, "),
     ],
 )
@@ -124,6 +153,6 @@ def test_8_bit_products_are_those_of_pytorch(openvino, real_clip, monkeypatch):
     with torch.no_grad():
         expected = with_8_bits(generator)(*frames, torch.tensor([0.5])).pred_frame
     monkeypatch.setattr(openvino_runtime, "cpu_has_bfloat16", lambda: False)
-    made = OpenVinoNetwork(generator, "openvino:int8")(*frames, [0.5])[0]
+    made = OpenVinoEngine(generator, "openvino:int8")(*frames, [0.5])[0]
     # a sum that is rounded the other way changes what follows
     assert psnr(made, expected).item() > 53

@@ -54,8 +54,8 @@ def _model(name: str, backend: str) -> Interpolator:
     in_torch = {"torch": torch.float32, "torch:bf16": torch.bfloat16}
     options: dict = {"backend": backend}
     if backend in in_torch:
-        options = {"device": "cpu", "dtype": in_torch[backend], "flow_scale": 1}
-    return Interpolator.from_pretrained(name, tile=None, **options)
+        options = {"device": "cpu", "dtype": in_torch[backend]}
+    return Interpolator.from_pretrained(name, tile=None, flow_scale=1, **options)
 
 
 def _time(

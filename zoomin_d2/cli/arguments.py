@@ -103,8 +103,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--flow-scale",
         type=_flow_scale,
         help="estimate motion on frames of this size, relative to the input's; auto: half or a "
-        "quarter for a pair with large motion, if that fits better (default: auto; 1 with other "
-        "backends, and for paper on a GPU)",
+        "quarter for a pair with large motion, if that fits better (default: auto; 1 with onnx, "
+        "and for paper on a GPU)",
     )
     model.add_argument(
         "--quality",

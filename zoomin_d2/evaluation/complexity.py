@@ -63,7 +63,12 @@ def count_macs(generator: nn.Module, height: int, width: int) -> MACs:
     # Fake tensors know their device; on the meta device backward_warp's autocast would fail.
     with FakeTensorMode(allow_non_fake_inputs=True):
         frame, t = torch.empty(1, 3, height, width), torch.empty(1)
-        return count_macs_of_call(lambda: skeleton(frame, frame, t), height, width, skeleton)
+
+        @torch.enable_grad()  # else a CPU makes the cost volume of more products than it needs
+        def call() -> None:
+            skeleton(frame, frame, t)
+
+        return count_macs_of_call(call, height, width, skeleton)
 
 
 def count_macs_of_call(

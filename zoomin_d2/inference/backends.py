@@ -7,18 +7,20 @@ from torch import nn
 from zoomin_d2.inference.adapters import for_8bit
 from zoomin_d2.inference.memory import keep_freed_memory
 from zoomin_d2.inference.onnx_runtime import OnnxNetwork, provider_of
-from zoomin_d2.inference.openvino_runtime import BACKENDS, OpenVinoNetwork
+from zoomin_d2.inference.openvino_runtime import BACKENDS
 from zoomin_d2.interpolate import Interpolate
 
 
-def network_in(
-    backend: str, generator: nn.Module, on_change: Callable[[str], None] | None = None
+def is_engine(backend: str) -> bool:
+    """Whether it gives all that `InferenceEngine` gives, and not only frames."""
+    return backend in ("torch", *BACKENDS)
+
+
+def onnx_network(
+    backend: str, generator: nn.Module, on_change: Callable[[str], None] | None
 ) -> Interpolate:
-    """A network in a backend other than "torch", for float and 8-bit frames; errors: see the
-    classes."""
+    """A network in ONNX Runtime, for float and 8-bit frames; errors: see `OnnxNetwork`."""
     keep_freed_memory()  # frames pass through main memory
-    if backend in BACKENDS:
-        return OpenVinoNetwork(generator, backend, on_change)
     return for_8bit(OnnxNetwork(generator, backend, on_change))
 
 

@@ -11,8 +11,9 @@ import contextlib
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any, TypeGuard
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from zoomin_d2.frames import to_8bit, to_float
 from zoomin_d2.generators import FastGenerator, PaperGenerator
 from zoomin_d2.generators.motion_decoder import Time, mean_length
-from zoomin_d2.generators.output import GeneratorOutput
+from zoomin_d2.generators.output import GeneratorOutput, forward_many
 from zoomin_d2.inference.cuda_graphs import CudaGraphCache, CudaGraphCapture, Run
 from zoomin_d2.inference.doubt import add_doubt
 from zoomin_d2.inference.fused.results import FusedFrame, FusedPair, columns, rows_of
@@ -30,6 +31,15 @@ from zoomin_d2.layers import backward_warp, blend
 logger = logging.getLogger(__name__)
 
 _MAX_TIMES = 64  # values of t kept on the device; each new one costs two launches
+
+
+class MeasuredPair(NamedTuple):
+    """Frames as a call gives them, the mean length of their motion in pixels (a scalar, of several
+    times the largest), and what gives the same as `InferenceEngine.with_outputs`."""
+
+    frames: list[Tensor]
+    length: Tensor
+    outputs: Callable[[], list[tuple[Tensor, GeneratorOutput]]]
 
 
 def can_use_triton(generator: nn.Module) -> TypeGuard[FastGenerator | PaperGenerator]:
@@ -215,6 +225,17 @@ class InferenceEngine:
         length, *rest = tensors
         return FusedPair([FusedFrame(*row) for row in rows_of(rest, len(ts))], length)
 
+    def measured(
+        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], limit: float
+    ) -> MeasuredPair | None:
+        """As the call, with how long the motion is; None if only `with_outputs` says that. The rest
+        is wanted if it is longer than `limit`, in pixels."""
+        pair = self.with_motion(frame_1, frame_2, ts)
+        if pair is None:
+            return None
+        rest = partial(self.outputs_of, frame_1, frame_2, pair, ts)
+        return MeasuredPair([made.frame for made in pair.made], pair.length, rest)
+
     @torch.no_grad()
     def outputs_of(
         self,
@@ -273,12 +294,15 @@ class InferenceEngine:
     ) -> tuple[list[Tensor], list[GeneratorOutput]]:
         with self._autocast(frame_1.dtype):
             colors = frame_1[:, :3], frame_2[:, :3]
-            outputs = forward_many(self.generator, *colors, ts)
+            outputs = self._outputs(*colors, ts)
             frames = [out.pred_frame for out in outputs]
         if frame_1.shape[1] == 4:
             alphas = [_blended(frame_1[:, 3:], frame_2[:, 3:], out) for out in outputs]
             frames = [torch.cat([c.float(), a], 1) for c, a in zip(frames, alphas)]
         return frames, outputs
+
+    def _outputs(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[GeneratorOutput]:
+        return forward_many(self.generator, frame_1, frame_2, ts)
 
     def _fused_or_plain(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
         frames = self._tried(self._interpolate_fused, frame_1, frame_2, ts)
@@ -367,32 +391,3 @@ def warped(frame_1: Tensor, frame_2: Tensor, out: GeneratorOutput) -> tuple[Tens
     """Both (N, C, H, W) as float32, moved by the flows of an output."""
     warped_1 = backward_warp(frame_1.float(), out.flow_1t.float())
     return warped_1, backward_warp(frame_2.float(), out.flow_2t.float())
-
-
-def forward_many(
-    generator: nn.Module, frame_1: Tensor, frame_2: Tensor, ts: Sequence[Tensor]
-) -> list:
-    """GeneratorOutput for every t.
-
-    A generator may have a method ``forward_many(frame_1, frame_2, ts)``, which computes once what
-    does not depend on t; others are called once per t.
-
-    Args:
-        frame_1, frame_2: (N, 3, H, W).
-        ts: (N,) each.
-
-    Raises:
-        TypeError: the generator returns something else.
-    """
-    many = getattr(generator, "forward_many", None)
-    if callable(many):
-        outputs = many(frame_1, frame_2, ts)
-    else:
-        outputs = [generator(frame_1, frame_2, t) for t in ts]
-    for out in outputs:
-        if not isinstance(out, GeneratorOutput):
-            raise TypeError(
-                f"{type(generator).__name__} returned {type(out).__name__}; a generator must "
-                "return a GeneratorOutput (zoomin_d2/generators/output.py)"
-            )
-    return outputs

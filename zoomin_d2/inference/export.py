@@ -20,9 +20,12 @@ from torch import Tensor, nn
 
 from zoomin_d2.extras import extra
 from zoomin_d2.files import write_atomically
+from zoomin_d2.generators.output import motion_of
 
 INPUTS = ("frame_1", "frame_2", "t")
 OUTPUT = "pred_frame"
+# With everything: the fields of GeneratorOutput, and the length of the motion in pixels.
+OUTPUTS = (OUTPUT, "coarse_frame", "flow_1t", "flow_2t", "blend_mask", "motion_length")
 OPSET = 17  # has GridSample (16)
 _MAX_SIDE = 8192  # of torch.export, in pixels
 
@@ -37,6 +40,14 @@ class PredFrame(nn.Module):
 
     def forward(self, frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Tensor:
         return self.generator(frame_1, frame_2, t).pred_frame
+
+
+class Everything(PredFrame):
+    """A generator that returns `OUTPUTS`."""
+
+    def forward(self, frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Any:
+        out = self.generator(frame_1, frame_2, t)
+        return *out[:5], motion_of(out)
 
 
 def grid_of(generator: nn.Module) -> int:
@@ -57,23 +68,27 @@ def export_torchscript(generator: nn.Module) -> bytes:
     return buffer.getvalue()
 
 
-def export_onnx(generator: nn.Module) -> bytes:
+def export_onnx(generator: nn.Module, everything: bool = False) -> bytes:
     """An ONNX model of opset 17.
+
+    Args:
+        everything: it gives `OUTPUTS` instead of the frame alone.
 
     Raises:
         ModuleNotFoundError: the package `onnx` is not installed.
     """
-    axes = {name: {2: "height", 3: "width"} for name in (*INPUTS[:2], OUTPUT)}
+    outputs = OUTPUTS if everything else (OUTPUT,)
+    axes = {name: {2: "height", 3: "width"} for name in (*INPUTS[:2], *outputs[:5])}
     buffer = io.BytesIO()
     with torch.no_grad(), _quiet(), extra("onnx", "exporting to ONNX"):
         torch.onnx.export(
-            PredFrame(generator),
+            (Everything if everything else PredFrame)(generator),
             _example(generator),
             cast(Any, buffer),  # the stubs want a path; this exporter also writes into open files
             dynamo=False,
             opset_version=OPSET,
             input_names=list(INPUTS),
-            output_names=[OUTPUT],
+            output_names=list(outputs),
             dynamic_axes=axes,
         )
     return buffer.getvalue()

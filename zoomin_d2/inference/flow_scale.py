@@ -1,14 +1,14 @@
 """Motion estimated on smaller frames, applied to the full ones."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from zoomin_d2.frames import to_8bit, to_float
-from zoomin_d2.generators.output import GeneratorOutput
+from zoomin_d2.generators.output import GeneratorOutput, motion_of
 from zoomin_d2.inference.detail import PairDetail
 from zoomin_d2.inference.doubt import add_doubt
 from zoomin_d2.inference.engine import InferenceEngine, warped
@@ -167,13 +167,13 @@ class AutoScaled:
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor]
     ) -> list[Tensor]:
         frame_1, frame_2 = (frame.to(self._engine.device) for frame in (frame_1, frame_2))
-        pair = self._engine.with_motion(frame_1, frame_2, ts)
+        pair = self._engine.measured(frame_1, frame_2, ts, LARGE_MOTION)
         if pair is None:
             full = self._engine.with_outputs(frame_1, frame_2, ts)
         elif float(pair.length) <= LARGE_MOTION:
-            return [made.frame for made in pair.made]
+            return pair.frames
         else:
-            full = self._engine.outputs_of(frame_1, frame_2, pair, ts)
+            full = pair.outputs()
         better = self._better(frame_1, frame_2, ts, full)
         if better:
             return better
@@ -214,6 +214,15 @@ class AutoScaled:
         return best
 
 
+def scaled(
+    engine: InferenceEngine, flow_scale: float | Literal["auto"]
+) -> InferenceEngine | FlowScaled | AutoScaled:
+    """An engine that estimates motion at a size of the frames."""
+    if flow_scale == "auto":
+        return AutoScaled(engine)
+    return engine if flow_scale == 1 else FlowScaled(engine, flow_scale)
+
+
 @torch.no_grad()
 def _each_pair(
     run: Callable[[Tensor, Tensor, Sequence[float | Tensor]], list[Tensor]],
@@ -242,12 +251,6 @@ def _warped_frames(
         WarpedFrame(frame, *warped(color_1, color_2, out), out.blend_mask.float(), motion_of(out))
         for frame, out in made
     ]
-
-
-def motion_of(out: GeneratorOutput) -> Tensor:
-    """Of the pair, in pixels: the mean length of the way from frame_1 to frame_2."""
-    lengths = [flow.float().square().sum(1).sqrt() for flow in (out.flow_1t, out.flow_2t)]
-    return (lengths[0] + lengths[1]).mean()
 
 
 def _disagreement(made: list[WarpedFrame]) -> Tensor:

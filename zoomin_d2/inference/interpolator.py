@@ -22,15 +22,16 @@ from torch import Tensor, nn
 from zoomin_d2.generators import FastGenerator
 from zoomin_d2.inference.adapters import check_number, check_time, for_8bit, from_baseline
 from zoomin_d2.inference.averaging import Averaged
-from zoomin_d2.inference.backends import check_backend, network_in
+from zoomin_d2.inference.backends import check_backend, is_engine, onnx_network
 from zoomin_d2.inference.baselines import BASELINES, WARPS, Baseline
 from zoomin_d2.inference.devices import as_device, default_dtype
 from zoomin_d2.inference.doubt import with_doubt
 from zoomin_d2.inference.engine import InferenceEngine
-from zoomin_d2.inference.flow_scale import AutoScaled, FlowScaled
+from zoomin_d2.inference.flow_scale import scaled
 from zoomin_d2.inference.frame_kinds import check_pair, from_tensor, to_tensor
 from zoomin_d2.inference.model_options import FlowScale, Quality, check_options
 from zoomin_d2.inference.multi_device import MultiDevice
+from zoomin_d2.inference.openvino_runtime import OpenVinoEngine
 from zoomin_d2.inference.streaming import interpolate_stream
 from zoomin_d2.inference.tiles import TiledInterpolate
 from zoomin_d2.interpolate import Interpolate
@@ -116,7 +117,8 @@ class Interpolator:
             generator.detail = detail
         if backend != "torch":
             changed = {"dtype": dtype not in (None, torch.float32), "compile": bool(compile)}
-            changed |= {"cuda_graphs": bool(cuda_graphs), "flow_scale": flow_scale not in (None, 1)}
+            changed["cuda_graphs"] = bool(cuda_graphs)
+            changed["flow_scale"] = flow_scale not in (None, 1) and not is_engine(backend)
             changed["device"] = any(x not in (None, "auto") for x in asked) or len(asked) > 1
             check_backend(backend, name, is_network, [x for x, is_so in changed.items() if is_so])
         if not asked:
@@ -125,7 +127,7 @@ class Interpolator:
             asked = ["cpu" if one in (None, "auto") else one for one in asked]
         places = [as_device(one) for one in asked]
         if flow_scale is None:
-            plain = is_network and backend == "torch" and not compile
+            plain = is_network and is_engine(backend) and not compile
             flow_scale = "auto" if plain and all(x.type == "cpu" for x in places) else 1.0
         self.name = name
         self.metadata = metadata or {}
@@ -136,19 +138,17 @@ class Interpolator:
         copies = [generator, *(copy.deepcopy(generator) for _ in places[1:])]
         for place, model in zip(places, copies):
             doubted: Interpolate | None = None
-            if isinstance(model, nn.Module) and backend != "torch":
-                made: Interpolate = network_in(backend, model, on_change)
+            if isinstance(model, nn.Module) and not is_engine(backend):
+                made: Interpolate = onnx_network(backend, model, on_change)
             elif isinstance(model, nn.Module):
-                precision = dtype or default_dtype(place)
-                engine = InferenceEngine(
-                    model, place, precision, compile=compile, cuda_graphs=cuda_graphs
-                )
+                if backend == "torch":
+                    precision = dtype or default_dtype(place)
+                    graphs: dict[str, Any] = {"compile": compile, "cuda_graphs": cuda_graphs}
+                    engine = InferenceEngine(model, place, precision, **graphs)
+                else:
+                    engine = OpenVinoEngine(model, backend, on_change)
                 self._dtype = engine.dtype
-                base: InferenceEngine | FlowScaled | AutoScaled = engine
-                if flow_scale == "auto":
-                    base = AutoScaled(engine)
-                elif flow_scale != 1:
-                    base = FlowScaled(engine, flow_scale)
+                base = scaled(engine, flow_scale)
                 made, doubted = base, base.with_doubt
             else:
                 made = for_8bit(from_baseline(model))
@@ -281,7 +281,7 @@ class Interpolator:
             one (N, 4, H, W) per time.
         """
         with torch.no_grad():
-            if isinstance(self._generator, nn.Module) and self._backend == "torch":
+            if isinstance(self._generator, nn.Module) and is_engine(self._backend):
                 return self._interpolate(frame_1, frame_2, ts)
             gray_1, gray_2 = (frame[:, 3:].expand(-1, 3, -1, -1) for frame in (frame_1, frame_2))
             colors = self._interpolate(frame_1[:, :3], frame_2[:, :3], ts)

@@ -15,17 +15,23 @@ import torch
 from torch import Tensor, nn
 
 from zoomin_d2.extras import extra
+from zoomin_d2.frames import to_float
+from zoomin_d2.generators.output import GeneratorOutput
 from zoomin_d2.inference import export, int8
-from zoomin_d2.inference.adapters import pair_by_pair
 from zoomin_d2.inference.devices import cpu_has_amx, cpu_has_bfloat16
+from zoomin_d2.inference.engine import InferenceEngine, MeasuredPair
 from zoomin_d2.inference.onnx_runtime import exported
 
 BACKENDS = ("openvino", "openvino:int8")
-_MAX_SIZES = 4  # frame sizes kept compiled
+# Compiled networks that are kept: one for each size, and for float and for 8-bit frames. Motion is
+# found at three sizes of a frame.
+_MAX_NETWORKS = 8
+_LENGTH = export.OUTPUTS.index("motion_length")
 
 
-class OpenVinoNetwork:
-    """A generator as an `Interpolate` of float or 8-bit frames, run by OpenVINO on the CPU.
+class OpenVinoEngine(InferenceEngine):
+    """An engine whose network is run by OpenVINO on the CPU, once per time and pair, and compiled
+    at the first call with a size.
 
     Args:
         generator: is converted to float32 on the CPU.
@@ -35,6 +41,7 @@ class OpenVinoNetwork:
     Raises:
         ModuleNotFoundError: OpenVINO, or `onnx` for the first export, is not installed.
         ValueError: "openvino:int8", and no ranges ship for these weights.
+        MemoryError: in a call: OpenVINO could not allocate what it needs.
     """
 
     def __init__(
@@ -43,33 +50,81 @@ class OpenVinoNetwork:
         backend: str = "openvino",
         on_change: Callable[[str], None] | None = None,
     ):
-        generator = generator.float().cpu().eval()
+        super().__init__(generator, torch.device("cpu"), torch.float32)
         if backend == "openvino:int8":
-            generator = with_8_bits(generator)
+            generator = with_8_bits(self.generator)
         with extra("openvino", f"backend '{backend}'"):
             import openvino
 
         self._core = openvino.Core()
-        self._model = exported(generator, on_change)
+        self._model = exported(generator, on_change, everything=True)
         self._threads = torch.get_num_threads()
         self._requests: OrderedDict[tuple, Any] = OrderedDict()
 
-    def __call__(
-        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], /
-    ) -> list[Tensor]:
-        """Frames (N, 3, H, W), float in [0, 1] or uint8; one (N, 3, H, W), float32 or uint8, on the
-        CPU per time. The network runs once per time and pair, and is compiled at the first call
-        with a size.
+    def measured(
+        self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], limit: float
+    ) -> MeasuredPair | None:
+        """As in the base class; None with alpha and for several pairs."""
+        if frame_1.shape[:2] != (1, 3):
+            return None
 
-        Raises:
-            MemoryError: OpenVINO could not allocate what it needs.
+        def wanted(length: float) -> Sequence[int]:
+            return range(len(export.OUTPUTS)) if length > limit else (0, _LENGTH)
+
+        found = self._found(frame_1, frame_2, self._times(ts, len(frame_1)), wanted)
+
+        def outputs() -> list[tuple[Tensor, GeneratorOutput]]:
+            if any(len(results) == 2 for results in found):
+                return self.with_outputs(frame_1, frame_2, ts)
+            rows = ((to_float(frame), maps) for frame, *maps, _ in found)
+            return [(frame, GeneratorOutput._make((frame, *maps, ()))) for frame, maps in rows]
+
+        frames = [results[0] for results in found]
+        return MeasuredPair(frames, torch.stack([x[-1] for x in found]).max(), outputs)
+
+    def _interpolate(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[Tensor]:
+        if frame_1.shape[1] != 3:
+            return super()._interpolate(frame_1, frame_2, ts)
+        return [frame for (frame,) in self._found(frame_1, frame_2, ts, lambda _: (0,))]
+
+    def _outputs(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[GeneratorOutput]:
+        found = self._found(frame_1, frame_2, ts, lambda _: range(_LENGTH))
+        return [GeneratorOutput._make((frame, *maps, ())) for frame, *maps in found]
+
+    def _found(
+        self,
+        frame_1: Tensor,
+        frame_2: Tensor,
+        ts: list[Tensor],
+        wanted: Callable[[float], Sequence[int]],
+    ) -> list[list[Tensor]]:
+        """For every time, some of `export.OUTPUTS`.
+
+        Args:
+            frame_1, frame_2: (N, 3, H, W) float in [0, 1] or uint8; so are the frames that are
+                made, and everything else is float32.
+            wanted: the length of the motion -> places in `export.OUTPUTS`.
         """
-        return pair_by_pair(self._run, frame_1, frame_2, ts)
+        frames = [f if f.dtype == torch.uint8 else f.float() for f in (frame_1, frame_2)]
+        first, second = (f.contiguous().numpy() for f in frames)
+        found = []
+        for t in ts:
+            pairs = []
+            for place in range(len(first)):
+                one = slice(place, place + 1)
+                inputs = dict(zip(export.INPUTS, (first[one], second[one], t[one].numpy())))
+                pairs.append(self._run(inputs, wanted))
+            found.append([_joined(results) for results in zip(*pairs)])
+        return found
 
-    def _run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    def _run(
+        self, inputs: dict[str, np.ndarray], wanted: Callable[[float], Sequence[int]]
+    ) -> list[Tensor]:
         try:
-            # The request's own memory holds the result, and the next call overwrites it.
-            return self._request(inputs).infer(inputs, share_inputs=True)[0].copy()
+            # The request's own memory holds the results, and the next call overwrites them.
+            results = self._request(inputs).infer(inputs, share_inputs=True, share_outputs=True)
+            places = wanted(float(results[_LENGTH]))
+            return [torch.from_numpy(np.array(results[place])) for place in places]
         except RuntimeError as error:
             if "alloc" in str(error).lower():
                 raise MemoryError(f"OpenVINO: {error}") from error
@@ -79,7 +134,7 @@ class OpenVinoNetwork:
         frame = inputs[export.INPUTS[0]]
         kind = frame.shape, frame.dtype
         if kind not in self._requests:
-            while len(self._requests) >= _MAX_SIZES:
+            while len(self._requests) >= _MAX_NETWORKS:
                 self._requests.popitem(last=False)
             # Compiled for one size, it is faster than for any.
             model = self._core.read_model(BytesIO(self._model))
@@ -96,6 +151,13 @@ class OpenVinoNetwork:
             ).create_infer_request()
         self._requests.move_to_end(kind)
         return self._requests[kind]
+
+
+def _joined(results: Sequence[Tensor]) -> Tensor:
+    """Those of all pairs; of lengths, which have no axes, the largest."""
+    if results[0].dim() == 0:
+        return torch.stack(list(results)).max()
+    return results[0] if len(results) == 1 else torch.cat(list(results))
 
 
 def with_8_bits(generator: nn.Module) -> nn.Module:
@@ -128,6 +190,7 @@ def _with_bytes(model: Any) -> Any:
         frame = processor.input(name)
         frame.tensor().set_element_type(openvino.Type.u8)
         frame.preprocess().convert_element_type(openvino.Type.f32).scale(255.0)
-    processor.output().postprocess().custom(rounded)
-    processor.output().tensor().set_element_type(openvino.Type.u8)
+    made = processor.output(export.OUTPUT)
+    made.postprocess().custom(rounded)
+    made.tensor().set_element_type(openvino.Type.u8)
     return processor.build()
