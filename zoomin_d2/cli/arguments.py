@@ -3,20 +3,17 @@
 import argparse
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
 
 import torch
 
+from zoomin_d2.cli import values
 from zoomin_d2.inference.interpolator import Interpolator
-from zoomin_d2.inference.tiles import LEAST_SIDE
-from zoomin_d2.video.errors import OptionError
 from zoomin_d2.video.jobs.container_job import JobOptions
-from zoomin_d2.video.read.filter_graph import DEINTERLACE, parse_filters
+from zoomin_d2.video.read.filter_graph import DEINTERLACE
 from zoomin_d2.video.time.cut_list import read_cuts
 from zoomin_d2.video.time.pipeline import StreamOptions
-from zoomin_d2.video.time.shutter import check_shutter
 from zoomin_d2.video.time.step_detection import CUT_MIN, MAX_GAP
-from zoomin_d2.video.time.timeline import Target, parse_rate
+from zoomin_d2.video.time.timeline import Target
 from zoomin_d2.video.write.encoder import EncodeOptions
 
 DTYPES = {str(x).removeprefix("torch."): x for x in (torch.float32, torch.float16, torch.bfloat16)}
@@ -57,13 +54,15 @@ def make_parser() -> argparse.ArgumentParser:
         "need a folder as the output",
     )
     target = parser.add_argument_group("what to make (default: --multi 2)")
-    target.add_argument("--multi", type=int, help="output frames per input frame: 2, 3, 4, ...")
     target.add_argument(
-        "--fps", type=_rate, help="output frames per second: 60, 59.94 or 60000/1001, exact"
+        "--multi", type=values.multi, help="output frames per input frame: 2, 3, 4, ..."
+    )
+    target.add_argument(
+        "--fps", type=values.rate, help="output frames per second: 60, 59.94 or 60000/1001, exact"
     )
     target.add_argument(
         "--slowmo",
-        type=_positive,
+        type=values.positive,
         default=Fraction(1),
         help="how many times longer the output lasts",
     )
@@ -94,14 +93,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     model.add_argument(
         "--tile",
-        type=_tile,
+        type=values.tile,
         default="auto",
         help="side in pixels of the overlapping tiles that large frames are cut into, off, or auto "
         "(default): as large as free memory allows",
     )
     model.add_argument(
         "--flow-scale",
-        type=_flow_scale,
+        type=values.flow_scale,
         help="estimate motion on frames of this size, relative to the input's; auto: half or a "
         "quarter for a pair with large motion, if that fits better (default: auto; 1 with onnx, "
         "and for paper on a GPU)",
@@ -122,7 +121,7 @@ def make_parser() -> argparse.ArgumentParser:
     frames.add_argument("--no-cuts", action="store_true", help="do not look for scene cuts")
     frames.add_argument(
         "--cut-threshold",
-        type=_threshold,
+        type=values.threshold,
         help=f"from 0 to 255; higher values find fewer cuts (default: {CUT_MIN:g})",
     )
     frames.add_argument(
@@ -154,7 +153,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     frames.add_argument(
         "--max-gap",
-        type=_gap,
+        type=values.gap,
         default=MAX_GAP,
         metavar="SECONDS",
         help="hold the last frame over pauses longer than this, if they are also far longer than "
@@ -169,7 +168,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     frames.add_argument(
         "--shutter",
-        type=_shutter,
+        type=values.shutter,
         metavar="ANGLE",
         help="motion blur of a shutter that is open for this much of the time between two output "
         "frames, in degrees: 180 is a film camera's, 360 all of it (16 made frames for each output "
@@ -204,7 +203,7 @@ def make_parser() -> argparse.ArgumentParser:
     output.add_argument("--overwrite", action="store_true", help="replace an existing output")
     output.add_argument("--resume", action="store_true", help="continue an unfinished run")
     output.add_argument(
-        "--preview", type=_seconds, metavar="5s", help="stop after this much of the input"
+        "--preview", type=values.seconds, metavar="5s", help="stop after this much of the input"
     )
     output.add_argument(
         "--compare",
@@ -228,12 +227,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     before.add_argument(
         "--filter",
-        type=_filters,
+        type=values.filters,
         metavar="FILTERS",
         help="video filters of FFmpeg, such as crop=1920:800,unsharp; after --deinterlace",
     )
     sources = parser.add_argument_group("input without timestamps")
-    sources.add_argument("--input-fps", type=_rate, help="frame rate of images (default: 24)")
+    sources.add_argument("--input-fps", type=values.rate, help="frame rate of images (default: 24)")
     sources.add_argument(
         "--raw-input", metavar="1920x1080:rgb24:30", help="raw video on standard input"
     )
@@ -325,75 +324,4 @@ def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
             "detail": args.detail,
             "backend": args.backend,
         },
-    )
-
-
-def _rate(text: str) -> Fraction:
-    try:
-        return parse_rate(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _positive(text: str) -> Fraction:
-    try:
-        value = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(f"not a number: {text!r}") from None
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"must be above 0: {text}")
-    return value
-
-
-def _seconds(text: str) -> Fraction:
-    return _positive(text.removesuffix("s"))
-
-
-def _shutter(text: str) -> float:
-    angle = float(_positive(text))
-    try:
-        check_shutter(angle)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return angle
-
-
-def _filters(text: str) -> str:
-    try:
-        parse_filters(text)
-    except OptionError as error:
-        raise argparse.ArgumentTypeError(str(error).removeprefix("--filter ")) from None
-    return text
-
-
-def _threshold(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"not a number: {text!r}") from None
-    if not 0 <= value <= 255:
-        raise argparse.ArgumentTypeError(f"must be from 0 to 255: {text}")
-    return value
-
-
-def _gap(text: str) -> float | None:
-    return None if text == "off" else float(_seconds(text))
-
-
-def _flow_scale(text: str) -> float | Literal["auto"]:
-    try:
-        return "auto" if text == "auto" else float(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"must be auto or a number, not {text!r}") from error
-
-
-def _tile(text: str) -> int | Literal["auto"] | None:
-    if text == "auto":
-        return "auto"
-    if text == "off":
-        return None
-    if text.isdecimal() and int(text) >= LEAST_SIDE:
-        return int(text)
-    raise argparse.ArgumentTypeError(
-        f"must be auto, off, or a number of at least {LEAST_SIDE}, not {text!r}"
     )

@@ -37,6 +37,7 @@ from zoomin_d2.video import (
 )
 from zoomin_d2.video.errors import InterruptedRunError, OutputBusyError
 from zoomin_d2.video.jobs.estimate import Estimate, estimate_source
+from zoomin_d2.video.read.open_source import PIPE
 from zoomin_d2.video.write.compare import Comparison
 from zoomin_d2.video.write.segments import segments_path
 
@@ -112,6 +113,9 @@ class Session:
     def run(self, job: Job) -> Outcome:
         """One output; errors are reported, and become an exit code."""
         args = self._args
+        if not (args.quiet or args.json) and _is_unmarked_folder(job.output):
+            note = "no extension, so this becomes a folder of PNG images"
+            print(f"{job.output}: {note}", file=sys.stderr)
         progress = make_progress(job, args.json, args.quiet, job.output == "-")
         self._progress = progress
         report, error = None, None
@@ -182,6 +186,12 @@ class Session:
     def _tell(self, message: str) -> None:
         if not self._args.quiet:
             print(f"{self._args.model}: {message}", file=sys.stderr)
+
+
+def _is_unmarked_folder(output: str) -> bool:
+    """Whether it becomes a folder of images, and nothing but a missing extension says so."""
+    has_mark = output == PIPE or Path(output).suffix or output.endswith(("/", os.sep))
+    return not has_mark and not os.path.exists(output)
 
 
 def print_error(error: Exception, hint: str = "") -> int:

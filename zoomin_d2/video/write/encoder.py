@@ -197,8 +197,8 @@ def choose_encoder(
             codec = "libsvtav1" if deep and not info.has_alpha else "libvpx-vp9"
     codec = ALIASES.get(codec, codec)
     if codec not in _ENCODERS:
-        known = ", ".join([*_ENCODERS, *ALIASES])
-        raise OutputError(f"Unknown encoder {codec!r}; known: {known}")
+        short = "h264, h265, av1, vp9, prores"
+        raise OutputError(f"Unknown codec {codec!r}; known: {short}, or {', '.join(_ENCODERS)}")
     encoder = _ENCODERS[codec]
     try:
         formats = [f.name for f in av.Codec(codec, "w").video_formats or []]
