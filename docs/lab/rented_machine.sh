@@ -3,7 +3,7 @@
 #
 #   docs/lab/rented_machine.sh SOURCE UNTIL OUT "GPU SECONDS COMMAND ..." ...
 #
-# SOURCE holds the clips, in train/, train2/ (without those of motion/), hr/ (1080 rows) and motion/
+# SOURCE (docs/lab/pack.py makes it) holds the clips, in train/, train2/ (without those of motion/), hr/ (1080 rows) and motion/
 # (held out); DETECTRON2_DATASETS gets the sets made of them, and may have triplets/dev. UNTIL is a
 # time in seconds (date +%s). Each training is one argument: its GPU, its seconds per iteration, and
 # a command in which ITERATIONS stands for as many as fit. PYTHON picks the interpreter:
