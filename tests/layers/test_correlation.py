@@ -1,4 +1,4 @@
-"""The cost volume: which displacement is which channel, and both ways to compute it."""
+"""The cost volume: which displacement is which channel, and the ways to compute it."""
 
 import pytest
 import torch

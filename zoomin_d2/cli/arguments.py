@@ -84,7 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
         default="torch",
         help="torch (default), or onnx: ONNX Runtime with the first provider that is installed, or "
         "onnx:cpu, onnx:cuda, onnx:tensorrt, onnx:directml, onnx:openvino, onnx:coreml; or "
-        "openvino: the CPU, or openvino:int8: the CPU, faster, with convolutions of 8 bits",
+        "openvino: the CPU, in 0.6 of the time, or openvino:int8: with convolutions of 8 bits",
     )
     model.add_argument(
         "--dtype",

@@ -64,7 +64,9 @@ def count_macs(generator: nn.Module, height: int, width: int) -> MACs:
     with FakeTensorMode(allow_non_fake_inputs=True):
         frame, t = torch.empty(1, 3, height, width), torch.empty(1)
 
-        @torch.enable_grad()  # else a CPU makes the cost volume of more products than it needs
+        # With gradients, because a CPU otherwise computes four times the products that the cost
+        # volume needs.
+        @torch.enable_grad()
         def call() -> None:
             skeleton(frame, frame, t)
 

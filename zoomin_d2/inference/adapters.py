@@ -34,19 +34,14 @@ def pair_by_pair(
     """The frames of an exported network, which takes one pair and one time.
 
     Args:
-        run: by the names of inference/export.py: frames (1, 3, H, W) float32, or uint8 if it takes
-            them, and t (1,) -> (1, 3, H, W).
-        frame_1, frame_2: (N, 3, H, W) float in [0, 1], or uint8.
+        run: by the names of inference/export.py: frames (1, 3, H, W) float32 and t (1,) ->
+            (1, 3, H, W).
+        frame_1, frame_2: (N, 3, H, W) float in [0, 1].
 
     Returns:
-        one (N, 3, H, W) on the CPU per time.
+        one (N, 3, H, W) float32 on the CPU per time.
     """
-
-    def array(frame: Tensor) -> np.ndarray:
-        frame = frame if frame.dtype == torch.uint8 else frame.float()
-        return frame.cpu().contiguous().numpy()
-
-    first, second = array(frame_1), array(frame_2)
+    first, second = (f.float().cpu().contiguous().numpy() for f in (frame_1, frame_2))
 
     def made(one: np.ndarray, two: np.ndarray, t: np.float32) -> np.ndarray:
         return run(dict(zip(INPUTS, (one[None], two[None], np.array([t])))))

@@ -34,8 +34,8 @@ _MAX_TIMES = 64  # values of t kept on the device; each new one costs two launch
 
 
 class MeasuredPair(NamedTuple):
-    """Frames as a call gives them, the mean length of their motion in pixels (a scalar, of several
-    times the largest), and what gives the same as `InferenceEngine.with_outputs`."""
+    """Frames as a call gives them, and the mean length of their motion in pixels (a scalar, of
+    several times the largest). `outputs` returns what `InferenceEngine.with_outputs` would."""
 
     frames: list[Tensor]
     length: Tensor
@@ -191,7 +191,7 @@ class InferenceEngine:
         """As the call, with everything that the generator gives for each frame; float32, also for
         8-bit frames.
 
-        In fused kernels where `with_motion` uses them, else in PyTorch's, one by one.
+        In fused kernels where `with_motion` uses them, else by the plain network.
         """
         frame_1, frame_2 = (to_float(self._upload(x)) for x in (frame_1, frame_2))
         pair = self.with_motion(frame_1, frame_2, ts, recorded=recorded)
@@ -225,11 +225,12 @@ class InferenceEngine:
         length, *rest = tensors
         return FusedPair([FusedFrame(*row) for row in rows_of(rest, len(ts))], length)
 
+    @torch.no_grad()
     def measured(
         self, frame_1: Tensor, frame_2: Tensor, ts: Sequence[float | Tensor], limit: float
     ) -> MeasuredPair | None:
-        """As the call, with how long the motion is; None if only `with_outputs` says that. The rest
-        is wanted if it is longer than `limit`, in pixels."""
+        """As the call, with how long the motion is; None if only `with_outputs` says that. The
+        caller asks for `outputs` only where the motion is longer than `limit`, in pixels."""
         pair = self.with_motion(frame_1, frame_2, ts)
         if pair is None:
             return None

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from zoomin_d2.extras import extra
 from zoomin_d2.files import write_atomically
-from zoomin_d2.generators.output import motion_of
+from zoomin_d2.generators.output import forward_many, motion_of
 
 INPUTS = ("frame_1", "frame_2", "t")
 OUTPUT = "pred_frame"
@@ -46,7 +46,7 @@ class Everything(PredFrame):
     """A generator that returns `OUTPUTS`."""
 
     def forward(self, frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Any:
-        out = self.generator(frame_1, frame_2, t)
+        (out,) = forward_many(self.generator, frame_1, frame_2, [t])
         return *out[:5], motion_of(out)
 
 

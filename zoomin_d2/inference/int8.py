@@ -1,8 +1,10 @@
-"""Convolutions of 8-bit numbers, for CPUs, which multiply them faster than floating-point ones.
+"""Convolutions of 8-bit numbers, for CPUs that multiply them faster than floating-point ones; with
+AMX, bfloat16 is as fast.
 
 The input of a convolution is rounded to 256 steps of a range measured beforehand, its weights to
 127 steps of each output channel's largest one. Warps, the cost volume, and everything else stay in
-floating point, and so do the convolutions that `is_rounded` leaves out. The rounding is PyTorch's
+floating point, and so do the convolutions that `is_rounded` leaves out, and, with AMX, dilated ones
+(openvino_runtime.py). The rounding is PyTorch's
 own, so that an export holds it as QuantizeLinear and DequantizeLinear, which a runtime turns into
 products of integers.
 

@@ -143,8 +143,8 @@ class Interpolator:
             elif isinstance(model, nn.Module):
                 if backend == "torch":
                     precision = dtype or default_dtype(place)
-                    graphs: dict[str, Any] = {"compile": compile, "cuda_graphs": cuda_graphs}
-                    engine = InferenceEngine(model, place, precision, **graphs)
+                    options: dict[str, Any] = {"compile": compile, "cuda_graphs": cuda_graphs}
+                    engine = InferenceEngine(model, place, precision, **options)
                 else:
                     engine = OpenVinoEngine(model, backend, on_change)
                 self._dtype = engine.dtype

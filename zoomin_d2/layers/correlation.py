@@ -44,9 +44,9 @@ def bilateral_correlation(
         volume = (windows_1.flip(2, 3) * windows_2).sum(dim=1).flatten(1, 2)
         return volume * channels**-0.5
     # float16 stands for a GPU's work, which tools/analyze_model.py counts on a CPU. torch.export
-    # would keep whether a row has one piece or more.
+    # would keep whether a row has one piece or more; torch.compile says that it exports.
     is_cpu = features_1.device.type == "cpu" and features_1.dtype != torch.float16
-    if is_cpu and not is_exporting():
+    if is_cpu and (torch.compiler.is_dynamo_compiling() or not is_exporting()):
         return _by_products(padded_1, padded_2, radius, (height, width)) * channels**-0.5
     # The same without (2 r + 1)^2 copies of the features, which take gigabytes for a 4K frame: a
     # row of displacements at a time, from 2 r + 1 copies of them, (N, H', dx, W, C).
@@ -67,8 +67,8 @@ def _by_products(
     """A piece of a row of frame_2 times one of frame_1, as matrices: the displacements are parts
     of the diagonals of the product.
 
-    Of the dot products 15 % are used. A CPU multiplies matrices so much faster than it reads and
-    writes their elements one by one that the volume takes a third of the time nevertheless.
+    A quarter of the dot products are used. A CPU multiplies matrices so much faster than it reads
+    and writes single elements that the volume still takes a third of the time.
 
     Args:
         padded_1, padded_2: (N, C, H + 2 r, W + 2 r).
@@ -93,7 +93,7 @@ def _by_products(
 
     pieces_1, pieces_2 = pieces(padded_1), pieces(padded_2)
     # Pixel p of a piece and displacement x: row p + x, column p + 2 r - x.
-    if torch.onnx.is_in_onnx_export():  # few operations on much, which has no views
+    if torch.onnx.is_in_onnx_export():  # ONNX has no views: few, large operations
         p, x = torch.arange(advance), torch.arange(len(steps))[:, None]
         places = ((p + x) * length + p + 2 * radius - x).flatten()
         rows_1, rows_2 = (first + torch.arange(height) for first in (2 * radius - x, x))
@@ -102,10 +102,11 @@ def _by_products(
         ).index_select(-1, places)
         found = found.view(len(found), len(steps), height, count, len(steps), advance)
         return found.permute(0, 1, 4, 2, 3, 5).flatten(1, 2).flatten(3)[..., :width]
-    costs = []
+    shape = (len(padded_1), len(steps), len(steps), height, count, advance)
+    costs = padded_1.new_empty(shape)
     for y in steps:
         rows_1, rows_2 = pieces_1[:, 2 * radius - y :][:, :height], pieces_2[:, y : y + height]
         found = products(rows_1, rows_2)[..., 2 * radius :]
         found = found.unfold(-1, (advance - 1) * (length + 1) + 1, length - 1)
-        costs.append(found[..., :: length + 1].permute(0, 3, 1, 2, 4))
-    return torch.cat(costs, dim=1).flatten(3)[..., :width]
+        costs[:, y] = found[..., :: length + 1].permute(0, 3, 1, 2, 4)
+    return costs.flatten(1, 2).flatten(3)[..., :width]

@@ -57,9 +57,11 @@ def backward_warp(frame: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear
     # align_corners=True: -1 and 1 are the centers of the first and last pixel. Size 1 only has 0; a
     # sum handles it, not a branch, so that a trace with one size runs with any.
     span_x, span_y = width - 1 + (width == 1), height - 1 + (height == 1)
-    # In planes first: a CPU writes x and y in turn ten times as slowly.
-    planes = torch.stack((sample_x * (2 / span_x) - 1, sample_y * (2 / span_y) - 1), dim=1)
-    grid = planes.permute(0, 2, 3, 1)
+    positions = sample_x * (2 / span_x) - 1, sample_y * (2 / span_y) - 1
+    if flow.device.type == "cpu":  # OpenVINO writes x and y in turn ten times as slowly as planes
+        grid = torch.stack(positions, dim=1).permute(0, 2, 3, 1)
+    else:
+        grid = torch.stack(positions, dim=-1)
     with torch.autocast(frame.device.type, enabled=False):
         warped = F.grid_sample(
             frame.float(), grid, mode=mode, padding_mode=_PADDING[mode], align_corners=True
@@ -130,8 +132,8 @@ def crop(frame: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 # torch.export keeps every condition that Python checks on a size. Padding checks whether there is
 # any, slicing whether there is enough; indexing rows and columns checks nothing, so that the
-# exported program takes any size.
-is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)  # True in torch.compile, too
+# exported program takes any size. From torch 2.7 on; also true within torch.compile.
+is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
 
 def _arange(length: int, like: torch.Tensor) -> torch.Tensor:
