@@ -1,14 +1,26 @@
 """What runs a network in place of PyTorch, by the name of `Interpolator(backend=...)`."""
 
+import importlib.util
+import platform
 from collections.abc import Callable
 
 from torch import nn
 
 from zoomin_d2.inference.adapters import for_8bit
+from zoomin_d2.inference.devices import as_device
 from zoomin_d2.inference.memory import keep_freed_memory
 from zoomin_d2.inference.onnx_runtime import OnnxNetwork, provider_of
 from zoomin_d2.inference.openvino_runtime import BACKENDS
 from zoomin_d2.interpolate import Interpolate
+
+
+def fastest_backend() -> str:
+    """For a network on the fastest device here: "openvino" if that is a CPU on which it was tried
+    (x86) and OpenVINO is installed, else "torch"."""
+    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    is_installed = all(importlib.util.find_spec(name) for name in ("openvino", "onnx"))
+    is_cpu = as_device("auto").type == "cpu"
+    return "openvino" if is_cpu and is_x86 and is_installed else "torch"
 
 
 def is_engine(backend: str) -> bool:

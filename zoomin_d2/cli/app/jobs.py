@@ -14,6 +14,7 @@ import torch
 
 from zoomin_d2.cli.app.comparison import ComparisonVideo
 from zoomin_d2.cli.proposals import ProposalDrawing
+from zoomin_d2.inference.backends import fastest_backend
 from zoomin_d2.inference.baselines import BASELINES, WARPS
 from zoomin_d2.inference.interpolator import Interpolator, Quality
 from zoomin_d2.video import Hooks, Report, Target, VideoError, interpolate_source, open_source
@@ -112,8 +113,9 @@ class Result(NamedTuple):
 
 @functools.lru_cache(maxsize=4)
 def model_of(name: str, quality: Quality = "standard") -> Interpolator:
-    """A loaded model, kept for the next visitor."""
-    return Interpolator.from_pretrained(name, quality=quality).for_videos()
+    """A loaded model, kept for the next visitor; on a CPU in OpenVINO, if that is installed."""
+    backend = "torch" if name in BASELINES else fastest_backend()
+    return Interpolator.from_pretrained(name, quality=quality, backend=backend).for_videos()
 
 
 @functools.lru_cache(maxsize=1)
