@@ -36,9 +36,14 @@ def start(tmp_path):
         command = "import sys; from zoomin_d2.cli.interpolate_video import main; sys.exit(main())"
         words = [sys.executable, "-c", command, *map(str, arguments), "--model", "average"]
         with errors.open("w") as file:
-            return subprocess.Popen(words, stderr=file), errors
+            children.append(subprocess.Popen(words, stderr=file))
+        return children[-1], errors
 
-    return call
+    children: list[subprocess.Popen] = []
+    yield call
+    for child in children:
+        child.kill()  # nothing, if it has ended
+        child.wait()
 
 
 @pytest.fixture

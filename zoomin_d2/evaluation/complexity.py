@@ -4,9 +4,10 @@ Convention: one MAC is one multiplication with its addition. Convolutions of any
 products (also through `einsum` and attention), bilinear sampling (`grid_sample`) and resizing at 4
 MACs per output value (its four taps), bicubic at 16, are counted. Biases, activations and other
 arithmetic per value, padding and copies are not counted: they cost bytes, not arithmetic. A
-correlation volume counts if it is written as a matrix product or an `einsum`. Numbers that others
-print for RIFE, IFRNet and AMT cover only convolutions (and matrix products): `MACs.by_operation`
-separates them. Work on padding counts; MACs per pixel are per pixel of the output frame.
+correlation volume counts if it is written as a matrix product or an `einsum`; ours, in
+`count_macs`, as arithmetic per value. Numbers that others print for RIFE, IFRNet and AMT cover only
+convolutions (and matrix products): `MACs.by_operation` separates them. Work on padding counts; MACs
+per pixel are per pixel of the output frame.
 """
 
 import copy

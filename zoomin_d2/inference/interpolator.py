@@ -220,7 +220,7 @@ class Interpolator:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision that it computes in."""
+        """The precision that it computes in; OpenVINO chooses its own (float32 here)."""
         return self._dtype
 
     @property
