@@ -1,9 +1,11 @@
 """Runs that stop: killed, interrupted, out of disk; and go on to the same frames."""
 
+import errno
 import json
 import os
 import resource
 import signal
+import threading
 import time
 from fractions import Fraction as F
 
@@ -25,6 +27,7 @@ from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.time.pixels import Pixels
 from zoomin_d2.video.time.timeline import make_grid
+from zoomin_d2.video.write import segments
 from zoomin_d2.video.write.encoder import EncodeOptions, choose_encoder
 from zoomin_d2.video.write.segments import SEGMENT_FRAMES, SegmentFolder, SegmentWriter
 
@@ -267,6 +270,71 @@ def test_unconvertible_frame_is_named(tmp_path, source, average, monkeypatch):
 
 
 H265 = EncodeOptions(codec="h265", preset="ultrafast")
+
+
+def _written(writer, grid, num_frames):
+    black = Pixels(np.zeros((64, 64, 3), np.uint8))
+    for i in range(num_frames):
+        frame = OutputFrame(i, i / grid.fps, black, "held", 0, (F(0), 0), black)
+        writer.write(writer.convert(frame))
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libsvtav1"])
+def test_one_segment_closes_as_the_next_fills(
+    monkeypatch, tmp_path, write_video, make_frames, codec
+):
+    """But not beside an encoder that takes gigabytes."""
+    video = VideoReader(write_video("in.mp4", make_frames(3)))
+    grid = make_grid(MULTI, video.info)
+    encode = EncodeOptions(codec=codec)
+    settings = choose_encoder("out.mp4", encode, video.info, grid.fps, grid.time_base, (64, 64))
+    folder = SegmentFolder(tmp_path / "out.mp4", {}, resume=False, overwrite=False)
+    writer = SegmentWriter(folder, settings, video)
+    first_closed, next_filled, opened = threading.Event(), threading.Event(), []
+
+    def closed(file):
+        if file.name.endswith("000000.mp4"):
+            if codec == "libx264":
+                assert next_filled.wait(60)
+            first_closed.set()
+
+    def is_opened(url, mode, options):
+        opened.append(first_closed.is_set())
+        return av_open(url, mode, options=options)
+
+    av_open = av.open
+    monkeypatch.setattr(segments, "SEGMENT_FRAMES", 4)
+    monkeypatch.setattr(segments, "sync_file", closed)
+    monkeypatch.setattr(segments.av, "open", is_opened)
+    _written(writer, grid, 7)
+    next_filled.set()
+    writer.finish(complete=True)
+    assert opened == [False, codec == "libsvtav1"]
+    assert [s["end"] for s in folder.segments] == [4, 7]
+    folder.release(remove=True)
+
+
+def test_a_segment_that_cannot_be_closed(monkeypatch, tmp_path, write_video, make_frames):
+    """The run fails with its name, and the segment is not noted."""
+    video = VideoReader(write_video("in.mp4", make_frames(3)))
+    grid = make_grid(MULTI, video.info)
+    settings = choose_encoder(
+        "out.mp4", EncodeOptions(), video.info, grid.fps, grid.time_base, (64, 64)
+    )
+    folder = SegmentFolder(tmp_path / "out.mp4", {}, resume=False, overwrite=False)
+    writer = SegmentWriter(folder, settings, video)
+
+    def full(file):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(segments, "SEGMENT_FRAMES", 4)
+    monkeypatch.setattr(segments, "sync_file", full)
+    with pytest.raises(DiskFullError, match="Cannot write"):
+        _written(writer, grid, 6)
+        writer.finish(complete=True)
+    writer.close()
+    assert folder.segments == []
+    folder.release(remove=True)
 
 
 @pytest.mark.parametrize("num_frames", [1, 2])

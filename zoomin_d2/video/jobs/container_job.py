@@ -129,7 +129,7 @@ def run_video_job(
     check_frames(source, interpolate, grid, stream)
     key = _settings_key(info, settings, target, options)
     folder = SegmentFolder(output, key, options.resume, options.overwrite)
-    done = False
+    writer, done = SegmentWriter(folder, settings, source), False
     try:
         total = count_frames(info, grid, options.limit)
         check_space(output, info.file, settings, total)
@@ -139,7 +139,6 @@ def run_video_job(
         )
         if options.limit is not None:
             frames = limit_frames(frames, (info.start + options.limit) * target.slowmo)
-        writer = SegmentWriter(folder, settings, source)
         fail = options.on_damage == "fail"
         first = folder.next_frame
         stopped_by = feed(frames, writer.write, source, hooks, first, total, fail, writer.convert)
@@ -163,6 +162,7 @@ def run_video_job(
         failed_path(output).unlink(missing_ok=True)
         report.damage = "; ".join(filter(None, [report.damage, *plan.faults]))
     finally:
+        writer.close()
         # a folder without a finished segment is useless
         folder.release(remove=done or not folder.segments)
     report.seconds = round(time.monotonic() - begun, 2)

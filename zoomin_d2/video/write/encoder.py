@@ -45,7 +45,8 @@ class _Encoder:
     """`quality`: the option that takes crf; `default`: its value; `options`: always given;
     `worst`: its largest one; `speed`: the option that takes the preset; `odd_420`: takes odd sizes
     with halved chroma; `min_size`: width and height; `holds_aspect`: the codec itself stores the
-    pixel aspect; `is_limited`: players take it for limited range, whatever its tag says."""
+    pixel aspect; `is_limited`: players take it for limited range, whatever its tag says;
+    `is_large`: an open one takes gigabytes at once."""
 
     quality: str
     default: int
@@ -56,6 +57,7 @@ class _Encoder:
     worst: int = 51
     holds_aspect: bool = False
     is_limited: bool = False
+    is_large: bool = False
 
 
 _X265_QUIET = {"x265-params": "log-level=error"}
@@ -64,7 +66,7 @@ _ENCODERS = {
     "libx264": _Encoder("crf", 16, holds_aspect=True),
     # x265 writes out of bounds for widths of 33 to 48, and aborts the process below 32.
     "libx265": _Encoder("crf", 18, _X265_QUIET, min_size=(64, 32), holds_aspect=True),
-    "libsvtav1": _Encoder("crf", 24, {"preset": "7"}, odd_420=True, worst=63),
+    "libsvtav1": _Encoder("crf", 24, {"preset": "7"}, odd_420=True, worst=63, is_large=True),
     "libvpx-vp9": _Encoder(
         "crf",
         20,
@@ -130,6 +132,11 @@ class EncoderSettings:
         if self.clock and (self.codec == "ffv1" or self.has_alpha):
             return ".mkv"
         return ".mov" if self.codec == "prores_ks" else ".mp4"
+
+    @property
+    def can_overlap(self) -> bool:
+        """Whether one may be flushed while the next is filled."""
+        return not _ENCODERS[self.codec].is_large
 
     @property
     def clock_options(self) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """The unfinished output: finished segments in a folder beside the file, and a journal of them.
 
 Every SEGMENT_FRAMES output frames are encoded to a separate file, closed, synced and noted in
-`journal.json`. A run that stops, however it stops, loses at most its current segment. A new run
-with the same settings resumes there and gives the same frames as an unbroken one, because a segment
-depends on nothing before it. `assemble.py` joins the segments.
+`journal.json`. A run that is killed loses the segment that it writes, and perhaps the one before,
+which is closed meanwhile. A new run with the same settings resumes there and gives the same frames
+as an unbroken one, because a segment depends on nothing before it. `assemble.py` joins the
+segments.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import errno
 import json
 import os
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -207,15 +209,34 @@ class Picture(NamedTuple):
     picture: av.VideoFrame
 
 
+@dataclass
+class _Segment:
+    """A segment that is being written: frames [first, end) so far."""
+
+    file: Path
+    part: Path
+    container: av.container.OutputContainer
+    stream: av.VideoStream
+    first: int
+    end: int
+    last: OutputFrame | None = None
+    report: SegmentReport = field(default_factory=SegmentReport)
+
+
 class SegmentWriter:
-    """Encodes frames into segments. `write` and `finish` are called by one thread at a time,
-    `convert` by any number."""
+    """Encodes frames into segments. `write`, `finish` and `close` are called by one thread at a
+    time, `convert` by any number.
+
+    A full segment is closed in a thread of its own: an encoder that is flushed keeps few cores
+    busy, and meanwhile the next one fills."""
 
     def __init__(self, folder: SegmentFolder, settings: EncoderSettings, source: Source):
         self._folder, self._settings, self._source = folder, settings, source
-        self._container: av.container.OutputContainer | None = None
-        self._first = self._next = folder.next_frame
+        self._segment: _Segment | None = None
+        self._next = folder.next_frame
         self._last_time: Fraction | None = None
+        self._closer = ThreadPoolExecutor(1, "close")
+        self._closing: Future[None] | None = None
 
     def convert(self, frame: OutputFrame) -> Picture:
         """The frame as the encoder takes it. Raises OutputError."""
@@ -234,15 +255,19 @@ class SegmentWriter:
             raise AssertionError(f"expected frame {self._next}, got frame {frame.index}")
         self._check_clock(frame)
         try:
-            container = self._container or self._open()
-            container.mux(self._stream.encode(picture))
+            self._segment = segment = self._segment or self._open()
+            segment.container.mux(segment.stream.encode(picture))
             self._next += 1
-            self._last_frame = frame
-            self._report.count(frame)
+            segment.end, segment.last = self._next, frame
+            segment.report.count(frame)
             if self._next % SEGMENT_FRAMES == 0:
-                self._close_segment(container)
+                self._wait()
+                self._closing = self._closer.submit(self._finish_segment, segment)
+                self._segment = None
+                if not self._settings.can_overlap:
+                    self._wait()
         except (OSError, av.FFmpegError) as error:
-            self._discard()
+            self.close()
             raise os_error(error, f"Cannot write {self._folder.path}") from error
 
     def _check_clock(self, frame: OutputFrame) -> None:
@@ -259,50 +284,58 @@ class SegmentWriter:
     def finish(self, complete: bool) -> tuple[Path, SegmentReport] | None:
         """Close the last segment. If the run is not `complete`, the segment is not noted (a later
         run makes it again) but returned, so that the partial result can be played."""
-        if self._container is None:
-            return None
         try:
-            self._close_segment(self._container, note=complete)
-            return None if complete else (self._part, self._report)
+            self._wait()
+            segment, self._segment = self._segment, None
+            if segment is None:
+                return None
+            self._finish_segment(segment, note=complete)
+            return None if complete else (segment.part, segment.report)
         except (OSError, av.FFmpegError) as error:
             raise os_error(error, f"Cannot write {self._folder.path}") from error
 
-    def _open(self) -> av.container.OutputContainer:
+    def close(self) -> None:
+        """Wait for the segment that is being closed, and drop the unfinished one."""
+        self._closer.shutdown()
+        segment, self._segment = self._segment, None
+        if segment is not None:
+            with contextlib.suppress(OSError, av.FFmpegError):
+                segment.container.close()
+            segment.part.unlink(missing_ok=True)
+
+    def _open(self) -> _Segment:
         free = shutil.disk_usage(self._folder.path).free
         if free < MIN_FREE_BYTES:
             raise OSError(errno.ENOSPC, f"only {free / 2**20:.0f} MiB are free")
-        self._first = self._next
         suffix = self._settings.segment_suffix
-        self._file = self._folder.path / f"{self._first // SEGMENT_FRAMES:06d}{suffix}"
-        self._part = self._file.with_name("part-" + self._file.name)
+        file = self._folder.path / f"{self._next // SEGMENT_FRAMES:06d}{suffix}"
+        part = file.with_name("part-" + file.name)
         options = self._settings.clock_options if suffix in (".mp4", ".mov") else {}
-        self._report = SegmentReport()
-        self._container = container = av.open(file_url(self._part), "w", options=options)
-        self._stream = self._settings.add_stream(container)
-        return container
+        container = av.open(file_url(part), "w", options=options)
+        stream = self._settings.add_stream(container)
+        return _Segment(file, part, container, stream, self._next, self._next)
 
-    def _close_segment(self, container: av.container.OutputContainer, note: bool = True) -> None:
-        packets = self._stream.encode()
-        if self._next - self._first <= _UNORDERED:
+    def _wait(self) -> None:
+        """For the segment that is being closed; raises what stopped that."""
+        closing, self._closing = self._closing, None
+        if closing is not None:
+            closing.result()
+
+    def _finish_segment(self, segment: _Segment, note: bool = True) -> None:
+        packets = segment.stream.encode()
+        if segment.end - segment.first <= _UNORDERED:
             for packet in packets:
                 packet.dts = packet.pts
-        container.mux(packets)
-        container.close()
-        self._container = None
-        sync_file(self._part)
+        segment.container.mux(packets)
+        segment.container.close()
+        sync_file(segment.part)
         if note:
-            os.replace(self._part, self._file)
-            read_on = self._last_frame.read_on
+            assert segment.last is not None
+            os.replace(segment.part, segment.file)
+            read_on = segment.last.read_on
             before = self._folder.resume_at
-            self._report.note_source(self._source, before and before[0], read_on[0])
-            self._folder.add(self._file, self._first, self._next, read_on, self._report)
-
-    def _discard(self) -> None:
-        if self._container is not None:
-            with contextlib.suppress(OSError, av.FFmpegError):
-                self._container.close()
-            self._container = None
-            self._part.unlink(missing_ok=True)
+            segment.report.note_source(self._source, before and before[0], read_on[0])
+            self._folder.add(segment.file, segment.first, segment.end, read_on, segment.report)
 
 
 def is_disk_full(error: Exception) -> bool:
