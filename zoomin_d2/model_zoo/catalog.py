@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parent
 # sha256 of every weight file that ships.
 WEIGHTS_SHA256: dict[str, str] = {
     "fast": "abc3374aa97b5cbd4a3f455f27d1226c59c36a23c99697b9dcc789ca1f981182",
-    "fast-roigan": "f3b4d9f092f0b4ec390acddadffcdd558c4d1420297d1827fca97dc44aa109ed",
-    "fine": "e7abad0e682bd15fdc29dd5cf1dcb497d3abacbb85206d490949e64769e19db9",
-    "fine-roigan": "360910b60f2b7c756740afd97a4478b2fcb65774c4e42a75d01dad2eb74744f6",
+    "fast-roigan": "cb05ff4226fa01d61245255e0ee8903e3e3f328b5b3b0888f811a53ee6a64bee",
+    "fine": "c805a8268f1649afbc75c5b145b5ef49d4395255a5456d0fafe0a2bf42c3e035",
+    "fine-roigan": "300556ce7fe14b0ef0ccb2b855f1c8a6a15bcef93f6daeafa40c8120d1a47e7c",
     "paper": "22c66884a537e4798060d807807dcdbb9165316902acaab3e1116fbf0510a850",
     "paper-roigan": "27b6b0086e4424251e2c1c379aa64925a9e1c578c21a3f59ef91d43bdb3cdbe3",
     "rpn_R_18_FPN": "7147adcf2fd4665e3769c0bc591bbfbf2f0283a9159f083b2542b9626f34bdda",
