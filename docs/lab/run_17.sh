@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Run 17 of the lab diary: what the ROI discriminator adds. Four recipes fine-tune the same weights
+# Run 17 of the lab diary: what the ROI discriminator adds. Five recipes fine-tune the same weights
 # for the same crops, beside each other on one GPU; they differ in the loss. Only roigan's also takes
-# real patches of 1080 rows.
+# real patches of 1080 rows. gan_mild is gan with half of its share of the gradient.
 #
 #   docs/lab/run_17.sh START SEED ITERATIONS OUT [KEY VALUE ...]    # environment: as run_11.sh
 #
-# START: weights of `fast`. Writes OUT/{baseline,perceptual,gan,roigan}_SEED/ema.safetensors.
+# START: weights of `fast`. Writes OUT/{baseline,perceptual,gan,gan_mild,roigan}_SEED/ema.safetensors.
 # DETECTRON2_DATASETS has videos_hr of 540 rows, and a third of train's clips as videos_train_third.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -29,6 +29,9 @@ recipe perceptual MODEL.DISCRIMINATOR.NAME none INPUT.HIGH_RESOLUTION False \
 pids+=" $!"
 recipe gan MODEL.DISCRIMINATOR.NAME image INPUT.HIGH_RESOLUTION False \
     MODEL.LOSS_WEIGHTS.PERCEPTUAL 10.0 "$@" &
+pids+=" $!"
+recipe gan_mild MODEL.DISCRIMINATOR.NAME image INPUT.HIGH_RESOLUTION False \
+    MODEL.LOSS_WEIGHTS.PERCEPTUAL 10.0 MODEL.LOSS_WEIGHTS.GAN_G_SHARE 0.25 "$@" &
 pids+=" $!"
 recipe roigan MODEL.LOSS_WEIGHTS.PERCEPTUAL 10.0 "$@" &
 pids+=" $!"
