@@ -27,9 +27,10 @@ from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.time.pixels import Pixels
 from zoomin_d2.video.time.timeline import make_grid
-from zoomin_d2.video.write import segments
+from zoomin_d2.video.write import segment_writer
 from zoomin_d2.video.write.encoder import EncodeOptions, choose_encoder
-from zoomin_d2.video.write.segments import SEGMENT_FRAMES, SegmentFolder, SegmentWriter
+from zoomin_d2.video.write.segment_writer import SegmentWriter
+from zoomin_d2.video.write.segments import SEGMENT_FRAMES, SegmentFolder
 
 MULTI = Target(multi=2)
 
@@ -94,7 +95,7 @@ def test_stopped_run_plays_and_resumes(
         assert getattr(report, key) == getattr(expected, key), key
 
 
-def test_kill_9_loses_at_most_a_segment(tmp_path, source, average, read_video):
+def test_kill_9_keeps_finished_segments(tmp_path, source, average, read_video):
     whole, output = tmp_path / "whole.mp4", tmp_path / "out.mp4"
     interpolate_video(str(source), str(whole), average, MULTI, OPTIONS)
     calls = []
@@ -303,9 +304,9 @@ def test_one_segment_closes_as_the_next_fills(
         return av_open(url, mode, options=options)
 
     av_open = av.open
-    monkeypatch.setattr(segments, "SEGMENT_FRAMES", 4)
-    monkeypatch.setattr(segments, "sync_file", closed)
-    monkeypatch.setattr(segments.av, "open", is_opened)
+    monkeypatch.setattr(segment_writer, "SEGMENT_FRAMES", 4)
+    monkeypatch.setattr(segment_writer, "sync_file", closed)
+    monkeypatch.setattr(segment_writer.av, "open", is_opened)
     _written(writer, grid, 7)
     next_filled.set()
     writer.finish(complete=True)
@@ -327,14 +328,42 @@ def test_a_segment_that_cannot_be_closed(monkeypatch, tmp_path, write_video, mak
     def full(file):
         raise OSError(errno.ENOSPC, "no space left")
 
-    monkeypatch.setattr(segments, "SEGMENT_FRAMES", 4)
-    monkeypatch.setattr(segments, "sync_file", full)
+    monkeypatch.setattr(segment_writer, "SEGMENT_FRAMES", 4)
+    monkeypatch.setattr(segment_writer, "sync_file", full)
     with pytest.raises(DiskFullError, match="Cannot write"):
         _written(writer, grid, 6)
         writer.finish(complete=True)
     writer.close()
     assert folder.segments == []
+    assert [file.name for file in folder.path.iterdir() if "part" in file.name] == []
     folder.release(remove=True)
+
+
+@pytest.mark.parametrize(
+    ("codec", "size", "can"),
+    [("h264", (1080, 1920), True), ("h264", (2160, 3840), False), ("av1", (64, 64), False)],
+)
+def test_two_encoders_where_memory_is_small(tmp_path, write_video, make_frames, codec, size, can):
+    video = VideoReader(write_video("in.mp4", make_frames(3)))
+    grid = make_grid(MULTI, video.info)
+    encode = EncodeOptions(codec=codec)
+    settings = choose_encoder("out.mp4", encode, video.info, grid.fps, grid.time_base, size)
+    assert settings.can_overlap is can
+
+
+def test_a_thread_that_outlives_its_job_writes_nothing(tmp_path, write_video, make_frames):
+    video = VideoReader(write_video("in.mp4", make_frames(3)))
+    grid = make_grid(MULTI, video.info)
+    settings = choose_encoder(
+        "out.mp4", EncodeOptions(), video.info, grid.fps, grid.time_base, (64, 64)
+    )
+    folder = SegmentFolder(tmp_path / "out.mp4", {}, resume=False, overwrite=False)
+    writer = SegmentWriter(folder, settings, video)
+    writer.close()
+    with pytest.raises(OutputError, match="has ended"):
+        _written(writer, grid, 1)
+    folder.release(remove=True)
+    assert not folder.path.exists()
 
 
 @pytest.mark.parametrize("num_frames", [1, 2])

@@ -36,12 +36,8 @@ from zoomin_d2.video.time.timeline import Grid, Target, make_grid
 from zoomin_d2.video.write.assemble import assemble
 from zoomin_d2.video.write.copy_plan import AudioMode, left_behind, plan_copy
 from zoomin_d2.video.write.encoder import EncodeOptions, EncoderSettings, choose_encoder
-from zoomin_d2.video.write.segments import (
-    SegmentFolder,
-    SegmentReport,
-    SegmentWriter,
-    os_error,
-)
+from zoomin_d2.video.write.segment_writer import SegmentWriter
+from zoomin_d2.video.write.segments import SegmentFolder, SegmentReport, os_error
 from zoomin_d2.video.write.side_streams import CopyPlan
 from zoomin_d2.video.write.verify import check_space, verify_video
 
@@ -162,9 +158,10 @@ def run_video_job(
         failed_path(output).unlink(missing_ok=True)
         report.damage = "; ".join(filter(None, [report.damage, *plan.faults]))
     finally:
-        writer.close()
-        # a folder without a finished segment is useless
-        folder.release(remove=done or not folder.segments)
+        try:
+            writer.close()
+        finally:  # a folder without a finished segment is useless
+            folder.release(remove=done or not folder.segments)
     report.seconds = round(time.monotonic() - begun, 2)
     return report
 

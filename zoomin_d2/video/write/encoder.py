@@ -28,6 +28,7 @@ ALIASES = {
     "prores": "prores_ks",
 }
 KEYFRAME_INTERVAL = 240
+_OVERLAP_PIXELS = 1920 * 1088  # x264 takes some 600 MB there with 24 threads
 _THREADS_AT_1080P = 96  # of x264, at most: 24 at 4K, 6 at 8K, some 2 GB
 # encoder -> the containers that hold its transparency
 _ALPHA = {
@@ -46,7 +47,7 @@ class _Encoder:
     `worst`: its largest one; `speed`: the option that takes the preset; `odd_420`: takes odd sizes
     with halved chroma; `min_size`: width and height; `holds_aspect`: the codec itself stores the
     pixel aspect; `is_limited`: players take it for limited range, whatever its tag says;
-    `is_large`: an open one takes gigabytes at once."""
+    `is_costly`: an open one takes gigabytes, or one of a GPU's few sessions."""
 
     quality: str
     default: int
@@ -57,7 +58,7 @@ class _Encoder:
     worst: int = 51
     holds_aspect: bool = False
     is_limited: bool = False
-    is_large: bool = False
+    is_costly: bool = False
 
 
 _X265_QUIET = {"x265-params": "log-level=error"}
@@ -66,7 +67,7 @@ _ENCODERS = {
     "libx264": _Encoder("crf", 16, holds_aspect=True),
     # x265 writes out of bounds for widths of 33 to 48, and aborts the process below 32.
     "libx265": _Encoder("crf", 18, _X265_QUIET, min_size=(64, 32), holds_aspect=True),
-    "libsvtav1": _Encoder("crf", 24, {"preset": "7"}, odd_420=True, worst=63, is_large=True),
+    "libsvtav1": _Encoder("crf", 24, {"preset": "7"}, odd_420=True, worst=63, is_costly=True),
     "libvpx-vp9": _Encoder(
         "crf",
         20,
@@ -85,9 +86,9 @@ _ENCODERS = {
         is_limited=True,
     ),
     "ffv1": _Encoder("", 0, {"level": "3", "slicecrc": "1"}, "level", odd_420=True),
-    "h264_nvenc": _Encoder("cq", 18, _NVENC, holds_aspect=True),
-    "hevc_nvenc": _Encoder("cq", 20, _NVENC, holds_aspect=True),
-    "av1_nvenc": _Encoder("cq", 24, _NVENC),
+    "h264_nvenc": _Encoder("cq", 18, _NVENC, holds_aspect=True, is_costly=True),
+    "hevc_nvenc": _Encoder("cq", 20, _NVENC, holds_aspect=True, is_costly=True),
+    "av1_nvenc": _Encoder("cq", 24, _NVENC, is_costly=True),
 }
 
 
@@ -135,8 +136,9 @@ class EncoderSettings:
 
     @property
     def can_overlap(self) -> bool:
-        """Whether one may be flushed while the next is filled."""
-        return not _ENCODERS[self.codec].is_large
+        """Whether one encoder may be flushed while the next is filled: twice the memory."""
+        is_small = self.width * self.height <= _OVERLAP_PIXELS
+        return is_small and not _ENCODERS[self.codec].is_costly
 
     @property
     def clock_options(self) -> dict[str, str]:

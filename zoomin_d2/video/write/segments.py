@@ -1,32 +1,28 @@
 """The unfinished output: finished segments in a folder beside the file, and a journal of them.
 
 Every SEGMENT_FRAMES output frames are encoded to a separate file, closed, synced and noted in
-`journal.json`. A run that is killed loses the segment that it writes, and perhaps the one before,
-which is closed meanwhile. A new run with the same settings resumes there and gives the same frames
-as an unbroken one, because a segment depends on nothing before it. `assemble.py` joins the
-segments.
+`journal.json` (`segment_writer.py`). A run that is killed loses the segment that it writes, and
+perhaps the one before, which is closed meanwhile. A new run with the same settings resumes there
+and gives the same frames as an unbroken one, because a segment depends on nothing before it.
+`assemble.py` joins the segments.
 """
 
-import contextlib
 import errno
 import json
 import os
 import shutil
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 
-from zoomin_d2.files import lock_file, sync_file, write_json
+from zoomin_d2.files import lock_file, write_json
 from zoomin_d2.video.errors import DiskFullError, OutputBusyError, OutputError
-from zoomin_d2.video.read.containers import file_url
 from zoomin_d2.video.read.source import DamageEvent, Source
 from zoomin_d2.video.time.pipeline import OutputFrame
-from zoomin_d2.video.write.encoder import KEYFRAME_INTERVAL, EncoderSettings
-from zoomin_d2.video.write.encoder_input import encoder_input
+from zoomin_d2.video.write.encoder import KEYFRAME_INTERVAL
 
 SEGMENT_FRAMES = KEYFRAME_INTERVAL
 JOURNAL = "journal.json"
@@ -34,8 +30,6 @@ LOCK = "lock"
 SEGMENTS_SUFFIX = ".segments"
 MIN_FREE_BYTES = 64 * 2**20
 VERSION = 2  # of the settings; runs of zoomin_d2 0.1.0 have version 1
-# Frames that no encoder reorders. x265 reads their decoding times from memory that it never set.
-_UNORDERED = 2
 
 
 @dataclass
@@ -202,142 +196,6 @@ class SegmentFolder:
             raise os_error(error, f"Cannot write {self.path / JOURNAL}") from error
 
 
-class Picture(NamedTuple):
-    """A frame of the output, and its form for the encoder."""
-
-    frame: OutputFrame
-    picture: av.VideoFrame
-
-
-@dataclass
-class _Segment:
-    """A segment that is being written: frames [first, end) so far."""
-
-    file: Path
-    part: Path
-    container: av.container.OutputContainer
-    stream: av.VideoStream
-    first: int
-    end: int
-    last: OutputFrame | None = None
-    report: SegmentReport = field(default_factory=SegmentReport)
-
-
-class SegmentWriter:
-    """Encodes frames into segments. `write`, `finish` and `close` are called by one thread at a
-    time, `convert` by any number.
-
-    A full segment is closed in a thread of its own: an encoder that is flushed keeps few cores
-    busy, and meanwhile the next one fills."""
-
-    def __init__(self, folder: SegmentFolder, settings: EncoderSettings, source: Source):
-        self._folder, self._settings, self._source = folder, settings, source
-        self._segment: _Segment | None = None
-        self._next = folder.next_frame
-        self._last_time: Fraction | None = None
-        self._closer = ThreadPoolExecutor(1, "close")
-        self._closing: Future[None] | None = None
-
-    def convert(self, frame: OutputFrame) -> Picture:
-        """The frame as the encoder takes it. Raises OutputError."""
-        try:
-            picture = encoder_input(frame.pixels, self._settings.color, self._settings.pix_fmt)
-        except (OSError, av.FFmpegError) as error:
-            raise os_error(error, f"Cannot convert frame {frame.index}") from error
-        ticks = round(frame.time / self._settings.time_base)
-        picture.pts, picture.time_base = ticks, self._settings.time_base
-        return Picture(frame, picture)
-
-    def write(self, converted: Picture) -> None:
-        """Raises DiskFullError, OutputError."""
-        frame, picture = converted
-        if frame.index != self._next:
-            raise AssertionError(f"expected frame {self._next}, got frame {frame.index}")
-        self._check_clock(frame)
-        try:
-            self._segment = segment = self._segment or self._open()
-            segment.container.mux(segment.stream.encode(picture))
-            self._next += 1
-            segment.end, segment.last = self._next, frame
-            segment.report.count(frame)
-            if self._next % SEGMENT_FRAMES == 0:
-                self._wait()
-                self._closing = self._closer.submit(self._finish_segment, segment)
-                self._segment = None
-                if not self._settings.can_overlap:
-                    self._wait()
-        except (OSError, av.FFmpegError) as error:
-            self.close()
-            raise os_error(error, f"Cannot write {self._folder.path}") from error
-
-    def _check_clock(self, frame: OutputFrame) -> None:
-        """Raises OutputError if the output would show this frame and the last at the same time."""
-        clock, last = self._settings.clock, self._last_time
-        if clock and last is not None and _tick(frame.time / clock) <= _tick(last / clock):
-            raise OutputError(
-                f"Frames {frame.index - 1} and {frame.index} are {float(frame.time - last):.5f} s "
-                f"apart (at {float(frame.time):.3f} s), less than a tick of the output's clock "
-                f"({float(clock):g} s): write an .mp4 or .mov, or choose a lower rate"
-            )
-        self._last_time = frame.time
-
-    def finish(self, complete: bool) -> tuple[Path, SegmentReport] | None:
-        """Close the last segment. If the run is not `complete`, the segment is not noted (a later
-        run makes it again) but returned, so that the partial result can be played."""
-        try:
-            self._wait()
-            segment, self._segment = self._segment, None
-            if segment is None:
-                return None
-            self._finish_segment(segment, note=complete)
-            return None if complete else (segment.part, segment.report)
-        except (OSError, av.FFmpegError) as error:
-            raise os_error(error, f"Cannot write {self._folder.path}") from error
-
-    def close(self) -> None:
-        """Wait for the segment that is being closed, and drop the unfinished one."""
-        self._closer.shutdown()
-        segment, self._segment = self._segment, None
-        if segment is not None:
-            with contextlib.suppress(OSError, av.FFmpegError):
-                segment.container.close()
-            segment.part.unlink(missing_ok=True)
-
-    def _open(self) -> _Segment:
-        free = shutil.disk_usage(self._folder.path).free
-        if free < MIN_FREE_BYTES:
-            raise OSError(errno.ENOSPC, f"only {free / 2**20:.0f} MiB are free")
-        suffix = self._settings.segment_suffix
-        file = self._folder.path / f"{self._next // SEGMENT_FRAMES:06d}{suffix}"
-        part = file.with_name("part-" + file.name)
-        options = self._settings.clock_options if suffix in (".mp4", ".mov") else {}
-        container = av.open(file_url(part), "w", options=options)
-        stream = self._settings.add_stream(container)
-        return _Segment(file, part, container, stream, self._next, self._next)
-
-    def _wait(self) -> None:
-        """For the segment that is being closed; raises what stopped that."""
-        closing, self._closing = self._closing, None
-        if closing is not None:
-            closing.result()
-
-    def _finish_segment(self, segment: _Segment, note: bool = True) -> None:
-        packets = segment.stream.encode()
-        if segment.end - segment.first <= _UNORDERED:
-            for packet in packets:
-                packet.dts = packet.pts
-        segment.container.mux(packets)
-        segment.container.close()
-        sync_file(segment.part)
-        if note:
-            assert segment.last is not None
-            os.replace(segment.part, segment.file)
-            read_on = segment.last.read_on
-            before = self._folder.resume_at
-            segment.report.note_source(self._source, before and before[0], read_on[0])
-            self._folder.add(segment.file, segment.first, segment.end, read_on, segment.report)
-
-
 def is_disk_full(error: Exception) -> bool:
     """Whether an error means that the disk is full, whatever raised it."""
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -351,11 +209,6 @@ def os_error(
         work = ". Finished work is kept" if kept else ""
         return DiskFullError(f"{what}: the disk is full ({error}){work}")
     return OutputError(f"{what}: {error}")
-
-
-def _tick(time: Fraction) -> int:
-    """Rounded like FFmpeg: halves up."""
-    return int((2 * time + 1) // 2)
 
 
 def _plain(value: Any) -> Any:
