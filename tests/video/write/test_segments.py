@@ -281,9 +281,7 @@ def _written(writer, grid, num_frames):
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libsvtav1"])
-def test_one_segment_closes_as_the_next_fills(
-    monkeypatch, tmp_path, write_video, make_frames, codec
-):
+def test_a_segment_closes_beside_the_next(monkeypatch, tmp_path, write_video, make_frames, codec):
     """But not beside an encoder that takes gigabytes."""
     video = VideoReader(write_video("in.mp4", make_frames(3)))
     grid = make_grid(MULTI, video.info)
@@ -351,7 +349,7 @@ def test_two_encoders_where_memory_is_small(tmp_path, write_video, make_frames, 
     assert settings.can_overlap is can
 
 
-def test_a_thread_that_outlives_its_job_writes_nothing(tmp_path, write_video, make_frames):
+def test_a_thread_cannot_outlive_its_job(tmp_path, write_video, make_frames):
     video = VideoReader(write_video("in.mp4", make_frames(3)))
     grid = make_grid(MULTI, video.info)
     settings = choose_encoder(
