@@ -59,6 +59,11 @@ def test_text_over_motion_is_found():
         assert overlay[:36].max() == overlay[56:].max() == 0
 
 
+def test_text_is_found_while_it_stands():
+    found = overlays(pan(300))
+    assert all((overlay[40:52, 50:52] == 255).mean() > 0.9 for overlay in found[1:])
+
+
 def test_16_bits_and_alpha_give_the_same():
     expected = overlays(pan(8))[3]
     deep = [Frame(frame.image.astype(np.uint16) * 257) for frame in pan(8)]

@@ -47,23 +47,23 @@ def find_overlays(frames: Iterable[F]) -> Iterator[F]:
     there are none. A shot of fewer than STEPS steps has none.
     """
     waiting: deque[F] = deque()
-    stills: deque[np.ndarray] = deque(maxlen=STEPS)  # of the last steps, 255 where still
-    edges: deque[np.ndarray] = deque(maxlen=STEPS + 1)  # of the last frames, 255 on an edge
+    stills, edges = _Runs(STEPS), _Runs(STEPS + 1)  # of steps, and of frames
     last_luma = None
     for frame in frames:
         luma = frame.luma
         if last_luma is None or frame.begins_shot or luma.shape != last_luma.shape:
             yield from waiting
-            for kept in (waiting, stills, edges):
-                kept.clear()
+            waiting.clear()
+            stills.clear()
+            edges.clear()
             yield frame
         else:
             waiting.append(frame)
-            stills.append(_at_most(cv2.absdiff(luma, last_luma), TOLERANCE))
-        edges.append(_at_least(cv2.morphologyEx(luma, cv2.MORPH_GRADIENT, _KERNEL), EDGE))
+            stills.add(_at_most(cv2.absdiff(luma, last_luma), TOLERANCE))
+        edges.add(_at_least(cv2.morphologyEx(luma, cv2.MORPH_GRADIENT, _KERNEL), EDGE))
         last_luma = luma
-        if len(stills) == STEPS:
-            found = _in_window(stills, edges)
+        if len(waiting) == STEPS:
+            found = _in_window(stills.long(), edges.long())
             if found is not None:
                 for member in waiting:
                     before = member.overlay
@@ -72,8 +72,32 @@ def find_overlays(frames: Iterable[F]) -> Iterator[F]:
     yield from waiting
 
 
-def _in_window(stills: Iterable[np.ndarray], edges: Iterable[np.ndarray]) -> np.ndarray | None:
-    still, edge = _in_all(stills), _in_all(edges)
+class _Runs:
+    """For each pixel, how many masks in a row have it, up to the last one.
+
+    One sum and one AND for each mask; the AND of the last masks takes one for each of them."""
+
+    def __init__(self, length: int):
+        self._length = length
+        self._counts: np.ndarray | None = None
+
+    def clear(self) -> None:
+        self._counts = None
+
+    def add(self, mask: np.ndarray) -> None:
+        """A mask is 255 where it has the pixel, else 0."""
+        if self._counts is None:
+            self._counts, self._one = np.zeros_like(mask), np.ones_like(mask)
+        cv2.add(self._counts, self._one, dst=self._counts)  # 255 stays 255
+        cv2.bitwise_and(self._counts, mask, dst=self._counts)
+
+    def long(self) -> np.ndarray:
+        """255 where the last `length` masks have the pixel."""
+        assert self._counts is not None
+        return _at_least(self._counts, self._length)
+
+
+def _in_window(still: np.ndarray, edge: np.ndarray) -> np.ndarray | None:
     overlay = cv2.bitwise_and(still, cv2.dilate(edge, _KERNEL))
     if not overlay.any():
         return None
@@ -85,13 +109,6 @@ def _in_window(stills: Iterable[np.ndarray], edges: Iterable[np.ndarray]) -> np.
         return None
     border = np.minimum(cv2.dilate(overlay, _KERNEL), np.uint8(_EDGE_OF_OVERLAY))
     return np.maximum(overlay, border)
-
-
-def _in_all(masks: Iterable[np.ndarray]) -> np.ndarray:
-    first, *others = masks
-    for other in others:
-        first = cv2.bitwise_and(first, other)
-    return first
 
 
 def _at_most(values: np.ndarray, level: int) -> np.ndarray:
