@@ -93,8 +93,7 @@ class InferenceEngine:
             raise ValueError(f"dtype must be float32, float16 or bfloat16, got {dtype}")
         if dtype == torch.float16 and device.type == "cpu":
             raise ValueError("float16 needs a GPU; on a CPU use float32 or bfloat16")
-        if device.type == "cpu":
-            keep_freed_memory()
+        keep_freed_memory()  # frames of a video pass through main memory, whatever the device
         self.device = device
         self.dtype = dtype
         generator = generator.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
