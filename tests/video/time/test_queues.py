@@ -35,6 +35,31 @@ def test_prefetch_hands_over_errors():
         next(stream)
 
 
+def test_an_interrupted_close_ends_the_thread(monkeypatch):
+    """What it reads is closed next."""
+    join, joined, resume, ended = threading.Thread.join, [], threading.Event(), []
+
+    def interrupted(thread, timeout=None):
+        joined.append(timeout)
+        if len(joined) == 1:
+            raise KeyboardInterrupt
+        resume.set()
+        join(thread, timeout)
+
+    def items():
+        yield 1
+        resume.wait(60)
+        ended.append(True)
+        yield 2
+
+    stream = prefetch(items(), 1)
+    next(stream)
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stream.close()
+    assert ended == [True]
+
+
 def test_closing_prefetch_ends_its_thread():
     closed = []
 

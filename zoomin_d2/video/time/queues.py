@@ -14,6 +14,7 @@ import cv2
 T = TypeVar("T")
 R = TypeVar("R")
 _END = object()
+_LAST_ITEM_SECONDS = 2.0  # for a thread to stop, after a second Ctrl-C
 # Simultaneous YUV and RGB conversions: per frame, one takes longer than encoding.
 CONVERTERS = min(4, os.cpu_count() or 1)
 
@@ -90,7 +91,12 @@ def prefetch(items: Iterable[T], size: int) -> Generator[T, None, None]:
             yield item
     finally:
         stop.set()
-        thread.join()
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            # What the iterator reads may be closed next, which crashes a thread that still reads.
+            thread.join(_LAST_ITEM_SECONDS)
+            raise
 
 
 def ordered_map(
