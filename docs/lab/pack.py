@@ -24,7 +24,7 @@ from pathlib import Path
 PACKAGES = [
     *("fvcore", "iopath", "yacs", "termcolor", "pycocotools", "omegaconf==2.3.0", "hydra-core"),
     *("antlr4-python3-runtime==4.9.3", "portalocker", "cloudpickle", "tabulate", "setuptools<81"),
-    *("av==18.1.0", "opencv-python-headless", "safetensors", "tensorboard", "tqdm"),
+    *("av==18.1.0", "opencv-python-headless", "safetensors", "tensorboard", "tqdm", "natsort"),
 ]
 DETECTRON2 = "sal-detectron2==0.7.2"  # tagged for Python 3.10: unpacked, not installed
 HELD_OUT = 9  # clips of train2/

@@ -19,6 +19,7 @@ source=$1 until=$2 out=$3
 shift 3
 python="${PYTHON:-python}" count=0 spare=45 # seconds at the end, for exporting the weights
 mkdir -p "$out"
+"$python" -c "import zoomin_d2.engine, zoomin_d2.data.video_packing" || exit 1 # else each log says it
 
 logged() { # NAME COMMAND ...: runs it, and says how it ended
     local begun=$SECONDS
