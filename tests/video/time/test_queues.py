@@ -35,7 +35,7 @@ def test_prefetch_hands_over_errors():
         next(stream)
 
 
-def test_an_interrupted_close_ends_the_thread(monkeypatch):
+def test_interrupted_close_ends_the_thread(monkeypatch):
     """What it reads is closed next."""
     join, joined, resume, ended = threading.Thread.join, [], threading.Event(), []
 
