@@ -280,15 +280,24 @@ def _written(writer, grid, num_frames):
         writer.write(writer.convert(frame))
 
 
-@pytest.mark.parametrize("codec", ["libx264", "libsvtav1"])
-def test_a_segment_closes_beside_the_next(monkeypatch, tmp_path, write_video, make_frames, codec):
-    """But not beside an encoder that takes gigabytes."""
+@pytest.fixture
+def begun(request, tmp_path, write_video, make_frames):
+    """A run of 64x64 frames before its first one: folder, writer, grid. The parameter is the
+    codec."""
     video = VideoReader(write_video("in.mp4", make_frames(3)))
     grid = make_grid(MULTI, video.info)
-    encode = EncodeOptions(codec=codec)
+    encode = EncodeOptions(codec=getattr(request, "param", None))
     settings = choose_encoder("out.mp4", encode, video.info, grid.fps, grid.time_base, (64, 64))
     folder = SegmentFolder(tmp_path / "out.mp4", {}, resume=False, overwrite=False)
-    writer = SegmentWriter(folder, settings, video)
+    return folder, SegmentWriter(folder, settings, video), grid
+
+
+@pytest.mark.parametrize(
+    ("begun", "codec"), [(x, x) for x in ("libx264", "libsvtav1")], indirect=["begun"]
+)
+def test_a_segment_closes_beside_the_next(monkeypatch, begun, codec):
+    """But not beside an encoder that takes gigabytes."""
+    folder, writer, grid = begun
     first_closed, next_filled, opened = threading.Event(), threading.Event(), []
 
     def closed(file):
@@ -313,15 +322,9 @@ def test_a_segment_closes_beside_the_next(monkeypatch, tmp_path, write_video, ma
     folder.release(remove=True)
 
 
-def test_a_segment_that_cannot_be_closed(monkeypatch, tmp_path, write_video, make_frames):
+def test_a_segment_that_cannot_be_closed(monkeypatch, begun):
     """The run fails with its name, and the segment is not noted."""
-    video = VideoReader(write_video("in.mp4", make_frames(3)))
-    grid = make_grid(MULTI, video.info)
-    settings = choose_encoder(
-        "out.mp4", EncodeOptions(), video.info, grid.fps, grid.time_base, (64, 64)
-    )
-    folder = SegmentFolder(tmp_path / "out.mp4", {}, resume=False, overwrite=False)
-    writer = SegmentWriter(folder, settings, video)
+    folder, writer, grid = begun
 
     def full(file):
         raise OSError(errno.ENOSPC, "no space left")
@@ -349,14 +352,8 @@ def test_two_encoders_where_memory_is_small(tmp_path, write_video, make_frames, 
     assert settings.can_overlap is can
 
 
-def test_a_thread_cannot_outlive_its_job(tmp_path, write_video, make_frames):
-    video = VideoReader(write_video("in.mp4", make_frames(3)))
-    grid = make_grid(MULTI, video.info)
-    settings = choose_encoder(
-        "out.mp4", EncodeOptions(), video.info, grid.fps, grid.time_base, (64, 64)
-    )
-    folder = SegmentFolder(tmp_path / "out.mp4", {}, resume=False, overwrite=False)
-    writer = SegmentWriter(folder, settings, video)
+def test_a_thread_cannot_outlive_its_job(begun):
+    folder, writer, grid = begun
     writer.close()
     with pytest.raises(OutputError, match="has ended"):
         _written(writer, grid, 1)
