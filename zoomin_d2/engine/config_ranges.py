@@ -180,6 +180,8 @@ RANGES: dict[str, Range] = {
     "MODEL.DISCRIMINATOR.CHANNELS": _whole(1),
     "MODEL.DISCRIMINATOR.VERDICT": _one_of(("auto", *VERDICTS)),
     "MODEL.DISCRIMINATOR.CONDITIONAL": _FLAG,
+    "MODEL.TEACHER.WEIGHTS": _TEXT,
+    "MODEL.TEACHER.SHARE": _number(0, 1),
     **{
         f"MODEL.LOSS_WEIGHTS.{name}": _number(0)
         for name in (

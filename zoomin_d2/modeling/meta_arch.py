@@ -24,6 +24,7 @@ from torch import nn
 from zoomin_d2.generators import GeneratorOutput
 from zoomin_d2.inference.devices import cpu_has_bfloat16
 from zoomin_d2.layers import pad_to_multiple
+from zoomin_d2.model_zoo.generator_file import load_generator
 from zoomin_d2.modeling.batch import stack_frames, stack_times
 from zoomin_d2.modeling.frozen_rpn import FrozenRPN
 from zoomin_d2.modeling.generator_options import build_generator
@@ -47,6 +48,7 @@ from zoomin_d2.modeling.roi_patches import (
 )
 from zoomin_d2.modeling.step_record import StepRecord, with_context
 from zoomin_d2.modeling.synthesis_step import SynthesisStep
+from zoomin_d2.modeling.teacher import Teacher
 
 
 @META_ARCH_REGISTRY.register()
@@ -74,6 +76,7 @@ class FrameInterpolator(nn.Module):
         roi_metrics: bool = False,
         use_bf16: bool = False,
         compile_generator: bool = False,
+        teacher: Teacher | None = None,
     ):
         """
         Args:
@@ -91,6 +94,7 @@ class FrameInterpolator(nn.Module):
             use_bf16: bfloat16 autocast in training, on devices that have it.
             compile_generator: train generator and losses through torch.compile; takes a minute at
                 the start. Evaluation stays uncompiled, because each new frame size would recompile.
+            teacher: changes the frame that the synthesis losses compare with; in training only.
         """
         super().__init__()
         if proposal_source not in ("real", "synthesized", "both"):
@@ -110,6 +114,7 @@ class FrameInterpolator(nn.Module):
         self.gan_g_share = gan_g_share
         self.roi_metrics = roi_metrics
         self.use_bf16 = use_bf16
+        self.teacher = teacher
         self.step_record: StepRecord | None = None
 
     @classmethod
@@ -120,6 +125,7 @@ class FrameInterpolator(nn.Module):
         if generator.context is not None:
             generator.context.copy_from(*frozen_rpn.context_convolution())
         weights = cfg.MODEL.LOSS_WEIGHTS
+        taught_by = cfg.MODEL.TEACHER.WEIGHTS
         return {
             "generator": generator,
             "frozen_rpn": frozen_rpn,
@@ -140,6 +146,9 @@ class FrameInterpolator(nn.Module):
             "roi_metrics": cfg.TEST.ROI_METRICS,
             "use_bf16": cfg.SOLVER.AMP.ENABLED,
             "compile_generator": cfg.SOLVER.COMPILE,
+            "teacher": Teacher(load_generator(taught_by).generator, cfg.MODEL.TEACHER.SHARE)
+            if taught_by
+            else None,
         }
 
     @property
@@ -194,9 +203,11 @@ class FrameInterpolator(nn.Module):
         frame_1, frame_t, frame_2 = (
             self._stack(batched_inputs, k) for k in ("frame_1", "frame_t", "frame_2")
         )
+        t = self._times(batched_inputs)
+        target = self.teacher.mix(frame_1, frame_2, frame_t, t) if self.teacher else frame_t
         with self.autocast():
             pred_frame, outputs, losses = self._outside["synthesis_step"](
-                frame_1, frame_2, frame_t, self._times(batched_inputs)
+                frame_1, frame_2, target, t
             )
             record = StepRecord(
                 frame_1,

@@ -1,0 +1,53 @@
+"""A finished network whose frames are part of what another one learns from (distillation)."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoomin_d2.inference.averaging import Averaged
+from zoomin_d2.inference.devices import default_dtype
+from zoomin_d2.inference.engine import InferenceEngine
+
+
+class Teacher:
+    """Mixes the frames of a finished network, averaged over the pair's mirror images, into the true
+    ones.
+
+    Much of a true frame cannot be known from its neighbors: noise, and whatever moved in between.
+    To a network that learns, that is noise in its gradient, however often it sees the sample. What
+    a teacher makes of the pair has none of it, and the mean over mirror images also lacks the
+    errors that depend on direction (Hinton et al., "Distilling the Knowledge in a Neural Network").
+
+    Args:
+        generator: the finished network. The teacher runs a copy, on the device of the frames.
+        share: of the teacher's frame in the mixture, 0 to 1.
+    """
+
+    def __init__(self, generator: nn.Module, share: float):
+        self.share = share
+        self._generator = generator
+        self._interpolate: Averaged | None = None
+
+    def mix(
+        self, frame_1: torch.Tensor, frame_2: torch.Tensor, frame_t: torch.Tensor, t: torch.Tensor
+    ) -> torch.Tensor:
+        """The target of the training, (N, 3, H, W) in [0, 1], without gradient.
+
+        Args:
+            frame_1, frame_2, frame_t: (N, 3, H, W) RGB in [0, 1]; frame_t is the true one.
+            t: (N,) in (0, 1).
+        """
+        if self._interpolate is None:
+            device = frame_1.device
+            # Graphs would keep copies of all frames; the kernels are few beside a training's.
+            engine = InferenceEngine(
+                copy.deepcopy(self._generator), device, default_dtype(device), cuda_graphs=False
+            )
+            self._interpolate = Averaged(engine)
+        times: Any = [t]  # the engine takes one for each sample, too
+        # (The engine switches autograd off itself. Autocast would round what it keeps exact.)
+        with torch.autocast(frame_1.device.type, enabled=False):
+            (made,) = self._interpolate(frame_1, frame_2, times)
+        return torch.lerp(frame_t, made, self.share)
