@@ -41,10 +41,8 @@ class Teacher:
         """
         if self._interpolate is None:
             device = frame_1.device
-            # Graphs would keep copies of all frames; the kernels are few beside a training's.
-            engine = InferenceEngine(
-                copy.deepcopy(self._generator), device, default_dtype(device), cuda_graphs=False
-            )
+            generator = copy.deepcopy(self._generator)
+            engine = InferenceEngine(generator, device, default_dtype(device))
             self._interpolate = Averaged(engine)
         times: Any = [t]  # the engine takes one for each sample, too
         # (The engine switches autograd off itself. Autocast would round what it keeps exact.)
