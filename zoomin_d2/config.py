@@ -141,7 +141,7 @@ def _add_model_keys(cfg: CN) -> None:
     # Ours: a finished network, "zoo:<name>" or a file, whose frames, averaged over mirror images of
     # the pair, are mixed into the true ones that the synthesis losses compare with; "" = none.
     cfg.MODEL.TEACHER.WEIGHTS = ""
-    cfg.MODEL.TEACHER.SHARE = 0.7  # of the teacher's frame in the mixture
+    cfg.MODEL.TEACHER.SHARE = 0.5  # of the teacher's frame in the mixture
 
     # lambda_0..lambda_4 of eq. 8 and 11. The paper's images are 0..255: photometric terms are
     # computed on [0, 1] and multiplied by 255 (losses.PHOTOMETRIC_SCALE). The others need no

@@ -4,8 +4,10 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
+from tests.helpers.weighted_average import WeightedAverage
 from zoomin_d2.modeling import ROIDiscriminator, build_discriminator
 from zoomin_d2.modeling.losses import laplacian_loss, photometric_loss, psnr_loss, smoothness_loss
+from zoomin_d2.modeling.teacher import Teacher
 
 
 @pytest.fixture
@@ -257,17 +259,22 @@ def _norm_of_adversarial_gradient(model, batch):
     return kept[0].grad.norm()
 
 
+@pytest.mark.parametrize("teacher", [None, Teacher(WeightedAverage(), 0.5)])
 @pytest.mark.parametrize(("name", "psnr"), [("image", 0), ("roi", 0), ("roi", 6)])
-def test_share_of_the_photometric_gradient(model, small_cfg, make_batch, name, psnr):
+def test_share_of_the_photometric_gradient(model, small_cfg, make_batch, name, psnr, teacher):
     _lend(model, small_cfg, name)
+    model.teacher = teacher
     model.gan_g_share, model.loss_weights["psnr"] = 0.1, psnr
     batch = make_batch(2, 64, 64)
     norm = _norm_of_adversarial_gradient(model, batch)
     record = model.step_record
     frame = record.outputs.pred_frame.clone().requires_grad_()
-    loss = psnr * psnr_loss(frame, record.frame_t)
+    target = record.frame_t
+    if teacher:
+        target = 0.5 * target + 0.25 * (record.frame_1 + record.frame_2)
+    loss = psnr * psnr_loss(frame, target)
     if not psnr:
-        loss = 2 * 255 * photometric_loss(frame, record.frame_t)
+        loss = 2 * 255 * photometric_loss(frame, target)
     loss.backward()
     assert norm.item() == pytest.approx(0.1 * frame.grad.norm().item(), rel=1e-4)
     # The weight that does it is what the log shows.

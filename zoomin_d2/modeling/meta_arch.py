@@ -217,7 +217,9 @@ class FrameInterpolator(nn.Module):
                 num_skipped=sum(x.get("num_skipped", 0) for x in batched_inputs),
             )
             if self.discriminator is not None:
-                losses["loss_gan_g"] = self._adversarial_loss(pred_frame, batched_inputs, record)
+                losses["loss_gan_g"] = self._adversarial_loss(
+                    pred_frame, target, batched_inputs, record
+                )
         self.step_record = record
         return losses
 
@@ -291,7 +293,11 @@ class FrameInterpolator(nn.Module):
         return {"loss_photometric": weight * photometric_loss(frame, truth)}
 
     def _adversarial_loss(
-        self, pred_frame: torch.Tensor, batched_inputs: list[dict], record: StepRecord
+        self,
+        pred_frame: torch.Tensor,
+        target: torch.Tensor,
+        batched_inputs: list[dict],
+        record: StepRecord,
     ) -> torch.Tensor:
         """L_g (eq. 10) times lambda_4; puts what the discriminator will see into ``record``."""
         boxes = self._judged_boxes(batched_inputs, record)
@@ -301,7 +307,7 @@ class FrameInterpolator(nn.Module):
         frame = pred_frame.detach().requires_grad_()
         loss = self._verdict_loss(frame, boxes, record)
         (gradient,) = torch.autograd.grad(loss, frame)
-        (loss_of_colors,) = self._final_frame_loss(frame, record.frame_t).values()
+        (loss_of_colors,) = self._final_frame_loss(frame, target).values()
         (reference,) = torch.autograd.grad(loss_of_colors, frame)
         norm = gradient.norm()
         weight = self.gan_g_share * reference.norm() / norm
