@@ -14,10 +14,10 @@ ROOT = Path(__file__).resolve().parent
 
 # sha256 of every weight file that ships.
 WEIGHTS_SHA256: dict[str, str] = {
-    "fast": "abc3374aa97b5cbd4a3f455f27d1226c59c36a23c99697b9dcc789ca1f981182",
-    "fast-roigan": "cb05ff4226fa01d61245255e0ee8903e3e3f328b5b3b0888f811a53ee6a64bee",
-    "fine": "c805a8268f1649afbc75c5b145b5ef49d4395255a5456d0fafe0a2bf42c3e035",
-    "fine-roigan": "300556ce7fe14b0ef0ccb2b855f1c8a6a15bcef93f6daeafa40c8120d1a47e7c",
+    "fast": "513977bcc469dd658cb134cbee71d9c55093b9cdbba1763fdecc1dccb7f4003e",
+    "fast-roigan": "7662512df3d610b1f4c1682698987e2615a0e1ee6bd70284406276ce7b51bf8e",
+    "fine": "4087ebd2f62f5087d42d8d8080cd9e57ca638bd4e4a6542b56c25231a0d08a41",
+    "fine-roigan": "7945c15706a86a6b61c501c91b6909e75a0428715ee1d35175aa865d2b015b66",
     "paper": "22c66884a537e4798060d807807dcdbb9165316902acaab3e1116fbf0510a850",
     "paper-roigan": "27b6b0086e4424251e2c1c379aa64925a9e1c578c21a3f59ef91d43bdb3cdbe3",
     "rpn_R_18_FPN": "7147adcf2fd4665e3769c0bc591bbfbf2f0283a9159f083b2542b9626f34bdda",
