@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.evaluation.complexity import count_macs
+from zoomin_d2.generators.fast import maps_of
 from zoomin_d2.generators.motion_decoder import Time, blend_along, both_flows, finer_motion
 from zoomin_d2.layers import backward_warp
 from zoomin_d2.modeling import build_generator
@@ -40,6 +41,23 @@ def test_several_times_are_each_as_one(tiny_cfg):
     with torch.no_grad():
         for many, t in zip(generator.forward_many(*frames, ts), ts):
             assert torch.equal(many.pred_frame, generator(*frames, t).pred_frame)
+
+
+@pytest.mark.parametrize("refine_channels", [0, 8])
+def test_maps_follow_from_the_motion(tiny_cfg, refine_channels):
+    tiny_cfg.MODEL.GENERATOR.FAST.REFINE_CHANNELS = refine_channels
+    generator = build_generator(tiny_cfg).eval()
+    torch.manual_seed(0)
+    for parameter in generator.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    frames, t = torch.rand(2, 2, 3, 37, 50), torch.tensor([0.3, 0.6])
+    with torch.no_grad():
+        out = generator(*frames, t)
+        maps = maps_of(*frames, out.motion, t, generator.size_divisibility)
+    assert out.motion.shape[-2:] == ((48, 64) if refine_channels else (24, 32))
+    assert out.flow_1t.abs().max() > 0.01
+    for made, expected in zip(maps, out[1:5], strict=True):
+        torch.testing.assert_close(made, expected)
 
 
 def test_motion_is_the_same_on_every_grid():

@@ -13,6 +13,7 @@ from zoomin_d2.evaluation.metrics import psnr
 from zoomin_d2.frames import to_8bit
 from zoomin_d2.generators.output import GeneratorOutput
 from zoomin_d2.inference import openvino_runtime
+from zoomin_d2.inference.engine import InferenceEngine
 from zoomin_d2.inference.openvino_runtime import OpenVinoEngine, with_8_bits
 from zoomin_d2.model_zoo.generator_file import load_generator
 from zoomin_d2.video import Target, interpolate_frames, open_source
@@ -96,6 +97,24 @@ def test_scales_alpha_and_doubt(openvino, monkeypatch, shift):
     # full size alone gives something else where half the size fits better
     plain = Interpolator.from_pretrained("fast", backend="openvino", flow_scale=1)
     assert torch.equal(whole[1], plain(*bytes_)) == (shift == 4)
+
+
+@pytest.mark.parametrize("name", ["fine", "paper"])  # motion at full size, and no motion
+def test_maps_of_other_networks(openvino, monkeypatch, name):
+    monkeypatch.setattr(openvino_runtime, "cpu_has_bfloat16", lambda: False)
+    noise = torch.rand(1, 3, 48, 90, generator=torch.Generator().manual_seed(0))
+    texture = torch.nn.functional.avg_pool2d(noise, 5, stride=1)
+    pair = texture[..., :80], texture[..., 6:86]
+    plain = InferenceEngine(load_generator(name).generator, torch.device("cpu"), torch.float32)
+    network = OpenVinoEngine(load_generator(name).generator)
+    ((_, out),) = network.with_outputs(*pair, [0.4])
+    ((_, expected),) = plain.with_outputs(*pair, [0.4])
+    measured = network.measured(*pair, [0.4], limit=0.0)
+    ((_, again),) = measured.outputs()
+    assert 3 < float(measured.length) < 8  # 6 pixels
+    for maps in (out, again):
+        for made, truth in zip(maps[:5], expected[:5], strict=True):
+            torch.testing.assert_close(made, truth, atol=2e-3, rtol=2e-3)
 
 
 def test_bytes_are_rounded_as_outside(openvino, small_generator, monkeypatch):

@@ -240,11 +240,13 @@ class FastGenerator(nn.Module):
             if self.training and level > 0:
                 small = F.avg_pool2d(frames, 2 ** (level + 1))
                 level_frames.append(blend_along(motion, small, time))
+        finest_motion = motion
         full_motion = finer_motion(motion)
         if self.refine is not None:
             finest = F.pixel_shuffle(hidden, 2)
             colors = (frames - 0.5).to(hidden.dtype)
             full_motion, _ = self.refine(colors, full_motion, finest, time)
+            finest_motion = full_motion
         flows = both_flows(full_motion, time)
         warped = backward_warp(frames, flows)
         mask_logit = full_motion[:, 4:] + time.mask_shift
@@ -263,4 +265,31 @@ class FastGenerator(nn.Module):
         if energies is not None:
             at_energies = motion_of_energies(motion, time, (energies.shape[2], energies.shape[3]))
             pred_frame = restore_detail(pred_frame, energies, *at_energies, self.detail)
-        return GeneratorOutput(pred_frame, *rest, tuple(level_frames))
+        if self.training:
+            return GeneratorOutput(pred_frame, *rest, tuple(level_frames))
+        return GeneratorOutput(pred_frame, *rest, motion=finest_motion)
+
+
+def maps_of(
+    frame_1: torch.Tensor, frame_2: torch.Tensor, motion: torch.Tensor, t: torch.Tensor, grid: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What a `FastGenerator` returns beside a frame (`GeneratorOutput`): coarse frame, flows, and
+    blend mask.
+
+    Args:
+        frame_1, frame_2: (N, 3, H, W) float in [0, 1].
+        motion: (N, 5, h, w), its `motion`: of the padded frames, at their size or half of it.
+        t: (N,), its time.
+        grid: what the generator pads frames to a multiple of.
+    """
+    size, time = (frame_1.shape[2], frame_1.shape[3]), Time.of(t)
+    frames = torch.cat([pad_to_multiple(x, grid) for x in (frame_1, frame_2)])
+    if motion.shape[2] < frames.shape[2]:
+        motion = finer_motion(motion)
+    flows, mask = both_flows(motion, time), torch.sigmoid(motion[:, 4:] + time.mask_shift)
+    coarse_frame = blend(*backward_warp(frames, flows).chunk(2), mask)
+    flow_1t, flow_2t = flows.chunk(2)
+    coarse_frame, flow_1t, flow_2t, mask = (
+        crop(x, size) for x in (coarse_frame, flow_1t, flow_2t, mask)
+    )
+    return coarse_frame, flow_1t, flow_2t, mask

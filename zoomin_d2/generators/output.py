@@ -16,6 +16,8 @@ class GeneratorOutput(NamedTuple):
     blend_mask: Tensor  # (N, 1, H, W) in [0, 1], weight of frame_1
     # For training of coarse-to-fine generators: coarser blends (N, 3, h, w) of the padded frames.
     level_frames: tuple[Tensor, ...] = ()
+    # For inference with `fast`: (N, 5, h, w) float32, which the maps above follow from (`maps_of`).
+    motion: Tensor | None = None
 
     @property
     def maps(self) -> dict[str, Tensor]:
@@ -23,7 +25,7 @@ class GeneratorOutput(NamedTuple):
         return dict(zip(self._fields, self[:5]))
 
     def detached(self) -> "GeneratorOutput":
-        """Without graph and without `level_frames`, for visualization."""
+        """The maps alone, without graph, for visualization."""
         return GeneratorOutput(*(x.detach() for x in self[:5]))
 
 

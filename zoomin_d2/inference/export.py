@@ -20,12 +20,16 @@ from torch import Tensor, nn
 
 from zoomin_d2.extras import extra
 from zoomin_d2.files import write_atomically
+from zoomin_d2.generators import FastGenerator
+from zoomin_d2.generators.motion_decoder import Time, mean_length
 from zoomin_d2.generators.output import forward_many, motion_of
 
 INPUTS = ("frame_1", "frame_2", "t")
 OUTPUT = "pred_frame"
-# With everything: the fields of GeneratorOutput, and the length of the motion in pixels.
-OUTPUTS = (OUTPUT, "coarse_frame", "flow_1t", "flow_2t", "blend_mask", "motion_length")
+LENGTH = "motion_length"  # mean, in pixels
+# With motion: what the maps of GeneratorOutput follow from, or for other networks these themselves.
+MOTION = (OUTPUT, "motion", LENGTH)
+MAPS = (OUTPUT, "coarse_frame", "flow_1t", "flow_2t", "blend_mask", LENGTH)
 OPSET = 17  # has GridSample (16)
 _MAX_SIDE = 8192  # of torch.export, in pixels
 
@@ -42,12 +46,20 @@ class PredFrame(nn.Module):
         return self.generator(frame_1, frame_2, t).pred_frame
 
 
-class Everything(PredFrame):
-    """A generator that returns `OUTPUTS`."""
+class WithMotion(PredFrame):
+    """A generator that returns `MOTION` if it is a `FastGenerator`, else `MAPS`."""
 
     def forward(self, frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Any:
         (out,) = forward_many(self.generator, frame_1, frame_2, [t])
-        return *out[:5], motion_of(out)
+        if not isinstance(self.generator, FastGenerator):
+            return *out[:5], motion_of(out)
+        pixels = 2 if self.generator.refine is None else 1
+        return out.pred_frame, out.motion, mean_length(out.motion, Time.of(t), pixels)
+
+
+def outputs_with_motion(generator: nn.Module) -> tuple[str, ...]:
+    """The names of what `WithMotion` returns."""
+    return MOTION if isinstance(generator, FastGenerator) else MAPS
 
 
 def grid_of(generator: nn.Module) -> int:
@@ -68,21 +80,21 @@ def export_torchscript(generator: nn.Module) -> bytes:
     return buffer.getvalue()
 
 
-def export_onnx(generator: nn.Module, everything: bool = False) -> bytes:
+def export_onnx(generator: nn.Module, motion: bool = False) -> bytes:
     """An ONNX model of opset 17.
 
     Args:
-        everything: it gives `OUTPUTS` instead of the frame alone.
+        motion: it gives `outputs_with_motion` instead of the frame alone.
 
     Raises:
         ModuleNotFoundError: the package `onnx` is not installed.
     """
-    outputs = OUTPUTS if everything else (OUTPUT,)
-    axes = {name: {2: "height", 3: "width"} for name in (*INPUTS[:2], *outputs[:5])}
+    outputs = outputs_with_motion(generator) if motion else (OUTPUT,)
+    axes = {x: {2: "height", 3: "width"} for x in (*INPUTS[:2], *outputs) if x != LENGTH}
     buffer = io.BytesIO()
     with torch.no_grad(), _quiet(), extra("onnx", "exporting to ONNX"):
         torch.onnx.export(
-            (Everything if everything else PredFrame)(generator),
+            (WithMotion if motion else PredFrame)(generator),
             _example(generator),
             cast(Any, buffer),  # the stubs want a path; this exporter also writes into open files
             dynamo=False,

@@ -114,25 +114,25 @@ def provider_of(backend: str) -> str | None:
 
 
 def exported(
-    generator: nn.Module, on_change: Callable[[str], None] | None, everything: bool = False
+    generator: nn.Module, on_change: Callable[[str], None] | None, motion: bool = False
 ) -> bytes:
     """The network as ONNX: from the cache if it is there and whole, else exported and kept.
 
     A network with code of others is exported each time: nobody can tell whether its code changed.
 
     Args:
-        everything: as for `export.export_onnx`.
+        motion: as for `export.export_onnx`.
     """
     packages = {type(module).__module__.partition(".")[0] for module in generator.modules()}
     is_ours = packages <= {"torch", "zoomin_d2"}
-    folder, key = cache_folder(), _key(generator) + "-all" * everything
+    folder, key = cache_folder(), _key(generator) + "-motion" * motion
     for path in folder.glob(f"{key}-*.onnx") if is_ours else ():
         data = path.read_bytes()
         if path.stem == f"{key}-{_short(data)}":
             return data
     if on_change is not None:
         on_change(f"exporting the network to ONNX{'; this is done once' if is_ours else ''}")
-    data = export.export_onnx(generator, everything)
+    data = export.export_onnx(generator, motion)
     if not is_ours:
         return data
     try:

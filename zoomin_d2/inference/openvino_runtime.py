@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from zoomin_d2.extras import extra
 from zoomin_d2.frames import to_float
+from zoomin_d2.generators import FastGenerator
+from zoomin_d2.generators.fast import maps_of
 from zoomin_d2.generators.output import GeneratorOutput
 from zoomin_d2.inference import export, int8
 from zoomin_d2.inference.devices import cpu_has_amx, cpu_has_bfloat16
@@ -27,7 +29,6 @@ BACKENDS = ("openvino", "openvino:int8")
 # Compiled networks that are kept: one for each size, and for float and for 8-bit frames. Motion is
 # found at three sizes of a frame.
 _MAX_NETWORKS = 8
-_LENGTH = export.OUTPUTS.index("motion_length")
 
 
 class OpenVinoEngine(InferenceEngine):
@@ -58,7 +59,8 @@ class OpenVinoEngine(InferenceEngine):
             import openvino
 
         self._core = openvino.Core()
-        self._model = exported(generator, on_change, everything=True)
+        self._model = exported(generator, on_change, motion=True)
+        self._num_outputs = len(export.outputs_with_motion(generator))
         self._threads = torch.get_num_threads()
         self._requests: OrderedDict[tuple, Any] = OrderedDict()
         self._lock = threading.Lock()  # a request has memory for one call
@@ -72,15 +74,18 @@ class OpenVinoEngine(InferenceEngine):
             return None
 
         def wanted(length: float) -> Sequence[int]:
-            return range(len(export.OUTPUTS)) if length > limit else (0, _LENGTH)
+            last = self._num_outputs - 1
+            return range(last + 1) if length > limit else (0, last)
 
-        found = self._found(frame_1, frame_2, self._times(ts, len(frame_1)), wanted)
+        times = self._times(ts, len(frame_1))
+        found = self._found(frame_1, frame_2, times, wanted)
 
         def outputs() -> list[tuple[Tensor, GeneratorOutput]]:
             if any(len(results) == 2 for results in found):
                 return self.with_outputs(frame_1, frame_2, ts)
-            rows = ((to_float(frame), maps) for frame, *maps, _ in found)
-            return [(frame, GeneratorOutput._make((frame, *maps, ()))) for frame, maps in rows]
+            frames = to_float(frame_1), to_float(frame_2)
+            rows = ((to_float(frame), rest, t) for (frame, *rest, _), t in zip(found, times))
+            return [(frame, self._output(*frames, t, frame, *rest)) for frame, rest, t in rows]
 
         frames = [results[0] for results in found]
         return MeasuredPair(frames, torch.stack([x[-1] for x in found]).max(), outputs)
@@ -91,8 +96,24 @@ class OpenVinoEngine(InferenceEngine):
         return [frame for (frame,) in self._found(frame_1, frame_2, ts, lambda _: (0,))]
 
     def _outputs(self, frame_1: Tensor, frame_2: Tensor, ts: list[Tensor]) -> list[GeneratorOutput]:
-        found = self._found(frame_1, frame_2, ts, lambda _: range(_LENGTH))
-        return [GeneratorOutput._make((frame, *maps, ())) for frame, *maps in found]
+        found = self._found(frame_1, frame_2, ts, lambda _: range(self._num_outputs - 1))
+        rows = zip(found, ts)
+        return [self._output(frame_1, frame_2, t, *results) for results, t in rows]
+
+    def _output(
+        self, frame_1: Tensor, frame_2: Tensor, t: Tensor, frame: Tensor, *rest: Tensor
+    ) -> GeneratorOutput:
+        """Of the network's results without the length; frame_1 and frame_2 are float.
+
+        The maps of `fast` follow from its motion. To make them in the network, for all pairs,
+        would take 7 % of its time, and few need them.
+        """
+        maps = rest
+        if isinstance(self.generator, FastGenerator):
+            (motion,) = rest
+            maps = maps_of(frame_1, frame_2, motion, t, self.generator.size_divisibility)
+        coarse_frame, flow_1t, flow_2t, blend_mask = maps
+        return GeneratorOutput(frame, coarse_frame, flow_1t, flow_2t, blend_mask)
 
     def _found(
         self,
@@ -101,12 +122,12 @@ class OpenVinoEngine(InferenceEngine):
         ts: list[Tensor],
         wanted: Callable[[float], Sequence[int]],
     ) -> list[list[Tensor]]:
-        """For every time, some of `export.OUTPUTS`.
+        """For every time, some of `export.outputs_with_motion`.
 
         Args:
             frame_1, frame_2: (N, 3, H, W) float in [0, 1] or uint8; so are the frames that are
                 made, and everything else is float32.
-            wanted: the length of the motion -> places in `export.OUTPUTS`.
+            wanted: the length of the motion -> places in `export.outputs_with_motion`.
         """
         frames = [f if f.dtype == torch.uint8 else f.float() for f in (frame_1, frame_2)]
         first, second = (f.contiguous().numpy() for f in frames)
@@ -128,7 +149,7 @@ class OpenVinoEngine(InferenceEngine):
                 # The request's own memory holds the results, and the next call overwrites them.
                 request = self._request(inputs)
                 results = request.infer(inputs, share_inputs=True, share_outputs=True)
-                places = wanted(float(results[_LENGTH]))
+                places = wanted(float(results[self._num_outputs - 1]))
                 return [torch.from_numpy(np.array(results[place])) for place in places]
         except RuntimeError as error:
             if "alloc" in str(error).lower():

@@ -253,7 +253,7 @@ class FrameInterpolator(nn.Module):
 
         A subclass may add losses under keys of their own (examples/add_loss.py): all are summed.
         """
-        pred_frame, coarse_frame, flow_1t, flow_2t, blend_mask, level_frames = outputs
+        pred_frame, coarse_frame, flow_1t, flow_2t, blend_mask, level_frames, _ = outputs
         losses = self._final_frame_loss(pred_frame, frame_t)
         coarse = self.loss_weights["photometric"] * photometric_loss(coarse_frame, frame_t)
         losses["loss_photometric"] = losses.get("loss_photometric", 0.0) + coarse

@@ -14,11 +14,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from zoomin_d2.generators.fast import FastGenerator, LightSynthesis
-from zoomin_d2.generators.motion_decoder import MotionDecoder, Time, both_flows, finer_motion
+from zoomin_d2.generators.fast import FastGenerator, LightSynthesis, maps_of
+from zoomin_d2.generators.motion_decoder import MotionDecoder, finer_motion
 from zoomin_d2.inference.detail import PairDetail
 from zoomin_d2.inference.fused.results import FusedFrame
-from zoomin_d2.layers import backward_warp, blend, crop, pad_to_multiple
 from zoomin_d2.layers.kernels.compose import compose
 from zoomin_d2.layers.kernels.conv import FusedConv, padded
 from zoomin_d2.layers.kernels.correlation import correlate_into
@@ -257,26 +256,16 @@ class FastTriton:
         *,
         t: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What `FastGenerator` returns beside a frame that was made here (`GeneratorOutput`):
-        coarse frame, flows, and blend mask; in PyTorch's kernels.
+        """`generators.fast.maps_of` for a frame that was made here; in PyTorch's kernels.
 
         Args:
             frame_1, frame_2: (N, 3, H, W) float in [0, 1].
             motion, refinement: as in the `FusedFrame`.
             t: (N,), its time.
         """
-        size, time = tuple(frame_1.shape[-2:]), Time.of(t)
-        motion = finer_motion(motion)
         if refinement is not None:
-            motion = motion + refinement
-        flows, mask = both_flows(motion, time), torch.sigmoid(motion[:, 4:] + time.mask_shift)
-        frames = torch.cat([pad_to_multiple(x, self._grid) for x in (frame_1, frame_2)])
-        coarse_frame = blend(*backward_warp(frames, flows).chunk(2), mask)
-        flow_1t, flow_2t = flows.chunk(2)
-        coarse_frame, flow_1t, flow_2t, mask = (
-            crop(x, size) for x in (coarse_frame, flow_1t, flow_2t, mask)
-        )
-        return coarse_frame, flow_1t, flow_2t, mask
+            motion = finer_motion(motion) + refinement
+        return maps_of(frame_1, frame_2, motion, t, self._grid)
 
     def _pyramid(self, frame_1: Tensor, frame_2: Tensor) -> tuple[list[Tensor], Tensor]:
         """Features of both frames, finest first, and their pixels."""
