@@ -106,7 +106,7 @@ class OpenVinoEngine(InferenceEngine):
         """Of the network's results without the length; frame_1 and frame_2 are float.
 
         The maps of `fast` follow from its motion. To make them in the network, for all pairs,
-        would take 7 % of its time, and few need them.
+        would take 6 % of its time, and few need them.
         """
         maps = rest
         if isinstance(self.generator, FastGenerator):
