@@ -15,10 +15,6 @@ TIMES = torch.tensor([0.25, 0.5])
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
-def _frames(values, size=(8, 8)):
-    return [torch.full((2, 3, *size), value) for value in values]
-
-
 @pytest.fixture
 def taught_cfg(small_cfg):
     small_cfg.MODEL.TEACHER.WEIGHTS = "zoo:fast"
@@ -31,7 +27,8 @@ def taught_cfg(small_cfg):
     ("share", "expected"), [(0.0, (0.9, 0.9)), (0.5, (0.6, 0.7)), (1.0, (0.3, 0.5))]
 )
 def test_share_of_the_teacher(share, expected):
-    frame_1, frame_2, truth = _frames((0.1, 0.9, 0.9))  # at 0.25: 0.75 * 0.1 + 0.25 * 0.9
+    frame_1, frame_2, truth = (torch.full((2, 3, 8, 8), x) for x in (0.1, 0.9, 0.9))
+    # The teacher's at 0.25: 0.75 * 0.1 + 0.25 * 0.9 = 0.3.
     target = Teacher(WeightedAverage(), share).mix(frame_1, frame_2, truth, TIMES)
     torch.testing.assert_close(target, torch.tensor(expected).view(2, 1, 1, 1).expand(2, 3, 8, 8))
 
@@ -67,6 +64,7 @@ def test_losses_compare_with_the_target(taught_cfg, make_batch):
 def test_teacher_is_not_trained_or_saved(taught_cfg, make_batch):
     model = build_model(taught_cfg)
     teacher = model.teacher._generator
+    model(make_batch(1, 64, 64))  # converts it
     before = [x.clone() for x in teacher.parameters()]
     sum(model(make_batch(1, 64, 64)).values()).backward()
     assert all(x.grad is None for x in teacher.parameters())

@@ -1,6 +1,5 @@
 """A finished network whose frames are part of what another one learns from (distillation)."""
 
-import copy
 from typing import Any
 
 import torch
@@ -21,7 +20,8 @@ class Teacher:
     errors that depend on direction (Hinton et al., "Distilling the Knowledge in a Neural Network").
 
     Args:
-        generator: the finished network. The teacher runs a copy, on the device of the frames.
+        generator: the finished network; it is moved to the device of the frames, converted, and
+            kept.
         share: of the teacher's frame in the mixture, 0 to 1.
     """
 
@@ -41,8 +41,7 @@ class Teacher:
         """
         if self._interpolate is None:
             device = frame_1.device
-            generator = copy.deepcopy(self._generator)
-            engine = InferenceEngine(generator, device, default_dtype(device))
+            engine = InferenceEngine(self._generator, device, default_dtype(device))
             self._interpolate = Averaged(engine)
         times: Any = [t]  # the engine takes one for each sample, too
         # (The engine switches autograd off itself. Autocast would round what it keeps exact.)
