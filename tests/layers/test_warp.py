@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zoomin_d2.layers import backward_warp, blend, pad_to_multiple, resize_flow
+from zoomin_d2.layers import backward_warp, blend, crop, pad_to_multiple, resize_flow
 
 
 def test_flow_points_to_the_sample():
@@ -129,3 +129,21 @@ def test_padding_replicates():
     assert padded[0, 0, 3].tolist() == [3, 4, 5, 5]
     assert torch.equal(padded[..., :2, :3], frame)
     assert pad_to_multiple(padded, 4) is padded
+
+
+def test_compiled_crop_has_no_index():
+    graphs = []
+
+    def keep(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    def padded_and_cropped(frame):
+        return crop(pad_to_multiple(frame, 16), (30, 40))
+
+    frame = torch.rand(1, 3, 30, 40)
+    result = torch.compile(padded_and_cropped, backend=keep, dynamic=False)(frame)
+    assert torch.equal(result, frame)
+    names = [node.name for node in graphs[0].graph.nodes]
+    # The gradient of indexing adds values one by one.
+    assert not [name for name in names if "index" in name], names

@@ -44,9 +44,9 @@ def bilateral_correlation(
         volume = (windows_1.flip(2, 3) * windows_2).sum(dim=1).flatten(1, 2)
         return volume * channels**-0.5
     # float16 stands for a GPU's work, which tools/analyze_model.py counts on a CPU. torch.export
-    # would keep whether a row has one piece or more; torch.compile says that it exports.
+    # would keep whether a row has one piece or more.
     is_cpu = features_1.device.type == "cpu" and features_1.dtype != torch.float16
-    if is_cpu and (torch.compiler.is_dynamo_compiling() or not is_exporting()):
+    if is_cpu and not is_exporting():
         return _by_products(padded_1, padded_2, radius, (height, width)) * channels**-0.5
     # The same without (2 r + 1)^2 copies of the features, which take gigabytes for a 4K frame: a
     # row of displacements at a time, from 2 r + 1 copies of them, (N, H', dx, W, C).

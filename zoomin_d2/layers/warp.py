@@ -132,8 +132,14 @@ def crop(frame: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 # torch.export keeps every condition that Python checks on a size. Padding checks whether there is
 # any, slicing whether there is enough; indexing rows and columns checks nothing, so that the
-# exported program takes any size. From torch 2.7 on; also true within torch.compile.
-is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
+# exported program takes any size. From torch 2.7 on.
+_exports = getattr(torch.compiler, "is_exporting", lambda: False)
+
+
+def is_exporting() -> bool:
+    """Whether torch.export runs the code. (PyTorch says so within torch.compile, too, where
+    slices are free and the gradient of indexing is not.)"""
+    return not torch.compiler.is_dynamo_compiling() and _exports()
 
 
 def _arange(length: int, like: torch.Tensor) -> torch.Tensor:
