@@ -1,10 +1,12 @@
 """zoomin_d2.modeling.synthesis_step: recorded on a GPU it gives what it gives unrecorded."""
 
+import copy
 import functools
 
 import pytest
 import torch
 from detectron2.modeling import build_model
+from torch.utils._pytree import tree_leaves
 
 from zoomin_d2.config import get_zoomin_cfg
 
@@ -78,6 +80,21 @@ def test_other_size_than_recorded_is_named():
     model.record_training(2, (64, 64))
     with pytest.raises(ValueError, match=r"SOLVER\.CUDA_GRAPH"):
         model(_batch(1, size=96))
+
+
+def test_a_graph_gets_tensors_alone(monkeypatch):
+    def as_graph(module, arguments):
+        # What CUDA graphs are made of, and what the real function fails at.
+        assert all(isinstance(x, torch.Tensor) for x in tree_leaves(module(*arguments)))
+        return type(module)(copy.copy(module.step))  # which is never recorded
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", as_graph)
+    plain, recorded = _model([], "cpu"), _model([], "cpu")
+    recorded._outside["synthesis_step"].record(2, (64, 64), torch.device("cpu"))
+    results = [_losses_and_gradients(model, _batch(1)) for model in (plain, recorded)]
+    torch.testing.assert_close(results[1][:2], results[0][:2])
+    maps = [record.outputs.maps for _, _, record in results]
+    torch.testing.assert_close(maps[1], maps[0])
 
 
 def test_on_a_cpu_nothing_is_recorded():

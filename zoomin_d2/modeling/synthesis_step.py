@@ -76,9 +76,10 @@ class SynthesisStep(nn.Module):
                     f"frames of {tuple(given[0].shape)}, after {tuple(frames[0].shape)}: with "
                     "SOLVER.CUDA_GRAPH, all batches of a training must have one size"
                 )
-            pred_frame, outputs, losses = recorded(*given)
+            pred_frame, maps, losses = recorded(*given)
             # The next replay overwrites what this one returns, but losses are kept longer.
-            return pred_frame, outputs.detached(), {k: v.clone() for k, v in losses.items()}
+            losses = {k: v.clone() for k, v in losses.items()}
+            return pred_frame, GeneratorOutput(**maps).detached(), losses
 
         self._replay = replay
 
@@ -90,5 +91,7 @@ class _Recordable(nn.Module):
         super().__init__()
         self.step = step
 
-    def forward(self, *arguments: torch.Tensor):
-        return self.step(*arguments)
+    def forward(self, *arguments: torch.Tensor) -> tuple[torch.Tensor, Losses, Losses]:
+        """As the step's, but tensors alone (a graph has nothing else): maps by name."""
+        pred_frame, outputs, losses = self.step(*arguments)
+        return pred_frame, outputs.maps, losses
