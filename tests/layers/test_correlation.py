@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from zoomin_d2.layers import bilateral_correlation
 
@@ -49,3 +50,22 @@ def test_swapped_frames_mirror_displacements():
     a, b = torch.randn(2, 1, 6, 5, 7)
     swapped = bilateral_correlation(b, a, 1).flip(1)
     assert torch.allclose(bilateral_correlation(a, b, 1), swapped, atol=1e-6)
+
+
+@pytest.mark.parametrize("trains", [True, False])
+def test_compiled_training_uses_the_kernel(trains):
+    pytest.importorskip("triton")
+    operators = []
+
+    def keep(graph, inputs):
+        operators.extend(str(node.target) for node in graph.graph.nodes)
+        return graph.forward
+
+    def volume(features):
+        return bilateral_correlation(features, features, 2)
+
+    with FakeTensorMode(), torch.set_grad_enabled(trains):  # a GPU that need not exist
+        features = torch.empty(1, 8, 6, 6, device="cuda", requires_grad=trains)
+        result = torch.compile(volume, backend=keep, dynamic=False)(features)
+    assert result.shape == (1, 25, 6, 6)
+    assert ("zoomin_d2.bilateral_correlation.default" in operators) == trains
