@@ -37,6 +37,8 @@ from zoomin_d2.layers import (
     conv_lrelu,
     crop,
     pad_to_multiple,
+    sample,
+    sampling_grid,
     small_head,
 )
 
@@ -248,13 +250,14 @@ class FastGenerator(nn.Module):
             full_motion, _ = self.refine(colors, full_motion, finest, time)
             finest_motion = full_motion
         flows = both_flows(full_motion, time)
-        warped = backward_warp(frames, flows)
+        grid = sampling_grid(flows, (frames.shape[2], frames.shape[3]))
+        warped = sample(frames, grid)
         mask_logit = full_motion[:, 4:] + time.mask_shift
         colors, logits = self.synthesis(*warped.chunk(2), motion[:, 4:], hidden, coarse_hidden)
         blend_mask = torch.sigmoid(mask_logit)
         coarse_frame = blend(*warped.chunk(2), blend_mask)
         if self.last_warp == "mixed":
-            bicubic = backward_warp(frames, flows, "bicubic")
+            bicubic = sample(frames, grid, "bicubic")
             warped = blend(bicubic, warped, torch.sigmoid(logits[:, 1:]).repeat(2, 1, 1, 1))
         pred_frame = blend(*warped.chunk(2), torch.sigmoid(mask_logit + logits[:, :1]))
         pred_frame = pred_frame + colors

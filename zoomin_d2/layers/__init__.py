@@ -8,7 +8,15 @@ from zoomin_d2.layers.blocks import (
     upsample_2x,
 )
 from zoomin_d2.layers.correlation import bilateral_correlation
-from zoomin_d2.layers.warp import backward_warp, blend, crop, pad_to_multiple, resize_flow
+from zoomin_d2.layers.warp import (
+    backward_warp,
+    blend,
+    crop,
+    pad_to_multiple,
+    resize_flow,
+    sample,
+    sampling_grid,
+)
 
 __all__ = [
     "ConvBlock",
@@ -20,6 +28,8 @@ __all__ = [
     "crop",
     "pad_to_multiple",
     "resize_flow",
+    "sample",
+    "sampling_grid",
     "small_head",
     "upsample_2x",
 ]

@@ -47,6 +47,20 @@ def backward_warp(frame: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear
             f"flow must be {(n, 2, height, width)} for a frame of {tuple(frame.shape)}, "
             f"got {tuple(flow.shape)}"
         )
+    return sample(frame, sampling_grid(flow, (height, width)), mode)
+
+
+def sampling_grid(flow: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Where `backward_warp` samples, for `sample`: one grid is enough for two warps by one flow.
+
+    Args:
+        flow: (N, 2, H, W), (dx, dy) in pixels.
+        size: (H, W) of the frame. (For ONNX's exporter, a flow's own size can be a constant.)
+
+    Returns:
+        (N, H, W, 2) float32: x and y, of which -1 and 1 are the first and last pixels' centers.
+    """
+    height, width = size
     # Half precision cannot hold pixel coordinates above 256 exactly: positions are float32.
     flow = flow.float()
     x = torch.arange(width, device=flow.device, dtype=flow.dtype)
@@ -54,14 +68,17 @@ def backward_warp(frame: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear
     # Clamping acts as "border" padding, and also runs where grid_sample only has "zeros" (MPS).
     sample_x = (x + flow[:, 0]).clamp(0, width - 1)
     sample_y = (y[:, None] + flow[:, 1]).clamp(0, height - 1)
-    # align_corners=True: -1 and 1 are the centers of the first and last pixel. Size 1 only has 0; a
-    # sum handles it, not a branch, so that a trace with one size runs with any.
+    # Size 1 only has 0; a sum handles it, not a branch, so that a trace with one size runs with
+    # any.
     span_x, span_y = width - 1 + (width == 1), height - 1 + (height == 1)
     positions = sample_x * (2 / span_x) - 1, sample_y * (2 / span_y) - 1
     if flow.device.type == "cpu":  # OpenVINO writes x and y in turn ten times as slowly as planes
-        grid = torch.stack(positions, dim=1).permute(0, 2, 3, 1)
-    else:
-        grid = torch.stack(positions, dim=-1)
+        return torch.stack(positions, dim=1).permute(0, 2, 3, 1)
+    return torch.stack(positions, dim=-1)
+
+
+def sample(frame: torch.Tensor, grid: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
+    """A frame where a `sampling_grid` points; see `backward_warp`."""
     with torch.autocast(frame.device.type, enabled=False):
         warped = F.grid_sample(
             frame.float(), grid, mode=mode, padding_mode=_PADDING[mode], align_corners=True
