@@ -86,7 +86,7 @@ def _by_products(
     """
     height, width = size
     steps = range(2 * radius + 1)
-    length = max(16, 4 * radius)  # of a piece, in pixels; neighbors overlap by 2 r
+    length = max(28, 4 * radius)  # of a piece, in pixels; neighbors overlap by 2 r
     advance = length - 2 * radius
     count = (width + advance - 1) // advance
     columns = (torch.arange(count)[:, None] * advance + torch.arange(length)).flatten()
