@@ -1,10 +1,11 @@
 # make demo   environment, then a short training with an evaluation and pictures in demo_out/
-# make test   environment, then everything CI runs; make test-fast: the quick tests only
+# make test   environment, then everything CI runs; make test-fast: the quick tests only;
+#             make test-gpu: those that use a GPU, which CI does not have
 PY := .venv/bin/python
 # One thread per process: tests and data workers already use every core.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env demo test test-fast lint docs lpips clean
+.PHONY: env demo test test-fast test-gpu lint docs lpips clean
 
 env:
 	@bash tools/setup_env.sh
@@ -28,6 +29,9 @@ test: lint
 # For the inner loop: no linting, no tests marked slow.
 test-fast: env
 	$(PY) -m pytest -n 2 -m "not slow" tests
+
+test-gpu: env
+	$(PY) -m pytest -m "gpu or needs_gpu" tests
 
 # Weights for the metric LPIPS (AlexNet); jax, which the package names, is not needed.
 lpips: env

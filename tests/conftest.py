@@ -33,6 +33,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
         terminalreporter.write_line(f"LEFT OUT: {count} tests: {reason}", red=True, bold=True)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("needs_gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+
+
 @pytest.fixture(autouse=True)
 def no_closed_log() -> Iterator[None]:
     """A logger that a test sets up keeps the stream of its capsys, which is closed after the test;

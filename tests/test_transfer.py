@@ -55,7 +55,7 @@ def test_gaps_between_rows_are_not_copied(monkeypatch, dtype):
     assert packed.is_contiguous() and torch.equal(packed, frame) and not frame.is_contiguous()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.needs_gpu
 def test_to_a_gpu_and_back():
     device, copies = torch.device("cuda:0"), Transfer()
     frames = [torch.randint(0, 256, (1, 3, 270, 480), dtype=torch.uint8) for _ in range(20)]

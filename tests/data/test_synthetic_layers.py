@@ -18,12 +18,7 @@ from zoomin_d2.data.layer_painting import (
 )
 from zoomin_d2.data.synthetic_layers import NUM_DRAWS, NUM_LAYERS, draw_layers, layered_triplets
 
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-    ),
-]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.needs_gpu)]
 FRAMES = ("frame_1", "frame_t", "frame_2")
 
 

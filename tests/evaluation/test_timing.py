@@ -53,7 +53,7 @@ def test_memory_is_not_counted_on_a_cpu():
     assert peak_memory(lambda: None, CPU) is None
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.needs_gpu
 def test_gpu_times_and_memory():
     device = torch.device("cuda")
     x = torch.zeros(1024, 1024, device=device)

@@ -125,7 +125,7 @@ def test_a_failed_recording_drops_the_others():
     assert not graphs._recordings and graphs(run, small, small, []) == ["replayed"]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.needs_gpu
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_cuda_graph_is_the_eager_path(small_generator, dtype):
     generator, _ = small_generator
@@ -142,7 +142,7 @@ def test_cuda_graph_is_the_eager_path(small_generator, dtype):
     assert not torch.equal(swapped[0], found[0])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.needs_gpu
 def test_graphs_of_several_sizes_take_turns(small_generator):
     generator, _ = small_generator
     cuda = torch.device("cuda")

@@ -210,7 +210,7 @@ def test_wrong_scales_are_named():
         Interpolator.from_pretrained("dis", flow_scale="auto")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.needs_gpu
 @pytest.mark.parametrize("name", ["fast", "fast-roigan", "fine"])
 @pytest.mark.parametrize("motion", [4, 72])  # one for which a smaller size is taken
 def test_fused_kernels_choose_alike(name, motion):

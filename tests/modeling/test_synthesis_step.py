@@ -10,8 +10,6 @@ from torch.utils._pytree import tree_leaves
 
 from zoomin_d2.config import get_zoomin_cfg
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-
 
 def _model(features: list[str], device: str, compiled: bool = False):
     cfg = get_zoomin_cfg()
@@ -39,7 +37,7 @@ def _losses_and_gradients(model, batch):
     return torch.stack(list(losses.values())).detach().clone(), norms.clone(), model.step_record
 
 
-@needs_gpu
+@pytest.mark.needs_gpu
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("features", [[], ["rpn"]])
 def test_a_recorded_step_is_the_step(features, compiled):
@@ -59,7 +57,7 @@ def test_a_recorded_step_is_the_step(features, compiled):
         torch.testing.assert_close(losses, expected, rtol=2e-3, atol=2e-3)
 
 
-@needs_gpu
+@pytest.mark.needs_gpu
 def test_recorded_step_takes_gradients():
     plain, recorded = _model([], "cuda"), _model([], "cuda")
     recorded.record_training(2, (64, 64))
@@ -74,7 +72,7 @@ def test_recorded_step_takes_gradients():
     torch.testing.assert_close(*gradients, rtol=0.02, atol=0.05)
 
 
-@needs_gpu
+@pytest.mark.needs_gpu
 def test_other_size_than_recorded_is_named():
     model = _model([], "cuda")
     model.record_training(2, (64, 64))

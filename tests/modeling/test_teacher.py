@@ -12,7 +12,7 @@ from zoomin_d2.modeling.losses import psnr_loss
 from zoomin_d2.modeling.teacher import Teacher
 
 TIMES = torch.tensor([0.25, 0.5])
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.needs_gpu)]
 
 
 @pytest.fixture

@@ -14,12 +14,7 @@ from zoomin_d2.data.on_device import frames as device_frames_module
 from zoomin_d2.data.on_device.area_crops import area_crops, area_crops_on
 from zoomin_d2.data.on_device.frames import DeviceFrames
 
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-    ),
-]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.needs_gpu)]
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ def _fine():
     return generator.eval()
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", ["fast", "fine", "paper"])
 def test_equal_to_the_definition(name):
     environment = {**os.environ}
@@ -42,7 +43,7 @@ def test_equal_to_the_definition(name):
     assert result.stdout.strip() == "equal", result.stderr[-3000:]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.needs_gpu
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize(
     "name, triton", [("fast", True), ("fast", "tune"), ("fine", True), ("paper", True)]

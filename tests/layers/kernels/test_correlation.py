@@ -41,6 +41,7 @@ print("equal")
 """
 
 
+@pytest.mark.gpu
 def test_equal_to_the_definitions():
     # Triton decides when it is imported whether it compiles or interprets.
     environment = {**os.environ}

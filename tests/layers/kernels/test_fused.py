@@ -26,6 +26,7 @@ def _run(script: str, **environment: str) -> str:
     return result.stdout.strip()
 
 
+@pytest.mark.gpu
 def test_equal_to_the_definitions():
     interpret = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
     assert _run("kernel_cases.py", **interpret) == "equal"
