@@ -6,7 +6,7 @@
 DATA holds train/, train2/, hr/, hr2/, dev/ and pack/CATALOG2.tsv (docs/reproduction.md). OUT gets
 the folders 0, 1, ..., of at most 55 MB each. Copied into one folder there, they are the SOURCE of
 rented_machine.sh, with the fastest tenth of train2/ in motion/, triplets/dev for
-DETECTRON2_DATASETS, and wheels/. There:
+DETECTRON2_DATASETS, weights/ of the zoo, and wheels/. There, when all folders have arrived:
 
     python -m pip install --no-index --no-deps --target SITE wheels/*.whl
     python -m zipfile -e wheels/detectron2.zip SITE
@@ -28,6 +28,7 @@ PACKAGES = [
 ]
 DETECTRON2 = "sal-detectron2==0.7.2"  # tagged for Python 3.10: unpacked, not installed
 HELD_OUT = 9  # clips of train2/
+WEIGHTS = Path(__file__).parents[2] / "zoomin_d2/model_zoo/weights"
 
 
 def files_of(data: Path) -> Iterator[tuple[Path, str]]:
@@ -43,6 +44,8 @@ def files_of(data: Path) -> Iterator[tuple[Path, str]]:
             yield file, f"{target}/{file.name}"
     for file in sorted((data / "dev").glob("*/*.png")):
         yield file, f"triplets/dev/{file.parent.name}/{file.name}"
+    for file in sorted(WEIGHTS.glob("*.safetensors")):
+        yield file, f"weights/{file.name}"
 
 
 def download_wheels(folder: Path) -> None:
