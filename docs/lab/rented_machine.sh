@@ -5,9 +5,10 @@
 #
 # SOURCE (docs/lab/pack.py makes it) holds the clips, in train/, train2/ (without those of motion/),
 # hr/ (1080 rows) and motion/ (held out), and may hold weights/, for a tree that came without them;
-# DETECTRON2_DATASETS gets the sets made of the clips, and may have triplets/dev. UNTIL is a time in seconds (date +%s). Each training is one argument: its GPUs,
-# its seconds per iteration, and a command, in which ITERATIONS stands for as many as fit and FOLDER
-# for where it writes. PYTHON picks the interpreter; CHECK= leaves out tests and times:
+# DETECTRON2_DATASETS gets the sets made of the clips, and may have triplets/dev. UNTIL is a time in
+# seconds (date +%s). Each training is one argument: its GPUs, its seconds per iteration, and a
+# command, in which ITERATIONS stands for as many as fit and FOLDER for where it writes. PYTHON picks
+# the interpreter; CHECK= leaves out tests and times:
 #
 #   docs/lab/rented_machine.sh clips $(($(date +%s) + 1500)) /root/out \
 #       "0,1 0.05 env GPUS=2 docs/lab/run_14.sh fine ITERATIONS FOLDER SEED 20"
