@@ -16,7 +16,7 @@
 # SOURCE and OUT are absolute, or relative to the repository. OUT/results gets what is worth taking
 # home: logs, and training_1.safetensors, ... A training that is late is ended, and exported from
 # what it saved then. plan.log in it ends with "end" when nothing more will come. What fails does not
-# stop the rest. (OUT must outlast the commands that watch it: a machine may empty the folder that
+# stop the rest. What OUT holds of earlier trainings is deleted. (OUT must outlast the commands that watch it: a machine may empty the folder that
 # it takes files from.)
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -24,8 +24,10 @@ source=$1 until=$2 out=$3
 shift 3
 python="${PYTHON:-python}" results=$out/results
 starting=170 # seconds until a training's first iteration: frames, compilation, CUDA graphs
-ending=45    # seconds to end a late training and to export its weights
+ending=75    # seconds to end a late training and to export its weights
+exporting=20 # seconds for the latter
 mkdir -p "$results"
+: >"$results/plan.log"
 
 log() { echo "$(date +%T) $*" | tee -a "$results/plan.log"; }
 
@@ -59,18 +61,23 @@ export_newest() { # NAME: OUT/NAME's averaged weights, from whatever it saved la
 }
 
 train() { # NAME GPUS COMMAND ...
-    local begun=$SECONDS late="" status
-    CUDA_VISIBLE_DEVICES=$2 setsid "${@:3}" >"$results/$1.log" 2>&1 & # a group of its own
-    local group=$!
-    while kill -0 "$group" 2>/dev/null || kill -0 -- "-$group" 2>/dev/null; do # it, its children
-        if [ -z "$late" ] && [ "$(date +%s)" -ge "$((until - ending))" ]; then
+    local begun=$SECONDS late="" now status
+    rm -rf "${out:?}/$1" "$results/$1.safetensors"
+    CUDA_VISIBLE_DEVICES=$2 setsid "${@:3}" >"$results/$1.log" 2>&1 & # a session of its own
+    local session=$!
+    while ps -o stat= -p "$session" -g "$session" | grep -qv ^Z; do # it, or what it started
+        now=$(date +%s)
+        if [ -z "$late" ] && [ "$now" -ge "$((until - ending))" ]; then
             late=yes
             log "$1 is late"
-            kill -TERM -- "-$group" # which saves it
+            kill -TERM -- "-$session" # which saves it
+        elif [ "$now" -ge "$((until - exporting))" ]; then
+            kill -KILL -- "-$session"
+            break
         fi
         sleep 1
     done
-    wait "$group"
+    wait "$session"
     status=$?
     log "$1 ended with $status after $((SECONDS - begun)) s"
     export_newest "$1"

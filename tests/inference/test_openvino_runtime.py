@@ -11,9 +11,10 @@ import torch
 from zoomin_d2 import Interpolator
 from zoomin_d2.evaluation.metrics import psnr
 from zoomin_d2.frames import to_8bit
+from zoomin_d2.generators import FastGenerator
 from zoomin_d2.generators.output import GeneratorOutput
 from zoomin_d2.inference import openvino_runtime
-from zoomin_d2.inference.engine import InferenceEngine
+from zoomin_d2.inference.engine import InferenceEngine, can_use_triton
 from zoomin_d2.inference.openvino_runtime import OpenVinoEngine, with_8_bits
 from zoomin_d2.model_zoo.generator_file import load_generator
 from zoomin_d2.video import Target, interpolate_frames, open_source
@@ -115,6 +116,22 @@ def test_maps_of_other_networks(openvino, monkeypatch, name):
     for maps in (out, again):
         for made, truth in zip(maps[:5], expected[:5], strict=True):
             torch.testing.assert_close(made, truth, atol=2e-3, rtol=2e-3)
+
+
+class _Still(FastGenerator):
+    """Changes its flows, and not the motion that they came from."""
+
+    def forward_many(self, frame_1, frame_2, ts):
+        outputs = super().forward_many(frame_1, frame_2, ts)
+        return [out._replace(flow_1t=out.flow_1t * 0 + 3, motion=None) for out in outputs]
+
+
+def test_a_subclass_gives_its_own_maps(openvino, monkeypatch):
+    monkeypatch.setattr(openvino_runtime, "cpu_has_bfloat16", lambda: False)
+    network = OpenVinoEngine(_Still())
+    ((_, out),) = network.with_outputs(*torch.rand(2, 1, 3, 32, 48), [0.4])
+    torch.testing.assert_close(out.flow_1t, torch.full((1, 2, 32, 48), 3.0))
+    assert not can_use_triton(network.generator)
 
 
 def test_bytes_are_rounded_as_outside(openvino, small_generator, monkeypatch):

@@ -47,19 +47,24 @@ class PredFrame(nn.Module):
 
 
 class WithMotion(PredFrame):
-    """A generator that returns `MOTION` if it is a `FastGenerator`, else `MAPS`."""
+    """A generator that returns `outputs_with_motion`."""
 
     def forward(self, frame_1: Tensor, frame_2: Tensor, t: Tensor) -> Any:
         (out,) = forward_many(self.generator, frame_1, frame_2, [t])
-        if not isinstance(self.generator, FastGenerator):
+        if not gives_motion(self.generator):
             return *out[:5], motion_of(out)
         pixels = 2 if self.generator.refine is None else 1
         return out.pred_frame, out.motion, mean_length(out.motion, Time.of(t), pixels)
 
 
+def gives_motion(generator: nn.Module) -> bool:
+    """Whether its maps follow from its motion; a subclass may make them in its own way."""
+    return type(generator) is FastGenerator
+
+
 def outputs_with_motion(generator: nn.Module) -> tuple[str, ...]:
     """The names of what `WithMotion` returns."""
-    return MOTION if isinstance(generator, FastGenerator) else MAPS
+    return MOTION if gives_motion(generator) else MAPS
 
 
 def grid_of(generator: nn.Module) -> int:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from zoomin_d2.extras import extra
 from zoomin_d2.frames import to_float
-from zoomin_d2.generators import FastGenerator
 from zoomin_d2.generators.fast import maps_of
 from zoomin_d2.generators.output import GeneratorOutput
 from zoomin_d2.inference import export, int8
@@ -109,9 +108,9 @@ class OpenVinoEngine(InferenceEngine):
         would take 6 % of its time, and few need them.
         """
         maps = rest
-        if isinstance(self.generator, FastGenerator):
+        if export.gives_motion(self.generator):
             (motion,) = rest
-            maps = maps_of(frame_1, frame_2, motion, t, self.generator.size_divisibility)
+            maps = maps_of(frame_1, frame_2, motion, t, export.grid_of(self.generator))
         coarse_frame, flow_1t, flow_2t, blend_mask = maps
         return GeneratorOutput(frame, coarse_frame, flow_1t, flow_2t, blend_mask)
 

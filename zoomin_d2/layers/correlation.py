@@ -63,7 +63,7 @@ def bilateral_correlation(
 def _uses_triton() -> bool:
     """Whether a GPU's volume is one kernel instead of 2 (2 r + 1)^2: where it is wanted, and in
     compiled training, which needs Triton and a C compiler anyway (and gains 10 %)."""
-    if _WISH is not None:
+    if _WISH in ("0", "1"):
         return _WISH == "1"
     return torch.is_grad_enabled() and torch.compiler.is_dynamo_compiling()
 
