@@ -8,7 +8,7 @@
 # DETECTRON2_DATASETS gets the sets made of the clips, and may have triplets/dev. UNTIL is a time in
 # seconds (date +%s). Each training is one argument: its GPUs, its seconds per iteration, and a
 # command, in which ITERATIONS stands for as many as fit and FOLDER for where it writes. PYTHON picks
-# the interpreter; CHECK= leaves out tests and times:
+# the interpreter; CHECK= leaves out tests and times, SETS="train hr" all data but these:
 #
 #   docs/lab/rented_machine.sh clips $(($(date +%s) + 1500)) /root/out \
 #       "0,1 0.05 env GPUS=2 docs/lab/run_14.sh fine ITERATIONS FOLDER SEED 20"
@@ -16,8 +16,8 @@
 # SOURCE and OUT are absolute, or relative to the repository. OUT/results gets what is worth taking
 # home: logs, and training_1.safetensors, ... A training that is late is ended, and exported from
 # what it saved then. plan.log in it ends with "end" when nothing more will come. What fails does not
-# stop the rest. What OUT holds of earlier trainings is deleted. (OUT must outlast the commands that watch it: a machine may empty the folder that
-# it takes files from.)
+# stop the rest. What OUT holds of earlier trainings is deleted. (OUT must outlast the commands that
+# watch it: a machine may empty the folder that it takes files from.)
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 source=$1 until=$2 out=$3
@@ -38,7 +38,7 @@ logged() { # NAME COMMAND ...: runs it, and says how it ended
 }
 
 prepare() { # FOLDER NAME OPTION ...
-    [ -d "$source/$1" ] || return 0
+    [[ -d $source/$1 && " ${SETS-$2} " == *" $2 "* ]] || return 0
     logged "data_$2" "$python" datasets/prepare_videos.py "$source/$1" --name "$2" "${@:3}" \
         --workers "$(($(nproc) / 2 + 1))"
 }
