@@ -74,7 +74,7 @@ def _by_products(
     """A piece of a row of frame_2 times one of frame_1, as matrices: the displacements are parts
     of the diagonals of the product.
 
-    A quarter of the dot products are used. A CPU multiplies matrices so much faster than it reads
+    A fifth of the dot products are used. A CPU multiplies matrices so much faster than it reads
     and writes single elements that the volume still takes a third of the time.
 
     Args:
