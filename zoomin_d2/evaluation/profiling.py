@@ -16,7 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from zoomin_d2.evaluation.benchmark.measurements import random_frames
 from zoomin_d2.evaluation.memory_traffic import count_traffic, count_triton_traffic
-from zoomin_d2.evaluation.timing import synchronize
+from zoomin_d2.evaluation.timing import Call, synchronize
 from zoomin_d2.generators import FastGenerator
 from zoomin_d2.inference.peers import TimedModel
 
@@ -56,17 +56,27 @@ def _triton_kernels(generator: FastGenerator, height: int, width: int) -> list[t
 def format_times(
     method: TimedModel, height: int, width: int, device: torch.device, rows: int
 ) -> str:
-    """A table of the kernels (on a CPU: operators) that take most of a call's time."""
+    """A table of the kernels (on a CPU: operators) that take most of a frame's time."""
     pair = [method.prepare(x) for x in random_frames(height, width, 1, device)]
+    return format_kernels(lambda: method(*pair), device, rows, "frame")
+
+
+def format_kernels(call: Call, device: torch.device, rows: int | None, unit: str) -> str:
+    """A table of the kernels (on a CPU: operators) that take most of a call's time.
+
+    Args:
+        rows: of the table; None: all kernels.
+        unit: what a call makes, for the heading.
+    """
     for _ in range(4):  # compiled, recorded, replayed
-        method(*pair)
+        call()
     synchronize(device)
     gpu = device.type == "cuda"
     activities = [ProfilerActivity.CUDA if gpu else ProfilerActivity.CPU]
     begin = time.perf_counter()
     with profile(activities=activities) as recorded:
         for _ in range(CALLS):
-            method(*pair)
+            call()
         synchronize(device)
     wall = (time.perf_counter() - begin) * 1e3 / CALLS
     spent = [
@@ -87,5 +97,5 @@ def format_times(
     ]
     number = sum(event.count for _, event in spent) / CALLS
     body.append(["all", f"{number:.0f}", f"{total / CALLS:.1f}", "", "100 %"])
-    heads = ["kernel", "launches", "microseconds per frame", "each", "share"]
+    heads = ["kernel", "launches", f"microseconds per {unit}", "each", "share"]
     return f"{tabulate(body, heads, **_STYLE)}\n\nwall time under the profiler: {wall:.2f} ms"
