@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from tests.helpers.compiled_graphs import compiled_nodes
 from zoomin_d2.layers import bilateral_correlation
 
 
@@ -55,17 +56,13 @@ def test_swapped_frames_mirror_displacements():
 @pytest.mark.parametrize("trains", [True, False])
 def test_compiled_training_uses_the_kernel(trains):
     pytest.importorskip("triton")
-    operators = []
-
-    def keep(graph, inputs):
-        operators.extend(str(node.target) for node in graph.graph.nodes)
-        return graph.forward
 
     def volume(features):
         return bilateral_correlation(features, features, 2)
 
     with FakeTensorMode(), torch.set_grad_enabled(trains):  # a GPU that need not exist
         features = torch.empty(1, 8, 6, 6, device="cuda", requires_grad=trains)
-        result = torch.compile(volume, backend=keep, dynamic=False)(features)
+        result, nodes = compiled_nodes(volume, features)
     assert result.shape == (1, 25, 6, 6)
+    operators = [str(node.target) for node in nodes]
     assert ("zoomin_d2.bilateral_correlation.default" in operators) == trains

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.helpers.compiled_graphs import compiled_nodes
 from zoomin_d2.layers import backward_warp, blend, crop, pad_to_multiple, resize_flow
 
 
@@ -132,18 +133,12 @@ def test_padding_replicates():
 
 
 def test_compiled_crop_has_no_index():
-    graphs = []
-
-    def keep(graph, inputs):
-        graphs.append(graph)
-        return graph.forward
-
     def padded_and_cropped(frame):
         return crop(pad_to_multiple(frame, 16), (30, 40))
 
     frame = torch.rand(1, 3, 30, 40)
-    result = torch.compile(padded_and_cropped, backend=keep, dynamic=False)(frame)
+    result, nodes = compiled_nodes(padded_and_cropped, frame)
     assert torch.equal(result, frame)
-    names = [node.name for node in graphs[0].graph.nodes]
+    names = [node.name for node in nodes]
     # The gradient of indexing adds values one by one.
     assert not [name for name in names if "index" in name], names
