@@ -216,6 +216,14 @@ def test_leftovers_of_a_killed_writer_go(tmp_path):
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_evaluation_leaves_a_file_in_the_making(tmp_path):
+    checkpointer = _run_of_three(tmp_path)
+    part = tmp_path / "model_0000004.pth.part"
+    part.write_bytes(b"half")  # by the training that still runs there
+    assert checkpointer.newest_good_checkpoint() == str(tmp_path / "model_0000003.pth")
+    assert part.exists()
+
+
 def _save_forever(folder: str) -> None:
     """Saves a model of one value, one higher each time; 8 MB, so that most time goes to writing."""
     model = nn.Linear(1024, 2048, bias=False)

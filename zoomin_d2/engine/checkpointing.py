@@ -103,10 +103,15 @@ class AtomicCheckpointer(SafeCheckpointer):
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict:
         """Like fvcore's, but `newest_good_checkpoint` chooses the file to resume from.
 
+        Only the process that trains in save_dir may call it: half-written files are removed there.
+
         Raises:
             UnreadableWeightsError: the run in save_dir has checkpoints, but none is usable.
             FileNotFoundError: a process cannot see the main process's checkpoint.
         """
+        if self.save_dir and comm.is_main_process():
+            for leftover in glob.glob(os.path.join(glob.escape(self.save_dir), "*.part")):
+                os.remove(leftover)  # from a process that was killed while writing
         last = self.newest_good_checkpoint() if resume else ""
         return self.load(last) if last else self.load(path, checkpointables=[])
 
@@ -114,7 +119,8 @@ class AtomicCheckpointer(SafeCheckpointer):
         """The newest whole checkpoint of the run in save_dir, "" if there is none.
 
         If `last_checkpoint` names a file that cannot be read, the run's next older one is used. A
-        process killed after writing a file and before naming it also loses nothing.
+        process killed after writing a file and before naming it also loses nothing. Only reads, so
+        that a run can be evaluated while it trains.
 
         Raises:
             UnreadableWeightsError, FileNotFoundError: as `resume_or_load`.
@@ -134,8 +140,6 @@ class AtomicCheckpointer(SafeCheckpointer):
 
     def _search(self) -> tuple[str, tuple[str, str] | None]:
         """A file to resume from, or a problem (file, reason)."""
-        for leftover in glob.glob(os.path.join(glob.escape(self.save_dir), "*.part")):
-            os.remove(leftover)  # from a process that was killed while writing
         problem = None
         for path, is_tagged in self._candidates():
             try:
