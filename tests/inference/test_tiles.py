@@ -187,6 +187,19 @@ def test_auto_measures_model_and_machine(monkeypatch):
     assert tiled.tile is None
 
 
+def test_auto_chooses_again_for_larger_calls(monkeypatch, average):
+    monkeypatch.setattr("zoomin_d2.inference.tiles.measure_bytes_per_pixel", lambda *_: 100.0)
+    monkeypatch.setattr("zoomin_d2.inference.tiles.free_memory", lambda device: 125 * 600 * 600)
+    tiled = TiledInterpolate(average, "auto")
+    sides = []
+    for height, count in ((64, 1), (600, 1), (1024, 1), (600, 1), (600, 2)):
+        frame = torch.rand(1, 3, height, height)
+        tiled(frame, frame, [0.5] * count)
+        sides.append(tiled.tile)
+    # Small frames are not measured; 600 x 600 fit exactly; a later small one keeps the tiles.
+    assert sides == [None, None, 576, 576, 576]
+
+
 @pytest.mark.parametrize("kind", ["mps", "xpu"])
 def test_memory_of_other_gpus(kind, monkeypatch):
     """Intel's are asked like NVIDIA's; Apple's do not say, so that whole frames are tried."""

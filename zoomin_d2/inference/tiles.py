@@ -36,7 +36,8 @@ class TiledInterpolate:
     Args:
         interpolate: makes the frames.
         tile: side in pixels, at least 64; None: whole frames; "auto": as large as free memory
-            allows, measured on a small frame at the first call.
+            allows, measured on a small frame at the first call, and again when a call needs more
+            than all before it.
         on_change: called with a message when a side is chosen or halved.
 
     Raises:
@@ -56,7 +57,8 @@ class TiledInterpolate:
                 f"got {tile!r}"
             )
         self.tile: int | None = None if tile == "auto" else tile
-        self._is_open = tile == "auto"  # until the first call
+        self._is_auto = tile == "auto"
+        self._largest = 0  # pixels of the largest call that `tile` was chosen for
         self._interpolate = interpolate
         self._tell = on_change or (lambda message: None)
 
@@ -67,8 +69,9 @@ class TiledInterpolate:
                 makes frames of another size.
         """
         height, width = frame_1.shape[-2:]
-        if self._is_open:
-            self.tile, self._is_open = self._choose(frame_1, len(ts)), False
+        pixels = len(ts) * len(frame_1) * height * width
+        if self._is_auto and pixels > self._largest:
+            self.tile, self._largest = self._choose(frame_1, len(ts)), pixels
         while True:
             try:
                 if self.tile is None or self.tile >= max(height, width):
@@ -101,7 +104,7 @@ class TiledInterpolate:
                 f"Out of memory even with tiles of {side} pixels ({reason}): free memory, or use "
                 "another device"
             )
-        self.tile = smaller
+        self.tile, self._is_auto = smaller, False  # what was measured does not hold
         self._tell(f"out of memory: continuing with tiles of {smaller} pixels")
 
     def _choose(self, frame: Tensor, num_times: int) -> int | None:
