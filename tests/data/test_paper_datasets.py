@@ -7,7 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.helpers.dataset_trees import assert_explains, values_of, write_image
+from tests.helpers.dataset_trees import (
+    assert_explains,
+    locked_by_another,
+    values_of,
+    write_image,
+)
 from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.data import InterpolationDatasetMapper, MissingDatasetError
 from zoomin_d2.data.datasets import cityscapes, ucf101, ucf101_interp
@@ -52,6 +57,12 @@ def test_ucf101(ucf101_root):
     assert all(len(record["frames"]) == 3 for record in records)
     assert all((r["height"], r["width"]) == (64, 85) for r in records)  # 48x64 enlarged
     assert all(record["fps"] == pytest.approx(25) for record in records)
+
+
+def test_ucf101_is_prepared_once_at_a_time(ucf101_root):
+    with locked_by_another(ucf101_root / "triplets_train"):
+        with pytest.raises(OSError, match="Another run is preparing"):
+            ucf101.prepare_ucf101(ucf101_root, short_side=64, show_progress=False)
 
 
 def test_ucf101_triplets_by_name_and_seed():
@@ -168,6 +179,12 @@ def test_cityscapes(cityscapes_root):
     folder = cityscapes_root / "leftImg8bit_sequence/train/hamburg"
     middle = cv2.imread(str(folder / "hamburg_000000_000701_leftImg8bit.png"))
     assert np.array_equal(high, middle[..., ::-1])
+
+
+def test_cityscapes_is_prepared_once_at_a_time(cityscapes_root):
+    with locked_by_another(cityscapes_root / cityscapes.PREPARED / "train"):
+        with pytest.raises(OSError, match="Another run is preparing"):
+            cityscapes.prepare_cityscapes(cityscapes_root, "train", show_progress=False)
 
 
 def test_cityscapes_val_is_annotated_frame(cityscapes_root):

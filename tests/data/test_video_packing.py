@@ -1,11 +1,10 @@
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from tests.helpers.dataset_trees import locked_by_another
 from zoomin_d2.data import packing, video_packing
 from zoomin_d2.data.datasets.prepared_clips import load_prepared_clips
 from zoomin_d2.data.frame_store import FrameStore
@@ -153,17 +152,9 @@ def test_names_do_not_share_a_file(tmp_path, write_video, moving_frames):
 
 
 def test_two_runs_do_not_prepare_one_folder(videos, tmp_path):
-    code = "import sys; from zoomin_d2.files import lock_folder\n"
-    code += "print(lock_folder(sys.argv[1]), flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", code, str(tmp_path / "out")]
-    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        assert other.stdout.readline() == "True\n"
+    with locked_by_another(tmp_path / "out"):
         with pytest.raises(OSError, match="Another run is preparing"):
             prepare(videos, tmp_path / "out")
-    finally:
-        other.kill()
-        other.communicate()
     assert prepare(videos, tmp_path / "out")["counts"]["shots"] == 3
 
 

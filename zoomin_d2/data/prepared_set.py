@@ -12,13 +12,25 @@ import shutil
 from pathlib import Path
 
 from zoomin_d2.data.packing import INDEX_NAME
-from zoomin_d2.files import write_json
+from zoomin_d2.files import lock_folder, write_json
 
 _UNFINISHED = "unfinished.json"
 
 
+def lock_destination(destination: Path) -> None:
+    """Create a set's folder, and keep other processes from preparing it until this one ends.
+
+    Raises:
+        OSError: another process prepares it, or the folder cannot be created.
+    """
+    if not lock_folder(destination):
+        raise OSError(
+            f"Another run is preparing {destination}. Wait for it, or use another name or --root."
+        )
+
+
 class PreparedSet:
-    """A set that is being prepared.
+    """A set that is being prepared, by this process alone.
 
     Args:
         destination: gets index.json; created if missing.
@@ -30,9 +42,11 @@ class PreparedSet:
 
     Raises:
         FileExistsError: not `overwrite`, and destination holds a set made from something else.
+        OSError: another process prepares it, or the folder cannot be created.
     """
 
     def __init__(self, destination: Path, made_from: dict, overwrite: bool):
+        lock_destination(destination)
         self._destination = destination
         self._made_from = made_from
         index = _read(destination / INDEX_NAME)

@@ -31,7 +31,7 @@ from zoomin_d2.data.packing import (
 from zoomin_d2.data.prepared_set import PreparedSet
 from zoomin_d2.data.shot_analysis import analyse_video
 from zoomin_d2.data.video_file import VideoFile, iter_frames, probe_video
-from zoomin_d2.files import lock_folder, write_json
+from zoomin_d2.files import write_json
 from zoomin_d2.frames import VIDEO_SUFFIXES, CorruptFrameError
 
 logger = logging.getLogger(__name__)
@@ -115,10 +115,6 @@ def prepare_video_folder(
     if not videos:
         raise FileNotFoundError(
             f"No video files ({', '.join(VIDEO_SUFFIXES)}) in {source}. Give a folder of videos."
-        )
-    if not lock_folder(destination):
-        raise OSError(
-            f"Another run is preparing {destination}. Wait for it, or use another --name."
         )
     made_from = {"source": str(source.resolve()), "options": asdict(options)}
     prepared = PreparedSet(destination, made_from, overwrite)

@@ -25,6 +25,7 @@ from zoomin_d2.data.packing import (
     run_jobs,
     write_shot,
 )
+from zoomin_d2.data.prepared_set import lock_destination
 from zoomin_d2.files import write_json
 from zoomin_d2.frames import CorruptFrameError
 
@@ -141,12 +142,13 @@ def prepare_cityscapes(
 
     Raises:
         MissingDatasetError: no images of the split.
-        OSError: too little disk space.
+        OSError: too little disk space, or another run is preparing the split.
     """
     folder = Path(folder)
     snippets = find_snippets(folder, split)
     destination = folder / PREPARED / split
-    (destination / "shots").mkdir(parents=True, exist_ok=True)
+    lock_destination(destination)
+    (destination / "shots").mkdir(exist_ok=True)
     num_frames = sum(len(snippet) for snippet in snippets)
     require_disk_space(
         destination, num_frames * 256 * 512 * 3, "Free some space or set --root on another disk."

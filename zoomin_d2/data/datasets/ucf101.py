@@ -67,7 +67,7 @@ def prepare_ucf101(
     Raises:
         MissingDatasetError: the videos or the split file are missing.
         FileExistsError: not overwrite, and a set with another list, size or seed exists.
-        OSError: too little disk space.
+        OSError: too little disk space, or another run is preparing the set.
     """
     folder = Path(folder)
     destination = folder / "triplets_train"
