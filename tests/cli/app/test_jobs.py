@@ -17,9 +17,9 @@ from zoomin_d2.video.errors import InterruptedRunError
 TWICE = Target(multi=2)
 
 
-def run(clip, folder, choices, mask=None, progress=lambda *_: None, stop=None):
-    stop = stop or threading.Event()
-    return jobs.interpolate_clip(clip, mask, choices, folder, progress, stop)
+def run(clip, folder, choices, mask=None, limits=None, progress=lambda *_: None, stop=None):
+    stop, limits = stop or threading.Event(), limits or Limits()
+    return jobs.interpolate_clip(clip, mask, choices, limits, folder, progress, stop)
 
 
 def frames_of(path) -> list[np.ndarray]:
@@ -140,6 +140,25 @@ def test_stop_after_the_last_frame(real_clip, tmp_path, monkeypatch):
 def test_limits_are_told_before_any_work(real_clip, limits, words):
     with pytest.raises(ValueError, match=words):
         jobs.check_clip(real_clip, limits, TWICE)
+
+
+@pytest.mark.parametrize("limits", [Limits(frames=12), Limits(seconds=0.2)])
+def test_limits_hold_for_unknown_lengths(real_clip, limits, tmp_path):
+    """As of a recording that a browser streams."""
+    clip = tmp_path / "streamed.mkv"
+    with av.open(str(real_clip)) as source, open(clip, "wb") as file:
+        sink = type("Sink", (), {"write": lambda self, data: file.write(data)})()  # cannot seek
+        with av.open(sink, "w", format="matroska") as out:
+            video = source.streams.video[0]
+            stream = out.add_stream_from_template(video)
+            for packet in source.demux(video):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    out.mux(packet)
+    jobs.check_clip(clip, limits, TWICE)  # it cannot know
+    with pytest.raises(ValueError, match="does not say how long it is"):
+        run(clip, tmp_path, Choices(TWICE, "average"), limits=limits)
+    run(clip, tmp_path, Choices(TWICE, "average"))
 
 
 def test_length_of_result_is_open_at_first(real_clip):

@@ -21,6 +21,7 @@ from zoomin_d2.video import Hooks, Report, Target, VideoError, interpolate_sourc
 from zoomin_d2.video.errors import InterruptedRunError
 from zoomin_d2.video.jobs.options import job_options
 from zoomin_d2.video.read.containers import open_container
+from zoomin_d2.video.read.source import SourceInfo
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.time.pixels import Pixels
 from zoomin_d2.video.time.protection import Unsure
@@ -185,10 +186,25 @@ def check_clip(clip: Path, limits: Limits, target: Target | None = None) -> None
         )
 
 
+def _check_length(frame: OutputFrame, limits: Limits, target: Target, info: SourceInfo) -> None:
+    """For a clip that does not say how long it is: the limits, while its frames are made.
+
+    Raises:
+        ValueError: the clip or its result is too long.
+    """
+    rate = target.fps or info.rate * (target.multi or 1)
+    if frame.index >= min(limits.frames, float(limits.seconds * rate * target.slowmo)):
+        raise ValueError(
+            f"The clip does not say how long it is, and has more than {limits.seconds:g} s, or its "
+            f"result more than {limits.frames:,} frames, which this page does not accept."
+        )
+
+
 def interpolate_clip(
     upload: Path,
     mask: Path | None,
     choices: Choices,
+    limits: Limits,
     folder: Path,
     progress: Callable[[int, int], None],
     stop: threading.Event,
@@ -197,6 +213,7 @@ def interpolate_clip(
 
     Args:
         upload: the clip. mask: white where its nearer frame is shown; None: nowhere.
+        limits: those of `check_clip`, for a clip whose length it could not know.
         folder: for the result; after an error it may hold unfinished files.
         progress: called with (frames done, frames in all; 0 if unknown).
         stop: set it to stop early.
@@ -222,6 +239,8 @@ def interpolate_clip(
     ):
 
         def decorate(frame: OutputFrame) -> OutputFrame:
+            if source.info.duration is None:
+                _check_length(frame, limits, choices.target, source.info)
             frame = draw(frame) if draw else frame
             comparison.add(frame)
             return frame
