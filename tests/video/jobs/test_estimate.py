@@ -49,6 +49,16 @@ def moving():
     return [np.ascontiguousarray(texture[:, 2 * i : 2 * i + 96]) for i in range(90)]
 
 
+def test_titles_in_old_encodings(write_video, moving, average, tmp_path):
+    clip = write_video("in.mkv", moving[:30])
+    data = clip.read_bytes()
+    writer = b"Lavf"  # the name of the program that wrote it, in the same places as a title
+    assert writer in data
+    clip.write_bytes(data.replace(writer, b"L\xe9vf"))  # Latin-1
+    with open_source(clip) as source:
+        assert estimate_source(source, str(tmp_path / "out.mkv"), average, Target(multi=2)).seconds
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", "/"])
 def test_the_size_of_real_outputs(write_video, moving, average, tmp_path, suffix, monkeypatch):
     clip = write_video("in.mkv", moving, audio="aac" if suffix == ".mkv" else None)

@@ -25,6 +25,7 @@ from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.video import Target, interpolate_video, open_source
 from zoomin_d2.video.jobs.container_job import JobOptions
+from zoomin_d2.video.read.containers import open_container
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.write.encoder import EncodeOptions, choose_encoder
 from zoomin_d2.video.write.null_container import scratch_container
@@ -219,7 +220,7 @@ def loop_clip(clip: Path, output: Path, times: int) -> None:
     with av.open(str(output), "w") as out:
         stream, offset = None, 0
         for _ in range(times):
-            with av.open(str(clip)) as source:
+            with open_container(clip) as source:
                 video = source.streams.video[0]
                 stream = stream or out.add_stream_from_template(video)
                 end = 0

@@ -30,7 +30,7 @@ from zoomin_d2.video.errors import (
 )
 from zoomin_d2.video.jobs.container_job import Hooks, JobOptions, count_frames
 from zoomin_d2.video.jobs.run import interpolate_source, output_kind
-from zoomin_d2.video.read.containers import file_url
+from zoomin_d2.video.read.containers import open_container
 from zoomin_d2.video.read.filtered import FilteredSource
 from zoomin_d2.video.read.source import ClosedOnExit, Damage, Source, SourceFrame
 from zoomin_d2.video.report import duration_words
@@ -278,7 +278,7 @@ def _sizes(file: Path, num_frames: int) -> list[tuple[int, bool]]:
         return [(image.stat().st_size, True) for image in file.iterdir()]
     if output_kind(file) != "video":
         return [(file.stat().st_size // num_frames, True)] * num_frames
-    with av.open(file_url(file)) as container:
+    with open_container(file) as container:
         packets = container.demux(video=0)
         return [(packet.size, packet.is_keyframe) for packet in packets if packet.size]
 
@@ -287,7 +287,7 @@ def _side_rate(file: Path, video_index: int) -> float:
     """Bytes per second of everything beside the video, from the first packets of a file."""
     size, last = 0, 0.0
     try:
-        with av.open(file_url(file)) as container:
+        with open_container(file) as container:
             for packet in itertools.islice(container.demux(), _SAMPLE_PACKETS):
                 if packet.pts is not None and packet.time_base is not None:
                     last = max(last, float(packet.pts * packet.time_base))
