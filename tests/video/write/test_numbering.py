@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from zoomin_d2.video import Target, interpolate_video, open_source
+from zoomin_d2.video import JobOptions, Target, interpolate_video, open_source
 from zoomin_d2.video.errors import BadInputError, OutputError
 from zoomin_d2.video.read.images import is_pattern, list_sequence
 from zoomin_d2.video.write.numbering import numbering_for
@@ -86,3 +86,10 @@ def test_old_images_are_not_mixed(tmp_path, average):
         interpolate_video(
             str(tmp_path / "in"), tmp_path / "in/q.%04d.png", average, Target(multi=2)
         )
+    options = JobOptions(overwrite=True)
+    others = ("p.7.tif", "p.077.tif", "q.77.tif", "p.77.png")
+    for name in others:
+        (tmp_path / "out" / name).write_bytes(b"other")
+    interpolate_video(str(tmp_path / "in"), tmp_path / "out", average, Target(multi=2), options)
+    names = {f.name for f in (tmp_path / "out").iterdir()}
+    assert names == {"p.10.tif", "p.11.tif", "p.12.tif", *others}

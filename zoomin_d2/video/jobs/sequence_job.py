@@ -196,8 +196,8 @@ def _open(output, numbering, fps, size, source, options, report) -> DirectOutput
         raise OutputError(f"{path} holds images: --overwrite replaces them, --resume continues")
     folder = ImageFolder(numbering, format_for(source.info, fps, source.info.has_alpha))
     if old and not options.resume:
-        for index in range(folder.next_frame()):
-            folder.path(index).unlink()
+        for image in numbering.images_of_any_run():
+            image.unlink()
     return folder
 
 

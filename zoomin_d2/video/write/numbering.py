@@ -1,6 +1,8 @@
 """The names of the images of a sequence: what stands before the number, its first value and its
 number of digits."""
 
+import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +28,15 @@ class Numbering(NamedTuple):
         """The file of image `index`, from 0."""
         name = f"{self.prefix}{self.first + index:0{self.digits}d}{self.suffix}"
         return self.folder / name
+
+    def images_of_any_run(self) -> list[Path]:
+        """The images in the folder that are named like this sequence, whatever their first
+        number."""
+        start, end = re.escape(self.prefix), re.escape(self.suffix)
+        name = re.compile(f"{start}[0-9]{{{max(self.digits, 1)}}}{end}")
+        named = {file for file in self.folder.iterdir() if name.fullmatch(file.name)}
+        longer = itertools.takewhile(Path.exists, map(self.path, itertools.count()))
+        return sorted(named.union(longer))
 
 
 def numbering_for(output: str, images: Sequence[Path]) -> Numbering:
