@@ -59,7 +59,7 @@ def test_ucf101(ucf101_root):
     assert all(record["fps"] == pytest.approx(25) for record in records)
 
 
-def test_ucf101_is_prepared_once_at_a_time(ucf101_root):
+def test_ucf101_runs_one_at_a_time(ucf101_root):
     with locked_by_another(ucf101_root / "triplets_train"):
         with pytest.raises(OSError, match="Another run is preparing"):
             ucf101.prepare_ucf101(ucf101_root, short_side=64, show_progress=False)
@@ -181,7 +181,7 @@ def test_cityscapes(cityscapes_root):
     assert np.array_equal(high, middle[..., ::-1])
 
 
-def test_cityscapes_is_prepared_once_at_a_time(cityscapes_root):
+def test_cityscapes_runs_one_at_a_time(cityscapes_root):
     with locked_by_another(cityscapes_root / cityscapes.PREPARED / "train"):
         with pytest.raises(OSError, match="Another run is preparing"):
             cityscapes.prepare_cityscapes(cityscapes_root, "train", show_progress=False)

@@ -216,7 +216,7 @@ def test_leftovers_of_a_killed_writer_go(tmp_path):
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_evaluation_leaves_a_file_in_the_making(tmp_path):
+def test_evaluation_leaves_half_a_file(tmp_path):
     checkpointer = _run_of_three(tmp_path)
     part = tmp_path / "model_0000004.pth.part"
     part.write_bytes(b"half")  # by the training that still runs there
