@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from zoomin_d2 import Interpolator
+from zoomin_d2.cli.arguments import make_options, make_parser
 from zoomin_d2.video import Hooks, VideoError, interpolate_video, open_source
 from zoomin_d2.video.jobs.options import job_options
 
@@ -63,6 +64,20 @@ def test_flat_keywords_find_their_place():
     options = job_options(model="fast", resume=True, crf=20, dedupe=True)
     assert (options.model, options.resume) == ("fast", True)
     assert (options.encode.crf, options.stream.dedupe) == (20, True)
+
+
+def test_one_run_for_command_and_call(clip, tmp_path, monkeypatch):
+    """Either resumes what the other began, if it makes the same frames."""
+    used = []
+    monkeypatch.setattr("zoomin_d2.video.interpolate_video", lambda *x: used.append(x[4]))
+    model = Interpolator.from_pretrained("fast-roigan", device="cpu")
+    model.video(clip, tmp_path / "out.mp4")
+    monkeypatch.undo()
+    assert used[0].extra["detail"] == 1 and used[0].extra["flow_scale"] == "auto"
+    given = ["in.mp4", "out.mp4", "--model", "fast-roigan"]
+    for words, same in (([], True), (["--detail", "1"], True), (["--compare", "side"], False)):
+        args = make_parser().parse_args(given + words)
+        assert (make_options(args, model.for_videos()) == used[0]) is same
 
 
 @pytest.fixture

@@ -306,6 +306,7 @@ def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
         unsure=args.unsure,
         shutter=args.shutter,
     )
+    drawn = {"compare": args.compare, "draw_proposals": args.draw_proposals}
     return JobOptions(
         stream=stream,
         encode=EncodeOptions(args.codec, args.crf, args.preset, args.pix_fmt),
@@ -315,13 +316,5 @@ def make_options(args: argparse.Namespace, model: Interpolator) -> JobOptions:
         on_damage=args.on_damage,
         model=model.name,
         limit=args.preview,
-        extra={
-            "compare": args.compare,
-            "draw_proposals": args.draw_proposals,
-            "dtype": args.dtype,
-            "flow_scale": model.flow_scale,
-            "quality": args.quality,
-            "detail": args.detail,
-            "backend": args.backend,
-        },
+        extra=model.settings | {k: v for k, v in drawn.items() if v},
     )

@@ -209,8 +209,7 @@ class Interpolator:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is and results come from; with several devices, the CPU, which
-        distributes the work."""
+        """Where results come from; with several devices, the CPU, which distributes the work."""
         return self._device
 
     @property
@@ -222,6 +221,14 @@ class Interpolator:
     def dtype(self) -> torch.dtype:
         """The precision that it computes in; OpenVINO chooses its own (float32 here)."""
         return self._dtype
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides its frames, beside its name; a video job resumes only with equal ones."""
+        return {
+            **{"dtype": str(self._dtype), "flow_scale": self._flow_scale, "detail": self._detail},
+            **{"quality": self._quality, "backend": self._backend},
+        }
 
     @property
     def generator(self) -> nn.Module:
@@ -378,9 +385,7 @@ class Interpolator:
         auto = self.for_videos()
         if multi is None and fps is None and slowmo == 1:
             multi = 2
-        decisive = {"dtype": str(self.dtype), "flow_scale": auto.flow_scale}
-        decisive |= {"quality": self._quality, "detail": self._detail, "backend": self._backend}
-        job = job_options(**{"model": self.name, "extra": decisive, **options})
+        job = job_options(**{"model": self.name, "extra": auto.settings, **options})
         target = Target(multi=multi, fps=fps, slowmo=slowmo)
         return interpolate_video(inputs, output, auto, target, job, hooks, input_fps, None, filters)
 
@@ -388,12 +393,8 @@ class Interpolator:
         devices = f", devices={self.workers}" if self.workers > 1 else ""
         return (
             f"Interpolator('{self.name}', device='{self.device}'{devices}, dtype={self.dtype}, "
-            f"tile={self._tile!r}, flow_scale={_number(self._flow_scale)}, "
+            f"tile={self._tile!r}, flow_scale={self._flow_scale}, "
             f"quality='{self._quality}'"
             f"{f', detail={self._detail:g}' if self._detail else ''}"
             f"{'' if self._backend == 'torch' else f', backend={self._backend!r}'})"
         )
-
-
-def _number(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
