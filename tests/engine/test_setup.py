@@ -15,6 +15,7 @@ from zoomin_d2.engine.setup import unread_keys
 from zoomin_d2.files import lock_folder
 from zoomin_d2.generators import GENERATORS
 from zoomin_d2.modeling import build_generator
+from zoomin_d2.user_errors import UserError
 
 HOLD = (
     "import sys; from zoomin_d2.files import lock_folder\n"
@@ -92,6 +93,11 @@ def test_keys_that_nothing_reads_are_said(datasets_here, tmp_path):
         "Ignored config keys: INPUT.CROP.SIZE, SOLVER.MOMENTUM. "
         in (tmp_path / "log.txt").read_text()
     )
+
+
+def test_a_teacher_is_checked_before_training(datasets_here, tmp_path):
+    with pytest.raises(UserError, match=r"there is no file 'gone'.*MODEL\.TEACHER\.WEIGHTS"):
+        make_trainer(datasets_here, tmp_path, "MODEL.TEACHER.WEIGHTS", "gone")
 
 
 def test_weights_are_no_folder(tmp_path):

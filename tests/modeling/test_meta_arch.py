@@ -259,7 +259,7 @@ def _norm_of_adversarial_gradient(model, batch):
     return kept[0].grad.norm()
 
 
-@pytest.mark.parametrize("teacher", [None, Teacher(WeightedAverage(), 0.5)])
+@pytest.mark.parametrize("teacher", [None, Teacher(WeightedAverage, 0.5)])
 @pytest.mark.parametrize(("name", "psnr"), [("image", 0), ("roi", 0), ("roi", 6)])
 def test_share_of_the_photometric_gradient(model, small_cfg, make_batch, name, psnr, teacher):
     _lend(model, small_cfg, name)

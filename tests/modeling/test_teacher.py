@@ -29,7 +29,7 @@ def taught_cfg(small_cfg):
 def test_share_of_the_teacher(share, expected):
     frame_1, frame_2, truth = (torch.full((2, 3, 8, 8), x) for x in (0.1, 0.9, 0.9))
     # The teacher's at 0.25: 0.75 * 0.1 + 0.25 * 0.9 = 0.3.
-    target = Teacher(WeightedAverage(), share).mix(frame_1, frame_2, truth, TIMES)
+    target = Teacher(WeightedAverage, share).mix(frame_1, frame_2, truth, TIMES)
     torch.testing.assert_close(target, torch.tensor(expected).view(2, 1, 1, 1).expand(2, 3, 8, 8))
 
 
@@ -37,7 +37,7 @@ def test_share_of_the_teacher(share, expected):
 def test_teacher_averages_mirror_images(device):
     frames = torch.rand(3, 2, 3, 32, 40, generator=torch.Generator().manual_seed(0))
     best = Interpolator.from_pretrained("fast", "cpu", torch.float32, quality="best")
-    teacher = Teacher(load_generator("fast").generator, 1.0)
+    teacher = Teacher(lambda: load_generator("fast").generator, 1.0)
     frame_1, frame_2, truth = frames.to(device)
     with torch.autocast(device, dtype=torch.bfloat16):  # as in training: it must not reach in
         target = teacher.mix(frame_1, frame_2, truth, TIMES.to(device))
@@ -46,6 +46,25 @@ def test_teacher_averages_mirror_images(device):
         expected = best(frames[0, i : i + 1], frames[1, i : i + 1], t)
         difference = (target[i : i + 1].cpu() - expected).abs()
         assert difference.mean() < 4e-3  # half precision, of noise
+
+
+def test_teacher_is_loaded_for_training_alone(taught_cfg, make_batch, tmp_path):
+    taught_cfg.MODEL.TEACHER.WEIGHTS = str(tmp_path / "gone.safetensors")
+    model = build_model(taught_cfg)
+    with torch.no_grad():
+        assert len(model.eval()(make_batch(1, 64, 64))) == 1
+    with pytest.raises(FileNotFoundError, match="gone"):
+        model.train()(make_batch(1, 64, 64))
+
+
+def test_loading_it_draws_no_random_numbers():
+    def load():
+        torch.rand(9)
+        return WeightedAverage()
+
+    before = torch.get_rng_state()
+    Teacher(load, 1.0).mix(*torch.zeros(3, 2, 3, 8, 8), TIMES)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_losses_compare_with_the_target(taught_cfg, make_batch):
@@ -63,7 +82,8 @@ def test_losses_compare_with_the_target(taught_cfg, make_batch):
 
 def test_teacher_is_not_trained_or_saved(taught_cfg, make_batch):
     model = build_model(taught_cfg)
-    teacher = model.teacher._generator
+    teacher = load_generator("fast").generator
+    model.teacher._load = lambda: teacher
     model(make_batch(1, 64, 64))  # converts it
     before = [x.clone() for x in teacher.parameters()]
     sum(model(make_batch(1, 64, 64)).values()).backward()
@@ -89,9 +109,3 @@ def test_evaluation_has_no_teacher(taught_cfg, make_batch):
     alone.load_state_dict(taught.state_dict())
     batch = make_batch(1, 64, 64)
     assert torch.equal(alone(batch)[0]["pred_frame"], taught(batch)[0]["pred_frame"])
-
-
-def test_teacher_that_does_not_exist(taught_cfg):
-    taught_cfg.MODEL.TEACHER.WEIGHTS = "zoo:fastest"
-    with pytest.raises(FileNotFoundError, match="fastest"):
-        build_model(taught_cfg)

@@ -30,7 +30,8 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
     """A config from a file and "KEY VALUE" overrides, on a device that exists.
 
     Raises:
-        FileNotFoundError: if the config file, or the file in MODEL.WEIGHTS, does not exist.
+        FileNotFoundError: if the config file, or a file in *.WEIGHTS, does not exist. (A teacher's
+            is needed for training alone: `setup_run` checks it.)
         ValueError: if the file or an override is invalid, or a value is out of range.
     """
     cfg = get_zoomin_cfg()
@@ -167,6 +168,8 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
         if getattr(args, "deterministic", False) and cfg.SEED < 0:
             raise ValueError("--deterministic needs a fixed seed: set SEED to 0 or more")
         resolved = resolve_datasets(cfg, eval_only=args.eval_only, announce=False)
+        if not args.eval_only:
+            _check_file("MODEL.TEACHER.WEIGHTS", cfg.MODEL.TEACHER.WEIGHTS)
         if comm.is_main_process() and not args.eval_only:
             _hold_output_dir(cfg.OUTPUT_DIR)
     except (ValueError, FileNotFoundError, MissingDatasetError) as error:

@@ -126,6 +126,7 @@ class FrameInterpolator(nn.Module):
             generator.context.copy_from(*frozen_rpn.context_convolution())
         weights = cfg.MODEL.LOSS_WEIGHTS
         taught_by = cfg.MODEL.TEACHER.WEIGHTS
+        teacher = Teacher(lambda: load_generator(taught_by).generator, cfg.MODEL.TEACHER.SHARE)
         return {
             "generator": generator,
             "frozen_rpn": frozen_rpn,
@@ -146,9 +147,7 @@ class FrameInterpolator(nn.Module):
             "roi_metrics": cfg.TEST.ROI_METRICS,
             "use_bf16": cfg.SOLVER.AMP.ENABLED,
             "compile_generator": cfg.SOLVER.COMPILE,
-            "teacher": Teacher(load_generator(taught_by).generator, cfg.MODEL.TEACHER.SHARE)
-            if taught_by
-            else None,
+            "teacher": teacher if taught_by else None,
         }
 
     @property

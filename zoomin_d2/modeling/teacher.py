@@ -1,5 +1,6 @@
 """A finished network whose frames are part of what another one learns from (distillation)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,14 +21,15 @@ class Teacher:
     errors that depend on direction (Hinton et al., "Distilling the Knowledge in a Neural Network").
 
     Args:
-        generator: the finished network; it is moved to the device of the frames, converted, and
-            kept.
+        load: returns the finished network. It is called when a training first needs it, so that
+            what was taught can be used without its teacher. The network is moved to the device of
+            the frames, converted, and kept.
         share: of the teacher's frame in the mixture, 0 to 1.
     """
 
-    def __init__(self, generator: nn.Module, share: float):
+    def __init__(self, load: Callable[[], nn.Module], share: float):
         self.share = share
-        self._generator = generator
+        self._load = load
         self._interpolate: Averaged | None = None
 
     def mix(
@@ -41,7 +43,9 @@ class Teacher:
         """
         if self._interpolate is None:
             device = frame_1.device
-            engine = InferenceEngine(self._generator, device, default_dtype(device))
+            with torch.random.fork_rng(devices=[]):  # a resumed run loads it at another iteration
+                network = self._load()
+            engine = InferenceEngine(network, device, default_dtype(device))
             self._interpolate = Averaged(engine)
         times: Any = [t]  # the engine takes one for each sample, too
         # (The engine switches autograd off itself. Autocast would round what it keeps exact.)
