@@ -130,7 +130,6 @@ def profile(args: Namespace) -> str:
         print(sections[-1], flush=True)
         if args.output is not None:
             text = "\n".join(sections).encode()
-            args.output.mkdir(parents=True, exist_ok=True)
             write_atomically(args.output / "profile.md", lambda f: f.write(text))
 
     torch.backends.cudnn.benchmark = device.type == "cuda"
@@ -174,6 +173,8 @@ def make_parser() -> ToolParser:
 
 
 def analyze_models(args: Namespace) -> list[dict] | str:
+    if args.output is not None:
+        args.output.mkdir(parents=True, exist_ok=True)
     if args.profile is not None:
         args.size = args.size or [frame_size(s) for s in PROFILE_SIZES]
         return profile(args)

@@ -22,7 +22,7 @@ from zoomin_d2.evaluation import format_results_table
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Lines of a log that show how far a step is.
 PROGRESS = re.compile(r"iter: \d+|Inference done \d+/\d+")
-CONFIG = "configs/quick_schedules/roigan_instant_test.yaml"
+CONFIG = REPOSITORY / "configs/quick_schedules/roigan_instant_test.yaml"
 
 
 def run(title: str, *command: str | Path, log: Path) -> None:
@@ -59,7 +59,7 @@ def main() -> None:
     output.mkdir(parents=True, exist_ok=True)
     # Use the sample clips, whatever else is on disk, so that the demo is the same everywhere.
     data = ["DATASETS.TRAIN", "('sample_clips_train',)", "DATASETS.TEST", "('sample_clips_val',)"]
-    print(resolve_datasets(setup_cfg(CONFIG, data)).sentence, flush=True)
+    print(resolve_datasets(setup_cfg(str(CONFIG), data)).sentence, flush=True)
 
     training = output / "training"
     run(

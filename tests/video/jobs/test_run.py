@@ -161,6 +161,17 @@ def test_variable_frame_rate_stays_in_sync(run, write_video, make_frames, read_v
     assert abs(len(after) * 20 - 680) <= 20 + 10
 
 
+def test_first_frame_longer_than_the_last(run, write_video, make_frames, read_video):
+    """H.264 decodes the first frame two of its steps early, and has no time for that at the end."""
+    times = [0, *range(9000, 90_000, 3000)]
+    source = write_video("in.mkv", make_frames(28), times=times, time_base=F(1, 90_000))
+    report, output = run(source, "out.mp4", multi=2)
+    with av.open(str(output)) as out:
+        stream = out.streams.video[0]
+        ends = [p.pts + p.duration for p in out.demux(stream) if p.size]
+        assert max(ends) * stream.time_base == stream.duration * stream.time_base == 1
+
+
 def test_slow_motion_stretches_sound(run, write_video, make_frames):
     parts = [(0, 500), (500, 2000)]
     chapters = [

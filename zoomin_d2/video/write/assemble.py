@@ -143,7 +143,8 @@ def _video_packets(
             if ticks is not None and is_mp4:
                 earliest = packet.dts if before is None else before + 1
                 packet.dts = max(earliest, packet.pts - delay)
-                packet.duration = max(1, ticks - delay - packet.dts)
+                # If it cannot be decoded as early, this is still where the file ends.
+                packet.duration = max(1, ticks - packet.pts)
             yield packet
 
     for packet in timed():
