@@ -128,6 +128,8 @@ def test_pixels_keep_their_shape(write_video, make_frames, filters, size, aspect
     "filters, rate, times, end",
     [
         ("fps=50", 50, [F(k, 50) for k in range(16)], F(16, 50)),
+        ("fps=60", 60, [F(k, 60) for k in range(19)], F(8, 25)),
+        ("fps=24", 24, [F(k, 24) for k in range(8)], F(8, 25)),
         ("setpts=2*PTS", F(25, 2), [F(2 * k, 25) for k in range(8)], F(16, 25)),
         ("select='not(mod(n\\,2))'", F(25, 2), [F(2 * k, 25) for k in range(4)], F(8, 25)),
         ("trim=end_frame=3", 25, [F(k, 25) for k in range(3)], F(3, 25)),

@@ -188,6 +188,8 @@ class FilteredSource(ClosedOnExit):
             tick = Fraction(frame.time_base or tick)
         steps = [b - a for a, b in pairwise(times) if b > a]
         declared = [before.rate, 2 * before.rate]
+        if set(steps) == {tick}:  # as after the filter fps, whose clock ticks once a frame
+            declared = [1 / tick]
         rate = possible_rate(declared, steps, tick) if steps else before.rate
         is_deinterlaced = self._filters[0].name in _DEINTERLACERS
         warnings = before.warnings

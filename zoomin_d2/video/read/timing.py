@@ -72,7 +72,10 @@ def measure_timing(
     ticks = sorted(set(order))
     steps = [b - a for a, b in pairwise(ticks)]
     base = Fraction(stream.time_base or 1)
-    declared = [Fraction(r) for r in _declared(stream) if r]
+    rates = [stream.average_rate, stream.guessed_rate, stream.base_rate]
+    if not order:  # of a raw stream, the average is FFmpeg's default, 25
+        rates = [stream.guessed_rate, *rates]
+    declared = [Fraction(r) for r in rates if r]
     rate = possible_rate(declared, [s * base for s in steps], base)
     borne_out = [abs(durations[t] - step) <= min(1, step // 4) for t, step in zip(ticks, steps)]
     true_durations = sum(borne_out) >= _STEADY * len(borne_out)
@@ -83,10 +86,6 @@ def measure_timing(
         and order == sorted(order)
     )
     return Timing(rate, bool(order), base, true_durations, in_decoding_order)
-
-
-def _declared(stream: av.VideoStream):
-    return stream.average_rate, stream.guessed_rate, stream.base_rate
 
 
 def possible_rate(declared: list[Fraction], steps: list[Fraction], tick: Fraction) -> Fraction:
