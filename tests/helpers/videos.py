@@ -46,6 +46,7 @@ def write_video(tmp_path):
         time_base=None,
         tags=None,
         audio=None,
+        title=None,
         subtitles=None,
         rotation=None,
         aspect=None,
@@ -58,7 +59,7 @@ def write_video(tmp_path):
     ):
         """`times`: pts of the frames in `time_base`. `rotation`: degrees, or those, hflip, vflip.
         `tags`: (primaries, transfer, matrix, range) as H.273 numbers. `audio`: a codec, a 440 Hz
-        tone as long as the video. `subtitles`: a codec; one line per second."""
+        tone as long as the video. `title`: of the sound. `subtitles`: a codec; one line per second."""
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         fps = Fraction(fps)
@@ -93,6 +94,7 @@ def write_video(tmp_path):
                 codec_name = "pcm_s16le" if audio == "pcm" else audio
                 layout = "stereo" if audio == "pcm" else "mono"
                 sound = out.add_stream(codec_name, rate=48_000, layout=layout)
+                sound.metadata.update({"title": title} if title else {})
             lines = None
             if attachment:
                 out.add_attachment("note.txt", "text/plain", attachment)

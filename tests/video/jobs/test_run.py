@@ -172,6 +172,49 @@ def test_first_frame_longer_than_the_last(run, write_video, make_frames, read_vi
         assert max(ends) * stream.time_base == stream.duration * stream.time_base == 1
 
 
+def test_raw_streams_have_their_own_rate(run, write_video, make_frames):
+    report, _ = run(write_video("in.h264", make_frames(30), fps=60), "out.mp4", multi=2)
+    assert (report.fps, report.duration) == ("120", pytest.approx(0.5))
+
+
+@pytest.mark.parametrize(("codec", "name"), [("vp9", "libvpx-vp9"), ("av1", "libsvtav1")])
+def test_what_a_mov_cannot_hold_is_said_first(run, write_video, make_frames, codec, name):
+    made = []
+    with pytest.raises(OutputError, match=rf"A \.mov file cannot hold {name}; \.mkv can"):
+        options = JobOptions(encode=EncodeOptions(codec=codec))
+        run(write_video("in.mp4", make_frames(6)), "out.mov", options, lambda *x: made.append(x))
+    assert not made
+
+
+def test_preview_of_uneven_times_has_sound(run, write_video, make_frames):
+    times = [*range(0, 1000, 20), *range(1000, 2000, 100)]
+    source = write_video("in.mkv", make_frames(60), times=times, time_base=F(1, 1000), audio="aac")
+    _, output = run(source, "out.mkv", JobOptions(limit=F(1)), multi=2)
+    with av.open(str(output)) as out:
+        sound = [p for p in out.demux(audio=0) if p.size]
+    end = (sound[-1].pts + sound[-1].duration) * sound[-1].time_base
+    assert float(end) == pytest.approx(1, abs=0.03)
+
+
+def test_titles_of_tracks_are_kept(run, write_video, make_frames):
+    source = write_video("in.mkv", make_frames(6), audio="aac", title="Commentary")
+    for name in ("one.mp4", "two.mp4"):
+        source = run(source, name, multi=2)[1]
+        with av.open(str(source)) as out:
+            assert out.streams.audio[0].metadata["name"] == "Commentary"
+
+
+def test_uneven_times_without_a_clock(run, write_video, make_frames):
+    times = [*range(0, 500, 50), *range(500, 700, 10)]
+    source = write_video("in.mkv", make_frames(30), times=times, time_base=F(1, 1000))
+    with pytest.raises(OutputError, match=r"0\.0050 s apart .* a tick of a \.gif \(1/100 s\)"):
+        run(source, "out.gif")
+    report, _ = run(source, "images/")
+    assert "frames last unequally, 0.7" in report.warnings[-1]
+    report, _ = run(source, "even/", fps=F(50))
+    assert report.warnings == []
+
+
 def test_slow_motion_stretches_sound(run, write_video, make_frames):
     parts = [(0, 500), (500, 2000)]
     chapters = [

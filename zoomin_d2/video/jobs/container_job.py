@@ -114,7 +114,7 @@ def run_video_job(
     )
     stream = replace(options.stream, alpha=settings.has_alpha, stored_as=settings.pix_fmt)
     options = replace(options, stream=stream)
-    until = None if options.limit is None else options.limit * target.slowmo
+    until = None if options.limit is None else (info.start + options.limit) * target.slowmo
     if info.file is None:
         plan = CopyPlan(None)
         lost = "a pipe is read once, for its pictures: give the file"
@@ -133,8 +133,8 @@ def run_video_job(
         frames = interpolate_frames(
             source, interpolate, grid, options.stream, folder.next_frame, folder.resume_at
         )
-        if options.limit is not None:
-            frames = limit_frames(frames, (info.start + options.limit) * target.slowmo)
+        if until is not None:
+            frames = limit_frames(frames, until)
         fail = options.on_damage == "fail"
         first = folder.next_frame
         stopped_by = feed(frames, writer.write, source, hooks, first, total, fail, writer.convert)
@@ -147,7 +147,7 @@ def run_video_job(
             report.source_frames = max(c.last_source + 1 for c in counts) if counts else 0
         if stopped_by is not None:
             raise _keep_partial(stopped_by, files, output, settings, plan, report, _end(counts))
-        limit = None if options.limit is None else Fraction(report.output_frames) / settings.fps
+        limit = None if until is None else _end(counts) or until
         with _joined(files, output, settings, plan, limit, _end(counts)) as part:
             done = True
             try:
@@ -309,7 +309,7 @@ def _keep_partial(
     if not files:
         return type(problem)(f"{problem}; no frame was finished")
     partial = partial_path(output)
-    until = Fraction(report.output_frames) / settings.fps
+    until = end or Fraction(report.output_frames) / settings.fps
     joined = _joined(files, partial, settings, plan, until, end)
     with contextlib.suppress(FileNotFoundError), joined:
         pass

@@ -104,6 +104,12 @@ def run_direct_job(
     report.duration = float(report.output_frames / grid.fps)
     if counts.end:  # frames may last unequally
         report.duration = float(Fraction(counts.end) - info.start * grid.slowmo)
+    even = report.output_frames / float(grid.fps)
+    if not isinstance(sink, AnimatedImage) and abs(report.duration - even) > 1 / grid.fps:
+        report.warnings.append(
+            f"frames last unequally, {report.duration:.3f} s in all, but the output has no times: "
+            f"at {float(grid.fps):.3f} fps they last {even:.3f} s; --fps keeps the times"
+        )
     if not stream.alpha:
         report.dropped += lost_alpha(source)
     report.dropped += lost_of_images(source, is_exr)

@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 import av
 import numpy as np
 
+from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.read.containers import file_url
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.write.last_duration import set_length
@@ -74,6 +75,12 @@ class AnimatedImage:
         pts = round((frame.time - self._start) / self._tick)
         # rounding the ends, not the durations, keeps the sum exact
         duration = round((self._end - self._start) / self._tick) - pts
+        if duration < 1:
+            raise OutputError(
+                f"two frames are {float(frame.duration):.4f} s apart (at {float(frame.time):.3f} "
+                f"s), less than a tick of a {self._path.suffix} (1/{self._kind.max_fps} s): give a "
+                "lower --fps, whose frames are evenly apart"
+            )
         try:
             for converted in self._convert(picture):
                 converted.pts, converted.time_base = pts, self._tick

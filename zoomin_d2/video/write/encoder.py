@@ -16,6 +16,9 @@ from zoomin_d2.video.read.source import SourceInfo
 from zoomin_d2.video.time.timeline import MAX_FPS
 from zoomin_d2.video.write.null_container import scratch_container
 
+# SVT-AV1 reads it: errors only, not twenty lines for every encoder that opens.
+os.environ.setdefault("SVT_LOG", "1")
+
 VIDEO_SUFFIXES = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 ALIASES = {
     "h264": "libx264",
@@ -213,10 +216,12 @@ def choose_encoder(
         formats = [f.name for f in av.Codec(codec, "w").video_formats or []]
     except ValueError as error:
         raise OutputError(f"This build of FFmpeg has no encoder {codec}") from error
+    if codec == "libvpx-vp9":  # it lists more, and does not open with them
+        formats = [f for f in formats if f == "yuva420p" or not f.startswith("yuva")]
     with scratch_container(container) as scratch:
         supported = scratch.supported_codecs
         if not supported & {codec, av.Codec(codec, "w").canonical_name}:
-            raise OutputError(f"A {Path(path).suffix} file cannot hold {codec}; .mkv can")
+            raise OutputError(_cannot_hold(path, codec))
     clock = CLOCKS.get(container)
     if clock is not None and fps * clock > 1:
         raise OutputError(
@@ -277,7 +282,7 @@ def choose_encoder(
         clock,
         tuple(warnings),
     )
-    _try(settings)
+    _try(settings, container, path)
     return settings
 
 
@@ -342,7 +347,8 @@ def _sampling(info: SourceInfo) -> tuple[str, int]:
     pix_fmt = av.VideoFormat(info.pix_fmt)
     depth = max(component.bits for component in pix_fmt.components)
     is_picture = info.is_images or Path(info.name).suffix.lower() in _PICTURE_SUFFIXES
-    if len(pix_fmt.components) < 3 or is_picture:
+    is_gray = len(pix_fmt.components) < 3 and info.pix_fmt != "pal8"
+    if is_gray or is_picture:
         return "420", depth
     is_wide, is_high = pix_fmt.chroma_width(16) > 8, pix_fmt.chroma_height(16) > 8
     if is_high:
@@ -350,8 +356,9 @@ def _sampling(info: SourceInfo) -> tuple[str, int]:
     return "440" if is_wide else "420", depth
 
 
-def _try(settings: EncoderSettings) -> None:
-    """Open the encoder once, so that it fails before any frame is made."""
+def _try(settings: EncoderSettings, output: str, path: str | Path) -> None:
+    """Open the encoder, and write the header of the output's container, once, so that either fails
+    before any frame is made."""
     names = {".mov": "mov", ".mp4": "mp4", ".mkv": "matroska"}
     with scratch_container(names[settings.segment_suffix]) as container:
         stream = settings.add_stream(container)
@@ -363,3 +370,13 @@ def _try(settings: EncoderSettings) -> None:
                 f"{settings.codec} cannot be used for {where} ({settings.width}x{settings.height} "
                 f"{settings.pix_fmt}, options {settings.options}): {error}"
             ) from error
+    with scratch_container(output) as container:
+        settings.add_stream(container)
+        try:
+            container.start_encoding()
+        except (av.FFmpegError, ValueError, OSError) as error:
+            raise OutputError(_cannot_hold(path, settings.codec)) from error
+
+
+def _cannot_hold(path: str | Path, codec: str) -> str:
+    return f"A {Path(path).suffix} file cannot hold {codec}; .mkv can"

@@ -172,6 +172,8 @@ def describe(old: av.stream.Stream, new: av.stream.Stream, is_copy: bool = True)
     """Language, title, disposition; what encoded the packets, if they are the same ones."""
     stale = _STALE_TAGS if is_copy else (*_STALE_TAGS, "encoder")
     metadata = {k: v for k, v in old.metadata.items() if not k.lower().startswith(stale)}
+    if "name" in metadata:  # what FFmpeg calls an .mp4's title of a track, and does not write
+        metadata.setdefault("title", metadata.pop("name"))
     new.metadata.update(metadata)
     with contextlib.suppress(AttributeError, ValueError):
         new.disposition = old.disposition
