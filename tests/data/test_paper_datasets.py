@@ -60,9 +60,9 @@ def test_ucf101(ucf101_root):
 
 
 def test_ucf101_runs_one_at_a_time(ucf101_root):
-    with locked_by_another(ucf101_root / "triplets_train"):
-        with pytest.raises(OSError, match="Another run is preparing"):
-            ucf101.prepare_ucf101(ucf101_root, short_side=64, show_progress=False)
+    refused = pytest.raises(OSError, match="Another run is preparing")
+    with locked_by_another(ucf101_root / "triplets_train"), refused:
+        ucf101.prepare_ucf101(ucf101_root, short_side=64, show_progress=False)
 
 
 def test_ucf101_triplets_by_name_and_seed():
@@ -182,9 +182,9 @@ def test_cityscapes(cityscapes_root):
 
 
 def test_cityscapes_runs_one_at_a_time(cityscapes_root):
-    with locked_by_another(cityscapes_root / cityscapes.PREPARED / "train"):
-        with pytest.raises(OSError, match="Another run is preparing"):
-            cityscapes.prepare_cityscapes(cityscapes_root, "train", show_progress=False)
+    refused = pytest.raises(OSError, match="Another run is preparing")
+    with locked_by_another(cityscapes_root / cityscapes.PREPARED / "train"), refused:
+        cityscapes.prepare_cityscapes(cityscapes_root, "train", show_progress=False)
 
 
 def test_cityscapes_val_is_annotated_frame(cityscapes_root):

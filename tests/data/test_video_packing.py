@@ -152,9 +152,9 @@ def test_names_do_not_share_a_file(tmp_path, write_video, moving_frames):
 
 
 def test_two_runs_do_not_prepare_one_folder(videos, tmp_path):
-    with locked_by_another(tmp_path / "out"):
-        with pytest.raises(OSError, match="Another run is preparing"):
-            prepare(videos, tmp_path / "out")
+    refused = pytest.raises(OSError, match="Another run is preparing")
+    with locked_by_another(tmp_path / "out"), refused:
+        prepare(videos, tmp_path / "out")
     assert prepare(videos, tmp_path / "out")["counts"]["shots"] == 3
 
 

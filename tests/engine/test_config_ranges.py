@@ -115,7 +115,10 @@ VALUES: dict[str, tuple[list, list]] = {
     "DATASETS.TRAIN": NAMES,
     "DATASETS.TEST": NAMES,
     "TEST.EVAL_PERIOD": SIZE,
-    "TEST.EXPECTED_RESULTS": ([[], [["a", "b", 1, 2]]], ["", 3]),
+    "TEST.EXPECTED_RESULTS": (
+        [[], [["interpolation", "PSNR", 30, 0.5]]],
+        ["", 3, [["bbox", "AP", 1, 2]], [["interpolation", "PSNRR", 30, 1]], [["interpolation"]]],
+    ),
     "TEST.ROI_METRICS": FLAG,
     "TEST.METRICS": ([[], ["sharpness", "LPIPS"]], [["FID"], "LPIPS"]),
     "TEST.NUM_SAVED": SIZE,

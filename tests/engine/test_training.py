@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import detectron2.utils.comm as comm
@@ -227,6 +228,23 @@ def test_resuming_a_finished_run_says_so(datasets_here, tmp_path):
         log = (tmp_path / "log.txt").read_text()
         assert f"finished 3 iterations and SOLVER.MAX_ITER is {max_iter}. To continue" in log
         assert json.loads(results.read_text())["provenance"]["iteration"] == 3
+    # A refused run leaves no trace in the record of the one that stands there.
+    names = ("config.yaml", "provenance.json")
+    before = [(tmp_path / name).read_text() for name in names]
+    options += ("MODEL.DISCRIMINATOR.NAME", "roi")
+    trainer = InterpolationTrainer(setup_run(_arguments(tmp_path, *options, resume=True)))
+    assert [(tmp_path / name).read_text() for name in names] != before
+    with pytest.raises(ValueError, match="different networks"):
+        trainer.resume_or_load(resume=True)
+    assert [(tmp_path / name).read_text() for name in names] == before
+    assert not list(tmp_path.glob("*.kept"))
+    # An evaluation is compared with what is expected of it.
+    options = ("TEST.ROI_METRICS", "False", "TEST.EXPECTED_RESULTS")
+    for value, is_met in (("0.0", False), ("20.0", True)):
+        expected = f"[['interpolation','PSNR',{value},19.0]]"
+        cfg = setup_run(_arguments(tmp_path, *options, expected, eval_only=True))
+        with nullcontext() if is_met else pytest.raises(SystemExit):
+            InterpolationTrainer.evaluate(cfg, resume=True)
 
 
 def test_the_first_iteration_is_logged(datasets_here, tmp_path):

@@ -59,7 +59,7 @@ def write_video(tmp_path):
     ):
         """`times`: pts of the frames in `time_base`. `rotation`: degrees, or those, hflip, vflip.
         `tags`: (primaries, transfer, matrix, range) as H.273 numbers. `audio`: a codec, a 440 Hz
-        tone as long as the video. `title`: of the sound. `subtitles`: a codec; one line per second."""
+        tone as long as the video. `title`: of the sound. `subtitles`: a codec, a line a second."""
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         fps = Fraction(fps)

@@ -70,7 +70,9 @@ def use_app(clip: Path, folder: Path) -> dict:
     folder.mkdir()
     choices = jobs.Choices(jobs.make_target(jobs.SMOOTHER, 2), "average")
     stop = threading.Event()
-    result = jobs.interpolate_clip(clip, None, choices, jobs.Limits(), folder, lambda *_: None, stop)
+    result = jobs.interpolate_clip(
+        clip, None, choices, jobs.Limits(), folder, lambda *_: None, stop
+    )
     words, _ = jobs.describe(result.report)
     sys.modules["gradio"] = None  # type: ignore[assignment]
     try:

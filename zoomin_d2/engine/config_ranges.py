@@ -14,6 +14,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import META_ARCH_REGISTRY
 
+from zoomin_d2.evaluation import METRICS
 from zoomin_d2.evaluation.extra_metrics import EXTRA_METRICS
 from zoomin_d2.generators import GENERATORS
 from zoomin_d2.generators.detail import MAX_STRENGTH
@@ -68,6 +69,15 @@ def _number(
             and (x > low if above else x >= low)
             and (x < high if below else x <= high)
         ),
+    )
+
+
+def _is_expectation(row: Any) -> bool:
+    """Whether Detectron2's `verify_results` can read it."""
+    if not isinstance(row, list | tuple) or len(row) != 4:
+        return False
+    return (row[0], row[1] in METRICS) == ("interpolation", True) and all(
+        type(x) in (int, float) for x in row[2:]
     )
 
 
@@ -236,7 +246,10 @@ RANGES: dict[str, Range] = {
     "DATASETS.TRAIN": _several(_NAMED),
     "DATASETS.TEST": _several(_NAMED),
     "TEST.EVAL_PERIOD": _whole(0),
-    "TEST.EXPECTED_RESULTS": Range("a list", lambda x: isinstance(x, list | tuple)),
+    "TEST.EXPECTED_RESULTS": Range(
+        "a list of ['interpolation', metric, value, tolerance]",
+        lambda x: isinstance(x, list | tuple) and all(map(_is_expectation, x)),
+    ),
     "TEST.ROI_METRICS": _FLAG,
     "TEST.METRICS": _several(_one_of(EXTRA_METRICS)),
     "TEST.NUM_SAVED": _whole(0),

@@ -16,7 +16,7 @@ from detectron2.utils.logger import setup_logger
 from zoomin_d2.config import get_zoomin_cfg
 from zoomin_d2.data import MissingDatasetError, resolve_datasets
 from zoomin_d2.engine.config_ranges import RANGES, check_ranges, value_of
-from zoomin_d2.engine.resilience.provenance import begin_provenance
+from zoomin_d2.engine.resilience.provenance import begin_provenance, keep_record
 from zoomin_d2.engine.resilience.run_record import config_record
 from zoomin_d2.files import lock_folder
 from zoomin_d2.model_zoo.catalog import available
@@ -174,6 +174,10 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
             _hold_output_dir(cfg.OUTPUT_DIR)
     except (ValueError, FileNotFoundError, MissingDatasetError) as error:
         raise UserError(str(error)) from error
+    if cfg.TEST.EXPECTED_RESULTS and len(resolved.test) != 1:
+        raise UserError(
+            f"TEST.EXPECTED_RESULTS is of one test set, but DATASETS.TEST has {len(resolved.test)}"
+        )
     cfg.DATASETS.TRAIN = tuple(resolved.train)
     cfg.DATASETS.TEST = tuple(resolved.test)
     if comm.is_main_process():
@@ -186,6 +190,8 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
     if args.eval_only:
         kept.defrost()
         kept.OUTPUT_DIR = os.path.join(cfg.OUTPUT_DIR, "inference")
+    if comm.is_main_process() and not args.eval_only and getattr(args, "resume", False):
+        keep_record(cfg.OUTPUT_DIR)
     default_setup(kept, args)
     logging.getLogger("detectron2.engine.train_loop").addFilter(_is_no_users_mistake)
     if getattr(args, "deterministic", False):

@@ -11,7 +11,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, hooks
 from detectron2.engine.train_loop import TrainerBase
-from detectron2.evaluation import DatasetEvaluator
+from detectron2.evaluation import DatasetEvaluator, verify_results
 from detectron2.modeling import build_model
 from detectron2.utils.events import (
     CommonMetricPrinter,
@@ -41,7 +41,9 @@ from zoomin_d2.engine.resilience.nonfinite import NonFiniteGuard, WeightCheckHoo
 from zoomin_d2.engine.resilience.provenance import (
     collect_provenance,
     describe_weights,
+    drop_kept_record,
     read_provenance,
+    restored_if_refused,
 )
 from zoomin_d2.engine.resilience.termination import SaveOnTermination
 from zoomin_d2.engine.solver import build_lr_scheduler, build_optimizer, keep_settings
@@ -181,7 +183,8 @@ class InterpolationTrainer(DefaultTrainer):
         if not resume:
             self.checkpointer.forget_earlier_run()
         self.iter = -1
-        self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
+        with restored_if_refused(self.cfg.OUTPUT_DIR):
+            self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
         if self.iter < 0 and self.ema is not None:
             self.ema.restart()  # from MODEL.WEIGHTS, not from the weights before they were loaded
         self.start_iter = self.iter + 1  # a checkpoint has the iteration that just finished
@@ -199,7 +202,9 @@ class InterpolationTrainer(DefaultTrainer):
             self.cfg, self.num_samples, seed=self.stream_seed
         )
         summary = self._trainer.data_loader.records_summary
-        run_record.check_data(self._records_summary, summary)
+        with restored_if_refused(self.cfg.OUTPUT_DIR):
+            run_record.check_data(self._records_summary, summary)
+        drop_kept_record(self.cfg.OUTPUT_DIR)
         self._records_summary = summary
         if self._rng_state is not None:
             # Making the iterator draws from the generator, so the old state is restored after it.
@@ -309,6 +314,7 @@ class InterpolationTrainer(DefaultTrainer):
         Raises:
             ValueError: if there are no weights: an untrained generator nearly averages its inputs,
                 and its score would look like a result.
+            SystemExit: the results are not TEST.EXPECTED_RESULTS.
         """
         model = cls.build_model(cfg)
         checkpointer = AtomicCheckpointer(model, cfg.OUTPUT_DIR, prefer_ema=True)
@@ -320,7 +326,10 @@ class InterpolationTrainer(DefaultTrainer):
             )
         checkpoint = checkpointer.load(weights, checkpointables=[])
         provenance = {**collect_provenance(cfg), **describe_weights(weights, checkpoint)}
-        return cls.test(cfg, model, cls._evaluators(cfg, provenance))
+        results = cls.test(cfg, model, cls._evaluators(cfg, provenance))
+        if comm.is_main_process():
+            verify_results(cfg, results)
+        return results
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:

@@ -165,7 +165,7 @@ def test_first_frame_longer_than_the_last(run, write_video, make_frames, read_vi
     """H.264 decodes the first frame two of its steps early, and has no time for that at the end."""
     times = [0, *range(9000, 90_000, 3000)]
     source = write_video("in.mkv", make_frames(28), times=times, time_base=F(1, 90_000))
-    report, output = run(source, "out.mp4", multi=2)
+    _, output = run(source, "out.mp4", multi=2)
     with av.open(str(output)) as out:
         stream = out.streams.video[0]
         ends = [p.pts + p.duration for p in out.demux(stream) if p.size]

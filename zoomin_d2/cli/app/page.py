@@ -71,9 +71,7 @@ def build_app(queue: JobQueue, limits: Limits | None = None):
     def work(choices: Choices, entry: Entry, progress):
         clip, *others = entry.files
         mask = others[0] if others else None
-        return interpolate_clip(
-            clip, mask, choices, limits, entry.folder, progress, entry.stop
-        )
+        return interpolate_clip(clip, mask, choices, limits, entry.folder, progress, entry.stop)
 
     def choose(visitor, uploads):
         visitor = visitor or secrets.token_urlsafe(16)

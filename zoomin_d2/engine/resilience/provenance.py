@@ -5,11 +5,15 @@ import logging
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
+import detectron2.utils.comm as comm
 import torch
 from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
@@ -20,6 +24,7 @@ from zoomin_d2.weight_files import sha256_of
 logger = logging.getLogger(__name__)
 
 _FILE = "provenance.json"
+_KEPT = ".kept"
 
 
 def collect_provenance(cfg: CfgNode, data_sentence: str | None = None) -> dict:
@@ -91,6 +96,39 @@ def begin_provenance(cfg: CfgNode, data_sentence: str, resume: bool) -> None:
         earlier = read_provenance(cfg.OUTPUT_DIR).get("run_id")
         provenance["run_id"] = earlier or provenance["run_id"]
     write_json(os.path.join(cfg.OUTPUT_DIR, _FILE), provenance)
+
+
+def keep_record(output_dir: str) -> None:
+    """Before a run that may be refused writes its config and provenance: keep those that are there.
+
+    What a process that was killed in between has left is the older one.
+    """
+    for path in _record_files(output_dir):
+        if os.path.exists(path) and not os.path.exists(path + _KEPT):
+            shutil.copyfile(path, path + _KEPT)
+
+
+@contextmanager
+def restored_if_refused(output_dir: str) -> Iterator[None]:
+    """If what is done here fails, put the record back that `keep_record` kept."""
+    try:
+        yield
+    except BaseException:
+        if comm.is_main_process():
+            for path in filter(lambda x: os.path.exists(x + _KEPT), _record_files(output_dir)):
+                os.replace(path + _KEPT, path)
+        raise
+
+
+def drop_kept_record(output_dir: str) -> None:
+    """The run was accepted: its own record stays."""
+    if comm.is_main_process():
+        for path in _record_files(output_dir):
+            Path(path + _KEPT).unlink(missing_ok=True)
+
+
+def _record_files(output_dir: str) -> list[str]:
+    return [os.path.join(output_dir, name) for name in ("config.yaml", _FILE)]
 
 
 def read_provenance(output_dir: str) -> dict:
