@@ -157,6 +157,12 @@ def test_triplet_folders(tmp_path):
         "triplets_dev/b/10",
     ]
     assert values_of(records[1]) == [20, 21, 22]
+    for name in ("a/5_0.JPG", "5_1.png", "a/b/1_2.png"):
+        write_image(tmp_path / name)
+        with pytest.raises(MissingDatasetError) as error:
+            triplet_folders.load_triplet_folders(tmp_path, "triplets_dev")
+        assert_explains(error, f"{name} belongs to no triplet (1 such images beside 3 triplets)")
+        (tmp_path / name).unlink()
     (tmp_path / "b/2_1.png").unlink()
     with pytest.raises(MissingDatasetError) as error:
         triplet_folders.load_triplet_folders(tmp_path, "triplets_dev")

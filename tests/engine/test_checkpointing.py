@@ -12,9 +12,12 @@ from detectron2.modeling import build_model
 from safetensors.torch import save_file
 from torch import nn
 
+from tests.helpers.training_runs import REPOSITORY
+from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.engine.checkpointing import FORMAT_VERSION, AtomicCheckpointer
 from zoomin_d2.engine.ema import GeneratorEMA
 from zoomin_d2.engine.resilience.provenance import read_provenance
+from zoomin_d2.modeling.generator_options import generator_options
 from zoomin_d2.weight_files import UnreadableWeightsError
 
 
@@ -207,6 +210,19 @@ def test_versions(tmp_path):
     )
     with pytest.raises(UnreadableWeightsError, match=r"lacks \['ema_model'\].*MODEL.WEIGHTS"):
         averaging.resume_or_load("")
+
+
+def test_options_that_a_config_changes_are_named(tmp_path, caplog):
+    cfg = get_zoomin_cfg()
+    cfg.merge_from_file(str(REPOSITORY / "configs/fast/baseline.yaml"))
+    cfg.MODEL.DEVICE = "cpu"
+    checkpointer = AtomicCheckpointer(build_model(cfg), prefer_ema=True)
+    for name, words in (("fast", ""), ("fast-roigan", "FAST.DETAIL 1.0 (here: 0.0)")):
+        caplog.clear()
+        checkpointer.load(f"zoo:{name}", checkpointables=[])
+        checkpointer.warn_of_other_options(generator_options(cfg))
+        found = [r.getMessage() for r in caplog.records if "were made with" in r.getMessage()]
+        assert found == ([f"The weights were made with MODEL.GENERATOR.{words}"] if words else [])
 
 
 def test_leftovers_of_a_killed_writer_go(tmp_path):

@@ -169,12 +169,14 @@ def test_values_inside_outside_and_of_no_fit(key):
     ("key", "value", "reason"),
     [
         ("SOLVER.BASE_LR_END", 1.0, "must be at most SOLVER.BASE_LR, 0.001"),
+        ("MODEL.LOSS_WEIGHTS.PHOTOMETRIC", 0.0, "GAN_G_SHARE is a share of the gradient of PHOTO"),
         ("INPUT.FRAME_SPACING", [1, 1.5], "must be whole numbers of frames"),
         ("SOLVER.REFERENCE_WORLD_SIZE", 3, "a multiple of SOLVER.REFERENCE_WORLD_SIZE, 3"),
     ],
 )
 def test_keys_that_do_not_go_together(key, value, reason):
     cfg = get_zoomin_cfg()
+    cfg.MODEL.LOSS_WEIGHTS.GAN_G_SHARE = 0.1
     node, name = key.rsplit(".", 1)
     value_of(cfg, node)[name] = value
     with pytest.raises(ValueError, match=reason):

@@ -252,6 +252,20 @@ class AtomicCheckpointer(SafeCheckpointer):
                 "Ignoring unexpected keys in the checkpoint: %s", incompatible.unexpected_keys
             )
 
+    def warn_of_other_options(self, options: Mapping) -> None:
+        """Name the options of the loaded file's generator that a config changes.
+
+        Args:
+            options: MODEL.GENERATOR of the config.
+        """
+        node = options["NAME"].upper()
+        theirs = current_options(self._file_options).get(node, {}) if self._file_options else {}
+        ours = options.get(node, {})
+        changed = [k for k in theirs if k in ours and theirs[k] != ours[k]]
+        if changed and self._file_options.get("NAME") == options["NAME"]:
+            words = (f"MODEL.GENERATOR.{node}.{k} {theirs[k]} (here: {ours[k]})" for k in changed)
+            self.logger.warning("The weights were made with %s", ", ".join(words))
+
     def _advice(self, incompatible) -> str:
         """Which config a mismatched file belongs to."""
         name = self._file_options.get("NAME")

@@ -303,6 +303,12 @@ def _check_together(cfg: CfgNode) -> None:
             f"MODEL.GENERATOR.FAST.DECODER_CHANNELS is {fast.DECODER_CHANNELS}: with "
             "REFINE_CHANNELS, the first must also be a multiple of 4"
         )
+    weights = cfg.MODEL.LOSS_WEIGHTS
+    if weights.GAN_G_SHARE and not (weights.PHOTOMETRIC or weights.PSNR):
+        raise ValueError(
+            "MODEL.LOSS_WEIGHTS.GAN_G_SHARE is a share of the gradient of PHOTOMETRIC or PSNR: one "
+            "of them must be above 0"
+        )
     for processes, which in (
         (comm.get_world_size(), "the number of processes"),
         (cfg.SOLVER.REFERENCE_WORLD_SIZE, "SOLVER.REFERENCE_WORLD_SIZE"),

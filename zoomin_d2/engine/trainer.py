@@ -325,6 +325,7 @@ class InterpolationTrainer(DefaultTrainer):
                 "OUTPUT_DIR of a training"
             )
         checkpoint = checkpointer.load(weights, checkpointables=[])
+        checkpointer.warn_of_other_options(generator_options(cfg))
         provenance = {**collect_provenance(cfg), **describe_weights(weights, checkpoint)}
         results = cls.test(cfg, model, cls._evaluators(cfg, provenance))
         if comm.is_main_process():

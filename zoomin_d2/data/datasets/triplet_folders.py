@@ -5,6 +5,7 @@ from pathlib import Path
 from natsort import natsorted
 
 from zoomin_d2.data.datasets.records import MissingDatasetError, clip_record, image_size
+from zoomin_d2.frames import IMAGE_SUFFIXES
 
 TREE = """
 <scene>/
@@ -18,7 +19,8 @@ def load_triplet_folders(folder: str | Path, name: str) -> list[dict]:
     """One record per triplet, sorted by scene and k.
 
     Raises:
-        MissingDatasetError: there is no triplet, or frames are missing; the message counts them.
+        MissingDatasetError: there is no triplet, frames are missing, or images with such names are
+            elsewhere or of another kind; the message counts them.
     """
     folder = Path(folder)
     command = "put the triplets there, or a symbolic link to their folder."
@@ -30,6 +32,13 @@ def load_triplet_folders(folder: str | Path, name: str) -> list[dict]:
     )
     if not triplets:
         raise MissingDatasetError(name, folder, "there are no triplets.", TREE, command)
+    images = {path for path in folder.rglob("*_[012].*") if path.suffix.lower() in IMAGE_SUFFIXES}
+    if others := natsorted(images - found):
+        problem = (
+            f"{others[0].relative_to(folder)} belongs to no triplet ({len(others)} such images "
+            f"beside {len(triplets)} triplets)."
+        )
+        raise MissingDatasetError(name, folder, problem, TREE, command)
     files = {t: [t.with_name(f"{t.name}_{i}.png") for i in range(3)] for t in triplets}
     absent = [frame for frames in files.values() for frame in frames if frame not in found]
     if absent:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -24,8 +25,13 @@ def config_record(cfg: CfgNode, prefix: str = "") -> dict[str, str]:
         if isinstance(value, CfgNode):
             record.update(config_record(value, f"{prefix}{key}."))
         else:
-            record[prefix + key] = repr(list(value) if isinstance(value, tuple) else value)
+            record[prefix + key] = repr(_lists(value))
     return record
+
+
+def _lists(value: Any) -> Any:
+    """Tuples as lists, which they are in a config.yaml."""
+    return [_lists(x) for x in value] if isinstance(value, list | tuple) else value
 
 
 def check_config(then: Mapping[str, str], now: Mapping[str, str]) -> None:
