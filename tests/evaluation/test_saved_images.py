@@ -82,6 +82,16 @@ def test_maps_of_earlier_methods_go(tmp_path):
     assert not (tmp_path / saved["a"] / "maps.npz").exists()
 
 
+def test_pictures_of_an_earlier_evaluation_go(tmp_path):
+    evaluate(tmp_path, [f"clip/{i}" for i in range(12)], 12)
+    saved = evaluate(tmp_path, [f"clip/{i}" for i in range(12)], 3)
+    files = {path for path in (tmp_path / "frames").rglob("*") if path.is_file()}
+    assert {str(path.parent.relative_to(tmp_path)) for path in files} == set(saved.values())
+    panels = {path.name for path in (tmp_path / "images").iterdir()}
+    evaluate(tmp_path / "new", [f"clip/{i}" for i in range(12)], 3)
+    assert panels == {path.name for path in (tmp_path / "new/images").iterdir()}
+
+
 def test_folders_have_the_names_of_images(tmp_path):
     """Patterns of tools/evaluate.py find a frame by it."""
     names = ["val/lindau/lindau_000001_000019", "clip.mp4/000/0", "a"]

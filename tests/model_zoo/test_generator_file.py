@@ -83,6 +83,9 @@ def test_checkpoints_give_averaged_weights(small_cfg, small_generator, tmp_path)
     torch.save(checkpoint, path)
     with pytest.raises(ValueError, match=r"no config\.yaml"):
         load_generator(path)
+    (tmp_path / "config.yaml").write_text("model: resnet")
+    with pytest.raises(ValueError, match="belongs to another program"):
+        load_generator(path)
     (tmp_path / "config.yaml").write_text(small_cfg.dump())
     loaded = load_generator(path)
     assert (loaded.name, loaded.options) == ("model_best", options)

@@ -72,6 +72,20 @@ def test_roigan_shows_the_valid_patch_pairs(baseline_step, roigan_step):
     assert num_red == 2 * side**2 and side > WIDTH // 4
 
 
+def test_wide_crops_are_drawn(roigan_step):
+    wide = torch.rand(N, 3, 64, 1920)
+    roigan_step.frame_1 = roigan_step.frame_t = roigan_step.frame_2 = wide
+    roigan_step.outputs = SimpleNamespace(
+        pred_frame=wide,
+        coarse_frame=wide,
+        flow_1t=torch.ones(N, 2, 64, 1920),
+        flow_2t=torch.ones(N, 2, 64, 1920),
+        blend_mask=torch.rand(N, 1, 64, 1920),
+    )
+    panel = training_panel(roigan_step)
+    assert _count(panel, [255, 0, 0]) > 0
+
+
 def test_panel_without_proposals(roigan_step):
     roigan_step.valid[0] = False
     roigan_step.proposals[0] = roigan_step.proposals[0][:0]

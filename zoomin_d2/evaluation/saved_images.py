@@ -109,18 +109,30 @@ class SavedImages:
         num = self._num_extreme
         extremes = {"worst": names[:num], "best": names[num:][::-1][:num]}
         kept = {x.name: x for x in (*self._worst, *self._best)}
-        (directory / "images").mkdir(parents=True, exist_ok=True)
-        for kind, chosen in extremes.items():
-            for rank, name in enumerate(chosen, start=1):
-                if name in kept:
-                    path = directory / "images" / f"{kind}_{rank:02d}.png"
-                    save_picture(path, _comparison_panel(kept[name]))
+        panels = {
+            directory / "images" / f"{kind}_{rank:02d}.png": name
+            for kind, chosen in extremes.items()
+            for rank, name in enumerate(chosen, start=1)
+        }
         sampled = heapq.nsmallest(self._num, names, key=_rank)
         folders = {name: f"frames/{_folder_name(name)}" for name in sampled}
+        _remove_others(directory, set(panels), {directory / x for x in folders.values()})
+        (directory / "images").mkdir(parents=True, exist_ok=True)
+        for path, name in panels.items():
+            if name in kept:
+                save_picture(path, _comparison_panel(kept[name]))
         for image in self._sample:
             if image.name in folders:
                 _write(directory / folders[image.name], image)
         return {"saved_images": extremes, "saved_frames": folders}
+
+
+def _remove_others(directory: Path, panels: set[Path], folders: set[Path]) -> None:
+    """Pictures of an earlier evaluation. Several processes may do it at once: all keep the same."""
+    old = {path for path in (directory / "images").glob("*.png") if path not in panels}
+    files = [path for path in (directory / "frames").rglob("*") if path.is_file()]
+    for path in old.union(path for path in files if path.parent not in folders):
+        path.unlink(missing_ok=True)
 
 
 def _by_psnr(image: _Image) -> tuple[float, str]:

@@ -176,7 +176,13 @@ def _options_beside(path: Path) -> dict:
             f"{path} does not name its generator, and there is no config.yaml of its training "
             "beside it: put it there, or load a file written by tools/export_model.py"
         )
-    return yaml.safe_load(config.read_text())["MODEL"]["GENERATOR"]
+    try:
+        return yaml.safe_load(config.read_text())["MODEL"]["GENERATOR"]
+    except (KeyError, TypeError, yaml.YAMLError) as error:
+        raise ValueError(
+            f"{path} does not name its generator, nor does {config} (MODEL.GENERATOR): it belongs "
+            "to another program"
+        ) from error
 
 
 def _load_weights(generator: nn.Module, weights: Mapping[str, Any], path: Path) -> None:

@@ -82,6 +82,9 @@ def _draw_judged(step: TrainingStep, width: int) -> np.ndarray:
     num_shown = min(int(step.valid[0].sum()), len(boxes), _PATCHES_SHOWN)
     caption = f"proposals: {num_shown} of {len(boxes)}"
     drawn = draw_proposals(step.frame_t[0], boxes[:num_shown])
+    scale = 2 / 3 * width / drawn.shape[1]
+    if scale < 1:  # a wide crop, whose pictures above are shrunk
+        drawn = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     drawn = tile_pictures([(caption, drawn)], columns=1)
     if num_shown == 0:
         return drawn
