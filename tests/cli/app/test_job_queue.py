@@ -247,3 +247,16 @@ def test_files_that_belong_to_a_clip(queue, choose, tmp_path):
     (tmp_path / "b" / "a.png").write_text("mask")  # of the same name
     queue.start(entry, "2x", work, [tmp_path / "b" / "a.png"])
     assert [f.read_text() for f in entry.files] == ["content of a.png", "mask"]
+
+
+def test_a_long_check_keeps_nobody_waiting(queue, tmp_path):
+    clip = tmp_path / "clip.mp4"
+    clip.write_text("clip")
+
+    def check(_):
+        other = threading.Thread(target=queue.entries, args=("another",), daemon=True)
+        other.start()
+        other.join(WAIT)
+        assert not other.is_alive()
+
+    assert queue.choose("owner", clip, check).state == "chosen"

@@ -91,19 +91,25 @@ class JobQueue:
             check: raises one of EXPECTED_ERRORS for a clip that is refused, which is then listed
                 as failed, with the reason.
         """
-        with self._lock:
-            folder = self.folder / secrets.token_urlsafe(16)
-            entry = Entry(next(self._ids), owner, clip.name, folder)
-            try:
-                if sum(e.ended is None for e in self.entries(owner)) >= MAX_CLIPS:
-                    raise ValueError(f"{MAX_CLIPS} clips are not done yet: add it later.")
-                check(clip)
+        folder = self.folder / secrets.token_urlsafe(16)
+        entry = Entry(next(self._ids), owner, clip.name, folder)
+        try:
+            self._check_room(owner)
+            check(clip)  # it may take seconds, in which others must not wait
+            with self._lock:
+                self._check_room(owner)
                 _keep(clip, entry)
-            except EXPECTED_ERRORS as error:
-                entry.message = str(error)
+                self._entries.append(entry)
+        except EXPECTED_ERRORS as error:
+            entry.message = str(error)
+            with self._lock:
                 self._end(entry, "failed")
-            self._entries.append(entry)
-            return entry
+                self._entries.append(entry)
+        return entry
+
+    def _check_room(self, owner: str) -> None:
+        if sum(e.ended is None for e in self.entries(owner)) >= MAX_CLIPS:
+            raise ValueError(f"{MAX_CLIPS} clips are not done yet: add it later.")
 
     def start(self, entry: Entry, summary: str, work: Work, files: Sequence[Path] = ()) -> None:
         """Put a chosen clip at the end of the queue.
