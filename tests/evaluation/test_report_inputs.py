@@ -25,6 +25,10 @@ def test_costs_of_a_benchmark(tmp_path):
     costs, label = benchmark_costs(tmp_path / "benchmark.json")
     assert costs == {"fast": (7.0, 2_000_000), "other": (3.0, None)}
     assert label == "640 x 480, cpu"
+    # The figure of tools/benchmark.py takes the same one of two sizes.
+    content["rows"] = [row("fast", 20.0, 3840), row("fast", 5.0, 2048, height=1024)]
+    (tmp_path / "benchmark.json").write_text(json.dumps(content))
+    assert benchmark_costs(tmp_path / "benchmark.json")[1] == "2048 x 1024, cpu"
     (tmp_path / "other.json").write_text("[]")
     with pytest.raises(ValueError, match=r"not written by tools/benchmark\.py"):
         benchmark_costs(tmp_path / "other.json")

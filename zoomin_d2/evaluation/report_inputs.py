@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from zoomin_d2.config import get_zoomin_cfg
+from zoomin_d2.evaluation.benchmark.report import common_size
 from zoomin_d2.evaluation.lpips import MIN_SIZE, MissingLPIPSWeightsError, shared_lpips
 from zoomin_d2.modeling.frozen_rpn import FrozenRPN, build_frozen_rpn
 from zoomin_d2.visualization.quality_plot import Cost
@@ -62,8 +63,7 @@ def find_costs(scores: Sequence[Scores]) -> dict[str, Cost]:
 def benchmark_costs(path: Path) -> tuple[dict[str, Cost], str]:
     """Time and parameters per method of a benchmark.json (tools/benchmark.py), and a time label.
 
-    Each method is in its fastest mode, one pair at a time, at the size that most methods were timed
-    at.
+    Each method is in its fastest mode, one pair at a time, at their `common_size`.
 
     Raises:
         ValueError: the file is not a benchmark.json, or has no latencies.
@@ -78,12 +78,10 @@ def benchmark_costs(path: Path) -> tuple[dict[str, Cost], str]:
         facts, device = content["methods"], content["machine"]["device"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} was not written by tools/benchmark.py ({error!r})") from error
-    if not timed:
+    size = common_size(content)
+    if size is None:
         raise ValueError(f"{path} has no latencies")
-    methods: dict[tuple[int, int], set[str]] = {}
-    for row in timed:
-        methods.setdefault((row["width"], row["height"]), set()).add(row["method"])
-    width, height = max(methods, key=lambda size: (len(methods[size]), size[0] * size[1]))
+    width, height = size
     costs: dict[str, Cost] = {}
     for row in timed:
         if (row["width"], row["height"]) != (width, height):

@@ -40,8 +40,7 @@ def draw_quality_against_time(content: dict, path: Path) -> bool:
     for name, milliseconds, psnr, parameters, mode in quality_and_time(content):
         method = f"{name} ({mode})" + (f", {parameters / 1e6:.1f} M" if parameters else "")
         quality[method], costs[method] = psnr, Cost(milliseconds, parameters)
-    sizes = {(r["width"], r["height"]) for r in _rows(content, "latency", batch=1)}
-    size = _common_size(content, sizes)
+    size = common_size(content)
     where = size and f"{size[0]} x {size[1]}, {content['machine']['device']}"
     figure = draw_quality_plot(quality, costs, "PSNR (dB)", where or "")
     if figure is None:
@@ -53,7 +52,7 @@ def draw_quality_against_time(content: dict, path: Path) -> bool:
 def quality_and_time(content: dict) -> list[tuple[str, float, float, int, str]]:
     """(method, milliseconds, PSNR, parameters, mode) of every method that has both numbers."""
     latencies = _rows(content, "latency", batch=1)
-    size = _common_size(content, {(r["width"], r["height"]) for r in latencies})
+    size = common_size(content)
     points = []
     for name, facts in content["methods"].items():
         timed = [r for r in latencies if r["method"] == name and (r["width"], r["height"]) == size]
@@ -68,13 +67,15 @@ def quality_and_time(content: dict) -> list[tuple[str, float, float, int, str]]:
     return points
 
 
-def _common_size(content: dict, sizes: set[tuple[int, int]]) -> tuple[int, int] | None:
-    counts = {
-        s: len({r["method"] for r in _rows(content, "latency", batch=1, width=s[0], height=s[1])})
-        for s in sizes
-    }
-    # Among equally common sizes, the paper's own, 2048 x 1024, or else the largest.
-    return max(sizes, key=lambda s: (counts[s], s == (2048, 1024), s[0] * s[1]), default=None)
+def common_size(content: dict) -> tuple[int, int] | None:
+    """(width, height) at which most methods were timed, one pair at a time; among equally common
+    sizes the paper's own, 2048 x 1024, or else the largest."""
+    methods: dict[tuple[int, int], set[str]] = {}
+    for row in _rows(content, "latency", batch=1):
+        methods.setdefault((row["width"], row["height"]), set()).add(row["method"])
+    return max(
+        methods, key=lambda s: (len(methods[s]), s == (2048, 1024), s[0] * s[1]), default=None
+    )
 
 
 def _rows(content: dict, what: str, **key) -> list[dict]:
