@@ -53,6 +53,20 @@ def test_imports_go_one_way(path):
     assert not wrong, f"room '{room}' must not import {sorted(wrong)}"
 
 
+VIDEO = ["errors", "read", "time", "report", "write", "jobs"]  # lowest first
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "video").rglob("*.py")), ids=lambda p: p.stem)
+def test_video_goes_one_way(path):
+    place = path.relative_to(PACKAGE / "video").with_suffix("").parts[0]
+    if place == "__init__":
+        return  # names what others use
+    allowed = VIDEO[: VIDEO.index(place) + 1]
+    parts = [x.split(".")[2:] for x in _imports(path) if _room(x) == "video"]
+    wrong = {".".join(x) for x in parts if x and x[0] not in allowed}
+    assert not wrong, f"video/{place} must not import {sorted(wrong)}"
+
+
 def run_at_import(node: ast.AST) -> list[ast.AST]:
     """A module and all in it but what stands in functions."""
     found = [node]

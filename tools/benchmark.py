@@ -33,7 +33,7 @@ from zoomin_d2.inference.peers import MODES, load_model
 from zoomin_d2.modeling import build_generator
 from zoomin_d2.user_errors import one_line_errors
 from zoomin_d2.video import Target
-from zoomin_d2.video.time.timeline import parse_rate
+from zoomin_d2.video.read.rates import parse_rate
 
 FRAME = """How long one interpolated frame takes, how much memory, and how good it is.
 

@@ -212,7 +212,7 @@ def test_versions(tmp_path):
         averaging.resume_or_load("")
 
 
-def test_options_that_a_config_changes_are_named(tmp_path, caplog):
+def test_options_that_a_config_changes(tmp_path, caplog):
     cfg = get_zoomin_cfg()
     cfg.merge_from_file(str(REPOSITORY / "configs/fast/baseline.yaml"))
     cfg.MODEL.DEVICE = "cpu"

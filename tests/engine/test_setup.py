@@ -99,7 +99,7 @@ def test_keys_that_nothing_reads_are_said(datasets_here, tmp_path):
     )
 
 
-def test_a_teacher_is_checked_before_training(datasets_here, tmp_path):
+def test_a_teacher_is_checked_at_the_start(datasets_here, tmp_path):
     with pytest.raises(UserError, match=r"there is no file 'gone'.*MODEL\.TEACHER\.WEIGHTS"):
         make_trainer(datasets_here, tmp_path, "MODEL.TEACHER.WEIGHTS", "gone")
 

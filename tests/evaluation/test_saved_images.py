@@ -82,7 +82,7 @@ def test_maps_of_earlier_methods_go(tmp_path):
     assert not (tmp_path / saved["a"] / "maps.npz").exists()
 
 
-def test_pictures_of_an_earlier_evaluation_go(tmp_path):
+def test_pictures_of_earlier_evaluations_go(tmp_path):
     evaluate(tmp_path, [f"clip/{i}" for i in range(12)], 12)
     saved = evaluate(tmp_path, [f"clip/{i}" for i in range(12)], 3)
     files = {path for path in (tmp_path / "frames").rglob("*") if path.is_file()}

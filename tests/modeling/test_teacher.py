@@ -48,7 +48,7 @@ def test_teacher_averages_mirror_images(device):
         assert difference.mean() < 4e-3  # half precision, of noise
 
 
-def test_teacher_is_loaded_for_training_alone(taught_cfg, make_batch, tmp_path):
+def test_teacher_is_loaded_for_training(taught_cfg, make_batch, tmp_path):
     taught_cfg.MODEL.TEACHER.WEIGHTS = str(tmp_path / "gone.safetensors")
     model = build_model(taught_cfg)
     with torch.no_grad():

@@ -7,8 +7,8 @@ from typing import Literal
 from zoomin_d2.inference.tiles import LEAST_SIDE
 from zoomin_d2.video.errors import OptionError
 from zoomin_d2.video.read.filter_graph import parse_filters
+from zoomin_d2.video.read.rates import parse_rate
 from zoomin_d2.video.time.shutter import check_shutter
-from zoomin_d2.video.time.timeline import parse_rate
 
 
 def multi(text: str) -> int:

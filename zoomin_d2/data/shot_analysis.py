@@ -14,9 +14,8 @@ import numpy as np
 
 from zoomin_d2.data.video_file import iter_frames, probe_video
 from zoomin_d2.frames import CorruptFrameError
-from zoomin_d2.video.read.source import thumbnail
+from zoomin_d2.video.read.source import THUMBNAIL_WIDTH, thumbnail
 from zoomin_d2.video.time.scene_cuts import Step, StepJudge
-from zoomin_d2.video.time.step_detection import THUMBNAIL_WIDTH
 
 MIN_RUN = 3  # a triplet
 COMPLETE = 0.9  # below this share of the frames that the header promises, some count as missing

@@ -178,7 +178,7 @@ def test_raw_streams_have_their_own_rate(run, write_video, make_frames):
 
 
 @pytest.mark.parametrize(("codec", "name"), [("vp9", "libvpx-vp9"), ("av1", "libsvtav1")])
-def test_what_a_mov_cannot_hold_is_said_first(run, write_video, make_frames, codec, name):
+def test_what_a_mov_cannot_hold_is_said(run, write_video, make_frames, codec, name):
     made = []
     with pytest.raises(OutputError, match=rf"A \.mov file cannot hold {name}; \.mkv can"):
         options = JobOptions(encode=EncodeOptions(codec=codec))

@@ -5,15 +5,8 @@ from typing import NamedTuple
 
 import pytest
 
-from zoomin_d2.video.time.timeline import (
-    SourceClock,
-    SubdivisionGrid,
-    Target,
-    UniformGrid,
-    make_grid,
-    parse_rate,
-    standard_rate,
-)
+from zoomin_d2.video.read.rates import SourceClock, parse_rate, standard_rate
+from zoomin_d2.video.time.timeline import SubdivisionGrid, Target, UniformGrid, make_grid
 
 FILM = F(24000, 1001)
 

@@ -21,11 +21,11 @@ from zoomin_d2.video import Hooks, Report, Target, VideoError, interpolate_sourc
 from zoomin_d2.video.errors import InterruptedRunError
 from zoomin_d2.video.jobs.options import job_options
 from zoomin_d2.video.read.containers import open_container
+from zoomin_d2.video.read.rates import parse_rate
 from zoomin_d2.video.read.source import SourceInfo
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.time.pixels import Pixels
 from zoomin_d2.video.time.protection import Unsure
-from zoomin_d2.video.time.timeline import parse_rate
 from zoomin_d2.video.write.copy_plan import AudioMode
 
 WITHOUT_LEARNING = {"dis": "OpenCV DIS flow (no learning)", "average": "average (no learning)"}

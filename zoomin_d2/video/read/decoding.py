@@ -9,9 +9,9 @@ import av
 
 from zoomin_d2.frames import MAX_FRAME_PIXELS
 from zoomin_d2.video.read.packets import from_keyframe
+from zoomin_d2.video.read.rates import SourceClock
 from zoomin_d2.video.read.source import Damage
 from zoomin_d2.video.read.timing import Timing
-from zoomin_d2.video.time.timeline import SourceClock
 
 _MAX_REORDERED = 17  # frames that H.264 and H.265 hold back at most, and the current one
 # FFmpeg's own decoders of these drop the alpha that WebM stores beside their packets

@@ -18,9 +18,9 @@ from zoomin_d2.video.read.images import (
     list_images,
     list_sequence,
 )
+from zoomin_d2.video.read.rates import parse_rate
 from zoomin_d2.video.read.reader import VideoReader
 from zoomin_d2.video.read.source import Source
-from zoomin_d2.video.time.timeline import parse_rate
 
 PIPE = "-"
 

@@ -17,9 +17,9 @@ from zoomin_d2.video.read.containers import is_cover, open_container, own_durati
 from zoomin_d2.video.read.decoding import Decoded, FrameDecoder, says_alpha
 from zoomin_d2.video.read.hdr import read_hdr_metadata
 from zoomin_d2.video.read.packets import clock_origin, continuous_packets
+from zoomin_d2.video.read.rates import SourceClock
 from zoomin_d2.video.read.source import INTERLACED, ClosedOnExit, Damage, SourceFrame, SourceInfo
 from zoomin_d2.video.read.timing import PREVIEW, Timing, measure_timing
-from zoomin_d2.video.time.timeline import SourceClock
 
 GAP = Fraction(3, 2)  # of a frame's usual duration: frames are missing
 _PREVIEW_BYTES = 32 * 2**20

@@ -15,8 +15,8 @@ from zoomin_d2.video.read.exr import ExrFormat
 from zoomin_d2.video.read.half_floats import to_samples
 from zoomin_d2.video.read.hdr import HdrMetadata
 from zoomin_d2.video.read.light import SRGB
-from zoomin_d2.video.time.step_detection import THUMBNAIL_WIDTH
 
+THUMBNAIL_WIDTH = 160  # pixels of the thumbnails that are compared to find cuts
 # a warning of a source whose first frame is interlaced
 INTERLACED = "the video is interlaced: --deinterlace it, or edges will show combing"
 

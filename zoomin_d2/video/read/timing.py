@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import av
 
-from zoomin_d2.video.time.timeline import standard_rate
+from zoomin_d2.video.read.rates import standard_rate
 
 PREVIEW = 64  # packets examined
 DEFAULT_RATE = Fraction(25)

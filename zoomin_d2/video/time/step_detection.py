@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-THUMBNAIL_WIDTH = 160  # pixels of the thumbnails that are compared
 CUT_MIN = 10.0
 CUT_RATIO = 4.0
 REPEAT_MAX = 0.12
