@@ -13,6 +13,7 @@ from torchvision.ops import batched_nms
 from zoomin_d2.modeling import FrozenRPN, load_detector_config
 from zoomin_d2.modeling.batched_nms import keep_after_nms
 from zoomin_d2.modeling.batched_rpn import BatchedRPN
+from zoomin_d2.modeling.frozen_rpn import build_frozen_rpn
 
 
 @pytest.fixture
@@ -31,6 +32,13 @@ def test_nothing_trains_it(frozen_rpn):
     assert all(p.grad is None for p in frozen_rpn.parameters())
     assert frames.grad.abs().sum() > 0  # through it, into the frame
     assert all(torch.equal(v, before[k]) for k, v in frozen_rpn.state_dict().items())
+
+
+def test_the_one_that_ships_runs_anywhere(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    shipped = build_frozen_rpn()
+    assert next(shipped.parameters()).device.type == "cpu"
+    assert shipped.proposals(torch.rand(1, 3, 64, 64))[0].proposal_boxes.tensor.shape[1] == 4
 
 
 def test_feature_names(frozen_rpn):

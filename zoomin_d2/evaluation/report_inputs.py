@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zoomin_d2.config import get_zoomin_cfg
 from zoomin_d2.evaluation.benchmark.report import common_size
 from zoomin_d2.evaluation.lpips import MIN_SIZE, MissingLPIPSWeightsError, shared_lpips
 from zoomin_d2.modeling.frozen_rpn import FrozenRPN, build_frozen_rpn
@@ -26,10 +25,7 @@ class ShippedProposals:
     def __call__(self, frame: Tensor) -> Tensor:
         """(3, H, W) uint8 -> boxes (R, 4) XYXY pixels, the best first."""
         if self._frozen_rpn is None:
-            cfg = get_zoomin_cfg()
-            if not torch.cuda.is_available():
-                cfg.MODEL.DEVICE = "cpu"
-            self._frozen_rpn = build_frozen_rpn(cfg)
+            self._frozen_rpn = build_frozen_rpn()
         device = next(self._frozen_rpn.parameters()).device
         frames = frame[None].float().to(device) / 255
         return self._frozen_rpn.proposals(frames)[0].proposal_boxes.tensor

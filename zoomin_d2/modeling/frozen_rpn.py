@@ -234,7 +234,8 @@ def build_frozen_rpn(
 
     Args:
         cfg: None = the defaults, whose detector ships with the package.
-        device: None = the config's MODEL.DEVICE.
+        device: None = the config's MODEL.DEVICE, or the CPU if that is a GPU and there is none.
     """
     cfg = cfg or get_zoomin_cfg()
-    return FrozenRPN(cfg).to(device or cfg.MODEL.DEVICE)
+    is_absent = cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available()
+    return FrozenRPN(cfg).to(device or ("cpu" if is_absent else cfg.MODEL.DEVICE))
