@@ -44,6 +44,12 @@ def test_dis_flow_follows_linear_motion(moving_texture, t):
     assert (unmoved - moving_texture(int(8 * t))[inside]).abs().mean() > 0.05
 
 
+@pytest.mark.parametrize("size", [(1, 1), (4, 16), (11, 40)])
+def test_dis_takes_frames_of_any_size(size):
+    frames = torch.rand(2, 1, 3, *size)
+    assert dis(*frames, torch.tensor([0.5])).shape == (1, 3, *size)
+
+
 @pytest.mark.parametrize("name", BASELINES)
 def test_swapping_frames_and_time(moving_texture, name):
     frame_1, frame_2 = moving_texture(0), moving_texture(5)

@@ -16,6 +16,7 @@ from zoomin_d2.frames import to_8bit
 from zoomin_d2.layers import backward_warp, blend
 
 Baseline = Callable[[Tensor, Tensor, Tensor], Tensor]
+_LEAST_SIDE = 16  # pixels; DIS fails below 12
 # What a baseline with flow blends: (warped_1, warped_2, blend_mask), as the layers define them.
 Warps = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
@@ -64,7 +65,13 @@ def _dis_flows(source: Tensor, target: Tensor) -> Tensor:
     estimator: Any = cv2.DISOpticalFlow_create(  # type: ignore[attr-defined]  # not in cv2's stubs
         cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
     )
-    found = [estimator.calc(_gray(a), _gray(b), None) for a, b in zip(source, target)]
+    height, width = source.shape[-2:]
+    right, below = max(0, _LEAST_SIDE - width), max(0, _LEAST_SIDE - height)
+    grays = (
+        [cv2.copyMakeBorder(_gray(x), 0, below, 0, right, cv2.BORDER_REPLICATE) for x in pair]
+        for pair in zip(source, target)
+    )
+    found = [estimator.calc(*pair, None)[:height, :width] for pair in grays]
     flows = torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2)
     return flows.to(source.device).contiguous()
 
