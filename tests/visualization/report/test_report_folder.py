@@ -99,6 +99,16 @@ def test_best_values_are_marked(results, tmp_path):
     assert marked["fast"] >= 4  # PSNR, IE, MAE, ROI_PSNR, ROI_IE: higher and lower
 
 
+def test_means_of_other_images_have_no_best(results, tmp_path):
+    scores = find_scores([str(results / m) for m in ("fast", "slow", "still")])
+    scores[1].images.popitem()
+    scores[1].provenance = {"pred": "their/frames", "gt": "truth"}
+    text = write_report(tmp_path / "report", scores, METRICS).read_text()
+    assert "scored on different images, so their means cannot be compared" in text
+    assert 'class="number best"' not in text
+    assert '<td title="their/frames · truth">slow</td>' in text
+
+
 def test_rois_are_proposed_if_none_saved(results, tmp_path):
     page = write_report(
         tmp_path / "report",

@@ -135,9 +135,12 @@ def _dataset(
     plot: str | None,
 ) -> dict:
     shown = [m for m in metrics if any(m in item.means for item in items)]
+    # Means over other images cannot be compared, so that none is the best.
+    is_fair = len({frozenset(item.images) for item in items}) == 1
+    best = {m: _best(items, m, metrics[m]) if is_fair else None for m in shown}
     rows = []
     for item in items:
-        cells = [_cell(item.means.get(m), metrics[m], _best(items, m, metrics[m])) for m in shown]
+        cells = [_cell(item.means.get(m), metrics[m], best[m]) for m in shown]
         row = {"method": item.method, "cells": cells, "source": _source(item.provenance)}
         rows.append({**row, "num_images": len(item.images)})
     names = sorted(set().union(*(item.images for item in items)))
@@ -149,6 +152,7 @@ def _dataset(
         "metrics": shown,
         "methods": [item.method for item in items],
         "rows": rows,
+        "is_fair": is_fair,
         "names": names,
         "numbers": numbers,
         "triplets": triplets,
@@ -176,7 +180,8 @@ def _cell(value: float | None, info: MetricInfo, best: float | None) -> dict:
 
 def _source(provenance: Mapping) -> str:
     """One line about where a row comes from."""
-    facts = [str(provenance[k]) for k in ("command", "weights", "device") if provenance.get(k)]
+    known = ("command", "weights", "device", "pred", "gt")
+    facts = [str(provenance[k]) for k in known if provenance.get(k)]
     if provenance.get("commit"):
         facts.append(f"commit {provenance['commit']}")
     return " · ".join(facts) or "no record of its origin"
