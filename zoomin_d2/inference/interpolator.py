@@ -225,10 +225,8 @@ class Interpolator:
     @property
     def settings(self) -> dict[str, Any]:
         """What decides its frames, beside its name; a video job resumes only with equal ones."""
-        return {
-            **{"dtype": str(self._dtype), "flow_scale": self._flow_scale, "detail": self._detail},
-            **{"quality": self._quality, "backend": self._backend},
-        }
+        names = ("flow_scale", "quality", "detail", "backend")
+        return {"dtype": str(self._dtype), **{k: getattr(self, f"_{k}") for k in names}}
 
     @property
     def generator(self) -> nn.Module:
