@@ -215,6 +215,18 @@ def test_uneven_times_without_a_clock(run, write_video, make_frames):
     assert report.warnings == []
 
 
+@pytest.mark.parametrize("pix_fmt", ["nv12", "yuyv422"])
+def test_uncompressed_frames_pass_unchanged(run, write_video, make_frames, pix_fmt):
+    source = write_video("in.avi", make_frames(3), codec="rawvideo", pix_fmt=pix_fmt)
+    _, output = run(source, "out.mkv", JobOptions(encode=EncodeOptions(codec="ffv1")))
+    with av.open(str(source)) as before, av.open(str(output)) as after:
+        made = list(after.decode(video=0))[::2]
+        for old, new in zip(before.decode(video=0), made, strict=True):
+            assert old.format.name == pix_fmt
+            same = old.reformat(format=new.format.name)
+            assert np.array_equal(same.to_ndarray(), new.to_ndarray())
+
+
 def test_slow_motion_stretches_sound(run, write_video, make_frames):
     parts = [(0, 500), (500, 2000)]
     chapters = [

@@ -46,6 +46,25 @@ def test_other_formats_have_no_planes(pix_fmt):
     assert planes_of(av.VideoFrame(16, 16, pix_fmt), False) is None
 
 
+PACKED = [
+    *(("nv12", "yuv420p"), ("nv21", "yuv420p"), ("p010le", "yuv420p10le"), ("nv24", "yuv444p")),
+    *(("nv16", "yuv422p"), ("yuyv422", "yuv422p"), ("uyvy422", "yuv422p")),
+]
+
+
+@pytest.mark.parametrize(("packed", "planar"), PACKED)
+def test_other_orders_of_the_same_samples(packed, planar):
+    frame = noise(planar)
+    if planar.endswith("10le"):
+        for plane in frame.planes:
+            samples = np.asarray(memoryview(plane)).view(np.uint16)
+            plane.update(samples & 1023)
+    expected = planes_of(frame, False)
+    found = planes_of(frame.reformat(format=packed), False, stored_as=planar)
+    assert found.pix_fmt == planar
+    assert all(map(np.array_equal, found.arrays, expected.arrays))
+
+
 def test_full_range_within_a_limited_video():
     """Its samples are converted, because the output's tags do not fit them."""
     frame = av.VideoFrame(16, 16, "yuvj420p")

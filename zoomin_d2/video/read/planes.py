@@ -25,10 +25,19 @@ class Planes(NamedTuple):
     full_range: bool
 
 
-def planes_of(picture: av.VideoFrame, full_range: bool) -> Planes | None:
+def planes_of(
+    picture: av.VideoFrame, full_range: bool, stored_as: str | None = None
+) -> Planes | None:
     """The planes of a decoded frame, as views of its memory, before rotation; None: they are not
     YUV with luma in a plane of its own, or their rows are in reverse order (FFmpeg's vflip), or
-    their format has another range."""
+    their format has another range.
+
+    Args:
+        stored_as: the pixel format of the output; a frame that holds its samples in another order
+            (NV12, packed 4:2:2) is brought into it, and loses nothing.
+    """
+    if stored_as is not None and _PLANAR.get(picture.format.name) == stored_as:
+        picture = picture.reformat(format=stored_as)
     pixel_format = picture.format
     inside = [
         [part for part in pixel_format.components if part.plane == k]
@@ -106,5 +115,12 @@ def _rows(plane: VideoPlane) -> np.ndarray:
     return np.asarray(memoryview(plane)).reshape(plane.height, plane.line_size)
 
 
+# Formats with u and v in turn, or all in one plane -> the planar one with the same samples
+_PLANAR = {
+    **dict.fromkeys(("nv12", "nv21"), "yuv420p"),
+    **dict.fromkeys(("nv16", "yuyv422", "uyvy422", "yvyu422"), "yuv422p"),
+    **dict.fromkeys(("nv24", "nv42"), "yuv444p"),
+    "p010le": "yuv420p10le",
+}
 _HIGH_BITS = ("p0", "p2", "p4")  # P010 and the like: the samples are the upper bits
 _FROM_LIMITED = np.rint(((np.arange(256) - 16) * (255 / 219)).clip(0, 255)).astype(np.uint8)

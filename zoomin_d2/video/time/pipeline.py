@@ -286,7 +286,8 @@ def _shown_frames(
 
         def pixels(picture: Any) -> Pixels:
             is_upright = isinstance(picture, av.VideoFrame) and not any(turn_of(picture))
-            planes = planes_of(picture, full_range) if is_upright else None
+            stored_as = options.stored_as
+            planes = planes_of(picture, full_range, stored_as) if is_upright else None
             if model.takes(planes):
                 return Pixels(partial(convert, picture), planes)
             return Pixels(pool.submit(convert, picture).result, planes)
