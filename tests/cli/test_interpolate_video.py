@@ -122,7 +122,7 @@ def test_damage_has_exit_code_and_output(run, clip, tmp_path):
 
 def test_late_failure_tells_how_to_resume(run, clip, tmp_path, monkeypatch):
     class Fails:
-        name, flow_scale, calls = "fails", 1.0, 0
+        name, settings, calls = "fails", {}, 0
 
         def for_videos(self):
             return self
@@ -383,7 +383,7 @@ def test_ctrl_c_leaves_a_playable_file(start, run, clip, tmp_path):
 @pytest.mark.parametrize("text, max_gap", [(None, 0.5), ("2", 2.0), ("1.5s", 1.5), ("off", None)])
 def test_the_longest_gap(text, max_gap):
     arguments = ["in.mp4", "out.mp4", *([] if text is None else ["--max-gap", text])]
-    model = types.SimpleNamespace(name="average", device="cpu", workers=1, flow_scale=1.0)
+    model = types.SimpleNamespace(name="average", device="cpu", workers=1, settings={})
     options = make_options(make_parser().parse_args(arguments), model)
     assert options.stream.max_gap == max_gap
 
