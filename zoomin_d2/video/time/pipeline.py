@@ -286,8 +286,7 @@ def _shown_frames(
 
         def pixels(picture: Any) -> Pixels:
             is_upright = isinstance(picture, av.VideoFrame) and not any(turn_of(picture))
-            stored_as = options.stored_as
-            planes = planes_of(picture, full_range, stored_as) if is_upright else None
+            planes = planes_of(picture, full_range, options.stored_as) if is_upright else None
             if model.takes(planes):
                 return Pixels(partial(convert, picture), planes)
             return Pixels(pool.submit(convert, picture).result, planes)

@@ -359,8 +359,7 @@ def _sampling(info: SourceInfo) -> tuple[str, int]:
 def _try(settings: EncoderSettings, output: str, path: str | Path) -> None:
     """Open the encoder, and write the header of the output's container, once, so that either fails
     before any frame is made."""
-    names = {".mov": "mov", ".mp4": "mp4", ".mkv": "matroska"}
-    with scratch_container(names[settings.segment_suffix]) as container:
+    with scratch_container(output) as container:
         stream = settings.add_stream(container)
         try:
             stream.codec_context.open()
@@ -370,8 +369,6 @@ def _try(settings: EncoderSettings, output: str, path: str | Path) -> None:
                 f"{settings.codec} cannot be used for {where} ({settings.width}x{settings.height} "
                 f"{settings.pix_fmt}, options {settings.options}): {error}"
             ) from error
-    with scratch_container(output) as container:
-        settings.add_stream(container)
         try:
             container.start_encoding()
         except (av.FFmpegError, ValueError, OSError) as error:
