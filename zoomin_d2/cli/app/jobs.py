@@ -177,13 +177,17 @@ def check_clip(clip: Path, limits: Limits, target: Target | None = None) -> None
         )
     if target is None:
         return
-    rate = target.fps or info.rate * (target.multi or 1)
-    frames = float(rate * target.slowmo * (info.duration or 0))
+    frames = float(_frames_a_second(target, info) * (info.duration or 0))
     if frames > limits.frames:
         raise ValueError(
             f"The result would have {frames:,.0f} frames; this page makes at most "
             f"{limits.frames:,}. Choose a lower factor or rate."
         )
+
+
+def _frames_a_second(target: Target, info: SourceInfo) -> Fraction:
+    """Frames of the result for each second of the clip."""
+    return (target.fps or info.rate * (target.multi or 1)) * target.slowmo
 
 
 def _check_length(frame: OutputFrame, limits: Limits, target: Target, info: SourceInfo) -> None:
@@ -192,8 +196,7 @@ def _check_length(frame: OutputFrame, limits: Limits, target: Target, info: Sour
     Raises:
         ValueError: the clip or its result is too long.
     """
-    rate = target.fps or info.rate * (target.multi or 1)
-    if frame.index >= min(limits.frames, float(limits.seconds * rate * target.slowmo)):
+    if frame.index >= min(limits.frames, float(limits.seconds * _frames_a_second(target, info))):
         raise ValueError(
             f"The clip does not say how long it is, and has more than {limits.seconds:g} s, or its "
             f"result more than {limits.frames:,} frames, which this page does not accept."
