@@ -7,12 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.helpers.dataset_trees import (
-    assert_explains,
-    locked_by_another,
-    values_of,
-    write_image,
-)
+from tests.helpers.dataset_trees import assert_explains, values_of, write_image
+from tests.helpers.locks import locked_by_another
 from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.data import InterpolationDatasetMapper, MissingDatasetError
 from zoomin_d2.data.datasets import cityscapes, ucf101, ucf101_interp

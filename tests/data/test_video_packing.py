@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 
-from tests.helpers.dataset_trees import locked_by_another
+from tests.helpers.locks import locked_by_another
 from zoomin_d2.data import packing, video_packing
 from zoomin_d2.data.datasets.prepared_clips import load_prepared_clips
 from zoomin_d2.data.frame_store import FrameStore

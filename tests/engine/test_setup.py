@@ -1,13 +1,12 @@
 """What is wrong with a run's settings is said before it begins, in the words of the settings."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from detectron2.evaluation import DatasetEvaluator
 
+from tests.helpers.locks import locked_by_another
 from tests.helpers.training_runs import REPOSITORY, make_trainer
 from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.engine import InterpolationTrainer, setup_cfg
@@ -16,11 +15,6 @@ from zoomin_d2.files import lock_folder
 from zoomin_d2.generators import GENERATORS
 from zoomin_d2.modeling import build_generator
 from zoomin_d2.user_errors import UserError
-
-HOLD = (
-    "import sys; from zoomin_d2.files import lock_folder\n"
-    "print(lock_folder(sys.argv[1]), flush=True); sys.stdin.read()"
-)
 
 
 @pytest.mark.parametrize(
@@ -117,18 +111,10 @@ def test_impossible_output_folder_is_named(datasets_here, tmp_path, name):
 
 
 def test_runs_do_not_share_an_output_folder(datasets_here, tmp_path):
-    command = [sys.executable, "-c", HOLD, str(tmp_path)]
-    other = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
-        assert other.stdout.readline() == "True\n"
+    with locked_by_another(tmp_path):
         with pytest.raises(SystemExit, match="another run is training in OUTPUT_DIR"):
             make_trainer(datasets_here, tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
-    finally:
-        other.kill()
-        other.communicate()
     assert lock_folder(tmp_path)  # what was killed holds nothing
     assert lock_folder(tmp_path)  # nor is a second run of this process another one
 

@@ -1,9 +1,5 @@
 """Helpers of the tests that make a tiny tree of a dataset, and the folder for such trees."""
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -18,21 +14,6 @@ from zoomin_d2.data import InterpolationDatasetMapper, register_all_interpolatio
 def write_image(path: Path, value: int = 0, height: int = 8, width: int = 12) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), np.full((height, width, 3), value, np.uint8))
-
-
-@contextmanager
-def locked_by_another(folder: Path) -> Iterator[None]:
-    """Meanwhile, another process prepares the set in the folder."""
-    code = "import sys; from zoomin_d2.files import lock_folder\n"
-    code += "print(lock_folder(sys.argv[1]), flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", code, str(folder)]
-    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        assert other.stdout.readline() == "True\n"
-        yield
-    finally:
-        other.kill()
-        other.communicate()
 
 
 def values_of(record: dict) -> list[int]:
