@@ -168,8 +168,11 @@ def test_no_space_is_said_before_the_work(videos, tmp_path, monkeypatch):
 
 
 def test_nothing_usable_is_an_error(tmp_path, write_video):
-    with pytest.raises(FileNotFoundError, match="There is no folder"):
+    with pytest.raises(FileNotFoundError, match=r"absent is not there\. Give a folder"):
         prepare(tmp_path / "absent", tmp_path / "out")
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(FileNotFoundError, match=r"a\.mp4 is a file, not a folder\. Give a folder"):
+        prepare(tmp_path / "a.mp4", tmp_path / "out")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="No video files"):
         prepare(tmp_path / "empty", tmp_path / "out")
@@ -216,7 +219,7 @@ def test_command(videos, tmp_path, run_command):
     code, text = run_command("prepare_videos.py", videos, "--name", "../../mine")
     assert code == 2 and "not a plain name" in text
     code, text = run_command("prepare_videos.py", tmp_path / "absent", *options)
-    assert code == 2 and "There is no folder" in text
+    assert code == 2 and "absent is not there" in text
 
 
 def test_a_taken_name_is_refused(videos, tmp_path, run_command, write_video, moving_frames):

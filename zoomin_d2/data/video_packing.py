@@ -111,7 +111,8 @@ def prepare_video_folder(
     found = (path for path in source.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
     videos = sorted(path for path in found if not path.is_dir())
     if not source.is_dir():
-        raise FileNotFoundError(f"There is no folder {source}. Give a folder of videos.")
+        what = "is a file, not a folder" if source.is_file() else "is not there"
+        raise FileNotFoundError(f"{source} {what}. Give a folder of videos.")
     if not videos:
         raise FileNotFoundError(
             f"No video files ({', '.join(VIDEO_SUFFIXES)}) in {source}. Give a folder of videos."
