@@ -18,12 +18,16 @@
 # what it saved then. plan.log in it ends with "end" when nothing more will come. What fails does not
 # stop the rest. What OUT holds of earlier trainings is deleted. (OUT must outlast the commands that
 # watch it: a machine may empty the folder that it takes files from.)
+#
+# OUT/compile_cache.tgz is what PyTorch and Triton compiled. As SOURCE/compile_cache.tgz of the next
+# machine with the same PyTorch, GPU, and paths, it saves 100 s of the 180 until the first iteration.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 source=$1 until=$2 out=$3
 shift 3
 python="${PYTHON:-python}" results=$out/results
-starting=170 # seconds until a training's first iteration: frames, compilation, CUDA graphs
+starting=180 # seconds until a training's first iteration: frames, compilation, CUDA graphs
+caches=("${TORCHINDUCTOR_CACHE_DIR:-/tmp/torchinductor_$(id -un)}" "$HOME/.triton" "$HOME/.nv")
 ending=75    # seconds to end a late training and to export its weights
 exporting=20 # seconds for the latter
 mkdir -p "$results"
@@ -85,6 +89,9 @@ train() { # NAME GPUS COMMAND ...
 
 [ ! -d "$source/weights" ] || cp "$source"/weights/* zoomin_d2/model_zoo/weights
 "$python" -c "import zoomin_d2.engine, zoomin_d2.data.video_packing" || exit 1 # else each log says it
+if [ -e "$source/compile_cache.tgz" ] && tar xzPf "$source/compile_cache.tgz"; then
+    starting=80
+fi
 [ -z "${CHECK-yes}" ] || check &
 checking=$!
 prepare motion motion_val --short-side 540 &
@@ -108,4 +115,5 @@ for training in "$@"; do
     train "training_$count" "$gpus" $command &
 done
 wait
+[ -e "$source/compile_cache.tgz" ] || tar czPf "$out/compile_cache.tgz" "${caches[@]}" 2>/dev/null
 log end
