@@ -2,6 +2,7 @@
 
 import hashlib
 import urllib.error
+from pathlib import Path
 
 import pytest
 from detectron2.config import get_cfg
@@ -10,9 +11,13 @@ from detectron2.utils.file_io import PathManager
 from iopath.common import file_io
 from safetensors.torch import load_file
 
+from zoomin_d2.config import get_zoomin_cfg
 from zoomin_d2.model_zoo import catalog
 from zoomin_d2.model_zoo.generator_file import load_generator, shipped_generators
+from zoomin_d2.modeling.generator_options import generator_options
 from zoomin_d2.modeling.zoo_paths import get_local_path
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def test_config_builds_a_proposal_network():
@@ -39,6 +44,15 @@ def test_weights_are_intact_and_fit(name):
     cfg.merge_from_file(PathManager.get_local_path(f"zoo:{name}.yaml"))
     cfg.MODEL.DEVICE = "cpu"
     build_model(cfg).load_state_dict(load_file(path), strict=True)
+
+
+@pytest.mark.parametrize("name", ["fast", "fast-roigan", "fine", "fine-roigan"])
+def test_weights_are_what_their_config_builds(name):
+    # MODEL.GENERATOR.FAST.DETAIL needs no weights, so weights without it load as well
+    config, _, recipe = name.partition("-")
+    cfg = get_zoomin_cfg()
+    cfg.merge_from_file(str(CONFIGS / config / f"{recipe or 'baseline'}.yaml"))
+    assert load_generator(name).options["FAST"] == generator_options(cfg)["FAST"]
 
 
 def test_every_weight_file_is_in_the_table():
