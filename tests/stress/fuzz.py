@@ -135,7 +135,7 @@ def _fold(value, changes):
 
 
 def config_target(folder: Path):
-    text = (REPOSITORY / "configs/quick_schedules/roigan_instant_test.yaml").read_text()
+    text = (REPOSITORY / "configs/quick_schedules/Base-Instant.yaml").read_text()
     plain = yaml.safe_load(text)
     plain["_BASE_"] = str(REPOSITORY / "configs/roigan.yaml")
     contents = st.one_of(
