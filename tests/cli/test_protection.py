@@ -98,7 +98,7 @@ def test_the_summary_counts(painted, run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--unsure", "blend"], "average has no flow, so it is never unsure"),
+        (["--unsure", "blend"], "average gives no flow here, so it is never unsure"),
         (["--mask", "small.png"], "small.png has 8x8 pixels, but the frames have 64x48"),
         (["--mask", "none.png"], "none.png: cannot be read"),
     ],

@@ -18,10 +18,39 @@ def test_a_value_that_does_not_fit(run, tmp_path, options, words):
     assert code == 2 and words in err
 
 
-def test_an_unknown_codec(run, clip, tmp_path):
-    code, _, err = run(clip(), tmp_path / "out.mp4", "--codec", "h266")
-    assert code == 5
-    assert "Unknown codec 'h266'; known: h264, h265, av1, vp9, prores, or libx264, " in err
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--codec h266", "Unknown codec 'h266'; known: h264, h265, av1, vp9, prores, or libx264, "),
+        ("--crf 99", "libx264 takes --crf 0 (best) to 51 (worst), not 99"),
+        ("--codec ffv1 --crf 5", "ffv1 is lossless: leave out --crf"),
+        ("--pix-fmt yuv999p", "libx264 cannot write yuv999p; it can write yuv420p, "),
+        ("--preset best", "libx264 takes --preset ultrafast, superfast, "),
+        ("--codec av1 --preset slow", "libsvtav1 takes --preset 0, 1, 2, "),
+        ("--codec vp9 --preset slow", "libvpx-vp9 takes --preset 0, 1, 2, "),
+        ("--codec prores --preset slow", "prores_ks takes --preset proxy, lt, standard, hq, "),
+        ("--slowmo 2 --audio copy", "Sound cannot be copied into slow motion"),
+    ],
+)
+def test_what_an_encoder_lacks_ends_with_2(run, clip, tmp_path, options, words):
+    code, _, err = run(clip(), tmp_path / "out.mkv", *options.split())
+    assert (code, err.count("\n")) == (2, 1) and words in err
+    assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--codec h265 --crf 22 --preset slow",
+        "--codec av1 --crf 32 --preset 4",
+        "--codec vp9 --preset 8",
+        "--codec prores --preset 4444xq",
+    ],
+)
+def test_presets_of_the_manual(run, clip, tmp_path, options):
+    source = clip(num_frames=2)
+    code, _, err = run(source, tmp_path / "out.mkv", *options.split())
+    assert code == 0, err
 
 
 def test_a_missing_extension_is_noted(run, clip, tmp_path):

@@ -84,7 +84,8 @@ def make_parser() -> argparse.ArgumentParser:
         default="torch",
         help="torch (default), or onnx: ONNX Runtime with the first provider that is installed, or "
         "onnx:cpu, onnx:cuda, onnx:tensorrt, onnx:directml, onnx:openvino, onnx:coreml; or "
-        "openvino: the CPU, in 0.6 of the time, or openvino:int8: with convolutions of 8 bits",
+        "openvino: the CPU, in 0.6 of the time with AMX, or openvino:int8: with convolutions of 8 "
+        "bits, for CPUs without AMX",
     )
     model.add_argument(
         "--dtype",
@@ -187,7 +188,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="quality; lower is better (default: h264 16, h265 18, vp9 20, av1 24)",
     )
     output.add_argument(
-        "--preset", help="the encoder's own speed preset: slow or fast; 0 to 13 for av1"
+        "--preset",
+        help="the encoder's own speed preset: ultrafast to veryslow for h264 and h265, 0 (slow) to "
+        "13 for av1, 0 to 8 for vp9; for prores its profile, proxy to 4444xq",
     )
     output.add_argument("--pix-fmt", help="FFmpeg's name, such as yuv420p (default: the input's)")
     output.add_argument(

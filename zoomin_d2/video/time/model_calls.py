@@ -100,8 +100,9 @@ class Model:
             self._with_doubt = getattr(interpolate, "with_doubt", None)
             if self._with_doubt is None:
                 raise OptionError(
-                    f"{getattr(interpolate, 'name', 'this model')} has no flow, so it is never "
-                    "unsure: leave --unsure out, or choose another model"
+                    f"{getattr(interpolate, 'name', 'this model')} gives no flow here, so it is "
+                    "never unsure: leave --unsure out, or choose another model or backend (torch "
+                    "or openvino)"
                 )
         self.device = torch.device(getattr(interpolate, "device", "cpu"))
         self.workers: int = getattr(interpolate, "workers", 1)

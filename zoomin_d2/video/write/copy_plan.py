@@ -13,7 +13,7 @@ from typing import Literal
 
 import av
 
-from zoomin_d2.video.errors import OutputError
+from zoomin_d2.video.errors import OptionError, OutputError
 from zoomin_d2.video.read.containers import is_cover, open_container, stream_name
 from zoomin_d2.video.read.source import SourceInfo
 from zoomin_d2.video.write.audio import choose_audio
@@ -49,13 +49,14 @@ def plan_copy(
         until: nothing that begins after this time (of the output) goes along.
 
     Raises:
+        OptionError: audio is "copy", in slow motion.
         OutputError: the container cannot hold the sound as it is, or it cannot be encoded.
     """
     if source is None:
         return CopyPlan(None)
     mode = audio or ("copy" if slowmo == 1 else "encode")
     if mode == "copy" and slowmo != 1:
-        raise OutputError("Sound cannot be copied into slow motion: use --audio stretch or drop")
+        raise OptionError("Sound cannot be copied into slow motion: use --audio stretch or drop")
     container = container_format(output)
     with open_container(source) as opened:
         plan = CopyPlan(source, video_index, Clock.of(opened, slowmo))

@@ -2,34 +2,25 @@
 quality options under one name (`crf`)."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
 import av
 
-from zoomin_d2.video.errors import OutputError
+from zoomin_d2.video.errors import OptionError, OutputError
 from zoomin_d2.video.read.color import ColorPath, is_rgb
 from zoomin_d2.video.read.hdr import encoder_parameters
 from zoomin_d2.video.read.source import SourceInfo
 from zoomin_d2.video.time.timeline import MAX_FPS
+from zoomin_d2.video.write.encoder_table import ALIASES, ENCODERS, Encoder
 from zoomin_d2.video.write.null_container import scratch_container
 
 # SVT-AV1 reads it: errors only, not twenty lines for every encoder that opens.
 os.environ.setdefault("SVT_LOG", "1")
 
 VIDEO_SUFFIXES = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-ALIASES = {
-    "h264": "libx264",
-    "x264": "libx264",
-    "h265": "libx265",
-    "hevc": "libx265",
-    "x265": "libx265",
-    "av1": "libsvtav1",
-    "vp9": "libvpx-vp9",
-    "prores": "prores_ks",
-}
 KEYFRAME_INTERVAL = 240
 _OVERLAP_PIXELS = 1920 * 1088  # x264 takes some 600 MB there with 24 threads
 _THREADS_AT_1080P = 96  # of x264, at most: 24 at 4K, 6 at 8K, some 2 GB
@@ -45,57 +36,6 @@ _PICTURE_SUFFIXES = (".gif", ".webp", ".apng", ".png")
 
 
 @dataclass(frozen=True)
-class _Encoder:
-    """`quality`: the option that takes crf; `default`: its value; `options`: always given;
-    `worst`: its largest one; `speed`: the option that takes the preset; `odd_420`: takes odd sizes
-    with halved chroma; `min_size`: width and height; `holds_aspect`: the codec itself stores the
-    pixel aspect; `is_limited`: players take it for limited range, whatever its tag says;
-    `is_costly`: an open one takes gigabytes, or one of a GPU's few sessions."""
-
-    quality: str
-    default: int
-    options: dict[str, str] = field(default_factory=dict)
-    speed: str = "preset"
-    odd_420: bool = False
-    min_size: tuple[int, int] = (2, 2)
-    worst: int = 51
-    holds_aspect: bool = False
-    is_limited: bool = False
-    is_costly: bool = False
-
-
-_X265_QUIET = {"x265-params": "log-level=error"}
-_NVENC = {"preset": "p5", "rc": "vbr", "b": "0"}
-_ENCODERS = {
-    "libx264": _Encoder("crf", 16, holds_aspect=True),
-    # x265 writes out of bounds for widths of 33 to 48, and aborts the process below 32.
-    "libx265": _Encoder("crf", 18, _X265_QUIET, min_size=(64, 32), holds_aspect=True),
-    "libsvtav1": _Encoder("crf", 24, {"preset": "7"}, odd_420=True, worst=63, is_costly=True),
-    "libvpx-vp9": _Encoder(
-        "crf",
-        20,
-        {"b": "0", "row-mt": "1", "cpu-used": "3"},
-        "cpu-used",
-        odd_420=True,
-        worst=63,
-    ),
-    "prores_ks": _Encoder(
-        "qscale",
-        0,
-        {"profile": "3", "vendor": "apl0"},
-        "profile",
-        odd_420=True,
-        worst=224,
-        is_limited=True,
-    ),
-    "ffv1": _Encoder("", 0, {"level": "3", "slicecrc": "1"}, "level", odd_420=True),
-    "h264_nvenc": _Encoder("cq", 18, _NVENC, holds_aspect=True, is_costly=True),
-    "hevc_nvenc": _Encoder("cq", 20, _NVENC, holds_aspect=True, is_costly=True),
-    "av1_nvenc": _Encoder("cq", 24, _NVENC, is_costly=True),
-}
-
-
-@dataclass(frozen=True)
 class EncodeOptions:
     """The user's choices; None is the default for the container and the source.
 
@@ -103,7 +43,7 @@ class EncodeOptions:
         codec: an encoder of FFmpeg (libx264, libx265, libsvtav1, libvpx-vp9, prores_ks, ffv1,
             h264_nvenc, hevc_nvenc, av1_nvenc) or h264, h265, av1, vp9, prores.
         crf: constant quality, lower is better; the same name for every encoder.
-        preset: the encoder's own speed preset.
+        preset: the encoder's own speed preset (the profile of ProRes).
         pix_fmt: FFmpeg's name.
     """
 
@@ -141,7 +81,7 @@ class EncoderSettings:
     def can_overlap(self) -> bool:
         """Whether one encoder may be flushed while the next is filled: twice the memory."""
         is_small = self.width * self.height <= _OVERLAP_PIXELS
-        return is_small and not _ENCODERS[self.codec].is_costly
+        return is_small and not ENCODERS[self.codec].is_costly
 
     @property
     def clock_options(self) -> dict[str, str]:
@@ -198,7 +138,8 @@ def choose_encoder(
         keep_alpha: keep transparency if the encoder and the container hold it.
 
     Raises:
-        OutputError: an unknown container or encoder, or one that refuses this video.
+        OptionError: an unknown encoder, or one that lacks this crf, preset, or pix_fmt.
+        OutputError: an unknown container, or an encoder that is not there or refuses this video.
     """
     container = container_format(path)
     deep = info.color.deep
@@ -208,10 +149,10 @@ def choose_encoder(
         if container == "webm":
             codec = "libsvtav1" if deep and not info.has_alpha else "libvpx-vp9"
     codec = ALIASES.get(codec, codec)
-    if codec not in _ENCODERS:
+    if codec not in ENCODERS:
         short = "h264, h265, av1, vp9, prores"
-        raise OutputError(f"Unknown codec {codec!r}; known: {short}, or {', '.join(_ENCODERS)}")
-    encoder = _ENCODERS[codec]
+        raise OptionError(f"Unknown codec {codec!r}; known: {short}, or {', '.join(ENCODERS)}")
+    encoder = ENCODERS[codec]
     try:
         formats = [f.name for f in av.Codec(codec, "w").video_formats or []]
     except ValueError as error:
@@ -244,9 +185,9 @@ def choose_encoder(
         pix_fmt, warnings = _choose_pix_fmt(codec, encoder, formats, info, height, width, kind)
     elif pix_fmt not in formats or is_rgb(pix_fmt):
         known = ", ".join(f for f in formats if not is_rgb(f))
-        raise OutputError(f"{codec} cannot write {pix_fmt}; it can write {known}")
+        raise OptionError(f"{codec} cannot write {pix_fmt}; it can write {known}")
     quality = {}
-    _check_crf(codec, encoder, options.crf)
+    _check_values(codec, encoder, options)
     if encoder.quality:
         value = encoder.default if options.crf is None else options.crf
         if codec != "prores_ks" or options.crf is not None:
@@ -286,14 +227,18 @@ def choose_encoder(
     return settings
 
 
-def _check_crf(codec: str, encoder: _Encoder, crf: int | None) -> None:
+def _check_values(codec: str, encoder: Encoder, options: EncodeOptions) -> None:
     """Encoders clip what is out of range, and FFmpeg drops options that an encoder lacks."""
+    crf, preset = options.crf, options.preset
+    if preset is not None and preset not in encoder.presets:
+        known = ", ".join(encoder.presets)
+        raise OptionError(f"{codec} takes --preset {known}, not {preset!r}")
     if crf is None:
         return
     if not encoder.quality:
-        raise OutputError(f"{codec} is lossless: leave out --crf")
+        raise OptionError(f"{codec} is lossless: leave out --crf")
     if not 0 <= crf <= encoder.worst:
-        raise OutputError(f"{codec} takes --crf 0 (best) to {encoder.worst} (worst), not {crf}")
+        raise OptionError(f"{codec} takes --crf 0 (best) to {encoder.worst} (worst), not {crf}")
 
 
 def container_format(path: str | Path) -> str:
