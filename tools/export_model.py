@@ -8,8 +8,9 @@
 safetensors (the default): the averaged weights in half precision, with everything needed to rebuild
 the network; `Interpolator.from_pretrained(file)` and MODEL.WEIGHTS accept it. The tool starts a
 model card beside it, fast.md, unless there is one, and prints the sha256 for model_zoo/catalog.py.
-onnx, torchscript, torch.export: float32, any H, W and t; these run without this package. A card
-beside the file, fast.onnx.md, says which sizes it accepts and what can run it.
+onnx, torchscript, torch.export: float32, any t, any H and W (torch.export: 8192 pixels at most);
+these run without this package. A card beside the file, fast.onnx.md, says which sizes it accepts
+and what can run it.
 int8: the ranges of activations in frames 0 and 4 of every clip of a folder, at 360 rows or fewer;
 --backend openvino:int8 rounds by them if the file lies beside the weights in model_zoo/weights/.
 What --keep-float names loses much by rounding, in the model at hand.
@@ -20,19 +21,18 @@ import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoomin_d2.cli.tool_arguments import ToolParser
-from zoomin_d2.data.video_file import iter_frames
-from zoomin_d2.evaluation.complexity import count_macs, count_parameters
+from zoomin_d2.extras import extra
 from zoomin_d2.files import write_atomically, write_json
 from zoomin_d2.inference import int8
 from zoomin_d2.inference.export import FORMATS, describe, export
 from zoomin_d2.model_zoo.generator_file import LoadedGenerator, load_generator, save_generator
-from zoomin_d2.user_errors import one_line_errors
+from zoomin_d2.user_errors import add_debug_option, one_line_errors
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
 SUFFIXES = {
@@ -42,10 +42,12 @@ SUFFIXES = {
 }
 
 
-def card(loaded: LoadedGenerator, name: str, path: Path, sha256: str) -> str:
+def card(
+    complexity: ModuleType, loaded: LoadedGenerator, name: str, path: Path, sha256: str
+) -> str:
     """The start of a model card: what the file tells; the rest is marked TO FILL."""
-    learnt, frozen = count_parameters(loaded.generator)
-    macs = count_macs(loaded.generator, 720, 1280)
+    learnt, frozen = complexity.count_parameters(loaded.generator)
+    macs = complexity.count_macs(loaded.generator, 720, 1280)
     trained = json.loads(loaded.metadata.get("trained", "{}"))
     facts = [
         f"- {key}: {trained[key]}"
@@ -80,6 +82,9 @@ def card(loaded: LoadedGenerator, name: str, path: Path, sha256: str) -> str:
 
 
 def export_safetensors(loaded: LoadedGenerator, args: argparse.Namespace) -> None:
+    with extra("train", "the format safetensors"):  # before anything is written
+        from zoomin_d2.evaluation import complexity
+
     name = args.name or args.output.stem
     sha256 = save_generator(
         args.output,
@@ -95,13 +100,16 @@ def export_safetensors(loaded: LoadedGenerator, args: argparse.Namespace) -> Non
     if path.exists():
         print(f"{path} already exists and was not changed; it should name this sha256")
     else:
-        text = card(loaded, name, args.output, sha256)
+        text = card(complexity, loaded, name, args.output, sha256)
         write_atomically(path, lambda f: f.write(text.encode()))
         print(f"{path}: a model card to complete")
 
 
 def read_pairs(folder: Path) -> Iterator[tuple[Tensor, Tensor]]:
     """Frames 0 and 4 of every clip, (1, 3, H, W) in [0, 1] with H at most 360."""
+    with extra("train", "the format int8"):
+        from zoomin_d2.data.video_file import iter_frames
+
     for path in sorted(folder.glob("*.mp4")):
         frames = [frame.image for frame in islice(iter_frames(path), 5)]
         if len(frames) == 5:
@@ -159,7 +167,9 @@ def main(args: argparse.Namespace) -> None:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = ToolParser(__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("checkpoint", help="training checkpoint, exported file, or zoo:<name>")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE")
     parser.add_argument("--name", help="name of the model; default: the output's")
@@ -174,6 +184,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="NAME",
         help="for --format int8: convolutions that are not rounded, by how their names begin",
     )
+    add_debug_option(parser)
     return parser.parse_args(argv)
 
 

@@ -50,6 +50,15 @@ def test_drawing_says_what_to_install(results):
     )
 
 
+def test_export(results):
+    assert results["exported"] == {"files": True, "errors": ""}
+    assert results["not_exported"]["files"] is False
+    assert results["not_exported"]["errors"] == (
+        "export_model.py: the format safetensors needs the package 'detectron2': pip install "
+        "'zoomin_d2[train]', and Detectron2 (README, Install)\n"
+    )
+
+
 @pytest.mark.parametrize("way", ["train", "engine"])
 def test_training_says_what_to_install(results, way):
     assert results[way] == (

@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import os
+import runpy
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +16,7 @@ import av
 import numpy as np
 
 BLOCKED = ("detectron2", "fvcore", "iopath", "pycocotools", "tensorboard", "torchvision", "yacs")
+EXPORT = Path(__file__).parents[2] / "tools/export_model.py"
 POSIX_ONLY = ("fcntl", "grp", "pwd", "resource", "termios")
 for name in (*BLOCKED, *POSIX_ONLY, "matplotlib", "jinja2"):
     sys.modules[name] = None  # type: ignore[assignment]
@@ -83,6 +85,20 @@ def use_app(clip: Path, folder: Path) -> dict:
     return {"words": words}
 
 
+def use_export(output: Path, kind: str) -> dict:
+    words = ["zoo:fast", "--output", str(output), "--format", kind]
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        sys.argv[1:], kept = words, sys.argv[1:]
+        try:
+            runpy.run_path(str(EXPORT), run_name="__main__")
+        except SystemExit:
+            pass
+        finally:
+            sys.argv[1:] = kept
+    return {"files": output.exists(), "errors": errors.getvalue()}
+
+
 def train() -> str:
     try:
         from zoomin_d2 import get_zoomin_cfg
@@ -111,6 +127,8 @@ def main(folder: Path) -> None:
         "app": use_app(clip, folder / "results"),
         "config_imported": "zoomin_d2.config" in sys.modules,
         "proposals": use_command(clip, folder / "drawn.mp4", "--draw-proposals"),
+        "exported": use_export(folder / "fast.pt", "torchscript"),
+        "not_exported": use_export(folder / "fast.safetensors", "safetensors"),
         "train": train(),
         "engine": import_trainer(),
     }
