@@ -47,7 +47,7 @@ def test_weights_are_intact_and_fit(name):
 
 
 @pytest.mark.parametrize("name", ["fast", "fast-roigan", "fine", "fine-roigan"])
-def test_weights_are_what_their_config_builds(name):
+def test_weights_are_what_a_config_builds(name):
     # MODEL.GENERATOR.FAST.DETAIL needs no weights, so weights without it load as well
     config, _, recipe = name.partition("-")
     cfg = get_zoomin_cfg()
