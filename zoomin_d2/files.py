@@ -67,6 +67,9 @@ def write_atomically(path: str | os.PathLike, write: Callable[[IO[bytes]], Any])
     """Call ``write(file)`` on a new binary file beside ``path``, sync it, rename it to ``path``.
 
     A reader sees the old file or the complete new one. If ``write`` fails, nothing is left behind.
+
+    Raises:
+        OSError: writing failed; it names ``path``.
     """
     path = Path(path)
     part = path.with_name(path.name + ".part")
@@ -76,9 +79,21 @@ def write_atomically(path: str | os.PathLike, write: Callable[[IO[bytes]], Any])
             f.flush()
             os.fsync(f.fileno())
         os.replace(part, path)
+    except Exception as error:
+        cause = _os_error(error)
+        if cause is None or cause.errno is None:
+            raise
+        raise OSError(cause.errno, os.strerror(cause.errno), str(path)) from error
     finally:
         part.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _os_error(error: BaseException | None) -> OSError | None:
+    """An error, or the first one that led to it (torch.save raises a RuntimeError over it)."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def sync_folder(folder: str | os.PathLike) -> None:

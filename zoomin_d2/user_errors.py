@@ -1,9 +1,10 @@
-"""User errors: one line on standard error and exit code 2; a traceback with --debug.
+"""User errors: one line on standard error and exit code 2 (Ctrl-C: 130); a traceback with --debug.
 
 Used by tools/ and datasets/. The program's own bugs keep their traceback.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,10 +63,15 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
         debug: let the error through, for its traceback.
 
     Raises:
-        SystemExit: with code 2, after a user's mistake.
+        SystemExit: with code 2, after a user's mistake; with 130, after Ctrl-C.
     """
     try:
         yield
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print(f"{Path(sys.argv[0]).name}: stopped", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except (Exception, UserError) as error:
         message = users_mistake(error)
         if message is None or debug:

@@ -5,6 +5,7 @@ from detectron2.config import CfgNode, get_cfg
 
 from zoomin_d2 import get_zoomin_cfg
 from zoomin_d2.config import add_zoomin_config
+from zoomin_d2.engine import InterpolationTrainer
 from zoomin_d2.engine.config_ranges import RANGES, check_ranges, check_value, value_of
 
 COUNT = ([1, 7], [0, -1, 1.5])
@@ -75,7 +76,10 @@ VALUES: dict[str, tuple[list, list]] = {
     "SOLVER.BASE_LR_END": WEIGHT,
     "SOLVER.ADAM_BETAS": ([(0.9, 0.999), [0, 0]], [(0.9, 1.0), (-0.1, 0.9), (0.9,)]),
     "SOLVER.WEIGHT_DECAY": WEIGHT,
-    "SOLVER.LR_SCHEDULER_NAME": (["WarmupCosineLR", "PaperExponentialLR"], ["CosineLR", ""]),
+    "SOLVER.LR_SCHEDULER_NAME": (
+        ["WarmupCosineLR", "PaperExponentialLR"],
+        ["CosineLR", "WarmupStepWithFixedGammaLR", ""],
+    ),
     "SOLVER.PAPER_DECAY_ITERS": COUNT,
     "SOLVER.PAPER_LR_FLOOR": WEIGHT,
     "SOLVER.WARMUP_FACTOR": PROBABILITY,
@@ -83,8 +87,6 @@ VALUES: dict[str, tuple[list, list]] = {
     "SOLVER.WARMUP_METHOD": (["linear", "constant"], ["cosine"]),
     "SOLVER.STEPS": ([(), (1, 5)], [(0,), (5, 5), (5, 1)]),
     "SOLVER.GAMMA": POSITIVE,
-    "SOLVER.NUM_DECAYS": COUNT,
-    "SOLVER.RESCALE_INTERVAL": FLAG,
     "SOLVER.CHECKPOINT_PERIOD": COUNT,
     "SOLVER.METRIC_PERIOD": COUNT,
     "SOLVER.AMP.ENABLED": FLAG,
@@ -113,7 +115,7 @@ VALUES: dict[str, tuple[list, list]] = {
     "DATALOADER.NUM_WORKERS": SIZE,
     "DATALOADER.FRAMES_ON_DEVICE": FLAG,
     "DATASETS.TRAIN": NAMES,
-    "DATASETS.TEST": NAMES,
+    "DATASETS.TEST": (NAMES[0], [*NAMES[1], ("a", "a")]),
     "TEST.EVAL_PERIOD": SIZE,
     "TEST.EXPECTED_RESULTS": (
         [[], [["interpolation", "PSNR", 30, 0.5]]],
@@ -181,6 +183,31 @@ def test_keys_that_do_not_go_together(key, value, reason):
     value_of(cfg, node)[name] = value
     with pytest.raises(ValueError, match=reason):
         check_ranges(cfg)
+
+
+def test_the_coarsest_level_has_gradients():
+    cfg = get_zoomin_cfg()
+    cfg.MODEL.GENERATOR.NAME = "fast"
+    cfg.INPUT.CROP_SIZE = [64, 32]
+    check_ranges(cfg)
+    cfg.INPUT.CROP_SIZE = [64, 31]
+    with pytest.raises(ValueError, match="sides must be 32 or more .* with 4 levels"):
+        check_ranges(cfg)
+
+
+def test_scaling_to_the_processes():
+    cfg = get_zoomin_cfg()
+    cfg.SOLVER.REFERENCE_WORLD_SIZE, cfg.SOLVER.IMS_PER_BATCH = 2, 8
+    cfg.SOLVER.PAPER_DECAY_ITERS, cfg.SOLVER.DISCRIMINATOR.START_ITER = 100, 50
+    cfg.SOLVER.CHECKPOINT_PERIOD = 10
+    cfg.freeze()
+    scaled = InterpolationTrainer.auto_scale_workers(cfg, 1)
+    assert scaled.SOLVER.MAX_ITER == 2 * cfg.SOLVER.MAX_ITER and scaled.SOLVER.IMS_PER_BATCH == 4
+    assert scaled.SOLVER.PAPER_DECAY_ITERS == 200
+    assert scaled.SOLVER.DISCRIMINATOR.START_ITER == 100 and scaled.is_frozen()
+    with pytest.raises(ValueError, match="SOLVER.CHECKPOINT_PERIOD is 0"):
+        InterpolationTrainer.auto_scale_workers(cfg, 64)
+    assert InterpolationTrainer.auto_scale_workers(cfg, 2) is cfg
 
 
 def test_refinement_needs_channels_by_four():

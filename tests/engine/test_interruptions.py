@@ -1,5 +1,6 @@
 """What ends a run from outside: every case has an outcome with a name."""
 
+import io
 import json
 import logging
 
@@ -8,6 +9,7 @@ import torch
 
 from tests.helpers.training_runs import make_trainer, write_triplets
 from tests.stress import check_distributed, check_resume
+from zoomin_d2 import files
 from zoomin_d2.engine.hooks import AdversarialHook
 from zoomin_d2.frames import CorruptFrameError
 from zoomin_d2.weight_files import UnreadableWeightsError
@@ -131,16 +133,18 @@ def test_older_weights_begin_a_new_run_only(datasets_here, tmp_path):
 
 def test_full_disk_keeps_earlier_files(datasets_here, tmp_path, monkeypatch):
     trainer = make_trainer(datasets_here, tmp_path, config="baseline")
-    save = torch.save
 
-    def disk_full_later(content, f):
-        if content["iteration"] > 3:
-            f.write(b"part of it")
-            raise OSError(28, "No space left on device")
-        save(content, f)
+    class FullDisk(io.FileIO):
+        def write(self, data):
+            if trainer.iter > 3 and self.tell() + len(data) > 10_000:
+                raise OSError(28, "No space left on device")
+            return super().write(data)
 
-    monkeypatch.setattr(torch, "save", disk_full_later)
-    with pytest.raises(OSError, match="No space left"):
+    def open_there(path, mode="r", **options):
+        return FullDisk(path, mode) if mode == "wb" else open(path, mode, **options)
+
+    monkeypatch.setattr(files, "open", open_there, raising=False)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/model_\d+\.pth'"):
         trainer.train()
     monkeypatch.undo()
     assert not list(tmp_path.glob("*.part"))

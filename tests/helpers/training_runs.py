@@ -113,9 +113,14 @@ def run(datasets_root: Path, *command: str) -> str:
 
 
 def make_trainer(
-    datasets_root: Path, output: Path, *overrides: str, config: str = "roigan", **arguments: bool
+    datasets_root: Path,
+    output: Path,
+    *overrides: str,
+    config: str = "roigan",
+    is_tested: bool = False,
+    **arguments: bool,
 ) -> InterpolationTrainer:
-    """A trainer in this process, evaluating nothing; DETECTRON2_DATASETS must be datasets_root."""
+    """A trainer in this process; DETECTRON2_DATASETS must be datasets_root."""
     assert os.environ["DETECTRON2_DATASETS"] == str(datasets_root)
     args = argparse.Namespace(
         config_file=str(REPOSITORY / f"configs/{config}.yaml"),
@@ -125,7 +130,8 @@ def make_trainer(
     )
     cfg = setup_run(args).clone()
     cfg.defrost()
-    cfg.DATASETS.TEST = ()
+    if not is_tested:
+        cfg.DATASETS.TEST = ()
     trainer = InterpolationTrainer(cfg)
     trainer.resume_or_load(resume=arguments.get("resume", False))
     return trainer

@@ -16,6 +16,7 @@ from detectron2.engine import HookBase, hooks
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from zoomin_d2.engine.checkpointing import BEST_CHECKPOINT, AtomicCheckpointer
 from zoomin_d2.engine.distributed import wrap_for_ddp
 from zoomin_d2.engine.resilience.nonfinite import NonFiniteGuard
 from zoomin_d2.engine.solver import build_optimizer, keep_settings
@@ -240,30 +241,99 @@ class ResumablePeriodicCheckpointer(hooks.PeriodicCheckpointer):
         )
 
 
+class ResumableEvalHook(hooks.EvalHook):
+    """Detectron2's hook, which would leave out on --resume an evaluation that was interrupted.
+
+    It also evaluates at the end only if the last iteration succeeded.
+
+    Args:
+        last_evaluated: the iteration of the last finished evaluation of this run; 0: none.
+    """
+
+    def __init__(self, eval_period: int, eval_function: Callable, last_evaluated: Callable):
+        super().__init__(eval_period, eval_function)
+        self._last_evaluated = last_evaluated
+
+    def before_train(self) -> None:
+        start = self.trainer.start_iter
+        is_due = self._period > 0 and start % self._period == 0 and start < self.trainer.max_iter
+        if start > 0 and is_due and max(comm.all_gather(self._last_evaluated())) < start:
+            logger.info("Evaluating iteration %d, which was interrupted", start)
+            # As in the step that the checkpoint ends with.
+            self.trainer.iter = self.trainer.storage.iter = start - 1
+            self._do_eval()
+            self.trainer.iter = self.trainer.storage.iter = start
+
+    def after_train(self) -> None:
+        if self.trainer.iter >= self.trainer.max_iter:
+            super().after_train()
+
+
 class ResumableBestCheckpointer(hooks.BestCheckpointer):
     """Detectron2's hook, which would forget on --resume what the best value was.
 
     The value is kept in a file beside the checkpoint: a periodic checkpoint, written before the
-    evaluation of the same iteration, would not have it.
+    evaluation of the same iteration, would not have it. A value of another run, or of another test
+    set, does not count.
+
+    Args:
+        measured: what identifies comparable values: the run, the test set, the metric.
     """
+
+    def __init__(
+        self, eval_period: int, checkpointer: AtomicCheckpointer, metric: str, measured: dict
+    ):
+        super().__init__(eval_period, checkpointer, metric, file_prefix=BEST_CHECKPOINT)
+        self._measured = measured
 
     @property
     def _path(self) -> str:
         return os.path.join(self._checkpointer.save_dir, f"{self._file_prefix}.json")
 
-    def before_train(self) -> None:
-        if self.trainer.start_iter > 0 and os.path.exists(self._path):
+    def read(self) -> dict:
+        """What the file holds of this run and test set; {} if nothing."""
+        try:
             with open(self._path) as f:
-                best = json.load(f)
-            self.best_metric, self.best_iter = best["value"], best["iteration"]
+                kept = json.load(f)
+            value, best, last = kept["value"], kept["iteration"], kept["evaluated"]
+            theirs = {key: kept.get(key) for key in self._measured}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            logger.warning("%s cannot be read: no best value is known", self._path)
+            return {}
+        if theirs != self._measured:
+            return {}
+        return {"value": float(value), "iteration": int(best), "evaluated": int(last)}
+
+    def before_train(self) -> None:
+        if self.trainer.start_iter > 0 and (kept := self.read()):
+            self.best_metric, self.best_iter = kept["value"], kept["iteration"]
+        if self._val_metric in self.trainer.storage.latest():  # evaluated on resuming
+            self._best_checking()
+
+    def after_train(self) -> None:
+        if self.trainer.iter >= self.trainer.max_iter:
+            self._best_checking()
 
     def _best_checking(self) -> None:
-        before = self.best_iter
-        super()._best_checking()
-        if self.best_iter != before:
-            value = {
-                "metric": self._val_metric,
-                "value": float(self.best_metric),
-                "iteration": int(self.best_iter),
-            }
-            write_json(self._path, value)
+        latest = self.trainer.storage.latest().get(self._val_metric)
+        if latest is None:
+            logger.warning("%s was not computed: no best model is kept", self._val_metric)
+            return
+        value, iteration = latest[0], min(latest[1], self.trainer.max_iter - 1)
+        is_best = self.best_metric is None or value > self.best_metric
+        before = "" if self.best_metric is None else f" (best before: {self.best_metric:.5f})"
+        is_saved = is_best and self._update_best(value, iteration)
+        logger.info(
+            "%s is %.5f%s: %s",
+            self._val_metric,
+            value,
+            before,
+            "saved as the best model" if is_saved else "not saved",
+        )
+        if is_saved:
+            self._checkpointer.save(self._file_prefix, iteration=iteration)
+        if self.best_metric is not None:
+            kept = {"value": float(self.best_metric), "iteration": int(self.best_iter)}
+            write_json(self._path, {**self._measured, **kept, "evaluated": iteration + 1})

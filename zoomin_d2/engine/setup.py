@@ -205,6 +205,12 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
         )
     if cfg.MODEL.DEVICE == "cpu" and not torch.cuda.is_available():
         logger.warning("Running on the CPU. The recipes assume a GPU; try configs/quick_schedules/")
+    if not args.eval_only and cfg.SOLVER.WARMUP_ITERS >= cfg.SOLVER.MAX_ITER:
+        logger.warning(
+            "SOLVER.WARMUP_ITERS is %d and MAX_ITER %d: the learning rate never comes near BASE_LR",
+            cfg.SOLVER.WARMUP_ITERS,
+            cfg.SOLVER.MAX_ITER,
+        )
     if comm.is_main_process() and not args.eval_only:
         begin_provenance(cfg, resolved.sentence, resume=getattr(args, "resume", False))
     comm.synchronize()

@@ -26,12 +26,14 @@ from zoomin_d2.data import (
     build_interpolation_train_loader,
     stream_seed,
 )
-from zoomin_d2.engine.checkpointing import BEST_CHECKPOINT, AtomicCheckpointer
+from zoomin_d2.engine.checkpointing import AtomicCheckpointer
+from zoomin_d2.engine.config_ranges import check_ranges
 from zoomin_d2.engine.distributed import broadcast_from_main, wrap_for_ddp
 from zoomin_d2.engine.ema import EMAHook, GeneratorEMA
 from zoomin_d2.engine.hooks import (
     FirstIterationHook,
     ResumableBestCheckpointer,
+    ResumableEvalHook,
     ResumablePeriodicCheckpointer,
     VisualizationHook,
     build_adversarial_hook,
@@ -65,7 +67,7 @@ class InterpolationTrainer(DefaultTrainer):
 
     def __init__(self, cfg: CfgNode):
         TrainerBase.__init__(self)
-        cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
+        cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         self.cfg = cfg
         self.start_iter = 0
         self.stream_seed = stream_seed(cfg)
@@ -118,6 +120,26 @@ class InterpolationTrainer(DefaultTrainer):
         )
         self.register_hooks(self.build_hooks())
 
+    @staticmethod
+    def auto_scale_workers(cfg: CfgNode, num_workers: int) -> CfgNode:
+        """Like DefaultTrainer's, for the keys of this package, too.
+
+        Raises:
+            ValueError: a scaled value is out of its range.
+        """
+        scaled = DefaultTrainer.auto_scale_workers(cfg, num_workers)
+        if scaled is not cfg:
+            scaled.defrost()
+            ratio = cfg.SOLVER.REFERENCE_WORLD_SIZE / num_workers
+            for node, key in (
+                (scaled.SOLVER, "PAPER_DECAY_ITERS"),
+                (scaled.SOLVER.DISCRIMINATOR, "START_ITER"),
+            ):
+                node[key] = round(node[key] * ratio)
+            check_ranges(scaled)
+            scaled.freeze()
+        return scaled
+
     def build_hooks(self) -> list[hooks.HookBase | None]:
         """Networks first, then the schedule, then hooks that read their state; writers last."""
         cfg = self.cfg
@@ -136,6 +158,17 @@ class InterpolationTrainer(DefaultTrainer):
         adversarial = build_adversarial_hook(
             cfg, self.bare_model, self.guard, self.build_lr_scheduler
         )
+        best = None
+        if is_main and is_tested:
+            metric = self._best_metric()
+            measured = {
+                "metric": metric,
+                "dataset": cfg.DATASETS.TEST[0],
+                "run_id": self.provenance.get("run_id"),
+            }
+            best = ResumableBestCheckpointer(
+                cfg.TEST.EVAL_PERIOD, self.checkpointer, metric, measured
+            )
         weight_check = WeightCheckHook(
             self.guard,
             cfg.SOLVER.CHECKPOINT_PERIOD,
@@ -158,15 +191,14 @@ class InterpolationTrainer(DefaultTrainer):
             if is_main
             else None,
             SaveOnTermination(self.checkpointer, cfg.SOLVER.METRIC_PERIOD, weight_check.check),
-            hooks.EvalHook(cfg.TEST.EVAL_PERIOD, evaluate) if is_tested else None,
-            ResumableBestCheckpointer(
+            ResumableEvalHook(
                 cfg.TEST.EVAL_PERIOD,
-                self.checkpointer,
-                self._best_metric(),
-                file_prefix=BEST_CHECKPOINT,
+                evaluate,
+                lambda: best.read().get("evaluated", 0) if best else 0,
             )
-            if is_main and is_tested
+            if is_tested
             else None,
+            best,
             VisualizationHook(self.bare_model, cfg.VIS_PERIOD) if is_main else None,
             hooks.PeriodicWriter(self.build_writers(), period=cfg.SOLVER.METRIC_PERIOD)
             if is_main

@@ -1,4 +1,5 @@
-"""SIGTERM in (a scheduler takes the machine back), a saved checkpoint and exit code 143 out."""
+"""SIGTERM in (a scheduler takes the machine back), or Ctrl-C; a saved checkpoint and exit code 143,
+or 130, out."""
 
 import logging
 import os
@@ -23,6 +24,7 @@ GRACE_SECONDS = 45
 class SaveOnTermination(HookBase):
     """After SIGTERM, all processes finish the iteration, the main one saves, and all exit with 143.
 
+    So does a single process after Ctrl-C (SIGINT), with 130; after a second one, it saves nothing.
     Every process needs it, after all hooks whose state a checkpoint holds. Several processes agree
     in every iteration if that is cheap (gloo), else every ``period`` iterations.
 
@@ -41,19 +43,20 @@ class SaveOnTermination(HookBase):
         self.checkpointer = checkpointer
         self.period = period
         self.check = check
-        self._is_asked = False
+        self._asked = 0  # the signal
         self._timer: threading.Timer | None = None
-        self._before: signal.Handlers | Callable | int | None = None
+        self._before: dict[int, signal.Handlers | Callable | int | None] = {}
         self._owner = os.getpid()
 
     def before_train(self) -> None:
         if threading.current_thread() is threading.main_thread():
             self._owner = os.getpid()
-            self._before = signal.signal(signal.SIGTERM, self._handle)
+            signals = [signal.SIGTERM, *([signal.SIGINT] if comm.get_world_size() == 1 else [])]
+            self._before = {x: signal.signal(x, self._handle) for x in signals}
 
     def after_train(self) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -68,21 +71,27 @@ class SaveOnTermination(HookBase):
             self.checkpointer.save(f"model_{iteration:07d}", iteration=iteration)
             comm.synchronize()
             logger.info(
-                "SIGTERM: saved after iteration %d; --resume continues from there", iteration
+                "%s: saved after iteration %d; --resume continues from there",
+                signal.Signals(self._asked or signal.SIGTERM).name,
+                iteration,
             )
-            raise SystemExit(EXIT_CODE)
+            raise SystemExit(128 + (self._asked or signal.SIGTERM))
 
     def _all_agree(self) -> bool:
         if comm.get_world_size() == 1:
-            return self._is_asked
+            return self._asked > 0
         if torch.distributed.get_backend() != "gloo" and (self.trainer.iter + 1) % self.period:
             return False
-        return any(comm.all_gather(self._is_asked))
+        return any(comm.all_gather(self._asked))
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         # Data workers, forked from this process, have handlers of their own: data/worker_setup.py.
-        if os.getpid() == self._owner and not self._is_asked:
-            self._is_asked = True
+        if os.getpid() != self._owner:
+            return
+        if signum == signal.SIGINT and self._asked:
+            raise KeyboardInterrupt
+        if not self._asked:
+            self._asked = signum
             if comm.get_world_size() > 1:
                 self._timer = threading.Timer(GRACE_SECONDS, self._give_up)
                 self._timer.daemon = True
