@@ -1,6 +1,9 @@
 """What is said of values that do not fit, and of an output that says too little."""
 
+import cv2
+import numpy as np
 import pytest
+from PIL import Image
 
 
 @pytest.mark.parametrize(
@@ -9,6 +12,7 @@ import pytest
         (["--multi", "2.5"], "--multi: must be a whole number, not '2.5'; --fps takes any rate"),
         (["--tile", "8"], "--tile: must be auto, off, or a number of at least"),
         (["--flow-scale", "half"], "--flow-scale: must be auto or a number, not 'half'"),
+        (["--multi", "1001"], "multi must be from 2 to 1000, got 1001"),
         (["--slowmo", "0"], "--slowmo: must be above 0: 0"),
         (["--cut-threshold", "256"], "--cut-threshold: must be from 0 to 255: 256"),
     ],
@@ -53,8 +57,48 @@ def test_presets_of_the_manual(run, clip, tmp_path, options):
     assert code == 0, err
 
 
+@pytest.fixture
+def images(tmp_path):
+    for name, depth in (("a.png", np.uint16), ("b.png", np.uint16)):
+        cv2.imwrite(str(tmp_path / name), np.full((16, 24, 3), 30000, depth))
+    return tmp_path
+
+
+def test_lost_bits_are_named(run, images):
+    code, _, err = run(images / "a.png", images / "b.png", images / "out.jpg")
+    assert code == 9 and "16 bits: a .jpg holds 8" in err
+    assert run(images / "a.png", images / "b.png", images / "out.png")[0] == 0
+
+
+def test_images_that_are_not_there(run, images):
+    code, _, err = run(images / "a.png", images / "none.png", images / "out.png")
+    assert code == 3 and "none.png: No such file or directory" in err
+
+
+def test_pages_are_no_animation(run, tmp_path):
+    pages = [Image.new("RGB", (24, 16), color) for color in ("red", "blue")]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    code, _, err = run(tmp_path / "a.tif", tmp_path / "out.mp4")
+    assert code == 3 and "Unexpected" not in err
+
+
+def test_names_that_are_too_long(run, images):
+    (images / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        (images / name).rename(images / "in" / name)
+    code, _, err = run(images / "in", images / "out", model="x" * 300)
+    assert code == 2 and "Traceback" not in err
+    code, _, err = run(images / "in", f"{images}/{'x' * 300}/")
+    assert code in (2, 5) and "File name too long" in err
+
+
+def test_two_numbers_in_a_name(run, clip, tmp_path):
+    code, _, err = run(clip(num_frames=3), tmp_path / "100%d_%03d.png")
+    assert code == 5 and "100%d_%03d.png: has two numbers; a sequence has one" in err
+
+
 def test_a_missing_extension_is_noted(run, clip, tmp_path):
-    note = "no extension, so this becomes a folder of PNG images"
+    note = "no extension, so this becomes a folder of images"
     source = clip(num_frames=3)
     for output, is_noted in (("new", True), ("other/", False), ("out.mp4", False)):
         code, _, err = run(source, f"{tmp_path}/{output}")

@@ -69,7 +69,7 @@ def test_an_interrupted_evaluation_is_done(train, tmp_path):
     train(killed, resume=True)
     assert best_of(killed) == expected
     assert [x["interpolation/PSNR"] for x in metrics(killed)] == scores
-    assert [x["iteration"] for x in metrics(killed)][0] == 1
+    assert metrics(killed)[0]["iteration"] == 1
     (killed / "last_checkpoint").write_text("model_0000001.pth")
     again = train(killed, resume=True)  # evaluated before: not again
     assert again.iter == whole.iter and len(metrics(killed)) == 3

@@ -191,7 +191,7 @@ def test_the_coarsest_level_has_gradients():
     cfg.INPUT.CROP_SIZE = [64, 32]
     check_ranges(cfg)
     cfg.INPUT.CROP_SIZE = [64, 31]
-    with pytest.raises(ValueError, match="sides must be 32 or more .* with 4 levels"):
+    with pytest.raises(ValueError, match=r"sides must be 32 or more .* with 4 levels"):
         check_ranges(cfg)
 
 
@@ -205,7 +205,7 @@ def test_scaling_to_the_processes():
     assert scaled.SOLVER.MAX_ITER == 2 * cfg.SOLVER.MAX_ITER and scaled.SOLVER.IMS_PER_BATCH == 4
     assert scaled.SOLVER.PAPER_DECAY_ITERS == 200
     assert scaled.SOLVER.DISCRIMINATOR.START_ITER == 100 and scaled.is_frozen()
-    with pytest.raises(ValueError, match="SOLVER.CHECKPOINT_PERIOD is 0"):
+    with pytest.raises(ValueError, match=r"SOLVER\.CHECKPOINT_PERIOD is 0"):
         InterpolationTrainer.auto_scale_workers(cfg, 64)
     assert InterpolationTrainer.auto_scale_workers(cfg, 2) is cfg
 

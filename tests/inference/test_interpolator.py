@@ -287,3 +287,17 @@ def test_dtype_of_a_cpu(monkeypatch, amx, avx512_bf16, dtype):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: bool(amx))
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bool(avx512_bf16))
     assert default_dtype(torch.device("cpu")) == dtype
+
+
+def test_a_name_is_no_generator():
+    with pytest.raises(
+        TypeError, match=r"got 'fast'; for a name, use Interpolator\.from_pretrained"
+    ):
+        Interpolator("fast")
+
+
+def test_a_time_beyond_floats():
+    model = Interpolator.from_pretrained("average")
+    frame = np.zeros((8, 8, 3), np.uint8)
+    with pytest.raises(TypeError, match="t must be a number"):
+        model(frame, frame, 10**400)

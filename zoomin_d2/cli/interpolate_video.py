@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         try:
             session = Session(args, stop)
-        except (FileNotFoundError, ValueError, ModuleNotFoundError) as error:
+        except (OSError, ValueError, ModuleNotFoundError) as error:
             if args.debug:
                 raise
             return print_error(error)
@@ -88,7 +88,7 @@ class Session:
     """The models and options of one call, for any number of jobs.
 
     Raises:
-        FileNotFoundError, ValueError: the model cannot be loaded.
+        OSError, ValueError: the model cannot be loaded.
         ModuleNotFoundError: an option needs a package that is not installed; the message names it.
     """
 
@@ -114,7 +114,7 @@ class Session:
         """One output; errors are reported, and become an exit code."""
         args = self._args
         if not (args.quiet or args.json) and _is_unmarked_folder(job.output):
-            note = "no extension, so this becomes a folder of PNG images"
+            note = "no extension, so this becomes a folder of images"
             print(f"{job.output}: {note}", file=sys.stderr)
         progress = make_progress(job, args.json, args.quiet, job.output == "-")
         self._progress = progress

@@ -69,7 +69,7 @@ def check_number(t: float | Tensor) -> float:
     """A time. Raises TypeError if it is no number, ValueError unless it is in (0, 1)."""
     try:
         t = float(t)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(
             f"t must be a number, a tensor with one per pair, or a list of numbers, got {t!r}"
         ) from error

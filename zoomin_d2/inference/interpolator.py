@@ -29,7 +29,7 @@ from zoomin_d2.inference.doubt import with_doubt
 from zoomin_d2.inference.engine import InferenceEngine
 from zoomin_d2.inference.flow_scale import scaled
 from zoomin_d2.inference.frame_kinds import check_pair, from_tensor, to_tensor
-from zoomin_d2.inference.model_options import FlowScale, Quality, check_options
+from zoomin_d2.inference.model_options import FlowScale, Quality, check_generator, check_options
 from zoomin_d2.inference.multi_device import MultiDevice
 from zoomin_d2.inference.openvino_runtime import OpenVinoEngine
 from zoomin_d2.inference.streaming import interpolate_stream
@@ -75,8 +75,8 @@ class Interpolator:
         """
         Args:
             generator: any network with the interface of GENERATORS, which is moved, converted, and
-                frozen (give a copy of one that you train); or a function (frame_1, frame_2, t) ->
-                frame without weights, like those of BASELINES.
+                frozen (give a copy of one that you train or use elsewhere); or a function
+                (frame_1, frame_2, t) -> frame without weights, like those of BASELINES.
             device: "cpu", "cuda", "cuda:1", "mps", "xpu"; several, each with a copy of the network,
                 take turns. None or "auto" takes a CUDA GPU if there is one, but the CPU for
                 functions without weights.
@@ -107,6 +107,7 @@ class Interpolator:
             ModuleNotFoundError: the backend is not installed.
         """
         self._given = {k: v for k, v in locals().items() if k not in ("self", "generator", "name")}
+        check_generator(generator)
         is_network = isinstance(generator, nn.Module)
         several = isinstance(device, Sequence) and not isinstance(device, str)
         asked = list(cast(Sequence[Device], device)) if several else [cast(Device | None, device)]

@@ -6,6 +6,15 @@ Quality = Literal["standard", "best"]
 FlowScale = float | Literal["auto"] | None
 
 
+def check_generator(generator: object) -> None:
+    """Raises TypeError for what is neither a network nor a function."""
+    if not callable(generator):
+        raise TypeError(
+            f"generator must be a network or a function, got {generator!r}; for a name, use "
+            "Interpolator.from_pretrained"
+        )
+
+
 def check_options(
     name: str, is_network: bool, flow_scale: FlowScale, quality: str, compiled: bool
 ) -> None:

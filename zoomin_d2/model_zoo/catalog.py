@@ -4,6 +4,7 @@
 config that goes with it.
 """
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def weights_file(name: str) -> Path | None:
     """The unchecked weights file of "fast" or "zoo:fast"; None: nothing of that name ships."""
     bare = name.removeprefix(PREFIX)
     file = ROOT / "weights" / f"{bare}.safetensors"
-    return file if Path(bare).name == bare and file.is_file() else None  # a name is not a path
+    is_name = Path(bare).name == bare  # and not a path
+    return file if is_name and os.path.isfile(file) else None  # (is_file raises for long names)
 
 
 def local_file(name: str) -> Path:

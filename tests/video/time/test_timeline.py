@@ -48,7 +48,8 @@ def test_header_rates_name_their_family():
     "kwargs, words",
     [
         ({}, "Nothing to do"),
-        ({"multi": 1}, "at least 2"),
+        ({"multi": 1}, "multi must be from 2 to 1000, got 1"),
+        ({"multi": 10**20}, "multi must be from 2 to 1000"),
         ({"multi": 2, "fps": F(60)}, "cannot be combined"),
         ({"slowmo": F(1, 2)}, "slowmo must be"),
         ({"fps": F(0)}, "above 0"),

@@ -1,5 +1,6 @@
 """Jobs whose output is not a video container: images, GIF, pipe. These outputs have no sound."""
 
+import os
 import time
 from dataclasses import replace
 from fractions import Fraction
@@ -33,6 +34,7 @@ from zoomin_d2.video.write.sinks import (
     DirectOutput,
     ImageFolder,
     Y4mPipe,
+    lost_bits,
     write_image,
 )
 
@@ -153,7 +155,11 @@ def write_between(
         height=made.image.shape[0],
         width=made.image.shape[1],
         encoder=output.suffix[1:],
-        dropped=[*([] if stream.alpha else lost_alpha(source)), *lost_of_images(source, is_exr)],
+        dropped=[
+            *([] if stream.alpha else lost_alpha(source)),
+            *lost_of_images(source, is_exr),
+            *lost_bits(made.image, suffix),
+        ],
         warnings=list(source.info.warnings),
     )
 
@@ -193,11 +199,12 @@ def _open(output, numbering, fps, size, source, options, report) -> DirectOutput
     pictures = input_files(source) if source.info.is_images else []
     suffix, path = numbering.suffix, numbering.folder
     report.encoder = suffix[1:].lower()
-    if path.is_file():
+    if os.path.isfile(path):  # (is_file raises for long names)
         raise OutputError(f"{path} is a file; images need a folder")
-    if path.is_dir() and any(path.samefile(file.parent) for file in pictures):
+    is_there = os.path.isdir(path)
+    if is_there and any(path.samefile(file.parent) for file in pictures):
         raise OutputError(f"{path} holds the input, which would be replaced: choose another folder")
-    old = path.is_dir() and any(path.glob(f"{escape(numbering.prefix)}*{escape(suffix)}"))
+    old = is_there and any(path.glob(f"{escape(numbering.prefix)}*{escape(suffix)}"))
     if old and not (options.resume or options.overwrite):
         raise OutputError(f"{path} holds images: --overwrite replaces them, --resume continues")
     folder = ImageFolder(numbering, format_for(source.info, fps, source.info.has_alpha))

@@ -93,7 +93,7 @@ def is_animated(file: Path) -> bool:
     """Whether an image file holds more than one frame (False if it cannot be read)."""
     try:
         with Image.open(file) as image:
-            return getattr(image, "n_frames", 1) > 1
+            return image.format != "TIFF" and getattr(image, "n_frames", 1) > 1  # pages
     except (OSError, ValueError, UnidentifiedImageError):
         return False
 

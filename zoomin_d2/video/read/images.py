@@ -1,5 +1,6 @@
 """Images as a source of frames: a folder, or two images. A rate gives them their times."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -45,7 +46,7 @@ class ImageReader(ClosedOnExit):
         self._shape, self._dtype = first.shape[:2], first.dtype
         rate = rate or DEFAULT_RATE
         deep = first.dtype != np.uint8
-        stats = [file.stat() for file in files]
+        stats = [_stat(file) for file in files]
         self.info = SourceInfo(
             name=name or str(files[0].parent),
             height=first.shape[0],
@@ -168,6 +169,13 @@ def _mixed_sequences(files: list[Path]) -> list[str]:
         if file.stem == other.stem:
             return [f"{file.name} and {other.name} are both shown: a pattern picks one kind"]
     return []
+
+
+def _stat(file: Path) -> os.stat_result:
+    try:
+        return file.stat()
+    except OSError as error:
+        raise BadInputError(f"{file}: {error.strerror}") from error
 
 
 def _lost(path: Path) -> tuple[str, ...]:

@@ -71,8 +71,8 @@ class Target:
             raise ValueError("Nothing to do: give multi, fps or slowmo")
         if self.multi is not None and (self.fps is not None or self.slowmo != 1):
             raise ValueError("multi cannot be combined with fps or slowmo")
-        if self.multi is not None and self.multi < 2:
-            raise ValueError(f"multi must be at least 2, got {self.multi}")
+        if self.multi is not None and not 2 <= self.multi <= 1000:
+            raise ValueError(f"multi must be from 2 to 1000, got {self.multi}")
         if self.fps is not None and not 0 < self.fps <= MAX_FPS:
             raise ValueError(f"fps must be above 0 and at most {MAX_FPS}, got {self.fps}")
         if not 1 <= self.slowmo <= 1000:

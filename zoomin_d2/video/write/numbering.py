@@ -52,7 +52,7 @@ def numbering_for(output: str, images: Sequence[Path]) -> Numbering:
         images: the input's; none: it is a video.
 
     Raises:
-        OutputError: a pattern has a suffix that cannot be written.
+        OutputError: a pattern has a suffix that cannot be written, or two numbers.
     """
     matches = [NUMBERED.fullmatch(file.stem) for file in images]
     numbers = [match for match in matches if match is not None]
@@ -61,6 +61,8 @@ def numbering_for(output: str, images: Sequence[Path]) -> Numbering:
     pattern = PATTERN.search(Path(output).name)
     if pattern is not None:
         name = Path(output).name
+        if PATTERN.search(name, pattern.end()):
+            raise OutputError(f"{output}: has two numbers; a sequence has one")
         suffix = Path(output).suffix
         if suffix.lower() not in KEPT_SUFFIXES:
             raise OutputError(

@@ -117,6 +117,7 @@ class Y4mPipe:
 
 
 ALPHA_SUFFIXES = (".png", ".tif", ".tiff", ".webp", EXR_SUFFIX)
+DEEP_SUFFIXES = (".png", ".ppm", ".tif", ".tiff", EXR_SUFFIX)  # hold 16 bits
 DirectOutput = ImageFolder | AnimatedImage | Y4mPipe
 
 
@@ -144,9 +145,17 @@ def write_image(path: Path, image: np.ndarray, exr: ExrFormat | None = None) -> 
         raise os_error(error, f"Cannot write {path}") from error
 
 
+def lost_bits(image: np.ndarray, suffix: str) -> list[str]:
+    """What an image file lacks of a frame's depth, as messages."""
+    is_lost = image.dtype == np.uint16 and suffix not in DEEP_SUFFIXES
+    return [f"16 bits: a {suffix} holds 8"] if is_lost else []
+
+
 def _encoded(path: Path, image: np.ndarray) -> bytes:
     if is_opaque(image):
         image = image[..., :3]
+    if image.dtype == np.uint16 and path.suffix.lower() not in DEEP_SUFFIXES:
+        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
     order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
     ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, order))
     if not ok:
