@@ -14,6 +14,7 @@ from pathlib import Path
 
 from detectron2.utils.logger import setup_logger
 
+from zoomin_d2.cli.tool_arguments import at_least
 from zoomin_d2.data.datasets.builtin import datasets_root
 from zoomin_d2.data.datasets.cityscapes import PREPARED, prepare_cityscapes
 from zoomin_d2.user_errors import add_debug_option, one_line_errors
@@ -27,7 +28,9 @@ def main(argv: list[str] | None = None) -> int:
         "--root", type=Path, default=None, help="default: $DETECTRON2_DATASETS or ./datasets"
     )
     parser.add_argument("--splits", nargs="+", choices=("train", "val"), default=("train", "val"))
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument(
+        "--workers", type=at_least(1), default=os.cpu_count() or 1, help="processes"
+    )
     add_debug_option(parser)
     args = parser.parse_args(argv)
     logger = setup_logger(name="zoomin_d2")

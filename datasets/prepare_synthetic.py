@@ -15,7 +15,7 @@ from pathlib import Path
 
 from detectron2.utils.logger import setup_logger
 
-from zoomin_d2.data import CorruptFrameError
+from zoomin_d2.cli.tool_arguments import at_least
 from zoomin_d2.data.datasets.builtin import SAMPLE_CLIPS_FOLDER, datasets_root
 from zoomin_d2.data.datasets.sample_clips import load_sample_clips
 from zoomin_d2.data.datasets.synthetic_triplets import (
@@ -23,6 +23,7 @@ from zoomin_d2.data.datasets.synthetic_triplets import (
     stills_of_clips,
     write_synthetic_triplets,
 )
+from zoomin_d2.user_errors import add_debug_option, one_line_errors
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,22 +39,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--name", default="synthetic_val", help="the dataset becomes triplets_NAME (%(default)s)"
     )
-    parser.add_argument("--num", type=int, default=100, help="triplets (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+    parser.add_argument(
+        "--num", type=at_least(1), default=100, help="triplets (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, help="random seed (default: %(default)s)"
+    )
     parser.add_argument(
         "--root", type=Path, default=None, help="default: $DETECTRON2_DATASETS or ./datasets"
     )
+    add_debug_option(parser)
     args = parser.parse_args(argv)
     logger = setup_logger(name="zoomin_d2")
-    if not args.name or Path(args.name).name != args.name or args.name == "..":
-        logger.error("--name '%s' is not a plain name: it becomes triplets_NAME", args.name)
-        return 1
-    if args.num < 1 or args.seed < 0:
-        logger.error("--num %d --seed %d: expected --num >= 1, --seed >= 0", args.num, args.seed)
-        return 1
     root = Path(args.root or datasets_root())
     folder = root / "triplets" / args.name
-    try:
+    with one_line_errors(args.debug):
+        if not args.name or Path(args.name).name != args.name or args.name == "..":
+            raise ValueError(f"--name '{args.name}' is not a plain name: it becomes triplets_NAME")
         if args.sources:
             stills, num_skipped = find_images(args.sources)
             if num_skipped:
@@ -64,9 +66,6 @@ def main(argv: list[str] | None = None) -> int:
             stills = stills_of_clips(load_sample_clips(root / SAMPLE_CLIPS_FOLDER, "val"))
         logger.info("Making %d triplets from %d stills", args.num, len(stills))
         write_synthetic_triplets(stills, folder, args.num, args.seed)
-    except (CorruptFrameError, OSError) as error:
-        logger.error("%s", error)
-        return 1
     logger.info("Dataset triplets_%s is ready in %s", args.name, folder)
     return 0
 

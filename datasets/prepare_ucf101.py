@@ -16,6 +16,7 @@ from pathlib import Path
 
 from detectron2.utils.logger import setup_logger
 
+from zoomin_d2.cli.tool_arguments import at_least
 from zoomin_d2.data.datasets.builtin import datasets_root
 from zoomin_d2.data.datasets.ucf101 import SHORT_SIDE, prepare_ucf101
 from zoomin_d2.user_errors import add_debug_option, one_line_errors
@@ -31,14 +32,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--list", type=int, choices=(1, 2, 3), default=1, help="official split")
     parser.add_argument(
         "--short-side",
-        type=int,
+        type=at_least(16),
         default=SHORT_SIDE,
         help="rows of the 320x240 frames after resizing; 240 keeps them, but limits "
         "INPUT.CROP_SIZE to 240 (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the choice of triplets")
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, help="seed of the choice of triplets"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a set with other options")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument(
+        "--workers", type=at_least(1), default=os.cpu_count() or 1, help="processes"
+    )
     add_debug_option(parser)
     args = parser.parse_args(argv)
     logger = setup_logger(name="zoomin_d2")

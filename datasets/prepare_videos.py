@@ -19,6 +19,7 @@ from pathlib import Path
 
 from detectron2.utils.logger import setup_logger
 
+from zoomin_d2.cli.tool_arguments import at_least
 from zoomin_d2.data.datasets.builtin import datasets_root
 from zoomin_d2.data.video_packing import PackOptions, prepare_video_folder
 from zoomin_d2.user_errors import add_debug_option, one_line_errors
@@ -34,11 +35,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--root", type=Path, default=None, help="default: $DETECTRON2_DATASETS or ./datasets"
     )
     parser.add_argument(
-        "--short-side", type=int, default=None, help="shrink frames to this many pixels"
+        "--short-side", type=at_least(16), default=None, help="shrink frames to this many pixels"
     )
     parser.add_argument(
         "--hr-scale",
-        type=int,
+        type=at_least(0),
         default=0,
         help="S: keep the source frames as high-resolution partners of frames 1/S the size",
     )
@@ -48,7 +49,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="write no frames: training decodes the video files (slower, no resizing)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace another set of this name")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument(
+        "--workers", type=at_least(1), default=os.cpu_count() or 1, help="processes"
+    )
     add_debug_option(parser)
     return parser.parse_args(argv)
 

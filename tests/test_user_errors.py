@@ -38,6 +38,15 @@ def test_a_mistake_is_one_line(capsys, mistake, line):
     assert line in error and error.count("\n") == 1
 
 
+def test_ctrl_c_is_one_line(capsys):
+    with pytest.raises(SystemExit) as stopped, one_line_errors():
+        raise KeyboardInterrupt
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err.endswith(": stopped\n")
+    with pytest.raises(KeyboardInterrupt), one_line_errors(debug=True):
+        raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     "fault",
     [lambda: torch.zeros(2).view(3), lambda: torch.stack([]), lambda: {}["a"], lambda: 1 / 0],

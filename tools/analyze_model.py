@@ -23,7 +23,7 @@ import torch
 from tabulate import tabulate
 from torch import nn
 
-from zoomin_d2.cli.tool_arguments import ToolParser, frame_size
+from zoomin_d2.cli.tool_arguments import ToolParser, at_least, frame_size
 from zoomin_d2.engine.setup import setup_cfg
 from zoomin_d2.evaluation.complexity import MACs, count_macs, count_parameters
 from zoomin_d2.evaluation.memory_traffic import count_traffic
@@ -166,7 +166,9 @@ def make_parser() -> ToolParser:
         "--profile", nargs="*", choices=MODES, help="kernels by stage; also time these modes"
     )
     parser.add_argument("--device", default="cuda" if gpu else "cpu", help="device for --profile")
-    parser.add_argument("--rows", type=int, default=25, help="kernels in a table of --profile")
+    parser.add_argument(
+        "--rows", type=at_least(1), default=25, help="kernels in a table of --profile"
+    )
     parser.add_output(None)
     parser.add_config(several=True)
     return parser

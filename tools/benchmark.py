@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from zoomin_d2 import Interpolator
-from zoomin_d2.cli.tool_arguments import ToolParser, frame_size
+from zoomin_d2.cli.tool_arguments import ToolParser, at_least, frame_size
 from zoomin_d2.engine import training_benchmark
 from zoomin_d2.engine.resilience.provenance import git_commit
 from zoomin_d2.engine.setup import setup_cfg
@@ -173,11 +173,13 @@ def _add_frame(parser: ToolParser) -> None:
         "--dtype", nargs="+", choices=frame.DTYPES, default=["float16" if gpu else "float32"]
     )
     parser.add_argument("--device", default="cuda" if gpu else "cpu")
-    parser.add_argument("--batch", type=int, default=8, help="pairs per call, for throughput")
+    parser.add_argument(
+        "--batch", type=at_least(1), default=8, help="pairs per call, for throughput"
+    )
     parser.add_argument(
         "--batch-pixels", type=frame_size, default="1920x1080", help="largest size for --batch"
     )
-    parser.add_argument("--calls", type=int, default=20, help="maximum per measurement")
+    parser.add_argument("--calls", type=at_least(1), default=20, help="maximum per measurement")
     parser.add_argument("--seconds", type=float, default=20.0, help="maximum per measurement")
     parser.add_argument("--budget", type=float, default=1e9, help="seconds for everything")
     parser.add_argument("--resume", action="store_true", help="keep the results in benchmark.json")
@@ -188,9 +190,11 @@ def _add_frame(parser: ToolParser) -> None:
 
 def _add_training(parser: ToolParser) -> None:
     modes = training_benchmark.MODES
-    parser.add_argument("--gpus", type=int, nargs="+", default=[1], metavar="N")
+    parser.add_argument("--gpus", type=at_least(1), nargs="+", default=[1], metavar="N")
     parser.add_argument("--mode", nargs="+", choices=modes, default=["eager"])
-    parser.add_argument("--iterations", type=int, default=60, help="per measurement, at least 6")
+    parser.add_argument(
+        "--iterations", type=at_least(6), default=60, help="per measurement, at least 6"
+    )
     parser.add_argument("--minutes", type=float, help="print how many iterations fit")
     parser.add_output("output/benchmark")
     parser.add_config()
@@ -200,18 +204,20 @@ def _add_training(parser: ToolParser) -> None:
 def _add_video(parser: ToolParser) -> None:
     parts = parser.add_subparsers(dest="what", required=True)
     memory = parts.add_parser("memory", help="peak memory of clips of several lengths, made here")
-    memory.add_argument("--frames", type=int, nargs="+", default=[1000, 4000])
+    memory.add_argument("--frames", type=at_least(2), nargs="+", default=[1000, 4000])
     memory.add_argument("--size", type=frame_size, default="640x360")
     overhead = parts.add_parser(
         "overhead", help="what a job takes beyond its model, on clips made here"
     )
     overhead.add_argument("--model", default="dis")
-    overhead.add_argument("--num-pairs", type=int, default=40)
+    overhead.add_argument("--num-pairs", type=at_least(1), default=40)
     overhead.add_config()
     stages = parts.add_parser("stages", help="output frames per second of a job and its stages")
     stages.add_argument("clip", type=Path)
     stages.add_argument("--fps", type=parse_rate, default=Fraction(60))
-    stages.add_argument("--repeat", type=int, default=1, help="how many times the clip is played")
+    stages.add_argument(
+        "--repeat", type=at_least(1), default=1, help="how many times the clip is played"
+    )
     stages.add_argument("--model", default="fast")
     stages.add_argument("--device", nargs="+")
     stages.add_argument("--preset", help="the encoder's preset")

@@ -14,7 +14,7 @@ share. tools/train_net.py writes the page of its own evaluation to OUTPUT_DIR/re
 from argparse import Namespace
 from pathlib import Path
 
-from zoomin_d2.cli.tool_arguments import ToolParser
+from zoomin_d2.cli.tool_arguments import ToolParser, at_least
 from zoomin_d2.evaluation import METRICS
 from zoomin_d2.evaluation.report_inputs import (
     ShippedProposals,
@@ -54,7 +54,7 @@ def make_parser() -> ToolParser:
     parser.add_argument("sources", nargs="+", metavar="[NAME=]FOLDER")
     parser.add_argument("--title", default="Interpolation report")
     parser.add_argument("--benchmark", type=Path, help="benchmark.json, to plot against time")
-    parser.add_argument("--max-triplets", type=int, default=12, help="maximum per dataset")
+    parser.add_argument("--max-triplets", type=at_least(1), default=12, help="maximum per dataset")
     parser.add_output("output/report")
     return parser
 

@@ -9,7 +9,7 @@ from itertools import chain, islice
 
 from detectron2.utils.logger import setup_logger
 
-from zoomin_d2.cli.tool_arguments import ToolParser
+from zoomin_d2.cli.tool_arguments import ToolParser, at_least
 from zoomin_d2.data import build_interpolation_train_loader, resolve_datasets
 from zoomin_d2.engine import setup_cfg
 from zoomin_d2.user_errors import one_line_errors
@@ -28,14 +28,12 @@ def draw_sample(sample: dict):
 
 def main(argv: list[str] | None = None) -> int:
     parser = ToolParser(__doc__)
-    parser.add_argument("--num", type=int, default=6, help="number of samples to draw")
+    parser.add_argument("--num", type=at_least(1), default=6, help="number of samples to draw")
     parser.add_output("output/data")
     parser.add_config()
     args = parser.parse_args(argv)
     setup_logger(name="zoomin_d2")
     with one_line_errors(args.debug):
-        if args.num < 1:
-            raise ValueError(f"--num is {args.num}: it must be 1 or more")
         cfg = setup_cfg(args.config_file, args.opts)
         cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS = 1, 0
         resolve_datasets(cfg)  # logs which data is used and why

@@ -22,12 +22,13 @@ import torch
 from detectron2.modeling import build_model
 from detectron2.utils.logger import setup_logger
 
-from zoomin_d2.cli.tool_arguments import ToolParser
+from zoomin_d2.cli.tool_arguments import ToolParser, at_least
 from zoomin_d2.data import build_interpolation_test_loader, is_dataset
 from zoomin_d2.data.frame_store import read_image
 from zoomin_d2.data.video_file import VideoFile
 from zoomin_d2.engine import AtomicCheckpointer, setup_cfg
 from zoomin_d2.evaluation import BASELINES
+from zoomin_d2.frames import IMAGE_SUFFIXES
 from zoomin_d2.user_errors import one_line_errors
 from zoomin_d2.visualization import draw_proposals, interpolation_panel, save_picture, zoom_panel
 
@@ -35,7 +36,7 @@ from zoomin_d2.visualization import draw_proposals, interpolation_panel, save_pi
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = ToolParser(__doc__)
     parser.add_argument("--input", nargs="+", required=True, help="images, a video or a dataset")
-    parser.add_argument("--num", type=int, default=4, help="number of samples")
+    parser.add_argument("--num", type=at_least(1), default=4, help="number of samples")
     parser.add_output("output/proposals")
     parser.add_config()
     return parser.parse_args(argv)
@@ -52,6 +53,10 @@ def read_samples(cfg, inputs: list[str], num: int) -> Iterator[dict]:
         frames = [read_image(str(p)) for p in paths]
         yield _sample(frames[0], frames[-1], frames[1] if len(frames) == 3 else None, paths[0].stem)
     elif len(inputs) == 1 and paths[0].is_file():
+        if paths[0].suffix.lower() in IMAGE_SUFFIXES:
+            raise ValueError(
+                f"{paths[0]} is one image: give two, or three with the true one between"
+            )
         video = VideoFile(paths[0])
         if len(video) < 3:
             raise ValueError(f"{paths[0]} has {len(video)} frames, at least three are needed")
@@ -116,8 +121,6 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     logger = setup_logger(name="zoomin_d2")
     with one_line_errors(args.debug):
-        if args.num < 1:
-            raise ValueError(f"--num is {args.num}: it must be 1 or more")
         cfg = setup_cfg(args.config_file, args.opts)
         cfg.TEST.ROI_METRICS = False  # boxes are drawn on the interpolated frame, not the truth
         cfg.DATALOADER.NUM_WORKERS = 0

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from zoomin_d2.cli.tool_arguments import ToolParser, frame_size, split_overrides
+from zoomin_d2.cli.tool_arguments import ToolParser, at_least, frame_size, split_overrides
 
 
 @pytest.fixture
@@ -59,6 +59,13 @@ def test_sizes():
 def test_sizes_that_are_none(text):
     with pytest.raises(argparse.ArgumentTypeError, match="1280x720"):
         frame_size(text)
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "1.5", "many"])
+def test_numbers_that_are_too_small(text):
+    assert at_least(1)("7") == 7 and at_least(0)("0") == 0
+    with pytest.raises(argparse.ArgumentTypeError, match=r"a whole number, 1 or more, not '"):
+        at_least(1)(text)
 
 
 def test_threads_do_not_spin_in_the_commands():

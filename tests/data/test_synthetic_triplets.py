@@ -97,8 +97,8 @@ def test_command(images, tmp_path, run_command, monkeypatch):
     assert "Dataset triplets_synthetic_val is ready" in text
     assert len(load_triplet_folders(tmp_path / "triplets" / "synthetic_val", "x")) == 1
     code, text = run_command("prepare_synthetic.py", images, *options)
-    assert code == 1 and "synthetic_val exists" in text
+    assert code == 2 and "synthetic_val exists" in text
     code, text = run_command("prepare_synthetic.py", tmp_path, "--name", "../x")
-    assert code == 1 and "not a plain name" in text
+    assert code == 2 and "not a plain name" in text
     code, text = run_command("prepare_synthetic.py", tmp_path, "--num", 0)
-    assert code == 1 and "--num >= 1" in text
+    assert code == 2 and "--num: must be a whole number, 1 or more" in text

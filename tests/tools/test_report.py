@@ -1,7 +1,10 @@
 """tools/report.py and the page that train_net leaves, on results of the evaluator."""
 
 import argparse
+import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import report
 import torch
@@ -9,6 +12,7 @@ import train_net
 from detectron2.config import CfgNode
 
 from zoomin_d2.evaluation import InterpolationEvaluator
+from zoomin_d2.visualization.report.saved import read_maps
 
 
 @pytest.fixture
@@ -34,6 +38,23 @@ def test_one_page_of_several_folders(make_results, tmp_path, capsys):
     assert "<title>Ours</title>" in text
     assert '"methods": ["first", "mine"]' in text
     assert "2 methods on toy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", [{"provenance": None}, {"saved_frames": [1]}, {"images": 3}])
+def test_damaged_results(make_results, tmp_path, change):
+    file = Path(make_results("run", 2)) / "toy/results.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(ValueError, match=r"results\.json is not the result of an evaluation"):
+        report.main(report.make_parser().parse_args([str(tmp_path / "run")]))
+
+
+def test_damaged_maps(tmp_path):
+    np.savez_compressed(tmp_path / "maps.npz", flow=np.zeros((2, 8, 8)))
+    whole = (tmp_path / "maps.npz").read_bytes()
+    for content in (whole[: len(whole) // 2], b"no maps", whole[:60] + bytes(40) + whole[100:]):
+        (tmp_path / "maps.npz").write_bytes(content)
+        with pytest.raises(ValueError, match=r"maps\.npz cannot be read .*: evaluate again"):
+            read_maps(tmp_path)
 
 
 def test_train_net_leaves_the_page(make_results, tmp_path):

@@ -99,7 +99,7 @@ def test_no_samples_are_refused(tool):
     options = ["--input", "sample_clips_val"] if tool == "visualize_proposals" else []
     done = _run(tool, "--num", "0", *options)
     assert done.returncode == 2
-    assert done.stderr.endswith(": --num is 0: it must be 1 or more\n")
+    assert done.stderr.endswith("--num: must be a whole number, 1 or more, not '0'\n")
 
 
 @pytest.mark.parametrize(

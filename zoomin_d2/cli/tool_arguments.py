@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,23 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
         if re.fullmatch(r"[A-Z][A-Z0-9_]*(\.\w+)*", word) and word.split(".")[0] in roots:
             return list(words[:i]), list(words[i:])
     return list(words), []
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an option: a whole number from `least` on."""
+
+    def whole(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number, {least} or more, not {text!r}"
+            )
+        return value
+
+    return whole
 
 
 def frame_size(text: str) -> tuple[int, int]:

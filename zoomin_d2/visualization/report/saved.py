@@ -3,6 +3,8 @@
 Frames are RGB uint8 arrays (H, W, 3).
 """
 
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -73,8 +75,11 @@ def read_maps(folder: Path) -> dict[str, np.ndarray]:
     path = folder / "maps.npz"
     if not path.is_file():
         return {}
-    with np.load(path, allow_pickle=False) as maps:
-        return dict(maps)
+    try:
+        with np.load(path, allow_pickle=False) as maps:
+            return dict(maps)
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read ({error}): evaluate again") from error
 
 
 def as_tensor(picture: np.ndarray) -> Tensor:

@@ -69,12 +69,13 @@ def _read(file: Path, root: Path, name: str) -> Scores:
         content = json.loads(file.read_text())
         images = {image["file_name"]: _numbers(image) for image in content["images"]}
         means = _numbers(content["results"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        dataset = content.get("dataset", file.parent.name)
+        provenance = content.get("provenance", {})
+        method = name or provenance.get("method") or _name_from_path(file, root, dataset)
+        saved = content.get("saved_frames", {}).items()
+        folders = {key: file.parent / value for key, value in saved}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file} is not the result of an evaluation ({error!r})") from error
-    dataset = content.get("dataset", file.parent.name)
-    provenance = content.get("provenance", {})
-    method = name or provenance.get("method") or _name_from_path(file, root, dataset)
-    folders = {key: file.parent / value for key, value in content.get("saved_frames", {}).items()}
     return Scores(method, dataset, file.parent, means, images, folders, provenance)
 
 
