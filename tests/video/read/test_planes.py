@@ -65,6 +65,18 @@ def test_other_orders_of_the_same_samples(packed, planar):
     assert all(map(np.array_equal, found.arrays, expected.arrays))
 
 
+def test_rows_do_not_overlap():
+    """Eight samples at the start of the second thread's rows were wrong, in most calls."""
+    for width in (130, 642, 1270):
+        frame = noise("yuv420p10le", width, 70)
+        for plane in frame.planes:
+            plane.update(np.asarray(memoryview(plane)).view(np.uint16) & 1023)
+        packed = frame.reformat(format="p010le", threads=1)
+        for _ in range(5):
+            found = planes_of(packed, False, stored_as="yuv420p10le").arrays
+            assert all(map(np.array_equal, found, planes_of(frame, False).arrays))
+
+
 def test_full_range_within_a_limited_video():
     """Its samples are converted, because the output's tags do not fit them."""
     frame = av.VideoFrame(16, 16, "yuvj420p")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zoomin_d2.video import JobOptions, Target, interpolate_video
-from zoomin_d2.video.errors import DiskFullError, OutputError
+from zoomin_d2.video.errors import DiskFullError, OptionError, OutputError
 from zoomin_d2.video.read.color import path_for_images
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.time.pixels import Pixels
@@ -43,7 +43,7 @@ def test_a_low_rate_shows_one_frame(write_video, make_frames, average, tmp_path,
 def test_crf_has_a_range(codec, crf, message, write_video, make_frames, average, tmp_path):
     source = write_video("in.mp4", make_frames(2))
     options = JobOptions(encode=EncodeOptions(codec=codec, crf=crf))
-    with pytest.raises(OutputError, match=message):
+    with pytest.raises(OptionError, match=message):
         interpolate_video(source, tmp_path / "out.mkv", average, Target(multi=2), options)
     assert not list(tmp_path.glob("out*"))
 

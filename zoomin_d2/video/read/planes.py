@@ -37,7 +37,8 @@ def planes_of(
             (NV12, packed 4:2:2) is brought into it, and loses nothing.
     """
     if stored_as is not None and _PLANAR.get(picture.format.name) == stored_as:
-        picture = picture.reformat(format=stored_as)
+        # swscale's rows end in the next ones, which another thread may have written already.
+        picture = picture.reformat(format=stored_as, threads=1)
     pixel_format = picture.format
     inside = [
         [part for part in pixel_format.components if part.plane == k]

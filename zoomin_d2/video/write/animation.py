@@ -119,7 +119,7 @@ class AnimatedImage:
         deep = image.dtype == np.uint16
         pix_fmt = "bgra" if self._kind.codec != "apng" else _pixels(channels, deep, "be")
         self._stream.pix_fmt = pix_fmt
-        return lambda picture: iter([picture.reformat(format=pix_fmt)])
+        return lambda picture: iter([picture.reformat(format=pix_fmt, threads=1)])
 
 
 def _pixels(channels: int, deep: bool, order: str) -> str:
