@@ -197,7 +197,7 @@ def test_nothing_but_damage_is_an_error(cfg, make_clip, register):
     register("stream_clips", [record])
     with open(record["frames"][0][0], "r+b") as file:
         file.truncate(100)
-    with pytest.raises(RuntimeError, match=f"{MAX_SKIPPED_IN_A_ROW} training records in a row"):
+    with pytest.raises(CorruptFrameError, match=f"{MAX_SKIPPED_IN_A_ROW} records in a row"):
         take(build_interpolation_train_loader(cfg), 1)
 
 

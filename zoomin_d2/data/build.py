@@ -89,7 +89,7 @@ class TrainingStream(torchdata.IterableDataset):
         return map(self._sample, mine)
 
     def _sample(self, position: int) -> dict:
-        """Raises RuntimeError when MAX_SKIPPED_IN_A_ROW records in a row cannot be read."""
+        """Raises CorruptFrameError when MAX_SKIPPED_IN_A_ROW records in a row cannot be read."""
         index = self._order[position]
         for num_skipped in range(MAX_SKIPPED_IN_A_ROW):
             rng = np.random.default_rng([self._seed, position, num_skipped])
@@ -104,10 +104,11 @@ class TrainingStream(torchdata.IterableDataset):
             if self._num_draws:
                 sample["draws"] = rng.random(self._num_draws, np.float32)
             return sample
-        raise RuntimeError(
-            f"{MAX_SKIPPED_IN_A_ROW} training records in a row have frames that cannot be read: "
-            "the data is damaged or the disk is failing. The messages above name the files; "
-            "prepare the dataset again (datasets/README.md)."
+        raise CorruptFrameError(
+            "the training data",
+            f"{MAX_SKIPPED_IN_A_ROW} records in a row have frames that cannot be read: "
+            "it is damaged, or the disk is failing. The messages above name the files; prepare the "
+            "dataset again (datasets/README.md)",
         )
 
     def _log_once(self, error: CorruptFrameError) -> None:
