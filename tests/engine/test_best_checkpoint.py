@@ -47,7 +47,9 @@ def test_a_value_of_another_run_or_set(train, tmp_path):
     assert best_of(tmp_path)["value"] == 99
 
 
-@pytest.mark.parametrize("content", ['{"value":', "[]", '{"value": 1}'])
+@pytest.mark.parametrize(
+    "content", ['{"value":', "[]", '{"value": 1}', '{"value": "a", "iteration": 1, "evaluated": 2}']
+)
 def test_a_damaged_record(train, tmp_path, content):
     train(tmp_path, max_iter=2)
     (tmp_path / "model_best.json").write_text(content)

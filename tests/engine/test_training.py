@@ -38,6 +38,24 @@ def datasets_root(tiny_triplets) -> Path:
     return tiny_triplets
 
 
+def _start(datasets_root, output, command, iteration, stdout=None) -> subprocess.Popen:
+    """A run that has finished an iteration."""
+    process = subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        env=environment(datasets_root),
+        stdout=stdout,
+        stderr=stdout and subprocess.STDOUT,
+        text=True,
+    )
+    metrics = output / "metrics.json"
+    deadline = time.monotonic() + 200
+    while not (metrics.exists() and f'"iteration": {iteration}' in metrics.read_text()):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    return process
+
+
 def test_kill_9_and_resume_change_no_loss(datasets_root, tmp_path):
     run(datasets_root, *train_command("roigan", tmp_path / "unbroken"))
     expected = read_losses(tmp_path / "unbroken")
@@ -45,15 +63,8 @@ def test_kill_9_and_resume_change_no_loss(datasets_root, tmp_path):
     assert {"loss_photometric", "loss_gan_g", "loss_d_real", "loss_d_fake"} <= expected[0].keys()
 
     killed = tmp_path / "killed"
-    process = subprocess.Popen(
-        train_command("roigan", killed), cwd=REPOSITORY, env=environment(datasets_root)
-    )
-    metrics = killed / "metrics.json"
-    deadline = time.monotonic() + 200
     # Iteration 4 is past the checkpoint of iteration 2: its work is lost and must come again.
-    while not (metrics.exists() and '"iteration": 4' in metrics.read_text()):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.02)
+    process = _start(datasets_root, killed, train_command("roigan", killed), iteration=4)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (killed / "model_final.pth").exists()
@@ -88,19 +99,7 @@ def test_kill_9_and_resume_change_no_loss(datasets_root, tmp_path):
 
 def test_ctrl_c_saves(datasets_root, tmp_path):
     command = train_command("baseline", tmp_path, "SOLVER.MAX_ITER", "5000")
-    process = subprocess.Popen(
-        command,
-        cwd=REPOSITORY,
-        env=environment(datasets_root),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    metrics = tmp_path / "metrics.json"
-    deadline = time.monotonic() + 200
-    while not (metrics.exists() and '"iteration": 1' in metrics.read_text()):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.02)
+    process = _start(datasets_root, tmp_path, command, iteration=1, stdout=subprocess.PIPE)
     process.send_signal(signal.SIGINT)
     words, _ = process.communicate(timeout=200)
     assert process.returncode == 130 and "Traceback" not in words

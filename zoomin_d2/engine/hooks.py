@@ -295,16 +295,18 @@ class ResumableBestCheckpointer(hooks.BestCheckpointer):
         try:
             with open(self._path) as f:
                 kept = json.load(f)
-            value, best, last = kept["value"], kept["iteration"], kept["evaluated"]
-            theirs = {key: kept.get(key) for key in self._measured}
+            numbers = {
+                "value": float(kept["value"]),
+                "iteration": int(kept["iteration"]),
+                "evaluated": int(kept["evaluated"]),
+            }
+            is_ours = {key: kept.get(key) for key in self._measured} == self._measured
         except FileNotFoundError:
             return {}
         except (ValueError, KeyError, TypeError, AttributeError):
             logger.warning("%s cannot be read: no best value is known", self._path)
             return {}
-        if theirs != self._measured:
-            return {}
-        return {"value": float(value), "iteration": int(best), "evaluated": int(last)}
+        return numbers if is_ours else {}
 
     def before_train(self) -> None:
         if self.trainer.start_iter > 0 and (kept := self.read()):

@@ -122,7 +122,7 @@ class InterpolationTrainer(DefaultTrainer):
 
     @staticmethod
     def auto_scale_workers(cfg: CfgNode, num_workers: int) -> CfgNode:
-        """Like DefaultTrainer's, for the keys of this package, too.
+        """Like DefaultTrainer's, also for the keys of this package.
 
         Raises:
             ValueError: a scaled value is out of its range.

@@ -56,7 +56,8 @@ class SaveOnTermination(HookBase):
 
     def after_train(self) -> None:
         for signum, handler in self._before.items():
-            signal.signal(signum, handler)
+            if handler is not None:  # else it was not installed from Python
+                signal.signal(signum, handler)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -90,6 +91,8 @@ class SaveOnTermination(HookBase):
             return
         if signum == signal.SIGINT and self._asked:
             raise KeyboardInterrupt
+        if signum == signal.SIGINT:
+            logger.info("Ctrl-C: saving after this iteration; again to stop without saving")
         if not self._asked:
             self._asked = signum
             if comm.get_world_size() > 1:
