@@ -15,7 +15,7 @@ from pathlib import Path
 
 from detectron2.utils.logger import setup_logger
 
-from zoomin_d2.cli.tool_arguments import at_least
+from zoomin_d2.cli.tool_arguments import at_least, check_plain_name
 from zoomin_d2.data.datasets.builtin import SAMPLE_CLIPS_FOLDER, datasets_root
 from zoomin_d2.data.datasets.sample_clips import load_sample_clips
 from zoomin_d2.data.datasets.synthetic_triplets import (
@@ -54,8 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     root = Path(args.root or datasets_root())
     folder = root / "triplets" / args.name
     with one_line_errors(args.debug):
-        if not args.name or Path(args.name).name != args.name or args.name == "..":
-            raise ValueError(f"--name '{args.name}' is not a plain name: it becomes triplets_NAME")
+        check_plain_name(args.name, "triplets")
         if args.sources:
             stills, num_skipped = find_images(args.sources)
             if num_skipped:

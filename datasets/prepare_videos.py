@@ -19,7 +19,7 @@ from pathlib import Path
 
 from detectron2.utils.logger import setup_logger
 
-from zoomin_d2.cli.tool_arguments import at_least
+from zoomin_d2.cli.tool_arguments import at_least, check_plain_name
 from zoomin_d2.data.datasets.builtin import datasets_root
 from zoomin_d2.data.video_packing import PackOptions, prepare_video_folder
 from zoomin_d2.user_errors import add_debug_option, one_line_errors
@@ -60,8 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     logger = setup_logger(name="zoomin_d2")
     with one_line_errors(args.debug):
-        if not args.name or Path(args.name).name != args.name or args.name == "..":
-            raise ValueError(f"--name '{args.name}' is not a plain name: it becomes videos_NAME")
+        check_plain_name(args.name, "videos")
         root = args.root if args.root is not None else Path(datasets_root())
         options = PackOptions(args.short_side, args.hr_scale, pack=not args.index_only)
         destination = root / "videos" / args.name

@@ -93,8 +93,13 @@ def decode_image(
         reason = f"holds {image.dtype} values; only 8-bit and 16-bit images are supported"
         raise CorruptFrameError(file_name, reason)
     if image.dtype == np.uint16 and not keep_16_bits:
-        image = np.round(image / 257.0).astype(np.uint8)
+        image = to_8_bits(image)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def to_8_bits(image: np.ndarray) -> np.ndarray:
+    """A uint16 image of any shape as uint8: v / 257, rounded."""
+    return np.round(image / 257.0).astype(np.uint8)
 
 
 def read_image(file_name: str | Path, **options: bool) -> np.ndarray:

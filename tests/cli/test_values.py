@@ -59,8 +59,8 @@ def test_presets_of_the_manual(run, clip, tmp_path, options):
 
 @pytest.fixture
 def images(tmp_path):
-    for name, depth in (("a.png", np.uint16), ("b.png", np.uint16)):
-        cv2.imwrite(str(tmp_path / name), np.full((16, 24, 3), 30000, depth))
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / name), np.full((16, 24, 3), 30000, np.uint16))
     return tmp_path
 
 

@@ -77,6 +77,12 @@ def at_least(least: int) -> Callable[[str], int]:
     return whole
 
 
+def check_plain_name(name: str, prefix: str) -> None:
+    """Raises ValueError unless --name can become the dataset PREFIX_NAME."""
+    if not name or Path(name).name != name or name == "..":
+        raise ValueError(f"--name '{name}' is not a plain name: it becomes {prefix}_NAME")
+
+
 def frame_size(text: str) -> tuple[int, int]:
     """ "1280x720" (width x height, as screens are named) -> (height, width)."""
     match = re.fullmatch(r"(\d+)x(\d+)", text)

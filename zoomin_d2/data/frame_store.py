@@ -19,7 +19,7 @@ from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import log_first_n
 
 from zoomin_d2.data.video_file import VideoFile
-from zoomin_d2.frames import CorruptFrameError, decode_image
+from zoomin_d2.frames import CorruptFrameError, decode_image, to_8_bits
 
 FrameRef: TypeAlias = str | tuple[str, int]
 CropBox: TypeAlias = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, x1 and y1 excluded
@@ -130,7 +130,7 @@ def read_image(file_name: str) -> np.ndarray:
     if image.dtype == np.uint16:
         if 0 < (largest := int(image.max())) < 2**12:
             _warn_of_dark_samples(file_name, largest)
-        image = np.round(image / 257.0).astype(np.uint8)
+        image = to_8_bits(image)
     return image
 
 

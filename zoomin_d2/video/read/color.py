@@ -115,7 +115,7 @@ class ColorPath(NamedTuple):
         if width is not None:
             height = max(1, round(frame.height * width / frame.width))
             options |= {"width": width, "height": height, "interpolation": Interpolation.AREA}
-        rgb = _reformat(frame, "rgb48le" if self.deep else "rgb24", **options)
+        rgb = convert(frame, "rgb48le" if self.deep else "rgb24", **options)
         return turn_of(frame)(rgb.to_ndarray())
 
     def from_rgb(self, image: np.ndarray, pix_fmt: str) -> av.VideoFrame:
@@ -126,14 +126,14 @@ class ColorPath(NamedTuple):
         depth = ("64le" if kind == "rgba" else "48le") if deep else ("" if kind == "rgba" else "24")
         frame = av.VideoFrame.from_ndarray(image, format=kind + depth)
         if not is_rgb(pix_fmt):
-            frame = _reformat(
+            frame = convert(
                 frame,
                 pix_fmt,
                 dst_colorspace=self.matrix,
                 dst_color_range=_range(self.full_range),
             )
         elif pix_fmt != frame.format.name:
-            frame = _reformat(frame, pix_fmt)
+            frame = convert(frame, pix_fmt)
         return self.tagged(frame)
 
     def tagged(self, frame: av.VideoFrame) -> av.VideoFrame:
@@ -197,7 +197,7 @@ def alpha_of(frame: av.VideoFrame, deep: bool) -> np.ndarray | None:
     options: dict[str, Any] = {}
     if not is_rgb(frame.format.name):
         options = {"src_colorspace": Colorspace.ITU709}
-    rgba = _reformat(frame, "rgba64le" if deep else "rgba", **options).to_ndarray()
+    rgba = convert(frame, "rgba64le" if deep else "rgba", **options).to_ndarray()
     return turn_of(frame)(rgba[..., 3])
 
 
@@ -218,12 +218,14 @@ def _range(full: bool) -> ColorRange:
     return ColorRange.JPEG if full else ColorRange.MPEG
 
 
-def _reformat(
+def convert(
     frame: av.VideoFrame,
     pix_fmt: str,
     interpolation: Interpolation = Interpolation.BICUBIC,
     **options,
 ) -> av.VideoFrame:
+    """A frame in another pixel format, by swscale's exact rules, in one thread: PyAV's rows are so
+    close that its writes reach into the next one, which another thread may have written already."""
     with _lock_of(frame):
         return frame.reformat(
             format=pix_fmt, interpolation=interpolation | _FLAGS, threads=1, **options

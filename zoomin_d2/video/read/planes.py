@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from av.video.plane import VideoPlane
 
-from zoomin_d2.video.read.color import is_rgb
+from zoomin_d2.video.read.color import convert, is_rgb
 
 
 class Planes(NamedTuple):
@@ -37,8 +37,7 @@ def planes_of(
             (NV12, packed 4:2:2) is brought into it, and loses nothing.
     """
     if stored_as is not None and _PLANAR.get(picture.format.name) == stored_as:
-        # swscale's rows end in the next ones, which another thread may have written already.
-        picture = picture.reformat(format=stored_as, threads=1)
+        picture = convert(picture, stored_as)
     pixel_format = picture.format
     inside = [
         [part for part in pixel_format.components if part.plane == k]

@@ -11,6 +11,7 @@ import av
 import numpy as np
 
 from zoomin_d2.video.errors import OutputError
+from zoomin_d2.video.read.color import convert
 from zoomin_d2.video.read.containers import file_url
 from zoomin_d2.video.time.pipeline import OutputFrame
 from zoomin_d2.video.write.last_duration import set_length
@@ -119,7 +120,7 @@ class AnimatedImage:
         deep = image.dtype == np.uint16
         pix_fmt = "bgra" if self._kind.codec != "apng" else _pixels(channels, deep, "be")
         self._stream.pix_fmt = pix_fmt
-        return lambda picture: iter([picture.reformat(format=pix_fmt, threads=1)])
+        return lambda picture: iter([convert(picture, pix_fmt)])
 
 
 def _pixels(channels: int, deep: bool, order: str) -> str:

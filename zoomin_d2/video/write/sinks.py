@@ -11,6 +11,7 @@ import av
 import cv2
 import numpy as np
 
+from zoomin_d2.frames import to_8_bits
 from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.read.color import ColorPath
 from zoomin_d2.video.read.exr import EXR_SUFFIX, ExrFormat, write_exr
@@ -154,8 +155,8 @@ def lost_bits(image: np.ndarray, suffix: str) -> list[str]:
 def _encoded(path: Path, image: np.ndarray) -> bytes:
     if is_opaque(image):
         image = image[..., :3]
-    if image.dtype == np.uint16 and path.suffix.lower() not in DEEP_SUFFIXES:
-        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if lost_bits(image, path.suffix.lower()):
+        image = to_8_bits(image)
     order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
     ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, order))
     if not ok:
