@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from zoomin_d2.data.worker_setup import start_workers
 from zoomin_d2.frames import CorruptFrameError
 from zoomin_d2.modeling.batch import Batch
 
@@ -53,7 +54,7 @@ class BatchLoader:
         self.frames = frames
 
     def __iter__(self) -> Iterator[Batch]:
-        return (Batch(*stacked) for stacked in self.loader)
+        return (Batch(*stacked) for stacked in start_workers(self.loader))
 
 
 class CarryingMapper:
@@ -84,7 +85,7 @@ class TestLoader:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[list[dict]]:
-        for batch in self.loader:
+        for batch in start_workers(self.loader):
             for sample in batch:
                 if isinstance(sample, CorruptFrameError):
                     raise sample
