@@ -20,7 +20,8 @@
 # watch it: a machine may empty the folder that it takes files from.)
 #
 # OUT/compile_cache.tgz is what PyTorch and Triton compiled. As SOURCE/compile_cache.tgz of the next
-# machine with the same PyTorch, GPU, and paths, it saves 100 s of the 180 until the first iteration.
+# machine with the same PyTorch, GPU, and paths, it saves 100 s of the 180 until the first iteration,
+# or nothing (run 23 of the lab diary): a training that counted on it is late, and loses its end.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 source=$1 until=$2 out=$3

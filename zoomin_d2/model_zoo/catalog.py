@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent
 WEIGHTS_SHA256: dict[str, str] = {
     "fast": "513977bcc469dd658cb134cbee71d9c55093b9cdbba1763fdecc1dccb7f4003e",
     "fast-roigan": "7662512df3d610b1f4c1682698987e2615a0e1ee6bd70284406276ce7b51bf8e",
-    "fine": "ef3c633758a358d4437a72b69f8834c4cdc02cbcf62030e0aa779cfa3e8c8bec",
-    "fine-roigan": "14767f27516672f379302d029138bbeca6d8e3e43ab6dd1a101ac9e43ca8e96b",
+    "fine": "d3a5505c83f9f234bdbdea92b5c3ca71813919e4f09a123634e7501df6b31d1a",
+    "fine-roigan": "14d4f251a491a8240a01e2e799023bb41b3641e774abaf7da3d741f7f2f657ae",
     "paper": "22c66884a537e4798060d807807dcdbb9165316902acaab3e1116fbf0510a850",
     "paper-roigan": "27b6b0086e4424251e2c1c379aa64925a9e1c578c21a3f59ef91d43bdb3cdbe3",
     "rpn_R_18_FPN": "7147adcf2fd4665e3769c0bc591bbfbf2f0283a9159f083b2542b9626f34bdda",
