@@ -29,6 +29,7 @@ from zoomin_d2.evaluation.complexity import MACs, count_macs, count_parameters
 from zoomin_d2.evaluation.memory_traffic import count_traffic
 from zoomin_d2.evaluation.profiling import format_counts, format_times
 from zoomin_d2.files import write_atomically, write_json
+from zoomin_d2.inference.devices import as_device
 from zoomin_d2.inference.peers import MODES, TimedModel
 from zoomin_d2.model_zoo.generator_file import load_generator
 from zoomin_d2.modeling import build_generator
@@ -121,7 +122,7 @@ def format_tables(results: list[dict]) -> str:
 
 def profile(args: Namespace) -> str:
     """Tables of where a frame's time goes; each is written to --output/profile.md at once."""
-    device = torch.device(args.device)
+    device = as_device(args.device)
     dtype = torch.float16 if device.type == "cuda" else torch.float32
     sections: list[str] = []
 

@@ -29,6 +29,7 @@ from zoomin_d2.evaluation.benchmark import frame, video
 from zoomin_d2.evaluation.benchmark.measurements import Effort
 from zoomin_d2.evaluation.benchmark.report import format_report
 from zoomin_d2.files import write_json
+from zoomin_d2.inference.devices import as_device
 from zoomin_d2.inference.peers import MODES, load_model
 from zoomin_d2.modeling import build_generator
 from zoomin_d2.user_errors import one_line_errors
@@ -62,7 +63,7 @@ SIZES = ["448x256", "1280x720", "1920x1080", "2048x1024", "3840x2160", "7680x432
 
 
 def benchmark_frame(args: Namespace) -> dict:
-    device = torch.device(args.device)
+    device = as_device(args.device)
     plan = frame.FramePlan(
         device=device,
         modes=args.mode,

@@ -140,7 +140,15 @@ def score_folders(
     return images
 
 
+# Options of `frames` that say how to read a folder of another option, unless that is not given.
+_READS = {"mask_pattern": "mask", "roi_masks_pattern": "roi_masks", "roi_above": "roi_masks"}
+
+
 def evaluate_frames(args: Namespace) -> dict[str, float]:
+    for option, folder in _READS.items():
+        if getattr(args, option) not in ("{id}", 0) and getattr(args, folder) is None:
+            names = [f"--{name.replace('_', '-')}" for name in (option, folder)]
+            raise ValueError(f"{names[0]} has no effect without {names[1]}")
     pred = find_frames(args.pred, args.pred_pattern)
     gt = find_frames(args.gt, args.gt_pattern)
     require_same_ids("--pred", pred, "--gt", gt)
@@ -154,6 +162,8 @@ def evaluate_frames(args: Namespace) -> dict[str, float]:
         roi_masks = {k: v for k, v in found.items() if k in gt}  # data sets label further frames
         require_same_ids("--roi-masks", roi_masks, "--gt", gt)
     metrics = usable_extra_metrics(args.metrics)
+    if args.output is not None:
+        args.output.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be
     summary = summarize(score_folders(pred, gt, masks, metrics, roi_masks, args.roi_above))
     print(f"{summary['num_images']} frames of {args.pred} against {args.gt}\n")
     print(format_results_table({args.pred.name: summary["results"]}, first_column="frames"))

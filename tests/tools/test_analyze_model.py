@@ -63,3 +63,8 @@ def test_times_of_a_model_in_a_file(small_cfg, tmp_path):
     rows = _rows(text, f"{path}, eager, 32x16")
     assert len(rows) == 6 and float(rows[-1][2]) >= float(rows[0][2]) > 0
     assert (tmp_path / "profile.md").read_text() == text
+
+
+def test_unknown_device_is_refused():
+    with pytest.raises(ValueError, match="there is no device 'nonsense'"):
+        analyze_model.main(["--profile", "eager", "--device", "nonsense"])

@@ -130,6 +130,12 @@ def small_generator_on_cpu(small_cfg):
     return build_generator(small_cfg).eval()
 
 
+def test_unknown_device_is_refused():
+    args = benchmark.make_parser().parse_args(["frame", "--device", "nonsense"])
+    with pytest.raises(ValueError, match="there is no device 'nonsense'"):
+        benchmark.benchmark_frame(args)
+
+
 def test_peers_and_modes_that_are_refused():
     with pytest.raises(ValueError, match="module:function, got 'average'"):
         load_peer("average")

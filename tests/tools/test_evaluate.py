@@ -190,11 +190,19 @@ def test_unreadable_files_are_named(folders):
         (["--gt-pattern", "frame"], "must contain {id} once"),
         (["--gt-pattern", "{id}/nothing"], "no image in .*gt"),
         (["--mask", "nowhere"], "no folder nowhere"),
+        (["--roi-above", "9"], "--roi-above has no effect without --roi-masks"),
+        (["--mask-pattern", "{id}/m"], "--mask-pattern has no effect without --mask"),
     ],
 )
 def test_wrong_options(folders, arguments, message):
     with pytest.raises(ValueError, match=message):
         run(folders, *arguments)
+
+
+def test_unusable_output_is_found_before(folders, monkeypatch):
+    monkeypatch.delattr(evaluate, "score_folders")
+    with pytest.raises(NotADirectoryError):
+        run(folders, "--output", str(folders / "gt" / "clip_a" / "0.png" / "scores"))
 
 
 @pytest.mark.slow
