@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 from urllib.parse import urlparse
 
+import pytest
 from detectron2.engine import default_argument_parser, launch
 from detectron2.utils import comm
 
@@ -43,6 +44,14 @@ def test_two_runs_on_one_machine(tmp_path, monkeypatch):
         run_distributed(_write_rank, args)
     assert signal.getsignal(signal.SIGTERM) == handler
     assert sorted(x.name for x in tmp_path.iterdir()) == ["0.txt", "1.txt"]
+
+
+@pytest.mark.parametrize("options", [["--machine-rank", "2"], ["--dist-url", "nonsense"]])
+def test_machines_that_cannot_meet(options, capsys):
+    args = default_argument_parser().parse_args(["--num-machines", "2", *options])
+    with pytest.raises(SystemExit, match="2"):
+        run_distributed(_write_rank, args)
+    assert f"{options[0]} " in capsys.readouterr().err
 
 
 def test_one_process_alone_goes_on(tmp_path):

@@ -8,6 +8,7 @@ import functools
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -38,7 +39,8 @@ def run_distributed(main: Callable[[argparse.Namespace], object], args: argparse
             of use with several machines only: on one, a free port is chosen.
 
     Raises:
-        SystemExit: with 143 after SIGTERM, with 2 after a user error.
+        SystemExit: with 143 after SIGTERM, with 2 after a user error, such as a --machine-rank or
+            --dist-url with which the machines cannot find each other.
         torch.multiprocessing.ProcessRaisedException: one of several processes failed.
     """
     debug = getattr(args, "debug", False)
@@ -49,7 +51,22 @@ def run_distributed(main: Callable[[argparse.Namespace], object], args: argparse
             _run_by_launch(main, args, debug)
 
 
+def _check_machines(args: argparse.Namespace) -> None:
+    """Raises ValueError for options with which processes could not find each other."""
+    if not 0 <= args.machine_rank < args.num_machines:
+        raise ValueError(
+            f"--machine-rank {args.machine_rank}: {args.num_machines} machines have the ranks 0 to "
+            f"{args.num_machines - 1} (--num-machines)"
+        )
+    if args.num_machines > 1 and not re.fullmatch(r"(tcp://.+:\d+|file:///.+)", args.dist_url):
+        raise ValueError(
+            f"--dist-url '{args.dist_url}' must be tcp://ADDRESS:PORT, of the first machine, or "
+            "file:///PATH, which all machines share"
+        )
+
+
 def _run_by_launch(main: Callable, args: argparse.Namespace, debug: bool) -> None:
+    _check_machines(args)
     before = None
     if args.num_gpus * args.num_machines > 1:
         before = signal.signal(signal.SIGTERM, _pass_on)
