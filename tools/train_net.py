@@ -23,6 +23,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser
 
 from zoomin_d2.engine import InterpolationTrainer, run_distributed, setup_run
+from zoomin_d2.engine.resilience.provenance import record_kept_until_trained
 from zoomin_d2.evaluation import METRICS
 from zoomin_d2.user_errors import add_debug_option
 from zoomin_d2.visualization.report import find_scores, write_report
@@ -33,9 +34,10 @@ def main(args: argparse.Namespace) -> dict | None:
     if args.eval_only:
         results = InterpolationTrainer.evaluate(cfg, resume=args.resume)
     else:
-        trainer = InterpolationTrainer(cfg)
-        trainer.resume_or_load(resume=args.resume)
-        results = trainer.train()
+        with record_kept_until_trained(cfg.OUTPUT_DIR):
+            trainer = InterpolationTrainer(cfg)
+            trainer.resume_or_load(resume=args.resume)
+            results = trainer.train()
     # (`train` returns results only if TEST.EXPECTED_RESULTS says what they should be.)
     if comm.is_main_process() and cfg.DATASETS.TEST:
         report(cfg)
@@ -47,7 +49,9 @@ def report(cfg: CfgNode) -> None:
     name = os.path.basename(os.path.normpath(cfg.OUTPUT_DIR))
     logging.getLogger("zoomin_d2").info("Making the report page")
     try:
-        scores = find_scores([f"{name}={cfg.OUTPUT_DIR}/inference"])
+        # Not all that is in inference/: an earlier run may have left other test sets there.
+        tested = [f"{name}={cfg.OUTPUT_DIR}/inference/{dataset}" for dataset in cfg.DATASETS.TEST]
+        scores = find_scores(tested)
         page = write_report(f"{cfg.OUTPUT_DIR}/report", scores, METRICS, title=name)
     except (OSError, ValueError) as error:
         logging.getLogger("zoomin_d2").warning("Could not write the report page: %s", error)

@@ -179,6 +179,10 @@ def test_damaged_last_checkpoint(tmp_path, content):
     checkpointer = _run_of_three(tmp_path)
     (tmp_path / "last_checkpoint").write_bytes(content)
     assert _resumed_value(checkpointer) == 3
+    checkpointer.model.generator.weight.data.fill_(4)
+    checkpointer.save("model_final", iteration=9)
+    (tmp_path / "last_checkpoint").write_bytes(content)
+    assert _resumed_value(checkpointer) == 4
 
 
 @pytest.mark.parametrize("content", ["{", "3", "\0" * 9])

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from tests.helpers.training_runs import make_trainer, write_triplets
 from tests.stress import check_distributed, check_resume
 from zoomin_d2 import files
 from zoomin_d2.engine.hooks import AdversarialHook
+from zoomin_d2.engine.resilience.provenance import read_provenance, record_kept_until_trained
 from zoomin_d2.frames import CorruptFrameError
 from zoomin_d2.weight_files import UnreadableWeightsError
 
@@ -38,6 +40,23 @@ def log(caplog, monkeypatch):
 
 def _short_run(datasets, output, *overrides, config="baseline"):
     make_trainer(datasets, output, *overrides, "SOLVER.MAX_ITER", "3", config=config).train()
+
+
+def test_a_start_that_fails_leaves_the_run(datasets_here, tmp_path):
+    """Without --resume, by mistake: the earlier run goes when the new one has an iteration."""
+    _short_run(datasets_here, tmp_path)
+    first = read_provenance(str(tmp_path))["run_id"]
+    for is_killed in (False, True):  # killed: nothing can be put back
+        trainer = make_trainer(datasets_here, tmp_path, config="baseline")
+        trainer._trainer.run_step = None  # type: ignore[assignment]  # fails in the first iteration
+        keep = nullcontext() if is_killed else record_kept_until_trained(str(tmp_path))
+        with pytest.raises(TypeError), keep:
+            trainer.train()
+    again = make_trainer(datasets_here, tmp_path, config="baseline", resume=True)
+    assert again.start_iter == 3 and again.provenance["run_id"] == first
+    _short_run(datasets_here, tmp_path)
+    assert read_provenance(str(tmp_path))["run_id"] != first
+    assert not list(tmp_path.glob("*.kept"))
 
 
 def test_other_networks_are_refused(datasets_here, tmp_path, log):

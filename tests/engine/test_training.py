@@ -28,6 +28,7 @@ from tests.helpers.training_runs import (
 )
 from zoomin_d2.engine import InterpolationTrainer, setup_run
 from zoomin_d2.engine.resilience.launching import run_and_leave
+from zoomin_d2.engine.resilience.provenance import record_kept_until_trained
 from zoomin_d2.model_zoo.generator_file import load_generator
 
 pytestmark = pytest.mark.slow  # whole runs
@@ -244,9 +245,10 @@ def test_resuming_a_finished_run_says_so(datasets_here, tmp_path):
     for max_iter in ("3", "2"):
         results.unlink()
         cfg = setup_run(_arguments(tmp_path, *options, "SOLVER.MAX_ITER", max_iter, resume=True))
-        trainer = InterpolationTrainer(cfg)
-        trainer.resume_or_load(resume=True)
-        trainer.train()
+        with record_kept_until_trained(str(tmp_path)):
+            trainer = InterpolationTrainer(cfg)
+            trainer.resume_or_load(resume=True)
+            trainer.train()
         log = (tmp_path / "log.txt").read_text()
         assert f"finished 3 iterations and SOLVER.MAX_ITER is {max_iter}. To continue" in log
         assert json.loads(results.read_text())["provenance"]["iteration"] == 3
@@ -254,10 +256,11 @@ def test_resuming_a_finished_run_says_so(datasets_here, tmp_path):
     names = ("config.yaml", "provenance.json")
     before = [(tmp_path / name).read_text() for name in names]
     options += ("MODEL.DISCRIMINATOR.NAME", "roi")
-    trainer = InterpolationTrainer(setup_run(_arguments(tmp_path, *options, resume=True)))
+    cfg = setup_run(_arguments(tmp_path, *options, resume=True))
     assert [(tmp_path / name).read_text() for name in names] != before
-    with pytest.raises(ValueError, match="different networks"):
-        trainer.resume_or_load(resume=True)
+    refused = pytest.raises(ValueError, match="different networks")
+    with refused, record_kept_until_trained(str(tmp_path)):
+        InterpolationTrainer(cfg).resume_or_load(resume=True)
     assert [(tmp_path / name).read_text() for name in names] == before
     assert not list(tmp_path.glob("*.kept"))
     # An evaluation is compared with what is expected of it.

@@ -58,10 +58,15 @@ def test_damaged_maps(tmp_path):
 
 
 def test_train_net_leaves_the_page(make_results, tmp_path):
-    cfg = CfgNode({"OUTPUT_DIR": str(tmp_path / "run")})
+    cfg = CfgNode({"OUTPUT_DIR": str(tmp_path / "run"), "DATASETS": {"TEST": ("toy",)}})
     make_results("run/inference", 3)
+    other = tmp_path / "run/inference/other/results.json"  # of an earlier run, in the same folder
+    other.parent.mkdir()
+    content = json.loads((tmp_path / "run/inference/toy/results.json").read_text())
+    other.write_text(json.dumps(content | {"dataset": "other"}))
     train_net.report(cfg)
-    assert '"methods": ["run"]' in (tmp_path / "run/report/index.html").read_text()
+    page = (tmp_path / "run/report/index.html").read_text()
+    assert '"methods": ["run"]' in page and "other" not in page
 
 
 @pytest.mark.parametrize("eval_only", [False, True])
@@ -91,5 +96,5 @@ def test_page_after_training_or_evaluation(make_results, tmp_path, monkeypatch, 
 
 
 def test_a_page_that_fails_is_only_a_warning(tmp_path, caplog):
-    train_net.report(CfgNode({"OUTPUT_DIR": str(tmp_path)}))
+    train_net.report(CfgNode({"OUTPUT_DIR": str(tmp_path), "DATASETS": {"TEST": ("toy",)}}))
     assert "Could not write the report page: there is no results.json" in caplog.text

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import detectron2.utils.comm as comm
 import torch
@@ -88,17 +89,18 @@ class AtomicCheckpointer(SafeCheckpointer):
         path = os.path.join(self.save_dir, "last_checkpoint")
         write_atomically(path, lambda f: f.write(last_filename_basename.encode()))
 
-    def forget_earlier_run(self) -> None:
-        """Start a new run in save_dir, so that --resume does not continue an earlier one."""
+    def warn_of_earlier_run(self) -> None:
+        """Before a new run in save_dir: say so if it will replace an earlier one."""
         if self.has_checkpoint():
             self.logger.warning(
                 "%s contains an earlier run. Starting a new one; its checkpoints will be "
                 "overwritten (--resume continues it)",
                 self.save_dir,
             )
-            comm.synchronize()
-            if comm.is_main_process():
-                os.remove(os.path.join(self.save_dir, "last_checkpoint"))
+
+    def forget_earlier_run(self) -> None:
+        """From here on, --resume does not continue the run that was in save_dir before."""
+        Path(self.save_dir, "last_checkpoint").unlink(missing_ok=True)
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict:
         """Like fvcore's, but `newest_good_checkpoint` chooses the file to resume from.
@@ -162,7 +164,8 @@ class AtomicCheckpointer(SafeCheckpointer):
     def _candidates(self) -> list[tuple[str, bool]]:
         """(file, whether last_checkpoint names it), the best to resume from first."""
         tagged = self._tagged()
-        numbers = {
+        numbers = {} if tagged else self._final()
+        numbers |= {
             int(match[1]): match[0]
             for name in os.listdir(self.save_dir or ".")
             if (match := re.fullmatch(r"model_(\d+)\.pth", name)) and name != tagged
@@ -182,6 +185,14 @@ class AtomicCheckpointer(SafeCheckpointer):
         if tagged:
             order.insert(len(newer), tagged)
         return [(os.path.join(self.save_dir, name), name == tagged) for name in order]
+
+    def _final(self) -> dict[int, str]:
+        """{iteration: file} of model_final, if there is one that can be read."""
+        name = "model_final.pth"
+        try:
+            return {int(read_weights(os.path.join(self.save_dir, name))["iteration"]): name}
+        except (FileNotFoundError, UnreadableWeightsError, KeyError):
+            return {}
 
     def _tagged(self) -> str:
         """The file that last_checkpoint names; "" where it names none."""

@@ -190,7 +190,7 @@ def setup_run(args: argparse.Namespace) -> CfgNode:
     if args.eval_only:
         kept.defrost()
         kept.OUTPUT_DIR = os.path.join(cfg.OUTPUT_DIR, "inference")
-    if comm.is_main_process() and not args.eval_only and getattr(args, "resume", False):
+    if comm.is_main_process() and not args.eval_only:
         keep_record(cfg.OUTPUT_DIR)
     default_setup(kept, args)
     logging.getLogger("detectron2.engine.train_loop").addFilter(_is_no_users_mistake)

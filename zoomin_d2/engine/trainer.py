@@ -45,7 +45,6 @@ from zoomin_d2.engine.resilience.provenance import (
     describe_weights,
     drop_kept_record,
     read_provenance,
-    restored_if_refused,
 )
 from zoomin_d2.engine.resilience.termination import SaveOnTermination
 from zoomin_d2.engine.solver import build_lr_scheduler, build_optimizer, keep_settings
@@ -213,10 +212,9 @@ class InterpolationTrainer(DefaultTrainer):
     def resume_or_load(self, resume: bool = True) -> None:
         """Like DefaultTrainer's. A new run in a used OUTPUT_DIR does not continue the old one."""
         if not resume:
-            self.checkpointer.forget_earlier_run()
+            self.checkpointer.warn_of_earlier_run()
         self.iter = -1
-        with restored_if_refused(self.cfg.OUTPUT_DIR):
-            self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
+        self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
         if self.iter < 0 and self.ema is not None:
             self.ema.restart()  # from MODEL.WEIGHTS, not from the weights before they were loaded
         self.start_iter = self.iter + 1  # a checkpoint has the iteration that just finished
@@ -234,9 +232,7 @@ class InterpolationTrainer(DefaultTrainer):
             self.cfg, self.num_samples, seed=self.stream_seed
         )
         summary = self._trainer.data_loader.records_summary
-        with restored_if_refused(self.cfg.OUTPUT_DIR):
-            run_record.check_data(self._records_summary, summary)
-        drop_kept_record(self.cfg.OUTPUT_DIR)
+        run_record.check_data(self._records_summary, summary)
         self._records_summary = summary
         if self._rng_state is not None:
             # Making the iterator draws from the generator, so the old state is restored after it.
@@ -271,11 +267,19 @@ class InterpolationTrainer(DefaultTrainer):
     def run_step(self) -> None:
         self._position = self.num_samples
         super().run_step()
+        if self.iter == self.start_iter and comm.is_main_process():
+            self._replace_earlier_run()
         self.num_samples += self.cfg.SOLVER.IMS_PER_BATCH
         skipped = self.bare_model.step_record.num_skipped
         if skipped:  # zoomin_d2/data logs each file; here the count becomes a curve
             self.num_skipped += skipped
             self.storage.put_scalar("data/skipped_records", self.num_skipped)
+
+    def _replace_earlier_run(self) -> None:
+        """Not before an iteration has finished: a run that fails before may be a mistake."""
+        drop_kept_record(self.cfg.OUTPUT_DIR)
+        if self.start_iter == 0:
+            self.checkpointer.forget_earlier_run()
 
     def state_dict(self) -> dict:
         state = super().state_dict()

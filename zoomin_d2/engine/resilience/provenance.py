@@ -90,7 +90,10 @@ def git_commit() -> str:
 
 
 def begin_provenance(cfg: CfgNode, data_sentence: str, resume: bool) -> None:
-    """Write OUTPUT_DIR/provenance.json of a training; a resumed run keeps its run_id."""
+    """Write OUTPUT_DIR/provenance.json of a training; a resumed run keeps its run_id.
+
+    Call `keep_record` before the run writes anything.
+    """
     provenance = collect_provenance(cfg, data_sentence)
     if resume:
         earlier = read_provenance(cfg.OUTPUT_DIR).get("run_id")
@@ -99,32 +102,34 @@ def begin_provenance(cfg: CfgNode, data_sentence: str, resume: bool) -> None:
 
 
 def keep_record(output_dir: str) -> None:
-    """Before a run that may be refused writes its config and provenance: keep those that are there.
+    """Keep the config and provenance of an earlier run, until `drop_kept_record`.
 
-    What a process that was killed in between has left is the older one.
+    If a process was killed in between, those that it kept are put back first.
     """
-    for path in _record_files(output_dir):
-        if os.path.exists(path) and not os.path.exists(path + _KEPT):
-            shutil.copyfile(path, path + _KEPT)
+    _put_record_back(output_dir)
+    for path in filter(os.path.exists, _record_files(output_dir)):
+        shutil.copyfile(path, path + _KEPT)
 
 
 @contextmanager
-def restored_if_refused(output_dir: str) -> Iterator[None]:
-    """If what is done here fails, put the record back that `keep_record` kept."""
+def record_kept_until_trained(output_dir: str) -> Iterator[None]:
+    """Puts back what `keep_record` kept, unless `drop_kept_record` has been called meanwhile."""
     try:
         yield
-    except BaseException:
+    finally:
         if comm.is_main_process():
-            for path in filter(lambda x: os.path.exists(x + _KEPT), _record_files(output_dir)):
-                os.replace(path + _KEPT, path)
-        raise
+            _put_record_back(output_dir)
 
 
 def drop_kept_record(output_dir: str) -> None:
-    """The run was accepted: its own record stays."""
-    if comm.is_main_process():
-        for path in _record_files(output_dir):
-            Path(path + _KEPT).unlink(missing_ok=True)
+    """An iteration has finished: the record is that of the run that trains."""
+    for path in _record_files(output_dir):
+        Path(path + _KEPT).unlink(missing_ok=True)
+
+
+def _put_record_back(output_dir: str) -> None:
+    for path in filter(lambda x: os.path.exists(x + _KEPT), _record_files(output_dir)):
+        os.replace(path + _KEPT, path)
 
 
 def _record_files(output_dir: str) -> list[str]:
