@@ -75,6 +75,8 @@ def main(argv: list[str] | None = None) -> int:
         if len(jobs) == 1:
             return session.run(jobs[0]).exit_code
         return run_batch(jobs, session.run, session.keep, stop, args)
+    except KeyboardInterrupt:  # a second one
+        return print_error(InterruptedRunError("Stopped at once"))
     finally:
         restore()
 

@@ -168,3 +168,32 @@ def test_opencv_has_one_thread_in_a_job():
         assert cv2.getNumThreads() == 3
     finally:
         cv2.setNumThreads(before)
+
+
+def test_interrupted_close_ends_the_item(monkeypatch):
+    """Ctrl-C while it waits: what the thread writes to may be closed afterwards."""
+    begun, gate, done = threading.Event(), threading.Event(), []
+
+    def work(item):
+        begun.set()
+        gate.wait(60)
+        done.append(item)
+
+    worker = Worker(work, size=3)
+    join = worker._thread.join
+
+    def joined_again():
+        gate.set()
+        join()
+
+    def interrupted():
+        monkeypatch.setattr(worker._thread, "join", joined_again)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker._thread, "join", interrupted)
+    worker.put(0)
+    assert begun.wait(60)
+    worker.put(1)
+    with pytest.raises(KeyboardInterrupt):
+        worker.close()
+    assert done == [0] and not worker._thread.is_alive()

@@ -147,6 +147,19 @@ def test_unfinished_run_is_not_mixed(tmp_path, source, average):
     assert report.output_frames == 600
 
 
+def test_stopped_animation_replaces_nothing(tmp_path, source, average):
+    output, partial = tmp_path / "out.gif", tmp_path / "out.partial.gif"
+    output.write_bytes(b"an older one")
+    again = JobOptions(overwrite=True, limit=F(1, 2))
+    with pytest.raises(InterruptedRunError, match=r"which are in .*out\.partial\.gif"):
+        interpolate_video(str(source), str(output), average, MULTI, again, _stop_after(1))
+    assert output.read_bytes() == b"an older one"
+    av.open(str(partial)).close()
+    interpolate_video(str(source), str(output), average, MULTI, again)
+    av.open(str(output)).close()
+    assert not partial.exists()
+
+
 def test_two_runs_at_once(tmp_path, source, average):
     output = tmp_path / "out.mp4"
     seen = []

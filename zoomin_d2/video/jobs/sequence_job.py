@@ -18,7 +18,7 @@ from zoomin_d2.video.jobs.container_job import (
     limit_frames,
 )
 from zoomin_d2.video.jobs.frame_check import check_frames
-from zoomin_d2.video.jobs.output_files import check_output, input_files
+from zoomin_d2.video.jobs.output_files import check_output, input_files, partial_path
 from zoomin_d2.video.read.exr import EXR_SUFFIX, format_for
 from zoomin_d2.video.read.source import Source, lost_alpha, lost_of_images
 from zoomin_d2.video.report import Report
@@ -90,7 +90,7 @@ def run_direct_job(
             frames = limit_frames(frames, (info.start + options.limit) * target.slowmo)
         fail = options.on_damage == "fail"
         stopped_by = feed(frames, write, source, hooks, first, total, fail)
-        sink.finish()
+        kept = _finish(sink, Path(output), is_complete=stopped_by is None, has_frames=counts.frames)
     except BaseException:
         sink.abort()
         raise
@@ -117,9 +117,27 @@ def run_direct_job(
     report.dropped += lost_of_images(source, is_exr)
     report.seconds = round(time.monotonic() - begun, 2)
     if stopped_by is not None:
-        on = "; --resume continues" if sink.resumable else ""
-        raise type(stopped_by)(f"{stopped_by} after {report.output_frames} frames of {output}{on}")
+        raise type(stopped_by)(
+            f"{stopped_by} after {report.output_frames} frames of {output}{kept}"
+        )
     return report
+
+
+def _finish(sink: DirectOutput, output: Path, is_complete: bool, has_frames: int) -> str:
+    """Finish the output, or the part of it that was made; returns what to say of that part."""
+    if not isinstance(sink, AnimatedImage):
+        sink.finish()
+        return "; --resume continues" if sink.resumable else ""
+    partial = partial_path(output)
+    if is_complete:
+        sink.finish()
+        partial.unlink(missing_ok=True)
+    elif has_frames:  # an older output stays
+        sink.finish(partial)
+        return f", which are in {partial}"
+    else:
+        sink.abort()
+    return ""
 
 
 def write_between(

@@ -142,6 +142,7 @@ class Worker:
         self._pool = ThreadPoolExecutor(CONVERTERS, "convert")  # starts no thread before it is used
         self._buffer: queue.Queue = queue.Queue(maxsize=size)
         self._error: BaseException | None = None
+        self._is_canceled = False
         self._work = work
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -159,16 +160,24 @@ class Worker:
                 continue
 
     def close(self) -> None:
-        """Wait until everything is done."""
-        if self._thread.is_alive():
-            while self._error is None:
-                try:
-                    self._buffer.put(_END, timeout=0.1)
-                    break
-                except queue.Full:
-                    continue
-        self._thread.join()
-        self._pool.shutdown(cancel_futures=True)
+        """Wait until everything is done; after a KeyboardInterrupt, for the item at hand only."""
+        try:
+            if self._thread.is_alive():
+                while self._error is None:
+                    try:
+                        self._buffer.put(_END, timeout=0.1)
+                        break
+                    except queue.Full:
+                        continue
+            self._thread.join()
+        except KeyboardInterrupt:
+            self._is_canceled = True
+            with contextlib.suppress(queue.Full):  # else the next item ends it
+                self._buffer.put_nowait(_END)
+            self._thread.join()  # what it writes to must not be closed under it
+            raise
+        finally:
+            self._pool.shutdown(cancel_futures=True)
         self._raise()
 
     def _raise(self) -> None:
@@ -178,7 +187,7 @@ class Worker:
     def _run(self) -> None:
         while True:
             item = self._buffer.get()
-            if item is _END:
+            if item is _END or self._is_canceled:
                 return
             try:
                 self._work(item if self._prepare is None else item.result())

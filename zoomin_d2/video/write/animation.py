@@ -93,14 +93,14 @@ class AnimatedImage:
         except (OSError, av.FFmpegError) as error:
             raise os_error(error, f"Cannot write {self._path}", kept=False) from error
 
-    def finish(self) -> None:
-        """Complete the file and give it its name; raises DiskFullError, OutputError."""
+    def finish(self, path: Path | None = None) -> None:
+        """Complete the file and give it its name, or another; raises DiskFullError, OutputError."""
         try:
             self._container.mux(self._stream.encode())
             self._container.close()
             if self._kind.codec != "gif":
                 set_length(self._part, self._end - self._start)
-            os.replace(self._part, self._path)
+            os.replace(self._part, path or self._path)
         except (OSError, av.FFmpegError) as error:
             raise os_error(error, f"Cannot write {self._path}", kept=False) from error
 
