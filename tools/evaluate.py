@@ -70,7 +70,8 @@ def find_frames(folder: Path, pattern: str) -> dict[str, Path]:
         pattern = str(Path(pattern).with_suffix(""))
     before, after = (re.escape(part) for part in pattern.split("{id}"))
     frames: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
+    below = [Path(at, x) for at, _, names in os.walk(folder, followlinks=True) for x in names]
+    for path in sorted(below):
         name = path.relative_to(folder).with_suffix("").as_posix()
         match = re.fullmatch(f"{before}(.+){after}", name)
         if path.suffix.lower() not in IMAGE_SUFFIXES or match is None:
@@ -170,9 +171,19 @@ def evaluate_frames(args: Namespace) -> dict[str, float]:
     if args.output is not None:
         folders = {key: getattr(args, key) for key in ("pred", "gt", "mask", "roi_masks")}
         provenance = {key: str(folder) for key, folder in folders.items() if folder is not None}
-        write_results(args.output / "results.json", {"provenance": provenance, **summary})
+        record = {"provenance": {**provenance, **how_it_was_made()}, **summary}
+        if args.dataset is not None:  # named as the evaluator does, for one table with its rows
+            record["dataset"] = args.dataset
+            for image in record["images"]:
+                image["file_name"] = f"{args.dataset}/{image['file_name']}"
+        write_results(args.output / "results.json", record)
         print(f"\nPer-image numbers: {args.output / 'results.json'}")
     return summary["results"]
+
+
+def how_it_was_made() -> dict[str, str]:
+    command = shlex.join([os.path.basename(sys.executable), *sys.argv])
+    return {"commit": git_commit(), "command": command}
 
 
 def score_baselines(args: Namespace, dataset_name: str) -> dict[str, dict[str, float]]:
@@ -185,11 +196,7 @@ def score_baselines(args: Namespace, dataset_name: str) -> dict[str, dict[str, f
             str(args.output / name / dataset_name),
             num_saved=cfg.TEST.NUM_SAVED,
             extra_metrics=cfg.TEST.METRICS,
-            provenance={
-                "method": name,
-                "commit": git_commit(),
-                "command": shlex.join([os.path.basename(sys.executable), *sys.argv]),
-            },
+            provenance={"method": name, **how_it_was_made()},
         )
         for name in args.baseline
     }
@@ -213,6 +220,7 @@ def score_baselines(args: Namespace, dataset_name: str) -> dict[str, dict[str, f
 
 def evaluate_baselines(args: Namespace) -> dict[str, dict[str, dict[str, float]]]:
     results = {}
+    args.output.mkdir(parents=True, exist_ok=True)
     for dataset_name in args.dataset:
         results[dataset_name] = score_baselines(args, dataset_name)
         print(f"\n## {dataset_name}\n")
@@ -242,6 +250,11 @@ def make_parser() -> ToolParser:
     )
     for folder in ("pred", "gt", "mask", "roi-masks"):
         frames.add_argument(f"--{folder}-pattern", default="{id}", help="default: %(default)s")
+    frames.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help="the data set's name, if --gt is one: a report then has these rows beside models'",
+    )
     frames.add_output(None)
     frames.set_defaults(run=evaluate_frames)
     baselines = kinds.add_parser("baselines", description=BASELINE, help=BASELINE.splitlines()[0])

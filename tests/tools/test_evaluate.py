@@ -111,7 +111,22 @@ def test_json_names_the_folders_given(folders):
     gt = str(folders / "gt")
     run(folders, "--mask", gt, "--output", str(folders / "out"))
     content = json.loads((folders / "out" / "results.json").read_text())
-    assert content["provenance"] == {"pred": str(folders / "pred"), "gt": gt, "mask": gt}
+    provenance = content["provenance"]
+    assert {"commit", "command"} == provenance.keys() - {"pred", "gt", "mask"}
+    assert [provenance[x] for x in ("pred", "gt", "mask")] == [str(folders / "pred"), gt, gt]
+    assert content.get("dataset") is None
+
+
+def test_rows_beside_a_models(folders):
+    """Named as the evaluator names them; frames may lie in linked folders."""
+    (folders / "pred").rename(folders / "elsewhere")
+    (folders / "pred").mkdir()
+    for clip in ("clip_a", "clip_b"):
+        (folders / "pred" / clip).symlink_to(folders / "elsewhere" / clip)
+    run(folders, "--dataset", "toy", "--output", str(folders / "out"))
+    content = json.loads((folders / "out" / "results.json").read_text())
+    assert content["dataset"] == "toy"
+    assert [x["file_name"] for x in content["images"]] == ["toy/clip_a/0", "toy/clip_b/0"]
 
 
 def test_patterns_pick_the_true_frames(tmp_path):
