@@ -21,7 +21,7 @@ from detectron2.data import (
     build_detection_train_loader,
 )
 from detectron2.data import transforms as T
-from detectron2.engine import DefaultTrainer, default_argument_parser, default_setup, launch
+from detectron2.engine import DefaultTrainer, default_argument_parser, default_setup
 from detectron2.modeling import PROPOSAL_GENERATOR_REGISTRY
 from detectron2.modeling.proposal_generator import RPN
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
@@ -35,6 +35,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoomin_d2.data.datasets.detection import register_all_detection
+from zoomin_d2.engine import run_distributed
+from zoomin_d2.user_errors import add_debug_option
 
 
 def add_rpn_training_config(cfg: CfgNode) -> None:
@@ -267,12 +269,6 @@ def main(args) -> dict | None:
 
 
 if __name__ == "__main__":
-    args = default_argument_parser().parse_args()
-    launch(
-        main,
-        args.num_gpus,
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(args,),
-    )
+    parser = default_argument_parser()
+    add_debug_option(parser)
+    run_distributed(main, parser.parse_args())

@@ -1,4 +1,5 @@
 import itertools
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -247,6 +248,22 @@ def test_an_empty_dataset_is_named(cfg, register):
 @pytest.mark.parametrize("record", [{"file_name": "a", "frames": [], "height": 4}, "a.png", None])
 def test_records_without_a_key_are_named(register, record):
     with pytest.raises(ValueError, match=r"record 0 of 'test_clips' .* 'frames', 'height'"):
+        get_records(register("test_clips", [record]))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"frames": [Path("0.png")] * 3}, "frames must be file names"),
+        ({"height": "64"}, "height '64' and width 64 must be whole numbers"),
+        ({"hr_frames": ["0.png"] * 2, "hr_scale": 4}, "2 hr_frames for 3 frames"),
+        ({"hr_frames": ["0.png"] * 3}, "hr_scale None must be a whole number"),
+        ({"hr_frames": ["0.png"] * 3, "hr_scale": 1.0}, "hr_scale 1.0 must be a whole number"),
+    ],
+)
+def test_records_with_wrong_values(register, values, words):
+    record = {"file_name": "a", "frames": ["0.png"] * 3, "height": 64, "width": 64, **values}
+    with pytest.raises(ValueError, match=rf"record 0 of 'test_clips' \(a\): {words}"):
         get_records(register("test_clips", [record]))
 
 

@@ -107,8 +107,9 @@ class TrainingStream(torchdata.IterableDataset):
         raise CorruptFrameError(
             "the training data",
             f"{MAX_SKIPPED_IN_A_ROW} records in a row have frames that cannot be read: "
-            "it is damaged, or the disk is failing. The messages above name the files; prepare the "
-            "dataset again (datasets/README.md)",
+            "it is damaged, the disk is failing, or records have the wrong height, width, or "
+            "hr_scale. The messages above name the files; prepare the dataset again "
+            "(datasets/README.md)",
         )
 
     def _log_once(self, error: CorruptFrameError) -> None:

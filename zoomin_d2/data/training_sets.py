@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from typing import NamedTuple
 
+import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.logger import log_first_n
@@ -126,7 +127,7 @@ def get_records(name: str) -> list[dict]:
         MissingDatasetError: it is not on disk; the message says which files are expected and how to
             get them.
         ValueError: there is no dataset by that name (the message lists the names), it is empty, or
-            a record lacks a key.
+            a record lacks a key or holds a value that cannot be used.
     """
     if not is_dataset(name):
         ours = [n for n in DatasetCatalog.list() if _is_ours(n)]
@@ -148,7 +149,28 @@ def get_records(name: str) -> list[dict]:
                 f"record {k} of '{name}' is {found}: it must be a dict with {sorted(RECORD_KEYS)} "
                 "(see zoomin_d2/data/dataset_mapper.py)"
             )
+        if problem := _problem_with(record):
+            raise ValueError(f"record {k} of '{name}' ({record['file_name']}): {problem}")
     return records
+
+
+def _problem_with(record: dict) -> str | None:
+    """What of a record is no value that `InterpolationDatasetMapper` could use."""
+    frames, partners = record["frames"], record.get("hr_frames")
+    if not all(isinstance(record[key], int | np.integer) for key in ("height", "width")):
+        return f"height {record['height']!r} and width {record['width']!r} must be whole numbers"
+    if not all(isinstance(ref, str | tuple) for ref in [*frames, *(partners or [])]):
+        return "frames must be file names, or (file, number) of a packed shot (frame_store.py)"
+    if partners is None:
+        return None
+    if len(partners) != len(frames):
+        return f"{len(partners)} hr_frames for {len(frames)} frames"
+    scale = record.get("hr_scale")
+    if not isinstance(scale, int | np.integer) or scale < 2:
+        return (
+            f"hr_scale {scale!r} must be a whole number, 2 or more: hr_frames are that much larger"
+        )
+    return None
 
 
 def _size(name: str) -> str:

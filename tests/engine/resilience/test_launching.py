@@ -46,7 +46,15 @@ def test_two_runs_on_one_machine(tmp_path, monkeypatch):
     assert sorted(x.name for x in tmp_path.iterdir()) == ["0.txt", "1.txt"]
 
 
-@pytest.mark.parametrize("options", [["--machine-rank", "2"], ["--dist-url", "nonsense"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--machine-rank", "2"],
+        ["--dist-url", "nonsense"],
+        ["--dist-url", "tcp://127.0.0.1:99999"],
+        ["--num-gpus", "-1"],
+    ],
+)
 def test_machines_that_cannot_meet(options, capsys):
     args = default_argument_parser().parse_args(["--num-machines", "2", *options])
     with pytest.raises(SystemExit, match="2"):

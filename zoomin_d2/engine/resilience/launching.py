@@ -53,12 +53,15 @@ def run_distributed(main: Callable[[argparse.Namespace], object], args: argparse
 
 def _check_machines(args: argparse.Namespace) -> None:
     """Raises ValueError for options with which processes could not find each other."""
+    if args.num_gpus < 0:
+        raise ValueError(f"--num-gpus {args.num_gpus}: must be 0 or more")
     if not 0 <= args.machine_rank < args.num_machines:
         raise ValueError(
             f"--machine-rank {args.machine_rank}: {args.num_machines} machines have the ranks 0 to "
             f"{args.num_machines - 1} (--num-machines)"
         )
-    if args.num_machines > 1 and not re.fullmatch(r"(tcp://.+:\d+|file:///.+)", args.dist_url):
+    address = re.fullmatch(r"tcp://.+:(\d+)|file:///.+", args.dist_url)
+    if args.num_machines > 1 and (address is None or int(address[1] or 0) > 65535):
         raise ValueError(
             f"--dist-url '{args.dist_url}' must be tcp://ADDRESS:PORT, of the first machine, or "
             "file:///PATH, which all machines share"
