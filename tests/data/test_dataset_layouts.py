@@ -65,6 +65,9 @@ def test_vimeo90k_incomplete(vimeo_root):
     with pytest.raises(MissingDatasetError) as error:
         vimeo90k.load_vimeo90k(vimeo_root / "sep", "septuplet", "test")
     assert_explains(error, "sep_testlist.txt is missing", "im7.png", "vimeo_septuplet.zip")
+    (vimeo_root / "sep/sep_testlist.txt").write_text("\n")
+    with pytest.raises(MissingDatasetError, match=r"sep_testlist\.txt is empty"):
+        vimeo90k.load_vimeo90k(vimeo_root / "sep", "septuplet", "test")
 
 
 # --- Middlebury, SNU-FILM, folders of triplets -----------------------------------------------

@@ -240,6 +240,13 @@ def test_cityscapes_val_within_a_sequence(cityscapes_root):
         _val_without(cityscapes_root, 275)  # or is it 305 that is missing?
 
 
+def test_cityscapes_stray_image_is_named(cityscapes_root):
+    source = cityscapes_root / "leftImg8bit_sequence/val/munster"
+    shutil.copy(min(source.iterdir()), source / "bad_name_leftImg8bit.png")
+    with pytest.raises(ValueError, match=r"bad_name_leftImg8bit\.png has no frame number"):
+        _val_without(cityscapes_root)
+
+
 def test_cityscapes_snippets_that_touch(cityscapes_root):
     """60 consecutive frames are one run, and one record of the prepared set."""
     source = cityscapes_root / "leftImg8bit_sequence/val/munster"

@@ -61,6 +61,8 @@ def test_weights_that_are_missing_are_named(key, name):
 
 
 def test_a_config_of_the_zoo_is_its_yaml():
+    with pytest.raises(ValueError, match=r"'lazy\.py': LazyConfigs are not read, only YAML"):
+        setup_cfg("lazy.py", [])
     with pytest.raises(ValueError, match="META_ARCHITECTURE is 'ProposalNetwork': it must be"):
         setup_cfg("zoo:rpn_R_18_FPN", [])
     with pytest.raises(FileNotFoundError, match=r"'zoo:nothing\.yaml' is not in the model zoo"):

@@ -36,6 +36,10 @@ def setup_cfg(config_file: str, overrides: list[str]) -> CfgNode:
     """
     cfg = get_zoomin_cfg()
     if config_file:
+        if config_file.endswith(".py"):
+            raise ValueError(
+                f"the config file '{config_file}': LazyConfigs are not read, only YAML"
+            )
         path = get_config_path(config_file)
         try:
             # Detectron2's default runs tags of the file as code.

@@ -165,8 +165,12 @@ def find_snippets(folder: Path, split: str) -> list[list[Path]]:
 
     Raises:
         MissingDatasetError: there are none.
+        ValueError: an image's name has no frame number.
     """
     images = sorted((folder / SOURCE / split).glob("*/*_leftImg8bit.png"))
+    for path in images:
+        if not path.name.split("_")[-2].isdecimal():
+            raise ValueError(f"{path} has no frame number before _leftImg8bit: remove or rename it")
     snippets = []
     for _, group in groupby(images, key=lambda path: path.name.split("_")[:-2]):
         numbered = [(int(path.name.split("_")[-2]), path) for path in group]

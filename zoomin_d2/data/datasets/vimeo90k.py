@@ -52,10 +52,12 @@ def load_vimeo90k(folder: str | Path, kind: str, split: str) -> list[dict]:
         for entry in os.listdir(group)
     }
     absent = [sequence for sequence in sequences if sequence not in on_disk]
-    if absent or not sequences:
-        first = f", the first is sequences/{absent[0]}" if absent else ""
+    if not sequences:
+        raise missing(f"{list_file.name} is empty.")
+    if absent:
         raise missing(
-            f"{len(absent)} of {len(sequences)} sequences of {list_file.name} are missing{first}."
+            f"{len(absent)} of {len(sequences)} sequences of {list_file.name} are missing, the "
+            f"first is sequences/{absent[0]}."
         )
     numbers = (3, 4, 5) if (kind, split) == ("septuplet", "test") else range(1, length + 1)
     return [
