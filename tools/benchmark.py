@@ -32,7 +32,7 @@ from zoomin_d2.files import write_json
 from zoomin_d2.inference.devices import as_device
 from zoomin_d2.inference.peers import MODES, load_model
 from zoomin_d2.modeling import build_generator
-from zoomin_d2.user_errors import one_line_errors
+from zoomin_d2.user_errors import UserError, one_line_errors
 from zoomin_d2.video import Target
 from zoomin_d2.video.read.rates import parse_rate
 
@@ -94,6 +94,8 @@ def benchmark_frame(args: Namespace) -> dict:
     bench = frame.Measurements(path, args.resume, args.budget, settings)
     content = frame.FrameBenchmark(contestants, plan, bench).run()
     print("\n" + format_report(content))
+    if content["rows"] and all("error" in row for row in content["rows"]):
+        raise UserError("nothing could be measured: see the errors above")
     return content
 
 

@@ -73,7 +73,8 @@ class Measurements:
         except torch.OutOfMemoryError:
             result = {"error": "out of memory"}
         except Exception as error:  # from a peer or a compiler; the other rows still count
-            result = {"error": f"{type(error).__name__}: {str(error).splitlines()[:1]}"}
+            first_line = str(error).partition("\n")[0]
+            result = {"error": f"{type(error).__name__}: {first_line}"}
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         torch.compiler.reset()  # otherwise the ninth size would run uncompiled
