@@ -193,7 +193,11 @@ def test_corrupt_frames_are_skipped(cfg, clips, log):
     assert_same_samples(resumed, samples[2 * BATCH : 5 * BATCH])
 
 
-def test_nothing_but_damage_is_an_error(cfg, make_clip, register):
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("on_device", [False, True])
+def test_nothing_but_damage_is_an_error(cfg, make_clip, register, num_workers, on_device):
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.DATALOADER.NUM_WORKERS, cfg.DATALOADER.FRAMES_ON_DEVICE = num_workers, on_device
     record = make_clip(5)
     register("stream_clips", [record])
     with open(record["frames"][0][0], "r+b") as file:

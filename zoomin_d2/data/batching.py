@@ -5,7 +5,7 @@ worker stacks a batch, and the main process takes it apart without copying.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch.utils.data import DataLoader
@@ -14,6 +14,7 @@ from zoomin_d2.data.worker_setup import start_workers
 from zoomin_d2.frames import CorruptFrameError
 from zoomin_d2.modeling.batch import Batch
 
+_BatchT = TypeVar("_BatchT")
 # The arguments of `Batch`: plain lists, dicts and tensors, which can be pinned and sent.
 StackedBatch = tuple[list[dict], list[tuple[str, list[int], torch.Tensor]]]
 
@@ -32,6 +33,27 @@ def stack_samples(samples: list[dict]) -> StackedBatch:
         for (key, _), indices in members.items()
     ]
     return values, stacks
+
+
+def collate_or_error(
+    collate: Callable[[list[dict]], _BatchT], samples: list[dict | CorruptFrameError]
+) -> _BatchT | CorruptFrameError:
+    """A batch, or the first error among its samples, for `raise_errors`.
+
+    Raised in a worker process, the error would arrive as a RuntimeError with a traceback as text.
+    """
+    for sample in samples:
+        if isinstance(sample, CorruptFrameError):
+            return sample
+    return collate(cast(list[dict], samples))
+
+
+def raise_errors(batches: Iterable[_BatchT | CorruptFrameError]) -> Iterator[_BatchT]:
+    """Raises the errors that `collate_or_error` has put in place of batches."""
+    for batch in batches:
+        if isinstance(batch, CorruptFrameError):
+            raise batch
+        yield batch
 
 
 class BatchLoader:
@@ -54,14 +76,11 @@ class BatchLoader:
         self.frames = frames
 
     def __iter__(self) -> Iterator[Batch]:
-        return (Batch(*stacked) for stacked in start_workers(self.loader))
+        return (Batch(*stacked) for stacked in raise_errors(start_workers(self.loader)))
 
 
 class CarryingMapper:
-    """A mapper that returns its CorruptFrameError instead of a sample, for `TestLoader`.
-
-    Raised in a worker process, the error would arrive as a RuntimeError with a traceback as text.
-    """
+    """A mapper that returns its CorruptFrameError instead of a sample; see `collate_or_error`."""
 
     def __init__(self, mapper: Callable[[dict], dict]):
         self.mapper = mapper

@@ -25,7 +25,12 @@ from detectron2.data import (
 )
 from detectron2.utils import comm
 
-from zoomin_d2.data.batching import BatchLoader, CarryingMapper, TestLoader
+from zoomin_d2.data.batching import (
+    BatchLoader,
+    CarryingMapper,
+    TestLoader,
+    collate_or_error,
+)
 from zoomin_d2.data.dataset_mapper import InterpolationDatasetMapper
 from zoomin_d2.data.on_device.frames import CropPlanner, DeviceFrames, DeviceLoader, stack_plans
 from zoomin_d2.data.stream_order import StreamOrder, positions
@@ -82,14 +87,14 @@ class TrainingStream(torchdata.IterableDataset):
         self._process = comm.get_rank(), comm.get_world_size()
         self._logged_files: set[str] = set()
 
-    def __iter__(self) -> Iterator[dict]:
+    def __iter__(self) -> Iterator[dict | CorruptFrameError]:
         info = torchdata.get_worker_info()
         worker = (info.id, info.num_workers) if info else (0, 1)
         mine = positions(self._start_position, self._batch_size, self._process, worker)
         return map(self._sample, mine)
 
-    def _sample(self, position: int) -> dict:
-        """Raises CorruptFrameError when MAX_SKIPPED_IN_A_ROW records in a row cannot be read."""
+    def _sample(self, position: int) -> dict | CorruptFrameError:
+        """An error (see `collate_or_error`) if MAX_SKIPPED_IN_A_ROW records cannot be read."""
         index = self._order[position]
         for num_skipped in range(MAX_SKIPPED_IN_A_ROW):
             rng = np.random.default_rng([self._seed, position, num_skipped])
@@ -104,7 +109,7 @@ class TrainingStream(torchdata.IterableDataset):
             if self._num_draws:
                 sample["draws"] = rng.random(self._num_draws, np.float32)
             return sample
-        raise CorruptFrameError(
+        return CorruptFrameError(
             "the training data",
             f"{MAX_SKIPPED_IN_A_ROW} records in a row have frames that cannot be read: "
             "it is damaged, the disk is failing, or records have the wrong height, width, or "
@@ -198,7 +203,7 @@ def build_interpolation_train_loader(
         total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
         aspect_ratio_grouping=False,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
-        collate_fn=collate,
+        collate_fn=partial(collate_or_error, collate),
         pin_memory=torch.cuda.is_available(),
     )
     if frames is not None:

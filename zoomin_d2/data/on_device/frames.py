@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import torch
 
-from zoomin_d2.data.batching import StackedBatch
+from zoomin_d2.data.batching import StackedBatch, raise_errors
 from zoomin_d2.data.dataset_mapper import Crop, InterpolationDatasetMapper
 from zoomin_d2.data.frame_store import FrameRef, FrameStore, open_shot
 from zoomin_d2.data.on_device.area_crops import area_crops_on
@@ -189,7 +189,7 @@ class DeviceLoader:
         self._num_taps = 1 if lowest == 1 else math.ceil(largest) + 1
 
     def __iter__(self) -> Iterator[StackedBatch]:
-        for rows, partner_rows, draws, values in start_workers(self._loader):
+        for rows, partner_rows, draws, values in raise_errors(start_workers(self._loader)):
             everyone = list(range(len(values)))
             cut = [self._cut(x) for x in self._on_device(rows)]
             if len(draws):
