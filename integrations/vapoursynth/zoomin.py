@@ -22,7 +22,8 @@ import torch
 import vapoursynth as vs
 
 from zoomin_d2 import Interpolator
-from zoomin_d2.video.time.step_detection import CUT_MIN, NEIGHBORHOOD, THUMBNAIL_WIDTH, judge_step
+from zoomin_d2.video.read.source import THUMBNAIL_WIDTH
+from zoomin_d2.video.time.step_detection import CUT_MIN, NEIGHBORHOOD, judge_step
 
 PREV, NEXT = "_SceneChangePrev", "_SceneChangeNext"
 _KEPT = 4  # intervals whose frames are kept: players ask for a few frames at a time
