@@ -56,11 +56,12 @@ def interpolate(
 
     Raises:
         vs.Error: the clip has another format, no constant size or frame rate, or the rate is not
-            above 0.
+            of whole numbers above 0.
         FileNotFoundError, ValueError: as zoomin_d2.Interpolator.from_pretrained.
     """
-    if clip.format is None or clip.format.id not in (vs.RGBS, vs.RGBH) or not clip.width:
-        name = "a variable one" if clip.format is None else clip.format.name
+    _check_size(clip, "interpolate")
+    if clip.format is None or clip.format.id not in (vs.RGBS, vs.RGBH):
+        name = clip.format.name if clip.format and clip.format.id else "a variable one"
         raise vs.Error(
             f"zoomin.interpolate: the format must be RGBS or RGBH, not {name}: "
             "clip.resize.Bicubic(format=vs.RGBS, matrix_in_s='709')"
@@ -69,8 +70,12 @@ def interpolate(
         raise vs.Error(
             "zoomin.interpolate: the frame rate is variable or unknown; std.AssumeFPS sets one"
         )
-    if (multi is not None and multi < 1) or fps_num <= 0 or fps_den <= 0:
-        raise vs.Error("zoomin.interpolate: fps_num, fps_den and multi must be above 0")
+    for number in (fps_num, fps_den, 1 if multi is None else multi):
+        if not isinstance(number, int) or number < 1:
+            raise vs.Error(
+                "zoomin.interpolate: fps_num, fps_den and multi must be whole numbers above 0, not "
+                f"{number!r}: for 59.94, give fps_num=60000, fps_den=1001"
+            )
     rate = clip.fps * multi if multi else Fraction(fps_num, fps_den)
     made = _Made(clip, rate, _load(model, device, tile, quality, backend))
     blank = clip.std.BlankClip(
@@ -89,8 +94,13 @@ def mark_cuts(clip: vs.VideoNode, threshold: float = CUT_MIN) -> vs.VideoNode:
     which it reads the frames in order.
 
     Args:
-        clip: of any format. threshold: smallest mean luma difference of a cut, 0 to 255.
+        clip: of any format and constant size.
+        threshold: smallest mean luma difference of a cut, 0 to 255.
+
+    Raises:
+        vs.Error: the size is variable.
     """
+    _check_size(clip, "mark_cuts")
     height = max(1, round(clip.height * THUMBNAIL_WIDTH / clip.width))
     matrix = {"matrix_s": "709"} if clip.format.color_family == vs.RGB else {}
     small = clip.resize.Bilinear(THUMBNAIL_WIDTH, height, format=vs.GRAY8, **matrix)
@@ -114,6 +124,13 @@ def mark_cuts(clip: vs.VideoNode, threshold: float = CUT_MIN) -> vs.VideoNode:
         return marked
 
     return clip.std.ModifyFrame([clip, *around], mark)
+
+
+def _check_size(clip: vs.VideoNode, name: str) -> None:
+    if not clip.width:
+        raise vs.Error(
+            f"zoomin.{name}: the size is variable; clip.resize.Bicubic(1920, 1080) sets one"
+        )
 
 
 def _shift(clip: vs.VideoNode, count: int) -> vs.VideoNode:

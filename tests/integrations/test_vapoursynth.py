@@ -157,12 +157,22 @@ def test_lazy_and_in_any_order(zoomin, carphone):
     assert all(np.array_equal(frames[3 * k], carphone[k]) for k in range(6))
 
 
+def mixed(clip, **changes):
+    """The clip and another one, which differs."""
+    other = vs.core.std.BlankClip(clip, **changes)
+    return vs.core.std.Splice([clip, other], mismatch=True)
+
+
 @pytest.mark.parametrize(
     ("change", "options", "words"),
     [
         (lambda c: c.resize.Point(format=vs.RGB24), {}, "must be RGBS or RGBH, not RGB24"),
         (lambda c: c.std.AssumeFPS(fpsnum=0, fpsden=1), {}, "variable or unknown"),
-        (lambda c: c, {"fps_num": 0}, "must be above 0"),
+        (lambda c: c, {"fps_num": 0}, "whole numbers above 0, not 0"),
+        (lambda c: c, {"fps_num": 59.94}, "not 59.94: for 59.94, give fps_num=60000"),
+        (lambda c: c, {"multi": 2.5}, "whole numbers above 0, not 2.5"),
+        (lambda c: mixed(c, width=99), {}, "interpolate: the size is variable"),
+        (lambda c: mixed(c, format=vs.RGBH), {}, "RGBS or RGBH, not a variable one"),
     ],
 )
 def test_what_is_refused(zoomin, ramp, change, options, words):
@@ -172,6 +182,11 @@ def test_what_is_refused(zoomin, ramp, change, options, words):
         clip = vs.core.std.BlankClip(format=vs.RGBS, fpsnum=0, fpsden=1)
     with pytest.raises(vs.Error, match=words):
         zoomin.interpolate(clip, model="average", **options)
+
+
+def test_no_marks_on_variable_size(zoomin, ramp):
+    with pytest.raises(vs.Error, match="mark_cuts: the size is variable"):
+        zoomin.mark_cuts(mixed(make_clip(ramp), width=99))
 
 
 def test_the_example_for_mpv(carphone):
