@@ -189,15 +189,55 @@ def test_no_marks_on_variable_size(zoomin, ramp):
         zoomin.mark_cuts(mixed(make_clip(ramp), width=99))
 
 
-def test_the_example_for_mpv(carphone):
-    """Run as mpv runs it: with the clip and its rate as variables."""
-    video = make_clip(carphone).resize.Bicubic(format=vs.YUV420P8, matrix_s="170m")
+def run_for_mpv(video, fps):
+    """The example, run as mpv runs it: with the clip and its rate as variables."""
     runpy.run_path(
-        str(FOLDER / "mpv_example.vpy"), {"video_in": video, "container_fps": 23.976023976}
+        str(FOLDER / "mpv_example.vpy"), init_globals={"video_in": video, "container_fps": fps}
     )
     out = vs.get_output(0).clip
+    vs.clear_outputs()
+    return out
+
+
+def test_the_example_for_mpv(carphone):
+    video = make_clip(carphone).resize.Bicubic(format=vs.YUV420P8, matrix_s="170m")
+    out = run_for_mpv(video, 23.976023976)
     assert (out.fps, out.format.id, out.num_frames) == (60, vs.YUV420P8, 15)
     assert np.asarray(out.get_frame(1)[0]).std() > 10
     first = np.asarray(out.get_frame(0)[0]).astype(int)
     assert np.abs(first - np.asarray(video.get_frame(0)[0])).max() <= 1
-    vs.clear_outputs()
+
+
+@pytest.mark.parametrize(
+    ("color", "tags"),
+    [
+        ([255, 128, 128], {"_Range": 1}),
+        ([0, 128, 128], {"_Range": 1}),
+        ([235, 128, 128], {"_Range": 0}),
+        ([120, 90, 160], {"_Matrix": 1}),
+        ([120, 90, 160], {"_Matrix": 9}),
+        ([120, 90, 160], {}),
+    ],
+)
+def test_colors_in_mpv(color, tags):
+    """mpv shows the result with the matrix and range of its own video: the values must be equal."""
+    blank = vs.core.std.BlankClip(None, 64, 48, vs.YUV420P8, 4, 24, 1, color)
+    out = run_for_mpv(blank.std.SetFrameProps(**tags) if tags else blank, 24.0)
+    for n in (0, 1):  # passed, and made
+        frame = out.get_frame(n)
+        assert [np.asarray(frame[k]).mean() for k in range(3)] == pytest.approx(color, abs=0.6)
+        assert not {"_Matrix", "_Range"} & set(frame.props)
+
+
+def test_mpv_without_a_rate():
+    blank = vs.core.std.BlankClip(None, 64, 48, vs.YUV420P8, 4, 24, 1)
+    out = run_for_mpv(blank, 0.0)
+    assert (out.num_frames, out.fps) == (4, 24)
+
+
+def test_cuts_in_mpv(ramp):
+    video = make_clip([*ramp, *(1 - frame for frame in ramp)])
+    video = video.resize.Bicubic(format=vs.YUV420P8, matrix_s="170m")
+    out = run_for_mpv(video, 30.0)
+    marks = [out.get_frame(n).props["_SceneChangePrev"] for n in range(out.num_frames)]
+    assert [n for n, is_cut in enumerate(marks) if is_cut] == [20]
