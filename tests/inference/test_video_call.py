@@ -8,7 +8,9 @@ import pytest
 from zoomin_d2 import Interpolator
 from zoomin_d2.cli.arguments import make_options, make_parser
 from zoomin_d2.video import Hooks, VideoError, interpolate_video, open_source
+from zoomin_d2.video.errors import OptionError
 from zoomin_d2.video.jobs.options import job_options
+from zoomin_d2.video.time.cut_list import Cut
 
 
 @pytest.fixture
@@ -64,6 +66,37 @@ def test_flat_keywords_find_their_place():
     options = job_options(model="fast", resume=True, crf=20, dedupe=True)
     assert (options.model, options.resume) == ("fast", True)
     assert (options.encode.crf, options.stream.dedupe) == (20, True)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"audio": "x"}, "audio must be copy, encode, drop, got 'x'"),
+        ({"on_cut": "x"}, "on_cut must be nearest, blend, got 'x'"),
+        ({"on_damage": None}, "on_damage must be hold, fail, got None"),
+        ({"unsure": "drop"}, "unsure must be keep, nearest, blend, got 'drop'"),
+        ({"cut_threshold": "x"}, "cut_threshold must be a number from 0 to 255, got 'x'"),
+        ({"cut_threshold": 256}, "from 0 to 255, got 256"),
+        ({"max_gap": -1}, "max_gap must be a number above 0, got -1"),
+        ({"limit": "0.2"}, "limit must be a number above 0, got '0.2'"),
+        ({"limit": 0}, "above 0, got 0"),
+        ({"limit": float("inf")}, "above 0, got inf"),
+        ({"cuts": [3]}, r"cuts must be a \.csv file or a list of Cut, got \[3\]"),
+        ({"cuts": "none.csv"}, "cuts: none.csv: No such file"),
+        ({"crf": "x"}, r"libx264 takes --crf 0 \(best\) to 51 \(worst\), not 'x'"),
+    ],
+)
+def test_wrong_values_of_options(interpolator, clip, tmp_path, option, words):
+    with pytest.raises(OptionError, match=words):
+        interpolator.video(clip, tmp_path / "out.mp4", **option)
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_cuts_from_a_file(tmp_path):
+    file = tmp_path / "cuts.csv"
+    file.write_text("frame\n3\n")
+    for given in (str(file), file, [Cut(3)], (Cut(3),)):
+        assert job_options(cuts=given).stream.cuts == (Cut(3),)
 
 
 def test_one_run_for_command_and_call(clip, tmp_path, monkeypatch):

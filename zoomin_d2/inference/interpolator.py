@@ -368,7 +368,7 @@ class Interpolator:
                 before interpolation, such as "bwdif,crop=1920:800".
             hooks: progress, stopping, and changes of the frames.
             **options: fields of `JobOptions`, `StreamOptions` and `EncodeOptions`, such as
-                codec="h265", dedupe=True, overwrite=True, mask="hud.png", unsure="blend".
+                codec="h265", dedupe=True, unsure="blend", mask="hud.png", cuts="cuts.csv".
 
         Returns:
             a report: counts of frames, scene cuts, damage, warnings.

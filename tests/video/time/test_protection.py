@@ -143,11 +143,6 @@ def test_wrong_masks_are_named(tmp_path):
         Mask(tmp_path / "none.png", SIZE)
 
 
-def test_an_unknown_fallback_is_named():
-    with pytest.raises(OptionError, match="keep, nearest, blend, got 'drop'"):
-        Protection(True, "drop", None)
-
-
 def test_the_mask_is_copied_to_a_device_once(tmp_path):
     """A copy would wait for the frames that a GPU makes."""
     mask = Mask(mask_file(tmp_path, np.full(SIZE, 51, np.uint8)), SIZE)

@@ -172,7 +172,7 @@ def test_reading_on_gives_the_same(write_video, make_frames, average, target):
         assert np.array_equal(a.image, b.image)
 
 
-@pytest.mark.parametrize("angle", [0, -1, 361, float("nan")])
+@pytest.mark.parametrize("angle", [0, -1, 361, float("nan"), "x"])
 def test_impossible_angles(angle):
     with pytest.raises(ValueError, match="above 0 and at most 360"):
         ShutterGrid(UniformGrid(F(60), F(1), F(0), F(0)), angle)

@@ -22,6 +22,7 @@ from zoomin_d2.video.errors import (
 )
 from zoomin_d2.video.jobs.frame_check import check_frames
 from zoomin_d2.video.jobs.output_files import check_output, failed_path, part_path, partial_path
+from zoomin_d2.video.option_checks import check_choice, check_number
 from zoomin_d2.video.read.source import Source, SourceInfo, lost_alpha, lost_of_images
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.loop import close_grid
@@ -43,6 +44,7 @@ from zoomin_d2.video.write.verify import check_space, verify_video
 
 Progress = Callable[[int, int], None]
 StopRequest = threading.Event
+OnDamage = Literal["hold", "fail"]
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,16 @@ class JobOptions:
     audio: AudioMode | None = None
     resume: bool = False
     overwrite: bool = False
-    on_damage: Literal["hold", "fail"] = "hold"
+    on_damage: OnDamage = "hold"
     model: str = ""
     limit: Fraction | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.audio is not None:
+            check_choice("audio", self.audio, AudioMode)
+        check_choice("on_damage", self.on_damage, OnDamage)
+        check_number("limit", self.limit)
 
 
 @dataclass(frozen=True)

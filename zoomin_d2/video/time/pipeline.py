@@ -21,6 +21,7 @@ import numpy as np
 from zoomin_d2.interpolate import Interpolate
 from zoomin_d2.transfer import overlapped, pairs_in_flight
 from zoomin_d2.video.errors import OptionError
+from zoomin_d2.video.option_checks import check_choice, check_number
 from zoomin_d2.video.read.color import turn_of
 from zoomin_d2.video.read.planes import planes_of
 from zoomin_d2.video.read.source import Source, SourceFrame
@@ -39,6 +40,7 @@ from zoomin_d2.video.time.timeline import Grid, Moment, Target, make_grid
 
 MAX_REPEATS = 3  # a longer run of equal frames is a pause in the motion, not a lower frame rate
 FrameKind = Literal["source", "made", "held", "blended"]
+OnCut = Literal["nearest", "blend"]
 MOST_PIXELS = 2**27  # made by one call of the model: 64 frames of 1080p, 16 of 4K
 CONTEXT = 32  # source frames before a place that decide what happens there, with a margin
 
@@ -75,7 +77,7 @@ class StreamOptions:
 
     cut_threshold: float | None = CUT_MIN
     cuts: tuple[Cut, ...] | None = None
-    on_cut: Literal["nearest", "blend"] = "nearest"
+    on_cut: OnCut = "nearest"
     dedupe: bool = False
     max_gap: float | None = MAX_GAP
     hold_last: bool = True
@@ -88,6 +90,12 @@ class StreamOptions:
     mask: str | os.PathLike | None = None
     unsure: Unsure = "keep"
     stored_as: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("on_cut", self.on_cut, OnCut)
+        check_choice("unsure", self.unsure, Unsure)
+        check_number("cut_threshold", self.cut_threshold, most=255)
+        check_number("max_gap", self.max_gap)
 
 
 @dataclass

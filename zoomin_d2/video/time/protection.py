@@ -5,7 +5,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import cv2
 import torch
@@ -88,14 +88,9 @@ class Protection:
         keep_still: equal pixels and overlays stay as they are.
         unsure: what stands in for doubtful pixels; "keep": what was made.
         mask: None: no mask.
-
-    Raises:
-        OptionError: there is no such `unsure`.
     """
 
     def __init__(self, keep_still: bool, unsure: Unsure, mask: Mask | None):
-        if unsure not in get_args(Unsure):
-            raise OptionError(f"unsure must be {', '.join(get_args(Unsure))}, got '{unsure}'")
         self._keep_still, self._unsure, self._mask = keep_still, unsure, mask
 
     @property

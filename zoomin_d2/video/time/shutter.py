@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,8 +30,8 @@ _FEWEST = 4
 
 def check_shutter(angle: float) -> None:
     """Raises ValueError unless `angle` is above 0 and at most 360 degrees."""
-    if not 0 < angle <= 360:
-        raise ValueError(f"a shutter must be above 0 and at most 360 degrees, got {angle:g}")
+    if not (isinstance(angle, Real) and 0 < angle <= 360):
+        raise ValueError(f"a shutter must be above 0 and at most 360 degrees, got {angle!r}")
 
 
 class ShutterGrid:

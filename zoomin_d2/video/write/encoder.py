@@ -4,6 +4,7 @@ quality options under one name (`crf`)."""
 import os
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import cast
 
@@ -237,8 +238,8 @@ def _check_values(codec: str, encoder: Encoder, options: EncodeOptions) -> None:
         return
     if not encoder.quality:
         raise OptionError(f"{codec} is lossless: leave out --crf")
-    if not 0 <= crf <= encoder.worst:
-        raise OptionError(f"{codec} takes --crf 0 (best) to {encoder.worst} (worst), not {crf}")
+    if not (isinstance(crf, Real) and 0 <= crf <= encoder.worst):
+        raise OptionError(f"{codec} takes --crf 0 (best) to {encoder.worst} (worst), not {crf!r}")
 
 
 def container_format(path: str | Path) -> str:
