@@ -135,6 +135,12 @@ def export_ranges(loaded: LoadedGenerator, args: argparse.Namespace) -> None:
     generator = loaded.generator.float().eval()
     ranges = int8.measure_ranges(generator, pairs)
     exact = tuple(args.keep_float)
+    for start in exact:
+        if not any(name.startswith(start) for name in ranges):
+            raise ValueError(
+                f"--keep-float {start}: the name of no rounded convolution begins so; they "
+                f"begin with {', '.join(sorted({name.split('.')[0] for name in ranges}))}"
+            )
     inputs = {
         name: [round(x, 4) for x in pair]
         for name, pair in ranges.items()

@@ -99,10 +99,13 @@ def test_ranges_of_a_clip(checkpoint, tmp_path, write_video, make_frames, capsys
     assert [x.shape for x in pairs[0]] == [(1, 3, 48, 64)] * 2
     for name, (low, high) in int8.measure_ranges(generator, pairs).items():
         assert content["inputs"][name] == pytest.approx([low, high], abs=1e-4)
-    exact = "pyramid.levels.0", "synthesis"
+    exact = next(iter(content["inputs"])), "synthesis"
     _export(checkpoint, output, "--format", "int8", "--clips", clips, "--keep-float", *exact)
     fewer = json.loads(output.read_text())["inputs"]
     assert fewer == {k: v for k, v in content["inputs"].items() if not k.startswith(exact)}
     assert 0 < len(fewer) < len(content["inputs"])
+    with pytest.raises(ValueError, match=r"--keep-float nosuch: .*flow_net, synthesis_net"):
+        options = "--format", "int8", "--clips", clips, "--keep-float", "synthesis", "nosuch"
+        _export(checkpoint, output, *options)
     with pytest.raises(ValueError, match=r"int8 needs --clips, a folder of \.mp4 clips"):
         _export(checkpoint, output, "--format", "int8", "--clips", tmp_path)
