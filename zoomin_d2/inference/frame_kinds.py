@@ -122,6 +122,9 @@ def _from_tensor(frame: Tensor, name: str) -> tuple[Tensor, FrameKind]:
         )
     if frame.dim() != 4 or frame.shape[1] != 3:
         hint = "; add a batch dimension with frame[None]" if frame.dim() == 3 else ""
+        if frame.dim() in (3, 4) and frame.shape[-1] == 3 != frame.shape[-3]:
+            order = "2, 0, 1)[None]" if frame.dim() == 3 else "0, 3, 1, 2)"
+            hint = f"; put the channels first with frame.permute({order}"
         raise ValueError(f"{name} has the shape {tuple(frame.shape)}, not (N, 3, H, W){hint}")
     if frame.numel() == 0:
         raise ValueError(f"{name} has the shape {tuple(frame.shape)}: it has no pixels")
