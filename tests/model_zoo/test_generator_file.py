@@ -125,6 +125,17 @@ def test_files_that_are_no_generator(tmp_path, file):
         load_generator(tmp_path / "no.safetensors")
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".pt", ".pt2", ".json"])
+def test_exports_run_elsewhere(tmp_path, suffix):
+    words = "8-bit convolutions" if suffix == ".json" else "runs elsewhere"
+    path = tmp_path / f"fast{suffix}"
+    path.write_bytes(b"neither weights nor damaged")
+    if suffix == ".pt":
+        torch.jit.save(torch.jit.script(torch.nn.ReLU()), path)
+    with pytest.raises(UnreadableWeightsError, match=rf"A \{suffix} that .* {words}: use the"):
+        load_generator(path)
+
+
 def _rewritten(file, tensors=None, **options):
     metadata = read_metadata(file)
     metadata["generator"] = json.dumps({**json.loads(metadata["generator"]), **options})

@@ -32,6 +32,10 @@ from zoomin_d2.weight_files import UnreadableWeightsError, check_sha256, read_we
 
 FORMAT_VERSION = "1"
 PREFIX = "generator."
+_EXPORTS = {  # what else tools/export_model.py writes
+    **dict.fromkeys((".onnx", ".pt", ".pt2"), "a network that runs elsewhere"),
+    ".json": "the ranges of 8-bit convolutions",
+}
 
 
 class LoadedGenerator(NamedTuple):
@@ -116,7 +120,7 @@ def load_generator(
         options = json.loads(metadata["generator"])
         weights = read_weights(str(path))["model"]
     else:
-        checkpoint = read_weights(str(path))
+        checkpoint = _read_checkpoint(path)
         trained = {"iteration": checkpoint.get("iteration"), **(checkpoint.get("provenance") or {})}
         metadata = {"trained": json.dumps(trained, default=str)}
         options = checkpoint.get("generator_options") or _options_beside(path)
@@ -150,6 +154,19 @@ def shipped_generators() -> list[str]:
 
 def _offer() -> str:
     return ", ".join(shipped_generators()) or "no generator yet"
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    try:
+        return read_weights(str(path))
+    except UnreadableWeightsError as error:
+        if path.suffix not in _EXPORTS:
+            raise
+        raise UnreadableWeightsError(
+            path,
+            f"is no checkpoint. A {path.suffix} that tools/export_model.py wrote holds "
+            f"{_EXPORTS[path.suffix]}: use the .safetensors or .pth file that it was made from",
+        ) from error
 
 
 def _find(name_or_path: str, others: Iterable[str]) -> Path:
