@@ -62,6 +62,14 @@ def test_frames_in_one_reused_buffer(weighted_average):
         assert np.array_equal(between[0], interpolator(first, second))
 
 
+def test_one_time_is_a_list_of_one(weighted_average):
+    interpolator, frames = Interpolator(weighted_average, device="cpu"), _frames(2)
+    (expected,) = interpolator.stream(frames, [0.25])
+    for t in (0.25, torch.tensor(0.25)):
+        (found,) = interpolator.stream(frames, t)
+        assert len(found) == 1 and np.array_equal(found[0], expected[0])
+
+
 def test_short_streams(weighted_average):
     interpolator = Interpolator(weighted_average, device="cpu")
     assert list(interpolator.stream([])) == list(interpolator.stream(_frames(1))) == []

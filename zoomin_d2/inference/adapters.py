@@ -80,6 +80,11 @@ def check_number(t: float | Tensor) -> float:
     return t
 
 
+def check_numbers(ts: float | Sequence[float]) -> list[float]:
+    """One time or several, as a list. Raises as `check_number`."""
+    return [check_number(t) for t in (ts if np.iterable(ts) else [ts])]
+
+
 def from_baseline(baseline: Baseline) -> Interpolate:
     """A function (frame_1, frame_2, t) -> frame, t (N,), called once per time."""
 

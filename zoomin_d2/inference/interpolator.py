@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from zoomin_d2.generators import FastGenerator
-from zoomin_d2.inference.adapters import check_number, check_time, for_8bit, from_baseline
+from zoomin_d2.inference.adapters import check_numbers, check_time, for_8bit, from_baseline
 from zoomin_d2.inference.averaging import Averaged
 from zoomin_d2.inference.backends import check_backend, is_engine, onnx_network
 from zoomin_d2.inference.baselines import BASELINES, WARPS, Baseline
@@ -315,13 +315,13 @@ class Interpolator:
             return [torch.cat([a, m[:, 3:]], 1) for a, m in zip(alphas, made)]
 
     def stream(
-        self, frames: Iterable[np.ndarray], ts: Sequence[float] = (0.5,)
+        self, frames: Iterable[np.ndarray], ts: float | Sequence[float] = (0.5,)
     ) -> Iterator[list[np.ndarray]]:
         """The frames between every two neighbors of a stream, with copies and work overlapped.
 
         Args:
             frames: (H, W, 3) uint8 RGB, all of one size.
-            ts: times in (0, 1).
+            ts: a time in (0, 1), or several.
 
         Returns:
             an iterator over len(frames) - 1 lists of len(ts) arrays (H, W, 3) uint8.
@@ -329,7 +329,7 @@ class Interpolator:
         Raises:
             ValueError: a time or, while iterating, a frame is invalid.
         """
-        times = [check_number(t) for t in ts]
+        times = check_numbers(ts)
         return interpolate_stream(self._interpolate, self.device, frames, times)
 
     def for_videos(self) -> "Interpolator":
