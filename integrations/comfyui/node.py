@@ -77,10 +77,12 @@ class InterpolateFrames:
             (N, H, W, 3) in the type of the images, on the CPU, and frames per second.
 
         Raises:
-            ValueError: the images are not RGB, or a rate is not above 0.
+            ValueError: there are no images, they are not RGB, or a rate is not above 0.
         """
         if images.ndim != 4 or images.shape[-1] != 3:
             raise ValueError(f"images must be (B, H, W, 3) RGB, not {tuple(images.shape)}")
+        if images.numel() == 0:
+            raise ValueError(f"images must hold at least one image, not {tuple(images.shape)}")
         source = _Batch(images, _rate(source_fps, "source_fps"))
         target = Target(multi=multiplier)
         if target_fps:

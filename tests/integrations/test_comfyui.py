@@ -160,5 +160,7 @@ def test_one_image_and_wrong_ones(node, ramp):
     assert torch.equal(made, ramp[:1])
     with pytest.raises(ValueError, match=r"RGB, not \(6, 20, 30, 4\)"):
         node.run(torch.cat([ramp, ramp[..., :1]], -1))
+    with pytest.raises(ValueError, match=r"at least one image, not \(0, 20, 30, 3\)"):
+        node.run(ramp[:0])
     with pytest.raises(ValueError, match="source_fps must be above 0, got 0"):
         node.run(ramp, source_fps=0.0)
