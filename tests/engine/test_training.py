@@ -315,7 +315,9 @@ def test_no_test_set_and_a_used_folder(datasets_root, tmp_path, monkeypatch):
     assert not (tmp_path / "model_best.pth").exists()
     again = InterpolationTrainer(cfg)
     again.resume_or_load(resume=False)
-    assert again.start_iter == 0
+    assert again.start_iter == 0 and again.checkpointer.has_checkpoint()
+    monkeypatch.setattr(again.checkpointer, "save", lambda *args, **kwargs: None)
+    again.train()
     assert not again.checkpointer.has_checkpoint()  # --resume will not find the old run
 
 
