@@ -43,7 +43,7 @@ def test_film_to_television_with_sound(run, write_video, make_frames, read_video
     assert _sound_times(output) == _sound_times(source)
     with av.open(str(output)) as out:
         assert abs(out.duration / 1e6 - float(600 / FILM)) < 0.03  # AAC frames are 21 ms
-        assert out.streams.video[0].average_rate in (TELEVISION, F(19001, 317))
+        assert out.streams.video[0].average_rate in (TELEVISION, F(19001, 317))  # of .mkv
 
 
 def _sound_times(path):
@@ -159,6 +159,17 @@ def test_variable_frame_rate_stays_in_sync(run, write_video, make_frames, read_v
     _, after = read_video(output)
     assert [round(t * 1000) for t in after] == [20 * n for n in range(len(after))]
     assert abs(len(after) * 20 - 680) <= 20 + 10
+
+
+@pytest.mark.parametrize("name, codec, fps", [("out.mp4", "h264", 50), ("out.mov", "h265", 60)])
+def test_constant_rates_are_exact(run, write_video, make_frames, name, codec, fps):
+    # of 40 and 48 frames, the last one that is decoded is not the last one shown
+    source = write_video("in.mp4", make_frames(24), 30)
+    _, output = run(source, name, JobOptions(encode=EncodeOptions(codec)), fps=fps)
+    with av.open(str(output)) as out:
+        stream = out.streams.video[0]
+        assert stream.average_rate == fps
+        assert stream.duration * stream.time_base == F(4, 5)
 
 
 def test_first_frame_longer_than_the_last(run, write_video, make_frames, read_video):

@@ -111,11 +111,10 @@ def _video_packets(
     """Packets of all segments, each with the time to the next frame as its duration, because
     encoders that reorder set another duration, or none.
 
-    MP4 stores only the times between decoding and one end for all: there the last packet, whichever
-    frame it is, lasts until the end, and is decoded as long before it is shown as the first one.
+    MP4 stores only the times between decoding: there the last packet, whichever frame it is, lasts
+    at least until as long before the end as the first one is decoded before it is shown.
     """
     delay = 0
-    before: int | None = None  # when the packet before the last one is decoded
     ticks = None if end is None else round(end / settings.time_base)
     waiting: deque[Any] = deque()  # of av.Packet; their times are known here
     times: deque[int] = deque(maxlen=2 * _MAX_REORDERED + 1)  # of packets before and behind
@@ -141,14 +140,11 @@ def _video_packets(
         yield from ready(1)
         for packet in ready(0):
             if ticks is not None and is_mp4:
-                earliest = packet.dts if before is None else before + 1
-                packet.dts = max(earliest, packet.pts - delay)
-                # If it cannot be decoded as early, this is still where the file ends.
-                packet.duration = max(1, ticks - packet.pts)
+                packet.dts = max(packet.dts, packet.pts - delay)
+                packet.duration = max(packet.duration, ticks - delay - packet.dts)
             yield packet
 
     for packet in timed():
-        before = packet.dts
         packet.stream = stream
         yield Entry(float(packet.dts * packet.time_base), 0, packet)
 
