@@ -226,6 +226,17 @@ def test_uneven_times_without_a_clock(run, write_video, make_frames):
     assert report.warnings == []
 
 
+def test_uneven_times_of_the_same_length(run, write_video, make_frames):
+    # half of the frames are over after 1 s of 3.89 s (the last one lasts 40 ms)
+    times, straight = [*range(0, 1000, 50), *range(1000, 4000, 150)], {"bf": "0"}
+    source = write_video(
+        "in.mp4", make_frames(40), times=times, time_base=F(1, 1000), encoder_options=straight
+    )
+    report, _ = run(source, "images/")
+    assert "frames last unequally, 3.890 s in all" in report.warnings[-1]
+    assert "they come up to 0.945 s too early or too late" in report.warnings[-1]
+
+
 @pytest.mark.parametrize("pix_fmt", ["nv12", "yuyv422"])
 def test_uncompressed_frames_pass_unchanged(run, write_video, pix_fmt):
     frames = list(np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8))

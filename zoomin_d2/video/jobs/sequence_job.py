@@ -79,10 +79,13 @@ def run_direct_job(
     stored_as = sink.pix_fmt if isinstance(sink, Y4mPipe) else None
     stream = replace(options.stream, alpha=keep_alpha, light=is_exr, stored_as=stored_as)
     counts = SegmentReport()
+    drift, begin = Fraction(0), info.start * grid.slowmo  # from the time of an output that is even
 
     def write(frame: OutputFrame) -> None:
+        nonlocal drift
         sink.write(frame)
         counts.count(frame)
+        drift = max(drift, abs(frame.time - begin - frame.index / grid.fps))
 
     try:
         frames = interpolate_frames(source, interpolate, grid, stream, first, place)
@@ -105,12 +108,14 @@ def run_direct_job(
     report.damage = source.damage.describe() if source.damage else ""
     report.duration = float(report.output_frames / grid.fps)
     if counts.end:  # frames may last unequally
-        report.duration = float(Fraction(counts.end) - info.start * grid.slowmo)
-    even = report.output_frames / float(grid.fps)
-    if not isinstance(sink, AnimatedImage) and abs(report.duration - even) > 1 / grid.fps:
+        duration = Fraction(counts.end) - begin
+        report.duration = float(duration)
+        drift = max(drift, abs(duration - report.output_frames / grid.fps))
+    if not isinstance(sink, AnimatedImage) and drift > 1 / grid.fps:
         report.warnings.append(
             f"frames last unequally, {report.duration:.3f} s in all, but the output has no times: "
-            f"at {float(grid.fps):.3f} fps they last {even:.3f} s; --fps keeps the times"
+            f"at {float(grid.fps):.3f} fps they come up to {float(drift):.3f} s too early or too "
+            "late; --fps keeps the times"
         )
     if not stream.alpha:
         report.dropped += lost_alpha(source)
