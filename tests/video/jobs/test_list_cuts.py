@@ -62,10 +62,12 @@ def test_a_listed_run_gives_the_same_frames(tmp_path, shots, average, read_video
 
 
 def test_a_cut_after_the_end_is_reported(tmp_path, shots, average):
-    options = JobOptions(stream=StreamOptions(cuts=(Cut(12), Cut(900))))
+    cuts = (Cut(12), Cut(900), Cut(time=1.99), Cut(time=90))
+    options = JobOptions(stream=StreamOptions(cuts=cuts))
     report = interpolate_video(shots, tmp_path / "o.mkv", average, Target(multi=2), options)
     assert report.warnings == [
-        "the list of cuts names frame 900, but the input has only frames 0 to 49"
+        "the list of cuts names frame 900, but the input has only frames 0 to 49",
+        "the list of cuts names 90 s, but the input ends at 2.000 s",
     ]
 
 

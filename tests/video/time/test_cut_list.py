@@ -81,4 +81,5 @@ def test_exactly_these_cuts():
         [4, 7, 8],
         [12, 13, 14],
     )
-    assert _marks((Cut(None, 99.0), Cut(None, 0.0))) == ([19], [])
+    assert _marks((Cut(None, 1.99), Cut(None, 0.0))) == ([19], [])
+    assert _marks((Cut(None, 2.0), Cut(None, 99.0))) == ([], [])  # the last frame ends at 2 s

@@ -104,11 +104,18 @@ def _notes_on_cuts(report: Report, source: Source, options: JobOptions) -> list[
             "the loop does not close: a scene cut is between its last and its first frame, and the "
             "last frame is held"
         )
-    late = [c.frame for c in options.stream.cuts or () if (c.frame or 0) >= report.source_frames]
-    if late and options.limit is None:
+    cuts = () if options.limit is not None else options.stream.cuts or ()
+    late = [c.frame for c in cuts if (c.frame or 0) >= report.source_frames]
+    if late:
         notes.append(
             f"the list of cuts names frame {late[0]}, but the input has only frames 0 to "
             f"{report.source_frames - 1}"
+        )
+    after = [c.time for c in cuts if c.frame is None and (c.time or 0) >= source.end]
+    if after:
+        notes.append(
+            f"the list of cuts names {after[0]:g} s, but the input ends at "
+            f"{float(source.end):.3f} s"
         )
     return notes
 

@@ -57,8 +57,8 @@ class GivenCuts:
             before, after: times of its neighbors; None: it is the last.
         """
         low = (frame.time + before) / 2
-        high = None if after is None else (frame.time + after) / 2
-        near = any(time >= low and (high is None or time < high) for time in self._times)
+        high = frame.time + frame.duration if after is None else (frame.time + after) / 2
+        near = any(low <= time < high for time in self._times)
         return near or frame.index in self._cuts, self._mixed.get(frame.index)
 
 
