@@ -81,6 +81,32 @@ def test_a_fragmented_mp4_cut_at_60_percent(tmp_path, make_clip, average):
     assert report.damage
 
 
+def test_frames_that_an_avi_lacks_are_told(write_video, make_frames):
+    for is_cut in (True, False):
+        source = write_video("in.avi", make_frames(60), codec="mjpeg", pix_fmt="yuvj420p")
+        data = source.read_bytes()
+        place = data.index(b"00dc", len(data) // 2)  # of a frame in the middle
+        rest = b"" if is_cut else data[data.index(b"00dc", place + 4) :]
+        source.write_bytes(data[:place] + rest)
+        with VideoReader(source) as reader:
+            read = len(list(reader.frames()))
+            assert read == reader.count < 60
+            assert reader.damage.lost_frames == 60 - read
+        assert is_cut or read == 59
+
+
+def test_a_streamed_avi_lists_no_frames(write_video, make_frames):
+    source = write_video("in.avi", make_frames(6), codec="mjpeg", pix_fmt="yuvj420p")
+    data = bytearray(source.read_bytes())
+    place = data.index(b"strh") + 40
+    assert data[place : place + 4] == (6).to_bytes(4, "little")
+    data[place : place + 4] = (2**30).to_bytes(4, "little")
+    source.write_bytes(data)
+    with VideoReader(source) as reader:
+        assert len(list(reader.frames())) == 6
+        assert reader.damage.lost_frames == 0
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_damage_in_the_middle_is_held(tmp_path, make_clip, average, read_video, packets, suffix):
     source = make_clip(suffix)

@@ -23,6 +23,7 @@ from zoomin_d2.video.read.timing import PREVIEW, Timing, measure_timing
 
 GAP = Fraction(3, 2)  # of a frame's usual duration: frames are missing
 _PREVIEW_BYTES = 32 * 2**20
+_STREAMED_AVI = 2**30  # frames, says the header of one that was written to a pipe
 # what describes a frame, and PyAV cannot write
 _LOST = {
     "SPHERICAL": "the projection of a 360-degree video",
@@ -161,6 +162,7 @@ class VideoReader(ClosedOnExit):
         self._decoder = FrameDecoder(stream, self._timing, self._offset, self.damage)
         self._decoder.clock = self._clock
         self._num_packets = 0  # of the stream, as far as the file was read
+        self._dts = 0  # of the last of them
         self._packets = self._counted(chain(preview, _raise(fault) if fault else packets))
 
     def _no_frame(self) -> BadInputError:
@@ -248,7 +250,9 @@ class VideoReader(ClosedOnExit):
 
     def _counted(self, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
         for packet in packets:
-            self._num_packets += packet.stream.index == self._stream.index and packet.size > 0
+            if packet.stream.index == self._stream.index:
+                self._num_packets += packet.size > 0
+                self._dts = self._dts if packet.dts is None else packet.dts
             yield packet
 
     def _go_to(self, start: Fraction) -> None:
@@ -273,6 +277,11 @@ class VideoReader(ClosedOnExit):
         """Compare where the video ended with what its header promised."""
         if last is None:  # the first frame was decoded, but damaged, as were all the others
             raise self._no_frame()
+        # .avi counts time in frames, also those that were dropped; FFmpeg shortens its duration
+        is_listed = self._container.format.name == "avi" and self._stream.frames != _STREAMED_AVI
+        lost = self._stream.frames - self._dts - 1
+        if is_listed and lost > 0:
+            self.damage.note(last, f"{lost} frames missing", "lost_frames", lost)
         end, promised = self.end, self._promised_end
         if promised is None:  # take the container's, which may be that of the sound
             end, promised = max(end, self._decoder.end), self._promised_end_of_all
