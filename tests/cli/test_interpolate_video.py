@@ -50,6 +50,12 @@ def test_targets(run, clip, tmp_path, options, frames):
     assert count_frames(tmp_path / "out.mkv") == frames
 
 
+def test_options_between_input_and_output(run, clip, tmp_path):
+    source, output = clip(), tmp_path / "out.mkv"
+    assert run(source, "--device", "cpu", "--multi", "3", output)[0] == 0
+    assert count_frames(output) == 36
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [

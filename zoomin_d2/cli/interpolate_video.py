@@ -48,7 +48,7 @@ Result = TypeVar("Result", Report, Estimate)
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = make_parser()
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)  # FFmpeg's order: in.mp4 --fps 60 out.mp4
     try:
         make_target(args)
         check_cut_options(args)
