@@ -65,6 +65,8 @@ def test_options_between_input_and_output(run, clip, tmp_path):
         (["in.mp4", "out.mp4", "--tile", "3"], "at least 64"),
         (["in.mp4", "out.mp4", "--shutter", "400"], "at most 360 degrees"),
         (["in.mp4", "out.mp4", "--filter", "nonsense"], "no filter 'nonsense'"),
+        (["in.mp4", ""], "an empty name among the paths"),
+        (["", "out/"], "an empty name among the paths"),
         (["a.mp4", "b.mp4", "out.mp4"], "several videos (a.mp4, b.mp4) need a folder"),
         (["in.mp4", "out.mp4", "--flow-scale", "0.5"], "flow_scale needs a network"),
     ],

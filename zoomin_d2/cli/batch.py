@@ -59,12 +59,14 @@ def plan_jobs(paths: list[str], make_folder: bool = True) -> list[Job]:
         make_folder: create the folder that several outputs go to.
 
     Raises:
-        ValueError: there is no output, or there are several videos for one file.
+        ValueError: there is no output, a name is empty, or there are several videos for one file.
         OSError: a folder cannot be created or listed, or a name is too long.
         OutputError: an output would replace an input.
     """
     if len(paths) < 2:
         raise ValueError("give at least one input, and the output last")
+    if "" in paths:
+        raise ValueError("an empty name among the paths: is a variable of the shell not set?")
     *inputs, output = paths
     if len(inputs) == 1 and _is_folder_of_videos(inputs[0]):
         inputs = [str(f) for f in sorted(Path(inputs[0]).iterdir()) if _is_video(f)]

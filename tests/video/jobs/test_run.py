@@ -310,6 +310,16 @@ def test_encoders(run, write_video, make_frames, read_video, codec):
     assert error.mean() < 2
 
 
+def test_empty_names_are_no_folders(write_video, make_frames, average, tmp_path, monkeypatch):
+    source = write_video("in.mp4", make_frames(3))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="No output given"):
+        interpolate_video(source, "", average, Target(multi=2))
+    with pytest.raises(BadInputError, match="No input given"):
+        interpolate_video("", "out.mp4", average, Target(multi=2))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
 def test_outputs_are_not_overwritten_unasked(run, write_video, make_frames):
     source = write_video("in.mp4", make_frames(6))
     _, output = run(source, "out.mp4")

@@ -124,6 +124,8 @@ def output_kind(output: str | Path) -> str:
     """ "video", "animation", "pipe", "image" or "folder"; a .webp, which may be an animation, is an
     "image". Raises OutputError."""
     output = str(output)
+    if not output:  # Path("") is the current folder
+        raise OutputError("No output given")
     if output == PIPE:
         return "pipe"
     suffix = Path(output).suffix.lower()

@@ -68,7 +68,7 @@ def _open(
     paths = [Path(name) for name in names]
     if raw and names != [PIPE]:
         raise OptionError("--raw-input is for standard input: give - as the input")
-    if not paths:
+    if not paths or "" in names:  # Path("") is the current folder
         raise BadInputError("No input given")
     if len(paths) > 1:
         wrong = [str(p) for p in paths if not is_image(p)]
