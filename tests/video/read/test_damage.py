@@ -123,6 +123,17 @@ def test_damage_in_the_middle_is_held(tmp_path, make_clip, average, read_video, 
         interpolate_video(str(source), str(tmp_path / "f.mp4"), average, MULTI, options)
 
 
+def test_a_stop_at_damage_tells_the_way_on(tmp_path, make_clip, average):
+    source = make_clip("mkv")
+    _overwrite_middle(source)
+    for output in (tmp_path / "out.mp4", tmp_path / "images/"):
+        told = r"\S --resume without --on-damage fail holds the last good frame there$"
+        with pytest.raises(DamagedVideoError, match=told):
+            interpolate_video(source, output, average, MULTI, JobOptions(on_damage="fail"))
+        report = interpolate_video(source, output, average, MULTI, JobOptions(resume=True))
+        assert report.damage and report.output_frames == 2 * report.source_frames
+
+
 def test_a_whole_file_has_no_damage(tmp_path, make_clip, average, real_clip):
     sources = [make_clip("mp4"), make_clip("mkv"), make_clip("ts"), make_clip("avi")]
     sources.append(make_clip("vp8.mkv", codec="libvpx", options={"auto-alt-ref": "1"}))

@@ -45,6 +45,8 @@ from zoomin_d2.video.write.verify import check_space, verify_video
 Progress = Callable[[int, int], None]
 StopRequest = threading.Event
 OnDamage = Literal["hold", "fail"]
+# the same command would stop at the same place again
+AFTER_DAMAGE = "--resume without --on-damage fail holds the last good frame there"
 
 
 @dataclass(frozen=True)
@@ -321,9 +323,11 @@ def _keep_partial(
     joined = _joined(files, partial, settings, plan, until, end)
     with contextlib.suppress(FileNotFoundError), joined:
         pass
+    is_damage = isinstance(problem, DamagedVideoError)
+    way_on = AFTER_DAMAGE if is_damage else "Run the same command with --resume to continue"
     return type(problem)(
         f"{problem} after {report.output_frames} frames ({report.duration:.1f} s). A playable "
-        f"partial result is in {partial}. Run the same command with --resume to continue"
+        f"partial result is in {partial}. {way_on}"
     )
 
 

@@ -8,8 +8,9 @@ from glob import escape
 from pathlib import Path
 
 from zoomin_d2.interpolate import Interpolate
-from zoomin_d2.video.errors import OutputError
+from zoomin_d2.video.errors import DamagedVideoError, OutputError, VideoError
 from zoomin_d2.video.jobs.container_job import (
+    AFTER_DAMAGE,
     Hooks,
     JobOptions,
     count_frames,
@@ -93,7 +94,7 @@ def run_direct_job(
             frames = limit_frames(frames, (info.start + options.limit) * target.slowmo)
         fail = options.on_damage == "fail"
         stopped_by = feed(frames, write, source, hooks, first, total, fail)
-        kept = _finish(sink, Path(output), is_complete=stopped_by is None, has_frames=counts.frames)
+        kept = _finish(sink, Path(output), stopped_by, has_frames=counts.frames)
     except BaseException:
         sink.abort()
         raise
@@ -128,13 +129,16 @@ def run_direct_job(
     return report
 
 
-def _finish(sink: DirectOutput, output: Path, is_complete: bool, has_frames: int) -> str:
+def _finish(
+    sink: DirectOutput, output: Path, stopped_by: VideoError | None, has_frames: int
+) -> str:
     """Finish the output, or the part of it that was made; returns what to say of that part."""
     if not isinstance(sink, AnimatedImage):
         sink.finish()
-        return "; --resume continues" if sink.resumable else ""
+        is_damage = isinstance(stopped_by, DamagedVideoError)
+        return f"; {AFTER_DAMAGE if is_damage else '--resume continues'}" if sink.resumable else ""
     partial = partial_path(output)
-    if is_complete:
+    if stopped_by is None:
         sink.finish()
         partial.unlink(missing_ok=True)
     elif has_frames:  # an older output stays
