@@ -319,6 +319,11 @@ def film(clip, write_sound, join_streams):
     return join_streams("film.mkv", clip(), write_sound("sound.flac"), chapters=chapters)
 
 
+def test_what_pictures_leave_behind(run, film, tmp_path):
+    _, _, err = run(film, tmp_path / "out.gif")
+    assert "only pictures, without audio stream 1 (flac), chapters\n" in err
+
+
 @pytest.mark.parametrize("options", [[], ["--audio", "drop"]], ids=["all", "silent"])
 def test_what_a_pipe_leaves_behind(run, film, tmp_path, monkeypatch, options):
     for name in ("out.mp4", "out.gif"):

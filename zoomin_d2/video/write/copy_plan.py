@@ -85,13 +85,14 @@ def left_behind(info: SourceInfo, audio: AudioMode | None) -> list[str]:
     if info.file is None:
         return [name for kind, name in info.beside if (kind, audio) != ("audio", "drop")]
     with open_container(info.file) as opened:
-        return [
+        names = [
             stream_name(stream)
             for stream in opened.streams
             if stream.index != info.stream_index
             and not (stream.type == "audio" and audio == "drop")
             and not _is_known(opened, stream)
         ]
+        return [*names, "chapters"] if opened.chapters() else names
 
 
 def _plan_encoding(container: str, plan: CopyPlan, stream, side: SideStream) -> None:
