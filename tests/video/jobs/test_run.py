@@ -237,6 +237,16 @@ def test_uneven_times_of_the_same_length(run, write_video, make_frames):
     assert "they come up to 0.945 s too early or too late" in report.warnings[-1]
 
 
+@pytest.mark.parametrize("transfer, name", [(16, "PQ"), (18, "HLG"), (1, None)])
+def test_lost_tags_of_hdr_are_told(run, write_video, make_frames, transfer, name):
+    source = write_video("in.mkv", make_frames(3), tags=(9, transfer, 9, 1))
+    told = [f"HDR ({name}): the output has no tags for it and is taken for SDR"]
+    for output in ("images/", "out.gif"):
+        assert run(source, output)[0].warnings == (told if name else [])
+    assert run(source, "light/%d.exr")[0].warnings == []
+    assert run(source, "out.mkv")[0].warnings == []
+
+
 @pytest.mark.parametrize("pix_fmt", ["nv12", "yuyv422"])
 def test_uncompressed_frames_pass_unchanged(run, write_video, pix_fmt):
     frames = list(np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8))

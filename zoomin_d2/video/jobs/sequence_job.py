@@ -21,6 +21,7 @@ from zoomin_d2.video.jobs.container_job import (
 from zoomin_d2.video.jobs.frame_check import check_frames
 from zoomin_d2.video.jobs.output_files import check_output, input_files, partial_path
 from zoomin_d2.video.read.exr import EXR_SUFFIX, format_for
+from zoomin_d2.video.read.light import HDR_NAMES
 from zoomin_d2.video.read.source import Source, lost_alpha, lost_of_images
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.loop import close_grid
@@ -69,6 +70,10 @@ def run_direct_job(
     report.height, report.width = size
     numbering = _numbering(output, source)
     is_exr = numbering is not None and numbering.suffix.lower() == EXR_SUFFIX
+    if info.transfer in HDR_NAMES and not is_exr:
+        report.warnings.append(
+            f"HDR ({HDR_NAMES[info.transfer]}): the output has no tags for it and is taken for SDR"
+        )
     _check_decoration(output, is_exr, hooks.decorate)
     check_frames(source, interpolate, grid, replace(options.stream, light=is_exr))
     sink = _open(output, numbering, grid.fps, size, source, options, report)

@@ -13,6 +13,7 @@ import numpy as np
 
 Function = Callable[[np.ndarray], np.ndarray]
 BT709, LINEAR, SRGB, PQ, HLG = 1, 8, 13, 16, 18  # ITU-T H.273 code points
+HDR_NAMES = {PQ: "PQ", HLG: "HLG"}
 _STEPS = 65535  # of the square root of light, in the tables back to code values
 
 
