@@ -226,6 +226,8 @@ def test_two_images(run, images, tmp_path):
     code, _, err = run(*pair, tmp_path / "middle.png")
     assert code == 0 and ": 2 -> 1 frames (1 made), 40x30 png; took" in err
     assert (cv2.imread(str(tmp_path / "middle.png")) == 60).all()
+    code, _, err = run(*pair, tmp_path / "four.png", "--multi", "4")
+    assert code == 2 and "four.png: a single output image is the frame halfway" in err
     assert run(*pair, tmp_path / "both.png", "--compare", "side")[0] == 0
     both = cv2.imread(str(tmp_path / "both.png"))
     assert both.shape == (30, 80, 3) and (both[-1, ::79] == [[20], [60]]).all()

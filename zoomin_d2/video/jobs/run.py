@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from zoomin_d2.interpolate import Interpolate
-from zoomin_d2.video.errors import OutputError
+from zoomin_d2.video.errors import OptionError, OutputError
 from zoomin_d2.video.jobs.container_job import Hooks, JobOptions, run_video_job
 from zoomin_d2.video.jobs.sequence_job import run_direct_job, write_between
 from zoomin_d2.video.read.images import IMAGE_SUFFIXES, is_pattern
@@ -88,6 +88,11 @@ def _interpolate_source(
     if kind == "image" and (is_pair or Path(output).suffix.lower() not in ANIMATIONS):
         if not is_pair:
             raise OutputError(f"{output}: a single output image needs exactly two input images")
+        if target != Target(multi=2):
+            raise OptionError(
+                f"{output}: a single output image is the frame halfway between the two; a folder "
+                "takes as many as --multi, --fps or --slowmo ask for"
+            )
         return write_between(source, Path(output), interpolate, options, hooks)
     if kind == "folder" and source.info.is_images:
         options = replace(options, stream=replace(options.stream, hold_last=False))
