@@ -105,6 +105,16 @@ def test_slow_motion_stretches_subtitles(run, small):
         assert line.duration * line.time_base == F(27, 10)
 
 
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_subtitles_end_with_a_preview(run, small, suffix):
+    source = small("in.mkv", subtitles="subrip")  # a line from 0 s to 0.9 s
+    _, output = run(source, f"out.{suffix}", limit=F(2, 5))
+    with av.open(str(output)) as out:
+        line = next(p for p in out.demux(out.streams.subtitles[0]) if p.size > 2)
+        assert line.duration * line.time_base == F(2, 5)
+        assert out.duration == 400_000
+
+
 def test_codecs_ffmpegs_table_lacks(run, small, join_streams, write_sound, packets):
     sound = write_sound("s.asf", "wmav2")
     source = join_streams("in.wmv", small("v.asf", codec="wmv2"), sound)

@@ -123,7 +123,8 @@ def copied_packets(
     start because it was cut without re-encoding.
 
     Args:
-        until: packets that begin after this time (of the output) are left out.
+        until: packets that begin after this time (of the output) are left out, and subtitles end
+            there.
     """
     streams = [source.streams[index] for index in indices]
     times = {stream.index: PacketTimes(stream) for stream in streams}
@@ -133,7 +134,11 @@ def copied_packets(
         for packet in packets:
             clock.convert(packet)
             seconds = (packet.dts or 0) * packet.time_base
-            is_early = source.streams[index].type == "audio" and seconds < -_PRIMING
+            kind = source.streams[index].type
+            is_early = kind == "audio" and seconds < -_PRIMING
+            if kind == "subtitle" and until is not None and packet.duration:
+                rest = round((until - seconds) / packet.time_base)
+                packet.duration = min(packet.duration, max(1, rest))
             if not is_early and (until is None or seconds < until):
                 yield Copied(index, places[index], seconds, packet)
             places[index] += 1
