@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.streams import lose_ts_packet
-from zoomin_d2.video import JobOptions, Target, interpolate_video
+from zoomin_d2.video import Hooks, JobOptions, Target, interpolate_video
 from zoomin_d2.video.errors import OutputError
 from zoomin_d2.video.write.assemble import moved_timecode
 from zoomin_d2.video.write.encoder import EncodeOptions
@@ -70,6 +70,23 @@ def test_a_cover_that_is_lost_is_reported(run, small, add_cover):
     report, _ = run(add_cover("in.mp4", small("a.mp4")), "out.mov")
     assert report.dropped == ["cover picture 1 (png): .mov cannot hold it; an .mkv output might"]
     assert report.exit_code == 9
+
+
+def test_a_growing_input_gets_no_more_sound(small, average, tmp_path):
+    source, output = small("in.ts", audio="aac"), tmp_path / "out.mkv"
+    data = source.read_bytes()
+
+    def record(done, _total):
+        if done == 32:  # all frames of the 0.64 s that were there
+            source.write_bytes(data * 3)
+
+    report = interpolate_video(
+        source, output, average, Target(multi=2), hooks=Hooks(progress=record)
+    )
+    told = "changed while it was read: the output ends with the last frame read"
+    assert report.warnings == [f"{source} {told}"]
+    with av.open(str(output)) as out:
+        assert out.duration / 1e6 == pytest.approx(0.64, abs=0.03)  # AAC frames are 21 ms
 
 
 @pytest.mark.parametrize("slowmo, samples", [(1, None), (2, 61_440)])

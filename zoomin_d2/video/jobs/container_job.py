@@ -23,6 +23,7 @@ from zoomin_d2.video.errors import (
 from zoomin_d2.video.jobs.frame_check import check_frames
 from zoomin_d2.video.jobs.output_files import check_output, failed_path, part_path, partial_path
 from zoomin_d2.video.option_checks import check_choice, check_number
+from zoomin_d2.video.read.containers import file_state
 from zoomin_d2.video.read.source import Source, SourceInfo, lost_alpha, lost_of_images
 from zoomin_d2.video.report import Report
 from zoomin_d2.video.time.loop import close_grid
@@ -133,6 +134,7 @@ def run_video_job(
         index = info.stream_index
         plan = plan_copy(info.file, output, index, target.slowmo, options.audio, until)
     check_frames(source, interpolate, grid, stream)
+    state = None if info.file is None else file_state(info.file)
     key = _settings_key(info, settings, target, options)
     folder = SegmentFolder(output, key, options.resume, options.overwrite)
     writer, done = SegmentWriter(folder, settings, source), False
@@ -158,6 +160,11 @@ def run_video_job(
         if stopped_by is not None:
             raise _keep_partial(stopped_by, files, output, settings, plan, report, _end(counts))
         limit = None if until is None else _end(counts) or until
+        if info.file is not None and file_state(info.file) != state:
+            limit = _end(counts)
+            report.warnings.append(
+                f"{info.name} changed while it was read: the output ends with the last frame read"
+            )
         with _joined(files, output, settings, plan, limit, _end(counts)) as part:
             done = True
             try:

@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from zoomin_d2.frames import why_too_large
 from zoomin_d2.video.errors import BadInputError
 from zoomin_d2.video.read.color import path_for_images
+from zoomin_d2.video.read.containers import file_state
 from zoomin_d2.video.read.source import ClosedOnExit, Damage, SourceFrame, SourceInfo
 
 _TICK = Fraction(1, 1000)
@@ -36,7 +37,6 @@ class AnimationReader(ClosedOnExit):
         total = sum(durations, Fraction(0))
         if not durations:
             raise BadInputError(f"{file}: no frame can be decoded")
-        status = file.stat()
         self.info = SourceInfo(
             name=str(file),
             height=self._image.height,
@@ -48,7 +48,7 @@ class AnimationReader(ClosedOnExit):
             num_frames=len(durations),
             color=path_for_images(self._image.height, False),
             pix_fmt="rgb24",
-            fingerprint=[file.name, status.st_size, status.st_mtime_ns],
+            fingerprint=file_state(file),
             has_alpha=self._image.mode == "RGBA",
         )
         self.first_alpha: Fraction | None = None

@@ -31,6 +31,15 @@ def open_container(file: Any, **options: Any) -> av.container.InputContainer:
     return av.open(target, **options, metadata_errors="replace")
 
 
+def file_state(file: str | os.PathLike) -> list[str | int]:
+    """What changes when a file does; empty if it is gone."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return []
+    return [os.path.basename(file), status.st_size, status.st_mtime_ns]
+
+
 def is_cover(stream: Any) -> bool:
     """Whether a stream is a picture that stands for the file."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)

@@ -13,7 +13,13 @@ import numpy as np
 from zoomin_d2.frames import why_too_large
 from zoomin_d2.video.errors import BadInputError
 from zoomin_d2.video.read.color import alpha_of, color_path, holds_alpha, turn_of
-from zoomin_d2.video.read.containers import is_cover, open_container, own_duration, stream_name
+from zoomin_d2.video.read.containers import (
+    file_state,
+    is_cover,
+    open_container,
+    own_duration,
+    stream_name,
+)
 from zoomin_d2.video.read.decoding import Decoded, FrameDecoder, says_alpha
 from zoomin_d2.video.read.hdr import read_hdr_metadata
 from zoomin_d2.video.read.packets import clock_origin, continuous_packets
@@ -203,10 +209,6 @@ class VideoReader(ClosedOnExit):
         ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
         if ratio:
             ratio = Fraction(1) / ratio if turned else Fraction(ratio)
-        fingerprint = None
-        if not self._is_pipe:
-            status = os.stat(self._file)
-            fingerprint = [Path(self._file).name, status.st_size, status.st_mtime_ns]
         return SourceInfo(
             name=self._name,
             height=height,
@@ -221,7 +223,7 @@ class VideoReader(ClosedOnExit):
             sample_aspect_ratio=ratio or None,
             hdr=read_hdr_metadata(frame),
             warnings=tuple(self._warnings(frame)),
-            fingerprint=fingerprint,
+            fingerprint=None if self._is_pipe else file_state(self._file),
             file=None if self._is_pipe else Path(self._file),
             stream_index=stream.index,
             beside=tuple(self._beside()) if self._is_pipe else (),
