@@ -81,7 +81,7 @@ def test_a_fragmented_mp4_cut_at_60_percent(tmp_path, make_clip, average):
     assert report.damage
 
 
-def test_frames_that_an_avi_lacks_are_told(write_video, make_frames):
+def test_frames_that_an_avi_lacks(write_video, make_frames):
     for is_cut in (True, False):
         source = write_video("in.avi", make_frames(60), codec="mjpeg", pix_fmt="yuvj420p")
         data = source.read_bytes()
