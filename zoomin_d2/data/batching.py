@@ -93,7 +93,7 @@ class CarryingMapper:
 
 
 class TestLoader:
-    """A loader of lists of samples that raises the errors it gets in place of samples."""
+    """A loader of lists of samples that raises the errors it gets in place of lists."""
 
     __test__ = False  # pytest must not collect it
 
@@ -104,8 +104,4 @@ class TestLoader:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[list[dict]]:
-        for batch in start_workers(self.loader):
-            for sample in batch:
-                if isinstance(sample, CorruptFrameError):
-                    raise sample
-            yield batch
+        return raise_errors(start_workers(self.loader))

@@ -241,6 +241,7 @@ def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> TestLoad
         records,
         mapper=CarryingMapper(InterpolationDatasetMapper(cfg, is_train=False)),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=partial(collate_or_error, list),
     )
     return TestLoader(loader)
 
