@@ -17,8 +17,6 @@ the whole example. To score one of our models, use tools/train_net.py --eval-onl
 
 import os
 import re
-import shlex
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +27,7 @@ from tqdm import tqdm
 from zoomin_d2.cli.tool_arguments import ToolParser
 from zoomin_d2.data import build_interpolation_test_loader
 from zoomin_d2.data.frame_store import read_image, read_mask
-from zoomin_d2.engine.resilience.provenance import git_commit
+from zoomin_d2.engine.resilience.provenance import how_it_was_made
 from zoomin_d2.engine.setup import setup_cfg
 from zoomin_d2.evaluation import BASELINES, InterpolationEvaluator
 from zoomin_d2.evaluation.extra_metrics import EXTRA_METRICS, score_extra, usable_extra_metrics
@@ -179,11 +177,6 @@ def evaluate_frames(args: Namespace) -> dict[str, float]:
         write_results(args.output / "results.json", record)
         print(f"\nPer-image numbers: {args.output / 'results.json'}")
     return summary["results"]
-
-
-def how_it_was_made() -> dict[str, str]:
-    command = shlex.join([os.path.basename(sys.executable), *sys.argv])
-    return {"commit": git_commit(), "command": command}
 
 
 def score_baselines(args: Namespace, dataset_name: str) -> dict[str, dict[str, float]]:

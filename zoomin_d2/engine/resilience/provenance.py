@@ -40,8 +40,7 @@ def collect_provenance(cfg: CfgNode, data_sentence: str | None = None) -> dict:
     elif device == "cpu":
         device = f"CPU, {os.cpu_count()} cores, {platform.machine()}"
     return {
-        "command": shlex.join([os.path.basename(sys.executable), *sys.argv]),
-        "commit": git_commit(),
+        **how_it_was_made(),
         "data": data_sentence,
         "datasets_train": list(cfg.DATASETS.TRAIN),
         "datasets_test": list(cfg.DATASETS.TEST),
@@ -52,6 +51,12 @@ def collect_provenance(cfg: CfgNode, data_sentence: str | None = None) -> dict:
         "python": platform.python_version(),
         "run_id": uuid.uuid4().hex,  # which files of a folder belong to one run
     }
+
+
+def how_it_was_made() -> dict[str, str]:
+    """The command and the commit."""
+    command = shlex.join([os.path.basename(sys.executable), *sys.argv])
+    return {"command": command, "commit": git_commit()}
 
 
 def describe_weights(path: str, checkpoint: Mapping) -> dict:
