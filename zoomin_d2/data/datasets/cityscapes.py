@@ -160,6 +160,13 @@ def prepare_cityscapes(
     return index
 
 
+def _frame_number(path: Path) -> int:
+    number = path.name.split("_")[-2]
+    if not number.isdecimal():
+        raise ValueError(f"{path} has no frame number before _leftImg8bit: remove or rename it")
+    return int(number)
+
+
 def find_snippets(folder: Path, split: str) -> list[list[Path]]:
     """The images of a split as runs of consecutive frame numbers (3 or more) of one sequence.
 
@@ -168,12 +175,9 @@ def find_snippets(folder: Path, split: str) -> list[list[Path]]:
         ValueError: an image's name has no frame number.
     """
     images = sorted((folder / SOURCE / split).glob("*/*_leftImg8bit.png"))
-    for path in images:
-        if not path.name.split("_")[-2].isdecimal():
-            raise ValueError(f"{path} has no frame number before _leftImg8bit: remove or rename it")
     snippets = []
     for _, group in groupby(images, key=lambda path: path.name.split("_")[:-2]):
-        numbered = [(int(path.name.split("_")[-2]), path) for path in group]
+        numbered = [(_frame_number(path), path) for path in group]
         # frame number minus rank is constant in a run of consecutive numbers
         for _, run in groupby(enumerate(numbered), key=lambda item: item[1][0] - item[0]):
             paths = [path for _, (_, path) in run]
