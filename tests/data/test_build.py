@@ -160,7 +160,7 @@ def test_workers_draw_only_their_positions(cfg, clips, monkeypatch):
     monkeypatch.setattr(
         StreamOrder, "__getitem__", lambda self, position: drawn.append(1) or order(self, position)
     )
-    stream = build_interpolation_train_loader(cfg).loader.dataset
+    stream = build_interpolation_train_loader(cfg).loader.loader.dataset
     info = SimpleNamespace(id=3, num_workers=16)
     monkeypatch.setattr("torch.utils.data.get_worker_info", lambda: info)
     list(itertools.islice(stream, 2 * BATCH))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psutil
 from torch.utils.data import DataLoader, Dataset
 
-from zoomin_d2.data.batching import TestLoader
+from zoomin_d2.data.batching import WorkerLoader
 from zoomin_d2.data.worker_setup import prepare_worker
 
 
@@ -23,7 +23,7 @@ class _Pids(Dataset):
 
 def _pids() -> Iterator[int]:
     loader = DataLoader(_Pids(), collate_fn=list, num_workers=1, prefetch_factor=1)
-    return (pid for [pid] in TestLoader(loader))
+    return (pid for [pid] in WorkerLoader(loader))
 
 
 def test_worker_survives_sigterm_to_its_job():

@@ -11,7 +11,7 @@ from detectron2.solver.build import GradientClipType
 
 from tests.helpers.training_runs import REPOSITORY
 from zoomin_d2 import get_zoomin_cfg
-from zoomin_d2.data.batching import TestLoader
+from zoomin_d2.data.batching import WorkerLoader
 from zoomin_d2.evaluation import InterpolationEvaluator
 from zoomin_d2.model_zoo.generator_file import load_generator
 
@@ -61,6 +61,6 @@ def test_default_trainer_says_what_to_use(fast_cfg):
 def test_inference_on_dataset(fast_cfg):
     triplet = [torch.full((3, 32, 32), value, dtype=torch.uint8) for value in (90, 100, 110)]
     sample = dict(zip(("frame_1", "frame_t", "frame_2"), triplet), t=0.5, file_name="a")
-    loader = TestLoader([[sample]])
+    loader = WorkerLoader([[sample]])
     results = inference_on_dataset(build_model(fast_cfg), loader, InterpolationEvaluator("tiny"))
     assert results["interpolation"].keys() >= {"PSNR", "SSIM"}

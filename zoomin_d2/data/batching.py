@@ -5,7 +5,7 @@ worker stacks a batch, and the main process takes it apart without copying.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch.utils.data import DataLoader
@@ -38,7 +38,7 @@ def stack_samples(samples: list[dict]) -> StackedBatch:
 def collate_or_error(
     collate: Callable[[list[dict]], _BatchT], samples: list[dict | CorruptFrameError]
 ) -> _BatchT | CorruptFrameError:
-    """A batch, or the first error among its samples, for `raise_errors`.
+    """A batch, or the first error among its samples, for `WorkerLoader`.
 
     Raised in a worker process, the error would arrive as a RuntimeError with a traceback as text.
     """
@@ -48,12 +48,28 @@ def collate_or_error(
     return collate(cast(list[dict], samples))
 
 
-def raise_errors(batches: Iterable[_BatchT | CorruptFrameError]) -> Iterator[_BatchT]:
-    """Raises the errors that `collate_or_error` has put in place of batches."""
-    for batch in batches:
-        if isinstance(batch, CorruptFrameError):
-            raise batch
-        yield batch
+class WorkerLoader(Generic[_BatchT]):
+    """A data loader whose workers obey the training alone, and whose errors are raised.
+
+    Args:
+        loader: yields batches or, in their place, errors (see `collate_or_error`).
+    """
+
+    def __init__(self, loader: DataLoader):
+        self.loader = loader
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[_BatchT]:
+        return self._checked(start_workers(self.loader))  # the workers start now
+
+    @staticmethod
+    def _checked(batches: Iterator[_BatchT | CorruptFrameError]) -> Iterator[_BatchT]:
+        for batch in batches:
+            if isinstance(batch, CorruptFrameError):
+                raise batch
+            yield batch
 
 
 class BatchLoader:
@@ -76,7 +92,7 @@ class BatchLoader:
         self.frames = frames
 
     def __iter__(self) -> Iterator[Batch]:
-        return (Batch(*stacked) for stacked in raise_errors(start_workers(self.loader)))
+        return (Batch(*stacked) for stacked in self.loader)
 
 
 class CarryingMapper:
@@ -90,18 +106,3 @@ class CarryingMapper:
             return self.mapper(record)
         except CorruptFrameError as error:
             return error
-
-
-class TestLoader:
-    """A loader of lists of samples that raises the errors it gets in place of lists."""
-
-    __test__ = False  # pytest must not collect it
-
-    def __init__(self, loader: DataLoader):
-        self.loader = loader
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def __iter__(self) -> Iterator[list[dict]]:
-        return raise_errors(start_workers(self.loader))

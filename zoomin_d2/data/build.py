@@ -10,7 +10,7 @@ frames are their textures.
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,7 @@ from detectron2.utils import comm
 from zoomin_d2.data.batching import (
     BatchLoader,
     CarryingMapper,
-    TestLoader,
+    WorkerLoader,
     collate_or_error,
 )
 from zoomin_d2.data.dataset_mapper import InterpolationDatasetMapper
@@ -189,7 +189,7 @@ def build_interpolation_train_loader(
         collate = partial(stack_plans, num_synthetic=num_synthetic)
     else:
         frames = None
-    loader = build_detection_train_loader(
+    in_workers = build_detection_train_loader(
         TrainingStream(
             records,
             make_sample,
@@ -206,12 +206,13 @@ def build_interpolation_train_loader(
         collate_fn=partial(collate_or_error, collate),
         pin_memory=torch.cuda.is_available(),
     )
+    loader: Iterable = WorkerLoader(in_workers)
     if frames is not None:
         loader = DeviceLoader(loader, frames, mapper)
     return BatchLoader(loader, summarize_records(records), frames)
 
 
-def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> TestLoader:
+def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> WorkerLoader[list[dict]]:
     """One dataset as triplets (t = 0.5), whole frames, one per batch, in order, each exactly once.
 
     Clips of more than three frames are cut into TEST_TRIPLETS_PER_CLIP triplets of neighboring
@@ -243,7 +244,7 @@ def build_interpolation_test_loader(cfg: CfgNode, dataset_name: str) -> TestLoad
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         collate_fn=partial(collate_or_error, list),
     )
-    return TestLoader(loader)
+    return WorkerLoader(loader)
 
 
 def cut_triplets(record: dict, num_triplets: int = TEST_TRIPLETS_PER_CLIP) -> list[dict]:

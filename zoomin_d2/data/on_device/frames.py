@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import torch
 
-from zoomin_d2.data.batching import StackedBatch, raise_errors
+from zoomin_d2.data.batching import StackedBatch
 from zoomin_d2.data.dataset_mapper import Crop, InterpolationDatasetMapper
 from zoomin_d2.data.frame_store import FrameRef, FrameStore, open_shot
 from zoomin_d2.data.on_device.area_crops import area_crops_on
 from zoomin_d2.data.synthetic_layers import layered_triplets
 from zoomin_d2.data.synthetic_samples import take_draws
-from zoomin_d2.data.worker_setup import prepare_worker, start_workers
+from zoomin_d2.data.worker_setup import prepare_worker
 from zoomin_d2.frames import CorruptFrameError
 
 logger = logging.getLogger(__name__)
@@ -189,7 +189,7 @@ class DeviceLoader:
         self._num_taps = 1 if lowest == 1 else math.ceil(largest) + 1
 
     def __iter__(self) -> Iterator[StackedBatch]:
-        for rows, partner_rows, draws, values in raise_errors(start_workers(self._loader)):
+        for rows, partner_rows, draws, values in self._loader:
             everyone = list(range(len(values)))
             cut = [self._cut(x) for x in self._on_device(rows)]
             if len(draws):
