@@ -30,27 +30,35 @@ def test_defaults(pixels, outputs, channels, chosen):
 
 
 @pytest.mark.parametrize(
-    "rows, width, outputs, channels, stride, chosen",
+    "rows, width, outputs, channels, stride, added, chosen",
     [  # of up to 42 timed on an H200; None: the other kernel
-        (512, 1024, 32, 80, 1, HaloTile(32, 16, 4, 1, 3, 2)),  # 2048x1024
-        (512, 1024, 32, 32, 1, HaloTile(32, 32, 2, 1, 2, 3)),
-        (512, 1024, 5, 32, 1, HaloTile(8, 32, 2, 1, 2, 4)),
-        (2 * 256, 512, 48, 48, 1, HaloTile(48, 16, 4, 1, 3, 2)),
-        (2 * 128, 256, 64, 48, 2, HaloTile(64, 16, 1, 2, 2, 2)),
-        (256, 512, 64, 144, 1, HaloTile(64, 16, 2, 2, 3, 1)),
-        (128, 256, 96, 224, 1, HaloTile(96, 16, 2, 1, 2, 2, resident=False)),
-        (64, 128, 128, 288, 1, HaloTile(64, 32, 2, 1, 2, 2, resident=False)),
-        (2 * 64, 128, 96, 64, 2, None),
-        (128, 224, 32, 80, 1, HaloTile(32, 16, 2, 1, 2, 3)),  # 448x256
-        (128, 224, 64, 96, 1, HaloTile(64, 32, 2, 1, 2, 2, resident=False)),
-        (64, 112, 64, 64, 1, HaloTile(32, 64, 1, 2, 2, 2)),
-        (32, 56, 96, 96, 1, HaloTile(48, 16, 1, 1, 3, 3, resident=False)),
-        (32, 56, 96, 224, 1, None),
-        (16, 28, 128, 288, 1, None),
+        (512, 1024, 32, 80, 1, False, HaloTile(32, 16, 4, 1, 3, 2)),  # 2048x1024
+        (512, 1024, 32, 64, 1, False, HaloTile(32, 32, 4, 2, 3, 1)),
+        (512, 1024, 32, 32, 1, False, HaloTile(32, 32, 2, 1, 2, 4)),
+        (512, 1024, 32, 32, 1, True, HaloTile(32, 32, 2, 1, 2, 3)),
+        (512, 1024, 5, 32, 1, True, HaloTile(8, 32, 2, 1, 2, 4)),
+        (2 * 256, 512, 48, 32, 2, False, HaloTile(48, 32, 1, 2, 2, 2)),
+        (2 * 256, 512, 48, 48, 1, False, HaloTile(48, 16, 4, 1, 3, 2)),
+        (2 * 128, 256, 64, 48, 2, False, HaloTile(64, 16, 1, 2, 2, 2)),
+        (256, 512, 64, 144, 1, False, HaloTile(64, 16, 2, 2, 3, 1)),
+        (128, 256, 96, 224, 1, False, HaloTile(96, 16, 2, 2, 3, 1, resident=False)),
+        (128, 256, 96, 96, 1, True, HaloTile(96, 16, 2, 2, 3, 1)),
+        (64, 128, 128, 288, 1, False, HaloTile(64, 32, 2, 1, 2, 2, resident=False)),
+        (2 * 64, 128, 96, 64, 2, False, None),
+        (128, 224, 32, 80, 1, False, HaloTile(32, 16, 2, 2, 3, 1)),  # 448x256
+        (128, 224, 32, 64, 1, False, HaloTile(32, 64, 2, 2, 3, 1)),
+        (2 * 128, 224, 32, 32, 1, False, HaloTile(32, 32, 2, 2, 2, 2)),
+        (128, 224, 64, 96, 1, False, HaloTile(64, 32, 2, 1, 2, 2, resident=False)),
+        (64, 112, 64, 64, 1, False, HaloTile(32, 64, 1, 2, 2, 2)),
+        (32, 56, 96, 96, 1, True, HaloTile(48, 16, 1, 1, 3, 3, resident=False)),
+        (32, 56, 96, 224, 1, False, None),
+        (16, 28, 128, 288, 1, False, None),
+        (8 * 544, 960, 5, 32, 1, True, HaloTile(8, 32, 4, 1, 2, 3)),  # eight pairs of 1920x1080
+        (8 * 68, 120, 128, 128, 1, True, HaloTile(64, 32, 2, 2, 3, 1)),
     ],
 )
-def test_defaults_with_a_halo(rows, width, outputs, channels, stride, chosen):
-    tiles = halo_candidates(rows, width, outputs, channels, stride, 1)
+def test_defaults_with_a_halo(rows, width, outputs, channels, stride, added, chosen):
+    tiles = halo_candidates(rows, width, outputs, channels, stride, 1, added)
     assert (tiles[0] if tiles else None) == chosen
     assert len(set(tiles)) == len(tiles)
 

@@ -133,7 +133,13 @@ class FusedConv:
             return tiles
         written = self.outputs if out.dtype == torch.float32 else outputs
         halo = halo_candidates(
-            x.shape[0] * height, width, written, self.channels, self.stride, self.dilation
+            x.shape[0] * height,
+            width,
+            written,
+            self.channels,
+            self.stride,
+            self.dilation,
+            residual is not None,
         )
         return [*halo, *tiles]
 

@@ -109,14 +109,21 @@ _HALO_SHAPES = [
 
 
 def halo_candidates(
-    rows: int, width: int, outputs: int, channels: int, stride: int, dilation: int
+    rows: int,
+    width: int,
+    outputs: int,
+    channels: int,
+    stride: int,
+    dilation: int,
+    added: bool = False,
 ) -> list[HaloTile]:
     """Tiles of conv_halo.py for a result of so many rows (of all images) and columns.
 
-    The default is the first; empty where those of `candidates` are as fast.
+    The default is the first; empty where those of `candidates` are as fast. added: to a residual.
     """
     outputs = triton.cdiv(outputs, 8) * 8
-    default = _default_halo(rows * triton.cdiv(width, 64), width, outputs, channels, stride)
+    strips = rows * triton.cdiv(width, 64)
+    default = _default_halo(strips, width, outputs, channels, stride, added)
     if default is None:
         return []
     defaults = [
@@ -140,23 +147,29 @@ def halo_candidates(
 
 
 def _default_halo(
-    strips: int, width: int, outputs: int, channels: int, stride: int
+    strips: int, width: int, outputs: int, channels: int, stride: int, added: bool
 ) -> HaloTile | None:
     """For so many strips of 64 pixels; to be resident if that fits. None: the other kernel.
 
-    A simple form of what `fastest` chose for `fast` and `fine` at two sizes, on an H200.
+    A simple form of what `fastest` chose for `fast` and `fine` at four sizes, on an H200.
     """
     step = 32 if channels % 32 == 0 else 16
     many = strips > 1024
     if width < 48 or (stride == 2 and (outputs > 64 or strips < 256)):
         return None
     if stride == 2:
-        return HaloTile(outputs, 16, 1, 2, 2, 2, resident=False)
+        step = step if outputs <= 48 else 16
+        return HaloTile(outputs, step, 1, 2, 2, 2, resident=False)
     if outputs == 8:
         shape = (2, 1, 2, 4 if many else 3) if strips > 128 else (1, 1, 3, 3)
+        return HaloTile(outputs, step, *((4, 1, 2, 3) if strips > 16384 else shape))
+    if outputs <= 32 and channels <= 32:
+        shape = (2, 1, 2, 3 if added else 4) if many else (2, 2, 2, 2)
         return HaloTile(outputs, step, *shape)
-    if outputs <= 32 and (channels <= 32 or not many):
-        return HaloTile(outputs, *((64, 2, 1, 2, 2) if channels == 64 else (step, 2, 1, 2, 3)))
+    if outputs <= 32 and not many:
+        return HaloTile(outputs, 64 if channels == 64 else step, 2, 2, 3, 1)
+    if outputs <= 32 and step == 32:
+        return HaloTile(outputs, step, 4, 2, 3, 1)
     if outputs <= 48:
         return HaloTile(outputs, 16, *((4, 1, 3, 2) if many else (2, 1, 2, 2)))
     if outputs <= 64 and strips >= 1024:
@@ -168,10 +181,11 @@ def _default_halo(
     if strips < 32 or (strips < 64 and channels > 128):
         return None
     if strips >= 400 and outputs <= 96:
-        return HaloTile(outputs, 16, 2, 1, 2, 2, resident=False)
+        return HaloTile(outputs, 16, 2, 2, 3, 1, resident=False)
     if strips < 64:
         return HaloTile(outputs // 2, 16, 1, 1, 3, 3, resident=False)
-    return HaloTile(outputs // 2, step, 2, 1, 2, 2, resident=False)
+    shape = (2, 2, 3, 1) if many else (2, 1, 2, 2)
+    return HaloTile(outputs // 2, step, *shape, resident=False)
 
 
 def _fits(tile: HaloTile, channels: int, stride: int, dilation: int) -> bool:
