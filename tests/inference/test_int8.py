@@ -60,7 +60,8 @@ def test_ranges_are_the_extremes(fast):
     assert both == {
         name: (min(a[name][0] for a in apart), max(a[name][1] for a in apart)) for name in both
     }
-    assert sorted(both) == sorted(int8.shipped_ranges(fast))
+    kept = "pyramid.levels.0."  # in floating point, by --keep-float
+    assert sorted(x for x in both if not x.startswith(kept)) == sorted(int8.shipped_ranges(fast))
     assert not any(module._forward_pre_hooks for module in fast.modules())
 
 
@@ -70,7 +71,7 @@ def test_ranges_belong_to_weights(fast):
         next(other.parameters())[0, 0, 0, 0] += 1e-3
     with pytest.raises(ValueError, match="8-bit ranges only for fast, fast-roigan, fine, "):
         int8.shipped_ranges(other)
-    counts = {"fast": 29, "fast-roigan": 28, "fine": 36, "fine-roigan": 36}
+    counts = {"fast": 24, "fast-roigan": 24, "fine": 36, "fine-roigan": 36}
     for name, expected in counts.items():
         shipped = json.loads((ROOT / "weights" / f"{name}.int8.json").read_text())
         generator = load_generator(name).generator.float()

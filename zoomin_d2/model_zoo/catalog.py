@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parent
 
 # sha256 of every weight file that ships.
 WEIGHTS_SHA256: dict[str, str] = {
-    "fast": "513977bcc469dd658cb134cbee71d9c55093b9cdbba1763fdecc1dccb7f4003e",
-    "fast-roigan": "7662512df3d610b1f4c1682698987e2615a0e1ee6bd70284406276ce7b51bf8e",
+    "fast": "1e3aa948e3d89c419760bdae575e7c2e40829577129280c1afab33f5d35b07e8",
+    "fast-roigan": "54e50450852da598d489e003e05ab5ad1a4114009b75564a777311367eb23a77",
     "fine": "d3a5505c83f9f234bdbdea92b5c3ca71813919e4f09a123634e7501df6b31d1a",
     "fine-roigan": "14d4f251a491a8240a01e2e799023bb41b3641e774abaf7da3d741f7f2f657ae",
     "paper": "22c66884a537e4798060d807807dcdbb9165316902acaab3e1116fbf0510a850",
