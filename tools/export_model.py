@@ -142,7 +142,7 @@ def export_ranges(loaded: LoadedGenerator, args: argparse.Namespace) -> None:
                 f"begin with {', '.join(sorted({name.split('.')[0] for name in ranges}))}"
             )
     inputs = {
-        name: [round(x, 4) for x in pair]
+        name: torch.tensor(pair, dtype=torch.float64).round(decimals=4).tolist()
         for name, pair in ranges.items()
         if not name.startswith(exact)
     }

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from zoomin_d2.inference import export, int8
-from zoomin_d2.inference.int8 import RoundedConv
+from zoomin_d2.inference.int8 import RoundedConv, RoundedEntry
 from zoomin_d2.model_zoo.catalog import ROOT
 from zoomin_d2.model_zoo.generator_file import load_generator
 
@@ -40,11 +40,29 @@ def test_rounding_worked_by_hand():
     torch.testing.assert_close(RoundedConv(conv, -51.0, 204.0)(given)[0, 1, 0], 6.34 * inputs + 1)
 
 
+def test_scaled_channels_worked_by_hand(monkeypatch):
+    """Inputs up to 2, 400, and 5 (kept exact): the first two are brought to one range."""
+    monkeypatch.setattr(RoundedEntry, "SMOOTHING", 1.0)
+    conv = nn.Conv2d(3, 1, 3, padding=1)
+    conv.weight.data.zero_()
+    conv.weight.data[0, :, 1, 1] = torch.tensor([20.0, 0.1, 1.0])
+    conv.bias.data.fill_(7.0)
+    rounded = RoundedEntry(conv, [0.0, 0.0], [2.0, 400.0])
+    x = torch.tensor([1.002, 100.0, 0.123]).view(1, 3, 1, 1)
+    # Inputs are 1.002 / 2 and 100 / 400 in steps of 1/255: 128 and 64. Weights are 40 and 40.
+    torch.testing.assert_close(rounded(x).item(), 40 * 128 / 255 + 40 * 64 / 255 + 0.123 + 7)
+    # With one step for both, 400 / 255, the first input would become 1.57.
+    assert RoundedConv(conv, 0.0, 400.0)(x).item() > 20 * 1.5
+
+
 def test_rounded_frames_are_close(fast):
     rounded = int8.rounded(fast, int8.shipped_ranges(fast))
     kinds = {name: type(m) for name, m in rounded.named_modules()}
     assert kinds["decoders.0.blocks.0.last"] is RoundedConv
-    for name in ("pyramid.levels.0.0.0", "decoders.1.enter.0", "decoders.2.head"):
+    assert kinds["decoders.1.enter.0"] is kinds["synthesis.enter.0"] is RoundedEntry
+    motion_and_time = rounded.get_submodule("decoders.1.enter.0").exact
+    assert motion_and_time.in_channels == 6 and type(motion_and_time) is nn.Conv2d
+    for name in ("pyramid.levels.0.0.0", "decoders.2.head"):
         assert kinds[name] is nn.Conv2d
     assert sum(isinstance(m, RoundedConv) for m in fast.modules()) == 0  # a copy
     pair, t = moving_pair(64, 96), torch.tensor([0.5])
@@ -57,11 +75,19 @@ def test_ranges_are_the_extremes(fast):
     pair, other = moving_pair(32, 32), moving_pair(48, 64)
     both = int8.measure_ranges(fast, [pair, other])
     apart = [int8.measure_ranges(fast, [x]) for x in (pair, other)]
-    assert both == {
-        name: (min(a[name][0] for a in apart), max(a[name][1] for a in apart)) for name in both
+    for name, (low, high) in both.items():
+        least, most = (torch.tensor([a[name][i] for a in apart]) for i in (0, 1))
+        torch.testing.assert_close(torch.tensor(low), least.amin(0))
+        torch.testing.assert_close(torch.tensor(high), most.amax(0))
+    channels = {name: len(low) for name, (low, _) in both.items() if isinstance(low, list)}
+    assert channels == {
+        "decoders.0.enter.0": 64,
+        "decoders.1.enter.0": 129,
+        "decoders.2.enter.0": 209,
+        "decoders.3.enter.0": 273,
+        "synthesis.enter.0": 57,
     }
-    kept = "pyramid.levels.0."  # in floating point, by --keep-float
-    assert sorted(x for x in both if not x.startswith(kept)) == sorted(int8.shipped_ranges(fast))
+    assert sorted(both) == sorted(int8.shipped_ranges(fast))
     assert not any(module._forward_pre_hooks for module in fast.modules())
 
 
@@ -71,7 +97,7 @@ def test_ranges_belong_to_weights(fast):
         next(other.parameters())[0, 0, 0, 0] += 1e-3
     with pytest.raises(ValueError, match="8-bit ranges only for fast, fast-roigan, fine, "):
         int8.shipped_ranges(other)
-    counts = {"fast": 24, "fast-roigan": 24, "fine": 36, "fine-roigan": 36}
+    counts = {"fast": 30, "fast-roigan": 30, "fine": 36, "fine-roigan": 36}
     for name, expected in counts.items():
         shipped = json.loads((ROOT / "weights" / f"{name}.int8.json").read_text())
         generator = load_generator(name).generator.float()

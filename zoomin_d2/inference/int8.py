@@ -4,9 +4,8 @@ AMX, bfloat16 is as fast.
 The input of a convolution is rounded to 256 steps of a range measured beforehand, its weights to
 127 steps of each output channel's largest one. Warps, the cost volume, and everything else stay in
 floating point, and so do the convolutions that `is_rounded` leaves out, and, with AMX, dilated ones
-(openvino_runtime.py). The rounding is PyTorch's
-own, so that an export holds it as QuantizeLinear and DequantizeLinear, which a runtime turns into
-products of integers.
+(openvino_runtime.py). The rounding is PyTorch's own, so that an export holds it as QuantizeLinear
+and DequantizeLinear, which a runtime turns into products of integers.
 
 Ranges belong to weights: fast.int8.json lies beside fast.safetensors.
 """
@@ -20,9 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoomin_d2.generators.fast import LightSynthesis
+from zoomin_d2.generators.motion_decoder import MotionDecoder
 from zoomin_d2.model_zoo.catalog import ROOT
 
-Ranges = dict[str, tuple[float, float]]
+# The least and the largest input of a convolution; of `RoundedEntry`, of each channel.
+Ranges = dict[str, tuple[float, float] | tuple[list[float], list[float]]]
 
 # 64 instead of 128: without VNNI, a CPU adds two products in 16 bits, which must not overflow.
 _MAX_WEIGHT = 63
@@ -58,13 +60,64 @@ class RoundedConv(nn.Module):
         return F.conv2d(x, weight, conv.bias, conv.stride, conv.padding, conv.dilation)
 
 
+class RoundedEntry(nn.Module):
+    """A convolution that enters a level: one step cannot suit features, costs, colors, and motion.
+
+    Each channel is divided by a scale, by which its weights are multiplied (SmoothQuant, Xiao et
+    al., ICML 2023, eq. 4), so that channels of large values do not set the step of all others. The
+    last channels, for which there are no ranges, stay in floating point.
+
+    Args:
+        conv: 3 x 3, of stride 1.
+        low, high: of its first input channels.
+    """
+
+    # How much of the difference between channels goes to the weights.
+    SMOOTHING = 0.6
+    inverse: Tensor
+
+    def __init__(self, conv: nn.Conv2d, low: list[float], high: list[float]):
+        super().__init__()
+        self.count = len(low)
+        lows, highs = torch.tensor(low), torch.tensor(high)
+        weight = conv.weight.detach()[:, : self.count]
+        inputs = torch.maximum(-lows, highs).clamp(min=1e-6)
+        weights = weight.abs().amax((0, 2, 3)).clamp(min=1e-8)
+        scale = inputs**self.SMOOTHING / weights ** (1 - self.SMOOTHING)
+        self.register_buffer("inverse", (1 / scale).view(1, -1, 1, 1))
+        first = nn.Conv2d(self.count, conv.out_channels, 3, padding=1)
+        first.weight.data, first.bias = weight * scale.view(1, -1, 1, 1), conv.bias
+        self.rounded = RoundedConv(first, (lows / scale).min().item(), (highs / scale).max().item())
+        self.exact = None
+        if self.count < conv.in_channels:
+            self.exact = nn.Conv2d(
+                conv.in_channels - self.count, conv.out_channels, 3, padding=1, bias=False
+            )
+            self.exact.weight.data = conv.weight.detach()[:, self.count :].clone()
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = self.rounded(x[:, : self.count] * self.inverse)
+        return made if self.exact is None else made + self.exact(x[:, self.count :])
+
+
 def is_rounded(name: str, conv: nn.Conv2d) -> bool:
     """Whether a convolution of `FastGenerator` loses little by rounding.
 
-    The first one reads the frames. The heads write motion and colors. Those that enter a level mix
-    motion in pixels with features and costs, and one step cannot suit all three.
+    The first one reads the frames. The heads write motion and colors.
     """
-    return conv.in_channels != 3 and "head" not in name and "enter" not in name
+    return conv.in_channels != 3 and "head" not in name
+
+
+def _entry_channels(generator: nn.Module, name: str) -> int | None:
+    """How many channels `RoundedEntry` rounds: all but motion and time. None: `RoundedConv`."""
+    owner, found, _ = name.rpartition(".enter.")
+    if not found:
+        return None
+    level = generator.get_submodule(owner)
+    if isinstance(level, MotionDecoder):
+        return sum(level.enter_parts[:-2])
+    assert isinstance(level, LightSynthesis)
+    return sum(level.enter_parts)
 
 
 def measure_ranges(generator: nn.Module, pairs: Iterable[tuple[Tensor, Tensor]]) -> Ranges:
@@ -73,11 +126,18 @@ def measure_ranges(generator: nn.Module, pairs: Iterable[tuple[Tensor, Tensor]])
     Args:
         pairs: of frames (N, 3, H, W) in [0, 1].
     """
-    ranges: Ranges = {}
+    lows: dict[str, Tensor] = {}
+    highs: dict[str, Tensor] = {}
 
     def hook(name: str, x: Tensor) -> None:
-        low, high = ranges.get(name, (0.0, 0.0))
-        ranges[name] = min(low, x.min().item()), max(high, x.max().item())
+        channels = _entry_channels(generator, name)
+        if channels is None:
+            low, high = x.min(), x.max()
+        else:
+            x = x[:, :channels]
+            low, high = x.amin((0, 2, 3)), x.amax((0, 2, 3))
+        lows[name] = torch.minimum(lows.get(name, torch.zeros(())), low)
+        highs[name] = torch.maximum(highs.get(name, torch.zeros(())), high)
 
     convs = {n: m for n, m in generator.named_modules() if isinstance(m, nn.Conv2d)}
     handles = [
@@ -92,17 +152,22 @@ def measure_ranges(generator: nn.Module, pairs: Iterable[tuple[Tensor, Tensor]])
     finally:
         for handle in handles:
             handle.remove()
-    return ranges
+    return {name: (lows[name].tolist(), highs[name].tolist()) for name in lows}
 
 
 def rounded(generator: nn.Module, ranges: Ranges) -> nn.Module:
-    """A copy of a float32 network on the CPU, with `RoundedConv` where there is a range."""
+    """A copy of a float32 network on the CPU, with convolutions rounded where there is a range."""
     copied = copy.deepcopy(generator)
     for name, (low, high) in ranges.items():
         conv = copied.get_submodule(name)
         assert isinstance(conv, nn.Conv2d)
         parent, _, leaf = name.rpartition(".")
-        made = RoundedConv(conv, low, high)
+        made: nn.Module
+        if isinstance(low, list) and isinstance(high, list):
+            made = RoundedEntry(conv, low, high)
+        else:
+            assert not isinstance(low, list) and not isinstance(high, list)
+            made = RoundedConv(conv, low, high)
         setattr(copied.get_submodule(parent), leaf, made)
     return copied.eval()
 

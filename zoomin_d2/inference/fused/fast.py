@@ -1,4 +1,4 @@
-"""`fast` in some 50 Triton kernels: two frames and times in, the frames at these times out.
+"""`fast` in some 45 kernels: two frames and times in, the frames at these times out.
 
 Equal to `FastGenerator.forward_many`, which is the definition, up to rounding; inference on a GPU
 only. Every convolution includes its bias, activation and residual sum; every concatenation is a
