@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import zoomin_d2.cli.interpolate_video as command
-from zoomin_d2.cli.arguments import make_options, make_parser
+from zoomin_d2.cli.arguments import make_options, make_parser, paths_before_devices
 from zoomin_d2.cli.interpolate_video import main
 from zoomin_d2.video.write.segments import SegmentFolder
 
@@ -54,6 +54,20 @@ def test_options_between_input_and_output(run, clip, tmp_path):
     source, output = clip(), tmp_path / "out.mkv"
     assert run(source, "--device", "cpu", "--multi", "3", output)[0] == 0
     assert count_frames(output) == 36
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("--device cpu in.mp4 out.mp4", "in.mp4 out.mp4 --device cpu"),
+        ("in.mp4 --device cuda:0 cuda:1 out.mp4", "in.mp4 out.mp4 --device cuda:0 cuda:1"),
+        ("--device cpu - - --fps 60", "- - --device cpu --fps 60"),
+        ("--device gpu in.mp4 out.mp4", "--device gpu in.mp4 out.mp4"),
+        ("in.mp4 out.mp4 --fps 60", "in.mp4 out.mp4 --fps 60"),
+    ],
+)
+def test_paths_behind_devices(words, meant):
+    assert paths_before_devices(words.split()) == meant.split()
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
 """The options of zoomin-interpolate, and what they mean to zoomin_d2.video."""
 
 import argparse
+import re
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import torch
 
 from zoomin_d2.cli import values
+from zoomin_d2.inference.devices import DEVICES
 from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.video.jobs.container_job import JobOptions
 from zoomin_d2.video.read.filter_graph import DEINTERLACE
+from zoomin_d2.video.read.open_source import PIPE
 from zoomin_d2.video.time.cut_list import read_cuts
 from zoomin_d2.video.time.pipeline import StreamOptions
 from zoomin_d2.video.time.step_detection import CUT_MIN, MAX_GAP
@@ -33,6 +37,24 @@ complete, earlier frames stand in for lost ones), 5 output cannot be written, 6 
 model failed, 8 output failed verification, 9 done, but the output lacks part of the input (named in
 the messages), 130 stopped (--resume continues). With several inputs, the first code that is not 0.
 """
+
+
+def paths_before_devices(argv: Sequence[str]) -> list[str]:
+    """`--device` takes several values, and would take the paths behind it as devices."""
+    names = "|".join(("auto", *DEVICES))
+    words = list(argv)
+    if "--device" not in words:
+        return words
+    begin = words.index("--device")
+    end = begin + 1
+    while end < len(words) and re.fullmatch(rf"({names})(:\d+)?", words[end]):
+        end += 1
+    behind = end
+    while behind < len(words) and (words[behind] == PIPE or not words[behind].startswith("-")):
+        behind += 1
+    if end == begin + 1:  # no device that is known: the error names it
+        return words
+    return [*words[:begin], *words[end:behind], *words[begin:end], *words[behind:]]
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -20,6 +20,7 @@ from zoomin_d2.cli.arguments import (
     make_options,
     make_parser,
     make_target,
+    paths_before_devices,
 )
 from zoomin_d2.cli.batch import Job, Outcome, plan_jobs, run_batch
 from zoomin_d2.cli.cuts import print_cuts
@@ -48,7 +49,8 @@ Result = TypeVar("Result", Report, Estimate)
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = make_parser()
-    args = parser.parse_intermixed_args(argv)  # FFmpeg's order: in.mp4 --fps 60 out.mp4
+    words = paths_before_devices(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_intermixed_args(words)  # FFmpeg's order: in.mp4 --fps 60 out.mp4
     try:
         make_target(args)
         check_cut_options(args)
