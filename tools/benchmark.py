@@ -80,7 +80,8 @@ def benchmark_frame(args: Namespace) -> dict:
     ]
     for config in args.config_file:
         cfg = setup_cfg(config, args.opts)
-        label = f"{cfg.MODEL.GENERATOR.NAME} ({Path(config).stem}, random weights)"
+        recipe = "/".join(Path(config).with_suffix("").parts[-2:])  # fast/baseline
+        label = f"{cfg.MODEL.GENERATOR.NAME} ({recipe}, random weights)"
         contestants.append(
             frame.our_contestant(
                 label, lambda cfg=cfg: build_generator(cfg).eval(), plan, random_weights=True
@@ -89,6 +90,11 @@ def benchmark_frame(args: Namespace) -> dict:
     contestants += [frame.peer_contestant(x, plan) for x in args.peer]
     if not contestants:
         raise ValueError("nothing to measure: give --model, --config-file or --peer")
+    names = [x.name for x in contestants]
+    if twice := [x for x in names if names.count(x) > 1]:
+        raise ValueError(
+            f"two methods have the name '{twice[0]}', by which results are kept: rename one file"
+        )
     settings = frame.benchmark_settings(device, git_commit())
     path = args.output / "benchmark.json"
     bench = frame.Measurements(path, args.resume, args.budget, settings)

@@ -44,6 +44,19 @@ def _rows(content, **key):
     return [r for r in content["rows"] if key.items() <= r.items()]
 
 
+def test_results_need_different_names(model, tmp_path):
+    """The second of two methods of one name was left out without a word."""
+    other = tmp_path / "other" / model.name
+    other.parent.mkdir()
+    other.write_bytes(model.read_bytes())
+    with pytest.raises(ValueError, match="two methods have the name 'small'"):
+        _run(tmp_path, "--model", model, other)
+    recipes = [f"configs/{x}/baseline.yaml" for x in ("fast", "fine")]
+    content = _run(tmp_path, "--config-file", *recipes, "--calls", "1", "--mode", "eager")
+    names = {row["method"] for row in content["rows"]}
+    assert names == {f"fast ({x}/baseline, random weights)" for x in ("fast", "fine")}
+
+
 def test_everything_is_measured_and_reported(model, tmp_path, monkeypatch):
     sample = {
         k: torch.full((3, 16, 16), v, dtype=torch.uint8)
