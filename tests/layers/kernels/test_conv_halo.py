@@ -24,6 +24,12 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
         ((1, 7, 140), 40, 20, 1, 2, True, HaloTile(32, 16, 2, 1, 3, 2), torch.float16),
         ((2, 5, 33), 64, 96, 1, 1, True, HaloTile(48, 64, 2, 1, 2, 1, False), torch.bfloat16),
         ((2, 11, 131), 32, 48, 2, 1, False, HaloTile(24, 16, 1, 2, 3, 2), torch.float16),
+        # Defaults of tiles.py.
+        ((1, 9, 140), 32, 40, 2, 1, False, HaloTile(48, 32, 1, 2, 2, 2), torch.float16),
+        ((1, 10, 70), 64, 32, 1, 1, False, HaloTile(32, 32, 4, 2, 3, 1), torch.float16),
+        ((1, 6, 70), 64, 32, 1, 1, False, HaloTile(32, 64, 2, 2, 3, 1), torch.float16),
+        ((1, 6, 70), 96, 96, 1, 2, True, HaloTile(96, 16, 2, 2, 3, 1), torch.float16),
+        ((1, 6, 70), 128, 128, 1, 1, True, HaloTile(64, 32, 2, 2, 3, 1), torch.float16),
     ],
 )
 def test_activations(tmp_path, size, inputs, outputs, stride, dilation, added, tile, dtype):
