@@ -33,13 +33,15 @@ def test_equal_to_the_definitions():
 
 
 @pytest.mark.skipif(torch.version.cuda is None, reason="PyTorch without CUDA has no NVRTC")
-def test_compiled_for_an_h200_nothing_spills():
+def test_compiled_for_an_h200_little_spills():
     kernels = json.loads(_run("kernel_target.py", TRITON_INTERPRET="0"))
     names = {k["name"] for k in kernels}
     assert len(names) == 11 and len(kernels) > 30
     for kernel in kernels:
-        # Stack: registers that did not fit.
-        assert kernel["stack"] == 0 and kernel["registers"] <= 255, kernel
+        # Stack: registers that did not fit. Convolutions of 32 channels with four blocks on a
+        # multiprocessor lack two, and still take 50 us instead of the 54 of three blocks.
+        allowed = 8 if kernel["name"] == "conv_halo" else 0
+        assert kernel["stack"] <= allowed and kernel["registers"] <= 255, kernel
         if kernel["name"] in _POINTWISE:  # few enough for half of the GPU's threads
             assert kernel["registers"] <= 64, kernel
         if kernel["name"] in ("conv_halo", "correlation", *_POINTWISE):  # in CUDA C++
