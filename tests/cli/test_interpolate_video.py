@@ -62,7 +62,11 @@ def test_options_between_input_and_output(run, clip, tmp_path):
         ("--device cpu in.mp4 out.mp4", "in.mp4 out.mp4 --device cpu"),
         ("in.mp4 --device cuda:0 cuda:1 out.mp4", "in.mp4 out.mp4 --device cuda:0 cuda:1"),
         ("--device cpu - - --fps 60", "- - --device cpu --fps 60"),
-        ("--device gpu in.mp4 out.mp4", "--device gpu in.mp4 out.mp4"),
+        ("--device gpu in.mp4 out.mp4", "in.mp4 out.mp4 --device gpu"),  # the error names it
+        ("a.mp4 b.mp4 --device cpu cdua:1", "a.mp4 b.mp4 --device cpu cdua:1"),
+        ("--dev cpu a/ --device cuda:1 b/ --fps 60", "a/ --dev cpu b/ --device cuda:1 --fps 60"),
+        ("--device --fps 60 in.mp4", "--device --fps 60 in.mp4"),
+        ("in.mp4 -- --device cpu out.mp4", "in.mp4 -- --device cpu out.mp4"),
         ("in.mp4 out.mp4 --fps 60", "in.mp4 out.mp4 --fps 60"),
     ],
 )

@@ -1,7 +1,7 @@
 """The options of zoomin-interpolate, and what they mean to zoomin_d2.video."""
 
 import argparse
-import re
+import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from zoomin_d2.cli import values
-from zoomin_d2.inference.devices import DEVICES
 from zoomin_d2.inference.interpolator import Interpolator
 from zoomin_d2.video.jobs.container_job import JobOptions
 from zoomin_d2.video.read.filter_graph import DEINTERLACE
@@ -41,20 +40,30 @@ the messages), 130 stopped (--resume continues). With several inputs, the first 
 
 def paths_before_devices(argv: Sequence[str]) -> list[str]:
     """`--device` takes several values, and would take the paths behind it as devices."""
-    names = "|".join(("auto", *DEVICES))
-    words = list(argv)
-    if "--device" not in words:
-        return words
-    begin = words.index("--device")
-    end = begin + 1
-    while end < len(words) and re.fullmatch(rf"({names})(:\d+)?", words[end]):
-        end += 1
-    behind = end
-    while behind < len(words) and (words[behind] == PIPE or not words[behind].startswith("-")):
-        behind += 1
-    if end == begin + 1:  # no device that is known: the error names it
-        return words
-    return [*words[:begin], *words[end:behind], *words[begin:end], *words[behind:]]
+    words, result, at = list(argv), [], 0
+    while at < len(words) and words[at] != "--":
+        end = at + 1
+        if words[at] in ("--device", "--devic", "--devi", "--dev"):
+            while _is_value(words[end:]) and (end == at + 1 or not _is_path(words[end])):
+                end += 1
+            behind = end
+            while _is_value(words[behind:]):
+                behind += 1
+            result += words[end:behind]
+            words[at:behind] = words[at:end]
+        result += words[at:end]
+        at = end
+    return result + words[at:]
+
+
+def _is_value(words: Sequence[str]) -> bool:
+    """Whether the next word is not an option."""
+    return bool(words) and (words[0] == PIPE or not words[0].startswith("-"))
+
+
+def _is_path(word: str) -> bool:
+    """Not a device, well written or not."""
+    return word == PIPE or any(x in word for x in "./\\") or os.path.exists(word)
 
 
 def make_parser() -> argparse.ArgumentParser:
