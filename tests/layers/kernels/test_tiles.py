@@ -63,6 +63,14 @@ def test_defaults_with_a_halo(rows, width, outputs, channels, stride, added, cho
     assert len(set(tiles)) == len(tiles)
 
 
+@pytest.mark.parametrize("added", [False, True])
+@pytest.mark.parametrize("dilation", [1, 2, 3, 4])
+@pytest.mark.parametrize("rows", [100, 540])
+def test_dilated_ones_of_few_channels(rows, dilation, added):
+    for channels in (16, 32):
+        assert halo_candidates(rows, 960, channels, channels, 1, dilation, added)
+
+
 def test_every_tile_fits_a_multiprocessor():
     for outputs, channels, stride, dilation in ((5, 32, 1, 1), (64, 144, 1, 2), (96, 224, 2, 1)):
         for tile in halo_candidates(1024, 1024, outputs, channels, stride, dilation):

@@ -123,7 +123,7 @@ def halo_candidates(
     """
     outputs = triton.cdiv(outputs, 8) * 8
     strips = rows * triton.cdiv(width, 64)
-    default = _default_halo(strips, width, outputs, channels, stride, added)
+    default = _default_halo(strips, width, outputs, channels, stride, dilation, added)
     if default is None:
         return []
     defaults = [
@@ -147,7 +147,13 @@ def halo_candidates(
 
 
 def _default_halo(
-    strips: int, width: int, outputs: int, channels: int, stride: int, added: bool
+    strips: int,
+    width: int,
+    outputs: int,
+    channels: int,
+    stride: int,
+    dilation: int,
+    added: bool,
 ) -> HaloTile | None:
     """For so many strips of 64 pixels; to be resident if that fits. None: the other kernel.
 
@@ -164,8 +170,9 @@ def _default_halo(
         shape = (2, 1, 2, 4 if many else 3) if strips > 128 else (1, 1, 3, 3)
         return HaloTile(outputs, step, *((4, 1, 2, 3) if strips > 16384 else shape))
     if outputs <= 32 and channels <= 32:
-        shape = (2, 1, 2, 3 if added else 4) if many else (2, 2, 2, 2)
-        return HaloTile(outputs, step, *shape)
+        if dilation > 1 or (many and added):  # which take registers
+            return HaloTile(outputs, step, 2, 1, 2, 3)
+        return HaloTile(outputs, step, *((2, 1, 2, 4) if many else (2, 2, 2, 2)))
     if outputs <= 32 and not many:
         return HaloTile(outputs, 64 if channels == 64 else step, 2, 2, 3, 1)
     if outputs <= 32 and step == 32:
