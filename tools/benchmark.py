@@ -80,7 +80,7 @@ def benchmark_frame(args: Namespace) -> dict:
     ]
     for config in args.config_file:
         cfg = setup_cfg(config, args.opts)
-        recipe = "/".join(Path(config).with_suffix("").parts[-2:])  # fast/baseline
+        recipe = "/".join(Path(config).resolve().with_suffix("").parts[-2:])  # fast/baseline
         label = f"{cfg.MODEL.GENERATOR.NAME} ({recipe}, random weights)"
         contestants.append(
             frame.our_contestant(

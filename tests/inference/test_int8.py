@@ -107,6 +107,28 @@ def test_ranges_belong_to_weights(fast):
         assert count == len(shipped["inputs"]) == expected
 
 
+@pytest.mark.parametrize(
+    "name, pair",
+    [
+        ("decoders.0.enter.0", [[0.0] * 63, [1.0] * 63]),  # of 64
+        ("decoders.0.enter.0", [0.0, 1.0]),
+        ("synthesis.down.0", [[0.0] * 32, [1.0] * 32]),
+        ("synthesis.up", [0.0, float("nan")]),
+        ("synthesis.up", None),
+        ("synthesis.nosuch", [0.0, 1.0]),
+        ("synthesis", [0.0, 1.0]),
+    ],
+)
+def test_damaged_ranges_name_their_file(fast, tmp_path, monkeypatch, name, pair):
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setattr(int8, "ROOT", tmp_path)
+    file = tmp_path / "weights/fast.int8.json"
+    (tmp_path / "weights/aaa.int8.json").write_text("{")  # of other weights, by what it says
+    file.write_text(json.dumps({"weights": int8.weights_digest(fast), "inputs": {name: pair}}))
+    with pytest.raises(ValueError, match=r"fast\.int8\.json is damaged: "):
+        int8.shipped_ranges(fast)
+
+
 def test_exported_rounding(small_generator):
     """The file holds the rounding as ONNX defines it, and makes PyTorch's frame."""
     onnx = pytest.importorskip("onnx", reason="needs the extra 'onnx'")

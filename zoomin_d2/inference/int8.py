@@ -181,17 +181,33 @@ def weights_digest(generator: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def _checked(generator: nn.Module, inputs: dict) -> Ranges:
+    """Raises an error of some kind for what does not belong to the generator's convolutions."""
+    for name, pair in inputs.items():
+        if not isinstance(generator.get_submodule(name), nn.Conv2d):
+            raise ValueError(f"'{name}' is no convolution")
+        channels = _entry_channels(generator, name)
+        shape = (2,) if channels is None else (2, channels)
+        values = torch.tensor(pair, dtype=torch.float64)
+        if values.shape != shape or not values.isfinite().all():
+            raise ValueError(f"'{name}' needs finite numbers of the shape {shape}")
+    return {name: (low, high) for name, (low, high) in inputs.items()}
+
+
 def shipped_ranges(generator: nn.Module) -> Ranges:
     """The ranges that ship for these weights.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are none, or their file is damaged.
     """
     digest, known = weights_digest(generator), []
     for path in sorted((ROOT / "weights").glob("*.int8.json")):
-        content = json.loads(path.read_text())
-        if content["weights"] == digest:
-            return {name: (low, high) for name, (low, high) in content["inputs"].items()}
+        text = path.read_text()
+        if digest in text:
+            try:
+                return _checked(generator, json.loads(text)["inputs"])
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                raise ValueError(f"{path} is damaged: {error}") from error
         known.append(path.name.removesuffix(".int8.json"))
     names = ", ".join(sorted(known))
     raise ValueError(
