@@ -17,6 +17,11 @@ import torch
 from zoomin_d2.model_zoo.generator_file import load_generator, save_generator
 
 
+def _differs(options: list[dict], key: str) -> bool:
+    """Detail, which is not learned, may differ."""
+    return key != "DETAIL" and any(x["FAST"].get(key) != options[0]["FAST"][key] for x in options)
+
+
 def main(args: argparse.Namespace) -> None:
     factors = args.factors or [1 / len(args.weights)] * len(args.weights)
     if len(factors) != len(args.weights) or abs(sum(factors) - 1) > 1e-6:
@@ -28,6 +33,10 @@ def main(args: argparse.Namespace) -> None:
         for x in states
     ):
         raise SystemExit("average_weights.py: these are not the same network")
+    # The same tensors with other activations, for example.
+    different = [k for k in loaded[0].options["FAST"] if _differs([x.options for x in loaded], k)]
+    if different:
+        raise SystemExit(f"average_weights.py: the networks differ in {', '.join(different)}")
     total = {key: sum(f * x[key].float() for f, x in zip(factors, states)) for key in states[0]}
     like = loaded[args.like]
     like.generator.load_state_dict(total)

@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--config-file", required=True, help="of the larger network")
     parser.add_argument("--seed", type=int, default=0, help="of the new weights")
     parser.add_argument("opts", nargs="*", help="KEY VALUE pairs of the config")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     old = load_generator(args.weights)
     cfg = setup_cfg(args.config_file, args.opts)
     torch.manual_seed(args.seed)

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import random
+import re
 import time
 
 import pytest
@@ -227,6 +228,23 @@ def test_options_that_a_config_changes(tmp_path, caplog):
         checkpointer.warn_of_other_options(generator_options(cfg))
         found = [r.getMessage() for r in caplog.records if "were made with" in r.getMessage()]
         assert found == ([f"The weights were made with MODEL.GENERATOR.{words}"] if words else [])
+
+
+def test_a_generator_with_more_than_the_config(tmp_path, caplog):
+    """Evaluated without its blocks, it would score as a worse network; a training may drop them."""
+    cfg = get_zoomin_cfg()
+    cfg.MODEL.DEVICE, cfg.MODEL.GENERATOR.NAME = "cpu", "fast"
+    plain = build_model(cfg)
+    cfg.MODEL.GENERATOR.FAST.LINEAR_BLOCKS = [1, 0, 0, 0]
+    larger = AtomicCheckpointer(
+        build_model(cfg), str(tmp_path), extra={"generator_options": generator_options(cfg)}
+    )
+    larger.save("larger")
+    words = r"lacks 4 tensors .*decoders\.0\.blocks\.1\..*LINEAR_BLOCKS \[1, 0, 0, 0\]"
+    with pytest.raises(ValueError, match=words):
+        AtomicCheckpointer(plain, prefer_ema=True).load(str(tmp_path / "larger.pth"), [])
+    AtomicCheckpointer(plain).load(str(tmp_path / "larger.pth"), [])
+    assert re.search(words + ".*starts from a worse network", caplog.text)
 
 
 def test_leftovers_of_a_killed_writer_go(tmp_path):

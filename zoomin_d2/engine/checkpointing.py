@@ -258,7 +258,16 @@ class AtomicCheckpointer(SafeCheckpointer):
                 f"the checkpoint does not match MODEL.GENERATOR: {len(wrong)} tensors are missing "
                 f"or have another shape, first '{wrong[0]}'. {self._advice(incompatible)}"
             )
-        if incompatible.unexpected_keys:
+        lacking = [x for x in incompatible.unexpected_keys if x.startswith("generator.")]
+        if lacking:
+            words = (
+                f"MODEL.GENERATOR lacks {len(lacking)} tensors of the checkpoint, first "
+                f"'{lacking[0]}'. {self._advice(incompatible)}"
+            )
+            if self.prefer_ema:  # to be evaluated as it is
+                raise ValueError(words)
+            self.logger.warning("%s. Without them, the training starts from a worse network", words)
+        elif incompatible.unexpected_keys:
             self.logger.warning(
                 "Ignoring unexpected keys in the checkpoint: %s", incompatible.unexpected_keys
             )
