@@ -230,7 +230,7 @@ def test_options_that_a_config_changes(tmp_path, caplog):
         assert found == ([f"The weights were made with MODEL.GENERATOR.{words}"] if words else [])
 
 
-def test_a_generator_with_more_than_the_config(tmp_path, caplog):
+def test_a_generator_larger_than_the_config(tmp_path, caplog):
     """Evaluated without its blocks, it would score as a worse network; a training may drop them."""
     cfg = get_zoomin_cfg()
     cfg.MODEL.DEVICE, cfg.MODEL.GENERATOR.NAME = "cpu", "fast"

@@ -60,7 +60,8 @@ def test_other_orders_of_the_same_samples(packed, planar):
             samples = np.asarray(memoryview(plane)).view(np.uint16)
             plane.update(samples & 1023)
     expected = planes_of(frame, False)
-    found = planes_of(frame.reformat(format=packed), False, stored_as=planar)
+    # One thread: where two meet, PyAV makes wrong samples of a few formats.
+    found = planes_of(frame.reformat(format=packed, threads=1), False, stored_as=planar)
     assert found.pix_fmt == planar
     assert all(map(np.array_equal, found.arrays, expected.arrays))
 
