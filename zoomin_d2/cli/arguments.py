@@ -42,17 +42,15 @@ def paths_before_devices(argv: Sequence[str]) -> list[str]:
     """`--device` takes several values, and would take the paths behind it as devices."""
     words, result, at = list(argv), [], 0
     while at < len(words) and words[at] != "--":
-        end = at + 1
+        end = behind = at + 1
         if words[at] in ("--device", "--devic", "--devi", "--dev"):
             while _is_value(words[end:]) and (end == at + 1 or not _is_path(words[end])):
                 end += 1
             behind = end
             while _is_value(words[behind:]):
                 behind += 1
-            result += words[end:behind]
-            words[at:behind] = words[at:end]
-        result += words[at:end]
-        at = end
+        result += words[end:behind] + words[at:end]
+        at = behind
     return result + words[at:]
 
 

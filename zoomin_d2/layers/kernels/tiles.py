@@ -164,8 +164,7 @@ def _default_halo(
     if width < 48 or (stride == 2 and (outputs > 64 or strips < 256)):
         return None
     if stride == 2:
-        step = step if outputs <= 48 else 16
-        return HaloTile(outputs, step, 1, 2, 2, 2, resident=False)
+        return HaloTile(outputs, step if outputs <= 48 else 16, 1, 2, 2, 2, resident=False)
     if outputs == 8:
         shape = (2, 1, 2, 4 if many else 3) if strips > 128 else (1, 1, 3, 3)
         return HaloTile(outputs, step, *((4, 1, 2, 3) if strips > 16384 else shape))
